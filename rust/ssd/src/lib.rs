@@ -1,2 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The drive: configuration, presets, and a flash model behind the controller.
+//! The drive as a whole: its configuration, and a flash model behind the controller.
+//!
+//! ```text
+//!   key=value texts ──> Config ──resolve──> Plan ──> Drive = flash model + namespaces
+//!   (QOM, --set, sim)   properties,         typed,      │
+//!                       presets             checked     └─ implements nvme::Drive
+//! ```
+//!
+//! [`PROPERTIES`] is the one table of everything a user may set: the QEMU device registers its QOM
+//! properties from it, `sim` and `run` take the same keys, and docs/properties.md is printed from
+//! it. A preset only supplies defaults, so the order in which properties are set does not matter.
+//!
+//! What this crate does not do: it moves no data, reads no clock and knows nothing of QEMU.
+
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod config;
+mod error;
+mod properties;
+mod table;
+
+pub use config::Config;
+pub use error::ConfigError;
+pub use properties::{property, Default, Key, Kind, Preset, Property, PRESETS};
+pub use table::PROPERTIES;

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What is wrong with a configuration, in one line that names property, value and bound.
+
+use core::fmt;
+
+/// A property, or a combination of them, that no drive can be built from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConfigError {
+    /// No property has this name.
+    Unknown {
+        /// The name as given.
+        name: String,
+    },
+    /// The text is not of the form `key=value`.
+    NotAPair {
+        /// The text as given.
+        text: String,
+    },
+    /// The value is not one the property can take.
+    Value {
+        /// The property.
+        name: &'static str,
+        /// The value as given.
+        value: String,
+        /// What the property takes, bounds included.
+        expected: String,
+    },
+    /// The value is possible in itself but not together with the others.
+    Conflict {
+        /// The property to change.
+        name: &'static str,
+        /// Its value.
+        value: String,
+        /// The rule that it breaks, with the figures.
+        rule: String,
+    },
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown { name } => write!(f, "there is no property '{name}'"),
+            Self::NotAPair { text } => write!(f, "'{text}' is not of the form key=value"),
+            Self::Value {
+                name,
+                value,
+                expected,
+            } => write!(f, "property '{name}': '{value}' is not {expected}"),
+            Self::Conflict { name, value, rule } => {
+                write!(f, "property '{name}' = {value}: {rule}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
