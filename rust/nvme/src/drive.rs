@@ -1,0 +1,382 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What the controller knows of the drive behind it: namespaces, and a model that says when a
+//! command ends and whether it succeeds.
+//!
+//! The drive decides (zone states, write pointers, timing, faults); the controller moves the bytes
+//! between guest and media as the [`Outcome`] says. LBAs here are in units of the namespace's
+//! current LBA size; sizes are in bytes, so that they outlive a Format.
+
+use units::{Bytes, Instant, Lba, Nsid, ZoneId};
+
+/// The LBA sizes a namespace can be formatted with, as powers of two; the index is the LBA format
+/// number of Identify Namespace.
+pub const LBA_SHIFTS: [u8; 2] = [9, 12];
+
+/// Index of a namespace in [`Drive::namespaces`]; the namespace identifier is one more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NsIndex(pub u8);
+
+impl NsIndex {
+    /// The namespace identifier the guest uses.
+    #[must_use]
+    pub fn nsid(self) -> Nsid {
+        Nsid::new(u32::from(self.0) + 1)
+    }
+}
+
+/// A run of LBAs. `start + blocks` does not overflow in commands the controller submits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LbaRange {
+    /// First LBA.
+    pub start: Lba,
+    /// Number of LBAs.
+    pub blocks: u64,
+}
+
+/// A namespace as Identify describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamespaceInfo {
+    /// Size of the LBA space in bytes (zones x zone size when zoned), a multiple of 4096.
+    pub size: Bytes,
+    /// Bytes that can hold data (zones x zone capacity when zoned).
+    pub capacity: Bytes,
+    /// Where byte 0 of the namespace lies in the media; byte n is at `media_offset + n`.
+    pub media_offset: u64,
+    /// Base-2 logarithm of the current LBA size; one of [`LBA_SHIFTS`].
+    pub lba_shift: u8,
+    /// IEEE extended unique identifier, stable for a serial number.
+    pub eui64: [u8; 8],
+    /// Namespace globally unique identifier, stable for a serial number.
+    pub nguid: [u8; 16],
+    /// Preferred write size and alignment in bytes (NPWG, NPWA), a multiple of 4096.
+    pub preferred_write: Bytes,
+    /// Zone geometry, or `None` for a conventional namespace.
+    pub zoned: Option<ZonedInfo>,
+}
+
+impl NamespaceInfo {
+    /// Size in LBAs of the current format.
+    #[must_use]
+    pub fn blocks(&self) -> u64 {
+        self.size.get() >> self.lba_shift
+    }
+}
+
+/// Geometry and limits of a zoned namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ZonedInfo {
+    /// Distance from zone to zone, a multiple of 4096, not necessarily a power of two.
+    pub zone_size: Bytes,
+    /// Number of zones.
+    pub zones: u32,
+    /// Most zones open at once, `None` for no limit.
+    pub max_open: Option<u32>,
+    /// Most zones active at once, `None` for no limit.
+    pub max_active: Option<u32>,
+    /// Reads may cross from one zone into the next (OZCS bit 0).
+    pub read_across: bool,
+    /// Size of a zone's descriptor extension in units of 64 bytes, 0 for none.
+    pub extension_units: u8,
+    /// Zone Random Write Area, if supported.
+    pub zrwa: Option<ZrwaInfo>,
+}
+
+/// Zone Random Write Area limits (Zoned Namespace 1.1, section 5.7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ZrwaInfo {
+    /// Size of the area of one zone.
+    pub size: Bytes,
+    /// Flush granularity; divides `size`.
+    pub granularity: Bytes,
+    /// Most zones with an area at once, `None` for no limit.
+    pub max_zones: Option<u32>,
+}
+
+/// Zone state; the discriminants are the wire's (Zoned Namespace 1.1, figure 37).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum ZoneState {
+    /// ZSE: Empty.
+    Empty = 0x1,
+    /// ZSIO: Implicitly Opened.
+    ImplicitlyOpen = 0x2,
+    /// ZSEO: Explicitly Opened.
+    ExplicitlyOpen = 0x3,
+    /// ZSC: Closed.
+    Closed = 0x4,
+    /// ZSRO: Read Only.
+    ReadOnly = 0xd,
+    /// ZSF: Full.
+    Full = 0xe,
+    /// ZSO: Offline.
+    Offline = 0xf,
+}
+
+/// What Report Zones says of one zone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ZoneDescriptor {
+    /// State.
+    pub state: ZoneState,
+    /// First LBA.
+    pub start: Lba,
+    /// Writable LBAs.
+    pub capacity: u64,
+    /// Write pointer; `None` where the specification leaves it undefined (full, read-only, offline).
+    pub write_pointer: Option<Lba>,
+    /// Attributes (ZA).
+    pub attributes: ZoneAttributes,
+}
+
+/// Zone attributes (Zoned Namespace 1.1, figure 37, byte 2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ZoneAttributes {
+    /// Zone Finished by Controller.
+    pub finished_by_controller: bool,
+    /// Finish Zone Recommended.
+    pub finish_recommended: bool,
+    /// Reset Zone Recommended.
+    pub reset_recommended: bool,
+    /// Zone Random Write Area Valid.
+    pub zrwa_valid: bool,
+    /// Zone Descriptor Extension Valid.
+    pub extension_valid: bool,
+}
+
+/// A zone operation of Zone Management Send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ZoneAction {
+    /// Open Zone.
+    Open {
+        /// Allocate a Zone Random Write Area (only from Empty).
+        zrwa: bool,
+    },
+    /// Close Zone.
+    Close,
+    /// Finish Zone.
+    Finish,
+    /// Reset Zone.
+    Reset,
+    /// Offline Zone.
+    Offline,
+    /// Set Zone Descriptor Extension: Empty becomes Closed. The controller stores the bytes
+    /// through [`Drive::zone_extension`] if this succeeds.
+    SetExtension,
+}
+
+/// The zones an action is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ZoneTarget {
+    /// The zone with this number.
+    One(ZoneId),
+    /// Select All: every zone in a state the action applies to.
+    All,
+}
+
+/// A command for one namespace, checked against its LBA range and against the transfer limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IoCommand {
+    /// Read, Compare, Verify, or the source of Copy.
+    Read {
+        /// What is read.
+        range: LbaRange,
+        /// Fail with [`IoError::Unwritten`] if a block is unwritten or deallocated (DULBE).
+        reject_unwritten: bool,
+        /// The data stays inside the drive: it does not cross the host link.
+        internal: bool,
+    },
+    /// Write, or the destination of Copy.
+    Write {
+        /// What is written.
+        range: LbaRange,
+        /// Force Unit Access: complete once durable.
+        fua: bool,
+        /// The data stays inside the drive: it does not cross the host link.
+        internal: bool,
+    },
+    /// Zone Append.
+    Append {
+        /// The zone.
+        zone: ZoneId,
+        /// Number of LBAs.
+        blocks: u64,
+        /// Force Unit Access: complete once durable.
+        fua: bool,
+    },
+    /// Write Zeroes: on a zoned namespace a write at the write pointer.
+    WriteZeroes {
+        /// What reads as zeroes afterwards.
+        range: LbaRange,
+        /// Force Unit Access: complete once durable.
+        fua: bool,
+        /// The guest asks for deallocation (DEAC).
+        deallocate: bool,
+    },
+    /// One range of Dataset Management with the Deallocate attribute. On a zoned namespace it is a
+    /// hint that may be ignored.
+    Deallocate {
+        /// What is no longer needed.
+        range: LbaRange,
+    },
+    /// Flush: everything completed so far becomes durable.
+    Flush,
+    /// Zone Management Send.
+    Zone {
+        /// The operation.
+        action: ZoneAction,
+        /// One zone, or all.
+        target: ZoneTarget,
+    },
+    /// Explicit ZRWA flush: up to and including `upto`.
+    FlushZrwa {
+        /// Last LBA to commit.
+        upto: Lba,
+    },
+}
+
+/// The drive's answer to a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// When the command completes; not before the `now` it was submitted with.
+    pub done: Instant,
+    /// Whether it succeeds.
+    pub result: Result<Reply, IoError>,
+}
+
+/// What a command that succeeds has brought about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reply {
+    /// Where an append was written; unused by other commands.
+    pub lba: Lba,
+    /// Which media bytes read as zeroes from now on.
+    pub discard: Discard,
+}
+
+/// The part of a namespace whose data went away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Discard {
+    /// None.
+    #[default]
+    Nothing,
+    /// These LBAs.
+    Range(LbaRange),
+    /// All zones that are now empty (reset with Select All).
+    EmptyZones,
+}
+
+/// Why a command fails. The controller maps each to one NVMe status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum IoError {
+    /// An LBA past the end of the namespace.
+    LbaOutOfRange,
+    /// No space left (Capacity Exceeded).
+    CapacityExceeded,
+    /// A range crosses a zone boundary or the zone's capacity (Zone Boundary Error).
+    ZoneBoundary,
+    /// The zone is full (Zone Is Full).
+    ZoneFull,
+    /// The zone is read-only (Zone Is Read Only).
+    ZoneReadOnly,
+    /// The zone is offline (Zone Is Offline).
+    ZoneOffline,
+    /// Not at the write pointer (Zone Invalid Write).
+    ZoneInvalidWrite,
+    /// Too Many Active Zones.
+    TooManyActive,
+    /// Too Many Open Zones.
+    TooManyOpen,
+    /// Invalid Zone State Transition.
+    InvalidTransition,
+    /// The zone has no Zone Random Write Area, or the operation is not for one that has (Invalid
+    /// Zone Operation Request).
+    InvalidZoneOperation,
+    /// ZRWA Resources Unavailable.
+    ZrwaUnavailable,
+    /// A block was never written, or is deallocated, and the guest asked to be told.
+    Unwritten,
+    /// Unrecovered Read Error.
+    MediaRead,
+    /// Write Fault.
+    MediaWrite,
+    /// The operation does not apply to this namespace (Invalid Field in Command).
+    NotSupported,
+    /// The model failed in a way that has no name (Internal Error).
+    Internal,
+}
+
+/// Figures for the SMART / Health log that only the drive knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// Composite temperature in kelvins.
+    pub temperature_kelvin: u16,
+    /// Remaining spare capacity in per cent.
+    pub available_spare: u8,
+    /// Per cent below which the spare is critical.
+    pub spare_threshold: u8,
+    /// Estimated life used in per cent; may exceed 100.
+    pub percentage_used: u8,
+    /// Unrecovered data integrity errors.
+    pub media_errors: u64,
+    /// The media can no longer be written.
+    pub read_only: bool,
+    /// Reliability is degraded.
+    pub degraded: bool,
+}
+
+/// Something the guest may want to be told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DriveEvent {
+    /// A zone's descriptor changed without the guest's doing: an injected state change, an
+    /// excursion, a recommendation.
+    ZoneChanged {
+        /// The namespace.
+        ns: NsIndex,
+        /// The zone.
+        zone: ZoneId,
+    },
+}
+
+/// Size of the vendor statistics log (log page C0h).
+pub const VENDOR_LOG_BYTES: usize = 4096;
+
+/// The drive behind the controller. No method blocks, panics, or moves a byte of user data.
+pub trait Drive {
+    /// The namespaces, at most 255; the same number for the drive's life. Only `lba_shift` and what
+    /// follows from it may change, in [`Drive::format`].
+    fn namespaces(&self) -> &[NamespaceInfo];
+
+    /// Applies a command to the model at `now`, in the order of the calls, and says when it
+    /// completes and how. `now` never runs backwards.
+    fn submit(&mut self, ns: NsIndex, command: &IoCommand, now: Instant) -> Outcome;
+
+    /// The descriptor of a zone, in constant time. Out of range gives the last zone's.
+    fn zone(&self, ns: NsIndex, zone: ZoneId) -> ZoneDescriptor;
+
+    /// Storage of a zone's descriptor extension: `extension_units` x 64 bytes, or `None` if the
+    /// namespace has none.
+    fn zone_extension(&mut self, ns: NsIndex, zone: ZoneId) -> Option<&mut [u8]>;
+
+    /// Format NVM: all data goes (the controller discards the media) and the LBA size becomes
+    /// `LBA_SHIFTS[format]`. Returns when it is done.
+    ///
+    /// # Errors
+    /// [`IoError::NotSupported`] if the namespace cannot have that LBA size.
+    fn format(&mut self, ns: NsIndex, format: u8, now: Instant) -> Result<Instant, IoError>;
+
+    /// Makes everything durable before power goes (shutdown notification); returns when it is.
+    fn shutdown(&mut self, now: Instant) -> Instant;
+
+    /// When [`Drive::advance`] is due next, or `None` while the drive is idle.
+    fn next_event(&self) -> Option<Instant>;
+
+    /// Carries out background work (dwell windows, reclaim) that is due at or before `now`.
+    fn advance(&mut self, now: Instant);
+
+    /// Takes the oldest event not taken yet. The queue is bounded; the oldest may be lost.
+    fn take_event(&mut self) -> Option<DriveEvent>;
+
+    /// Figures for the SMART / Health log.
+    fn health(&self) -> Health;
+
+    /// Fills log page C0h with the model's statistics in the drive's own documented format.
+    fn vendor_log(&self, page: &mut [u8; VENDOR_LOG_BYTES]);
+}
