@@ -1,0 +1,436 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Reads traces and answers, line by line, and says exactly what is wrong with a bad one.
+
+use crate::entry::{Answer, Command, Line, Op};
+use std::io::{self, BufRead};
+use units::{Instant, Nanos};
+
+/// Longest line: far above what the fields need, and a bound on memory for files without any.
+const MAX_LINE_BYTES: u64 = 4096;
+
+/// A file that cannot be read as a trace, and where.
+#[derive(Debug, thiserror::Error)]
+#[error("{file}:{line}: {problem}")]
+pub struct TraceError {
+    /// The file.
+    pub file: String,
+    /// The line, from 1.
+    pub line: u64,
+    /// What is wrong with it.
+    pub problem: Problem,
+}
+
+/// What is wrong with a line.
+#[derive(Debug, thiserror::Error)]
+pub enum Problem {
+    /// A field has the wrong contents.
+    #[error("field {field}: '{found}' is not {expected}")]
+    Field {
+        /// The field's name.
+        field: &'static str,
+        /// What stands there.
+        found: String,
+        /// What should.
+        expected: &'static str,
+    },
+    /// A field is missing.
+    #[error("field {field} is missing")]
+    Missing {
+        /// The field's name.
+        field: &'static str,
+    },
+    /// There is more on the line than fields.
+    #[error("'{found}' after the last field")]
+    Trailing {
+        /// What stands there.
+        found: String,
+    },
+    /// An open-loop command arrives before its predecessor.
+    #[error("field arrival_ns: {found} is before the preceding command's {previous}")]
+    BackInTime {
+        /// The arrival.
+        found: u64,
+        /// The preceding command's.
+        previous: u64,
+    },
+    /// The line does not end.
+    #[error("the line is longer than {MAX_LINE_BYTES} bytes")]
+    TooLong,
+    /// The file cannot be read.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// Streams lines with their numbers, in one reused buffer.
+struct Lines<R> {
+    input: R,
+    file: String,
+    line: u64,
+    text: Vec<u8>,
+}
+
+impl<R: BufRead> Lines<R> {
+    fn new(input: R, file: &str) -> Self {
+        Self {
+            input,
+            file: file.to_string(),
+            line: 0,
+            text: Vec::with_capacity(128),
+        }
+    }
+
+    /// Goes to the next line that is neither blank nor a comment; false at the end.
+    fn advance(&mut self) -> Result<bool, Problem> {
+        loop {
+            self.text.clear();
+            self.line += 1;
+            let mut limited = io::Read::take(&mut self.input, MAX_LINE_BYTES);
+            if limited.read_until(b'\n', &mut self.text)? == 0 {
+                return Ok(false);
+            }
+            if self.text.last() != Some(&b'\n') && self.text.len() as u64 == MAX_LINE_BYTES {
+                return Err(Problem::TooLong);
+            }
+            match self.text.iter().find(|b| !b.is_ascii_whitespace()) {
+                None | Some(b'#') => {}
+                Some(_) => return Ok(true),
+            }
+        }
+    }
+
+    fn fields(&self) -> Fields<'_> {
+        Fields { rest: &self.text }
+    }
+
+    fn error(&self, problem: Problem) -> TraceError {
+        TraceError {
+            file: self.file.clone(),
+            line: self.line,
+            problem,
+        }
+    }
+}
+
+/// What is left of a line.
+struct Fields<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Fields<'a> {
+    fn next_text(&mut self) -> Option<&'a [u8]> {
+        let start = self.rest.iter().position(|b| !b.is_ascii_whitespace())?;
+        let (_, from_start) = self.rest.split_at(start);
+        let len = from_start
+            .iter()
+            .position(u8::is_ascii_whitespace)
+            .unwrap_or(from_start.len());
+        let (text, rest) = from_start.split_at(len);
+        self.rest = rest;
+        Some(text)
+    }
+
+    fn text(&mut self, field: &'static str) -> Result<&'a [u8], Problem> {
+        self.next_text().ok_or(Problem::Missing { field })
+    }
+
+    fn number(&mut self, field: &'static str) -> Result<u64, Problem> {
+        let text = self.text(field)?;
+        parse_u64(text).ok_or_else(|| bad(field, text, "a whole number below 2^64"))
+    }
+
+    fn number_u32(&mut self, field: &'static str) -> Result<u32, Problem> {
+        let text = self.text(field)?;
+        parse_u64(text)
+            .and_then(|n| u32::try_from(n).ok())
+            .ok_or_else(|| bad(field, text, "a whole number below 2^32"))
+    }
+
+    fn bit(&mut self, field: &'static str, expected: &'static str) -> Result<bool, Problem> {
+        match self.text(field)? {
+            b"0" => Ok(false),
+            b"1" => Ok(true),
+            text => Err(bad(field, text, expected)),
+        }
+    }
+
+    fn op(&mut self) -> Result<Op, Problem> {
+        let text = self.text("op")?;
+        Op::from_code(text).ok_or_else(|| bad("op", text, "one of R W A F RST FIN OPN CLS TRIM WZ"))
+    }
+
+    fn end(&mut self) -> Result<(), Problem> {
+        match self.next_text() {
+            None => Ok(()),
+            Some(text) => Err(Problem::Trailing { found: shown(text) }),
+        }
+    }
+}
+
+fn parse_u64(text: &[u8]) -> Option<u64> {
+    let mut n: u64 = 0;
+    for digit in text {
+        let digit = digit.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        n = n.checked_mul(10)?.checked_add(u64::from(digit))?;
+    }
+    Some(n)
+}
+
+#[cold]
+fn bad(field: &'static str, found: &[u8], expected: &'static str) -> Problem {
+    Problem::Field {
+        field,
+        found: shown(found),
+        expected,
+    }
+}
+
+/// A field's text for a message: printable, and not too long.
+fn shown(text: &[u8]) -> String {
+    let start = text.get(..40).unwrap_or(text);
+    String::from_utf8_lossy(start).escape_debug().to_string()
+}
+
+/// Streams a trace.
+pub struct Reader<R> {
+    lines: Lines<R>,
+    previous: Instant,
+    open_loop: bool,
+}
+
+impl<R: BufRead> Reader<R> {
+    /// Reads from `input`; messages call it `file`.
+    pub fn new(input: R, file: &str) -> Self {
+        Self {
+            lines: Lines::new(input, file),
+            previous: Instant::ZERO,
+            open_loop: true,
+        }
+    }
+
+    /// The next line that says something; `None` at the end.
+    ///
+    /// # Errors
+    /// The file cannot be read, or the line is not one of a trace.
+    pub fn next_line(&mut self) -> Result<Option<Line>, TraceError> {
+        self.advance().map_err(|p| self.lines.error(p))
+    }
+
+    fn advance(&mut self) -> Result<Option<Line>, Problem> {
+        if !self.lines.advance()? {
+            return Ok(None);
+        }
+        let mut fields = self.lines.fields();
+        let first = fields.text("arrival_ns")?;
+        let line = match first {
+            b"Q" => {
+                let depth = fields.number_u32("depth")?;
+                self.open_loop = depth == 0;
+                Line::Depth(depth)
+            }
+            b"I" => Line::Idle(Nanos::new(fields.number("ns")?)),
+            _ => Line::Command(command(first, &mut fields)?),
+        };
+        if let (true, Line::Command(command)) = (self.open_loop, &line) {
+            if command.arrival < self.previous {
+                return Err(Problem::BackInTime {
+                    found: command.arrival.as_nanos(),
+                    previous: self.previous.as_nanos(),
+                });
+            }
+            self.previous = command.arrival;
+        }
+        fields.end()?;
+        Ok(Some(line))
+    }
+}
+
+/// The command whose first field has been taken.
+fn command(first: &[u8], fields: &mut Fields<'_>) -> Result<Command, Problem> {
+    let arrival = parse_u64(first)
+        .ok_or_else(|| bad("arrival_ns", first, "a whole number below 2^64, Q or I"))?;
+    Ok(Command {
+        arrival: Instant::from_nanos(arrival),
+        data: fields.bit("ns", "0 (meta) or 1 (data)")?,
+        op: fields.op()?,
+        slba: fields.number("slba")?,
+        nlb: fields.number_u32("nlb")?,
+        fua: fields.bit("fua", "0 or 1")?,
+    })
+}
+
+/// Streams the answer to a trace.
+pub struct AnswerReader<R> {
+    lines: Lines<R>,
+}
+
+impl<R: BufRead> AnswerReader<R> {
+    /// Reads from `input`; messages call it `file`.
+    pub fn new(input: R, file: &str) -> Self {
+        Self {
+            lines: Lines::new(input, file),
+        }
+    }
+
+    /// The next answer; `None` at the end.
+    ///
+    /// # Errors
+    /// The file cannot be read, or the line is not one of an answer.
+    pub fn next_answer(&mut self) -> Result<Option<Answer>, TraceError> {
+        self.advance().map_err(|p| self.lines.error(p))
+    }
+
+    fn advance(&mut self) -> Result<Option<Answer>, Problem> {
+        if !self.lines.advance()? {
+            return Ok(None);
+        }
+        let mut fields = self.lines.fields();
+        let command = Command {
+            arrival: Instant::from_nanos(fields.number("arrival_ns")?),
+            data: fields.bit("ns", "0 (meta) or 1 (data)")?,
+            op: fields.op()?,
+            slba: fields.number("slba")?,
+            nlb: fields.number_u32("nlb")?,
+            fua: false,
+        };
+        let completion = Instant::from_nanos(fields.number("completion_ns")?);
+        let text = fields.text("status")?;
+        let status = parse_u64(text)
+            .and_then(|n| u16::try_from(n).ok())
+            .ok_or_else(|| bad("status", text, "a whole number below 2^16"))?;
+        fields.end()?;
+        Ok(Some(Answer {
+            command,
+            completion,
+            status,
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn all(text: &str) -> Result<Vec<Line>, String> {
+        let mut reader = Reader::new(text.as_bytes(), "t");
+        let mut lines = Vec::new();
+        while let Some(line) = reader.next_line().map_err(|e| e.to_string())? {
+            lines.push(line);
+        }
+        Ok(lines)
+    }
+
+    #[test]
+    fn every_kind_of_line_is_read() {
+        let lines = all("# c\n\n5 1 W 8\t16 1\nQ 4\r\n0 0 RST 0 0 0\nI 77\n0 1 R 1 2 0").unwrap();
+        let write = Command {
+            arrival: Instant::from_nanos(5),
+            data: true,
+            op: Op::Write,
+            slba: 8,
+            nlb: 16,
+            fua: true,
+        };
+        let reset = Command {
+            arrival: Instant::ZERO,
+            data: false,
+            op: Op::Reset,
+            slba: 0,
+            nlb: 0,
+            fua: false,
+        };
+        let read = Command {
+            data: true,
+            op: Op::Read,
+            slba: 1,
+            nlb: 2,
+            ..reset
+        };
+        assert_eq!(
+            lines,
+            [
+                Line::Command(write),
+                Line::Depth(4),
+                Line::Command(reset),
+                Line::Idle(Nanos::new(77)),
+                Line::Command(read)
+            ]
+        );
+    }
+
+    #[test]
+    fn errors_name_file_line_and_field() {
+        for (text, message) in [
+            (
+                "\n0 1 W x 8 0",
+                "t:2: field slba: 'x' is not a whole number below 2^64",
+            ),
+            (
+                "0 2 W 0 8 0",
+                "t:1: field ns: '2' is not 0 (meta) or 1 (data)",
+            ),
+            (
+                "0 1 Y 0 8 0",
+                "t:1: field op: 'Y' is not one of R W A F RST FIN OPN CLS TRIM WZ",
+            ),
+            ("0 1 W 0 8", "t:1: field fua is missing"),
+            ("0 1 W 0 8 0 9", "t:1: '9' after the last field"),
+            (
+                "0 1 W 0 4294967296 0",
+                "t:1: field nlb: '4294967296' is not a whole number below 2^32",
+            ),
+            (
+                "0 1 W 18446744073709551616 8 0",
+                "t:1: field slba: '18446744073709551616' is not a whole number below 2^64",
+            ),
+            (
+                "9 1 W 0 8 0\n8 1 W 0 8 0",
+                "t:2: field arrival_ns: 8 is before the preceding command's 9",
+            ),
+            (
+                "Z",
+                "t:1: field arrival_ns: 'Z' is not a whole number below 2^64, Q or I",
+            ),
+            ("Q", "t:1: field depth is missing"),
+        ] {
+            assert_eq!(all(text).unwrap_err(), message);
+        }
+        let endless = "1".repeat(5000);
+        assert_eq!(
+            all(&endless).unwrap_err(),
+            "t:1: the line is longer than 4096 bytes"
+        );
+    }
+
+    #[test]
+    fn answers_read_back_as_written() {
+        let answer = Answer {
+            command: Command {
+                arrival: Instant::from_nanos(u64::MAX),
+                data: true,
+                op: Op::WriteZeroes,
+                slba: u64::MAX,
+                nlb: u32::MAX,
+                fua: false,
+            },
+            completion: Instant::from_nanos(u64::MAX),
+            status: u16::MAX,
+        };
+        let mut text = Vec::new();
+        answer.write(&mut text).unwrap();
+        let mut reader = AnswerReader::new(text.as_slice(), "t");
+        assert_eq!(reader.next_answer().unwrap(), Some(answer));
+        assert_eq!(reader.next_answer().unwrap(), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+            let mut reader = Reader::new(bytes.as_slice(), "t");
+            while let Ok(Some(_)) = reader.next_line() {}
+        }
+    }
+}
