@@ -1,3 +1,130 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! `cargo conzone`.
-fn main() {}
+//! `cargo conzone`: everything a user of the device types.
+//!
+//! ```text
+//! main      the command line; one module per command below
+//! paths     where things are: the repository, target/ and what is built there
+//! progress  bars and lines on a terminal, silence when piped
+//! failure   which exit status an error has
+//! ```
+//!
+//! Exit status: 0 done, 1 failed, 2 wrong usage or something to install first. Errors are one line that
+//! says what to do next; results go to standard output, everything else to standard error.
+
+mod bench;
+mod completions;
+mod exec;
+mod failure;
+mod paths;
+mod progress;
+mod qemu;
+mod run;
+mod setup;
+mod shell;
+mod sim;
+mod test;
+mod validate;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::paths::Paths;
+use crate::progress::Progress;
+
+/// What every command is given.
+#[derive(Debug)]
+pub struct Context {
+    /// Where things are.
+    pub paths: Paths,
+    /// How to show what is going on.
+    pub progress: Progress,
+}
+
+/// A consumer-grade zoned NVMe drive in QEMU: build it, boot a guest on it, measure it.
+#[derive(Debug, Parser)]
+#[command(
+    name = "conzone",
+    bin_name = "cargo conzone",
+    version,
+    max_term_width = 100,
+    after_help = "Start with `cargo conzone run`: it sets everything up first."
+)]
+struct Cli {
+    /// Say nothing but results and errors
+    #[arg(short, long, global = true)]
+    quiet: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Build QEMU with the device, and the guest image
+    Setup(setup::Args),
+    /// Run a fio job on the device in a guest and report numbers and pictures
+    Run(run::Args),
+    /// Run a command as root in a guest that has the device
+    Exec(exec::Args),
+    /// Boot the guest to a shell on this terminal
+    Shell(shell::Args),
+    /// Start our qemu-system-x86_64 with arguments of your own
+    Qemu(qemu::Args),
+    /// Run the tests
+    Test(test::Args),
+    /// Measure the model's and the device's own speed
+    Bench(bench::Args),
+    /// Run a trace through the flash model alone, in virtual time
+    Sim(sim::Args),
+    /// Compare the model with closed forms, reference traces and papers
+    Validate(validate::Args),
+    /// Print a completion script for your shell
+    Completions(completions::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match execute(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!(
+                "{} {error:#}",
+                console::style("error:").for_stderr().red().bold()
+            );
+            failure::exit_code(&error)
+        }
+    }
+}
+
+fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
+    if let Command::Completions(args) = cli.command {
+        return completions::run(&args);
+    }
+    let context = Context {
+        paths: Paths::find()?,
+        progress: Progress::new(cli.quiet),
+    };
+    match cli.command {
+        Command::Setup(args) => setup::run(&context, &args),
+        Command::Run(args) => run::run(&context, &args),
+        Command::Exec(args) => exec::run(&context, &args),
+        Command::Shell(args) => shell::run(&context, &args),
+        Command::Qemu(args) => qemu::run(&context, &args),
+        Command::Test(args) => test::run(&context, &args),
+        Command::Bench(args) => bench::run(&context, &args),
+        Command::Sim(args) => sim::run(&context, &args),
+        Command::Validate(args) => validate::run(&context, &args),
+        Command::Completions(args) => completions::run(&args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Which exit status an error has.
+
+use std::process::ExitCode;
+
+/// An error that the user can put right before anything is tried: wrong usage, a package to install.
+///
+/// Exit status 2, as clap's own errors; every other error is 1.
+#[derive(Debug)]
+pub struct Prerequisite(pub String);
+
+impl std::fmt::Display for Prerequisite {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Prerequisite {}
+
+/// The exit status of a command that ended with `error`.
+pub fn exit_code(error: &anyhow::Error) -> ExitCode {
+    let prerequisite = error.chain().any(|cause| cause.is::<Prerequisite>());
+    ExitCode::from(if prerequisite { 2 } else { 1 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context;
+
+    #[test]
+    fn prerequisites_are_found_below_context() {
+        let plain = anyhow::anyhow!("no");
+        assert_eq!(exit_code(&plain), ExitCode::from(1));
+        let missing = Err::<(), _>(Prerequisite("install it".into()))
+            .context("setup")
+            .unwrap_err();
+        assert_eq!(exit_code(&missing), ExitCode::from(2));
+    }
+}

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Where things are: the repository, and what is built below its `target/`.
+//!
+//! Everything built lies at a fixed path in the repository's own `target/`, wherever cargo was told to put
+//! its files: people and scripts name these paths.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+use crate::failure::Prerequisite;
+
+/// Names the repository for a binary that is started from elsewhere.
+const ROOT_VARIABLE: &str = "CONZONE_ROOT";
+
+/// The repository and its `target/`.
+#[derive(Clone, Debug)]
+pub struct Paths {
+    root: PathBuf,
+}
+
+impl Paths {
+    /// The repository: `$CONZONE_ROOT`, or the one around the current directory, or the one that this
+    /// binary was built in.
+    pub fn find() -> anyhow::Result<Self> {
+        if let Some(root) = env::var_os(ROOT_VARIABLE) {
+            let root = PathBuf::from(root);
+            let named = || format!("{ROOT_VARIABLE}={}", root.display());
+            let root = root.canonicalize().with_context(named)?;
+            return Ok(Self { root });
+        }
+        let starts = [env::current_dir().ok(), env::current_exe().ok()];
+        let found = starts
+            .iter()
+            .flatten()
+            .find_map(|start| repository_around(start));
+        found.map(|root| Self { root }).ok_or_else(|| {
+            Prerequisite(format!(
+                "run this in the conzone repository, or set {ROOT_VARIABLE} to it"
+            ))
+            .into()
+        })
+    }
+
+    /// The repository.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Where everything is built.
+    pub fn target(&self) -> PathBuf {
+        self.root.join("target")
+    }
+
+    /// The emulator with the device in it.
+    pub fn qemu(&self) -> PathBuf {
+        self.target().join("qemu/qemu-system-x86_64")
+    }
+
+    /// Firmware for it: `qemu -L` this directory. It has SeaBIOS and `qboot.rom`.
+    pub fn firmware(&self) -> PathBuf {
+        self.target().join("qemu/firmware")
+    }
+
+    /// QEMU's source with our patches.
+    pub fn qemu_source(&self) -> PathBuf {
+        self.target().join("qemu-src")
+    }
+
+    /// QEMU's build directory.
+    pub fn qemu_build(&self) -> PathBuf {
+        self.target().join("qemu-build")
+    }
+
+    /// Where `setup` keeps its logs.
+    pub fn logs(&self) -> PathBuf {
+        self.target().join("logs")
+    }
+
+    /// What the finished steps of `setup` were made from.
+    pub fn stamps(&self) -> PathBuf {
+        self.target().join("stamps")
+    }
+}
+
+fn repository_around(start: &Path) -> Option<PathBuf> {
+    let is_root =
+        |dir: &&Path| dir.join("rust/cli/Cargo.toml").exists() && dir.join("hw/Kconfig").exists();
+    start.ancestors().find(is_root).map(Path::to_path_buf)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_repository_is_found_from_below() {
+        let root = repository_around(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap();
+        assert!(root.join("patches").is_dir());
+        assert_eq!(repository_around(Path::new("/")), None);
+    }
+}

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What a person sees while something takes long: bars on a terminal, nothing when piped.
+
+use std::time::Duration;
+
+use console::Term;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// How often a spinner turns.
+const TICK: Duration = Duration::from_millis(120);
+
+/// Whether and how progress is shown; always on standard error.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    bars: bool,
+    lines: bool,
+}
+
+impl Progress {
+    /// Bars if standard error is a terminal, unless `quiet`.
+    pub fn new(quiet: bool) -> Self {
+        let bars = !quiet && Term::stderr().is_term();
+        Self { bars, lines: bars }
+    }
+
+    /// Whether bars are drawn.
+    pub fn is_shown(self) -> bool {
+        self.bars
+    }
+
+    /// A line that stays, such as a finished step.
+    pub fn note(self, line: impl AsRef<str>) {
+        if self.lines {
+            eprintln!("{}", line.as_ref());
+        }
+    }
+
+    /// A step of unknown length.
+    pub fn spinner(self, message: impl Into<String>) -> ProgressBar {
+        let bar = self.bar_of(ProgressBar::no_length(), "{spinner} {msg} {elapsed:.dim}");
+        bar.set_message(message.into());
+        if self.bars {
+            bar.enable_steady_tick(TICK);
+        }
+        bar
+    }
+
+    /// A step of `length` parts.
+    pub fn bar(self, message: impl Into<String>, length: u64) -> ProgressBar {
+        let style = "{msg} [{bar:30}] {pos}/{len} {elapsed:.dim} eta {eta:.dim}";
+        let bar = self.bar_of(ProgressBar::new(length), style);
+        bar.set_message(message.into());
+        bar
+    }
+
+    fn bar_of(self, bar: ProgressBar, template: &str) -> ProgressBar {
+        if !self.bars {
+            bar.set_draw_target(ProgressDrawTarget::hidden());
+        }
+        // The templates are ours; indicatif's own style is no worse a fall-back than an error.
+        let style = ProgressStyle::with_template(template);
+        bar.with_style(
+            style
+                .unwrap_or_else(|_| ProgressStyle::default_bar())
+                .progress_chars("=> "),
+        )
+    }
+}
