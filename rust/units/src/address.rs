@@ -52,6 +52,10 @@ index_newtype!(
     Lba(u64)
 );
 index_newtype!(
+    /// Address within a namespace in sectors of 512 bytes, whatever its LBA size.
+    Sector(u64)
+);
+index_newtype!(
     /// Logical page number within a namespace: a 4 KiB unit of the logical-to-physical map.
     Lpn(u64)
 );

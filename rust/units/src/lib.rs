@@ -17,7 +17,7 @@ mod address;
 mod size;
 mod time;
 
-pub use address::{GuestAddr, Lba, Lpn, Nsid, QueueId, ZoneId};
+pub use address::{GuestAddr, Lba, Lpn, Nsid, QueueId, Sector, ZoneId};
 pub use size::{Bytes, ParseSizeError, KIB, MIB};
 pub use time::{Instant, Nanos};
 
@@ -25,3 +25,5 @@ pub use time::{Instant, Nanos};
 ///
 /// Source: ConZone maps at 4 KiB, as F2FS and UFS do.
 pub const PAGE_BYTES: u64 = 4 * KIB;
+/// Size of a [`Sector`].
+pub const SECTOR_BYTES: u64 = 512;

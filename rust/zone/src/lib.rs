@@ -1,2 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Zone state machine and open/active resources.
+//!
+//! [`Zones`] is the ZNS Command Set 1.1 state machine (section 2.1.1, "Zone State Machine") without
+//! the NVMe around it: no time, no data, no wire formats. Any zoned model in this project uses it.
+//!
+//! ```text
+//!             write                 close                 open
+//!   Empty ------------> ImplOpen ------------> Closed -----------> ExplOpen
+//!     ^  open -> ExplOpen    \  finish, or written to capacity       /
+//!     |                       +--------------> Full <---------------+
+//!     +------- reset -------- any of these        any -> ReadOnly -> Offline (injected, or worn)
+//! ```
+//! Opening beyond `max_open` closes the lowest-numbered implicitly opened zone first; when there is
+//! none, or the zone would be one active zone too many, the command fails.
+//!
+//! Invariants: open = implicitly + explicitly opened zones <= `max_open`; active = open + closed <=
+//! `max_active`; a write pointer lies within its zone's capacity, and is at the start exactly in
+//! empty zones and zones opened without data.
+//!
+//! Not modelled here: ZRWA, zone descriptor extensions, finish and reset recommendations.
+
+#![forbid(unsafe_code)]
+
+mod error;
+mod state;
+mod table;
+
+pub use error::Error;
+pub use state::State;
+pub use table::{Layout, Limits, Zone, Zones};

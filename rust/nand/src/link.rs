@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! A bus that carries one byte stream: bookings with backfill.
+//!
+//! A transfer of n bytes takes `ceil(n x 10^9 / (bandwidth x 2^20))` ns of link time from the
+//! earliest idle moment at or after the request, in pieces around what is booked already:
+//!
+//! ```text
+//!   booked    |####|        |######|
+//!   request       ^ 6 units |      |
+//!   granted        |******|           (fits the gap)
+//!   or, 9 units    |********|      |*|  ends here
+//! ```
+//! So the link is never idle while somebody waits, and never carries two transfers at once.
+//!
+//! Memory is bounded: bookings that ended before the horizon (no request can come from before it)
+//! are forgotten, touching ones are merged, and beyond [`Link::MAX_BOOKINGS`] the oldest idle gap
+//! is given up.
+
+use std::collections::VecDeque;
+use units::{Bytes, Instant, Nanos};
+
+/// What a link has done so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LinkStats {
+    /// Time it carried data.
+    pub busy: Nanos,
+    /// Bytes carried.
+    pub bytes: u64,
+    /// The longest that a transfer waited beyond its own link time.
+    pub longest_wait: Nanos,
+}
+
+/// A link's reservations.
+#[derive(Clone, Debug)]
+pub struct Link {
+    bytes_per_second: u64,
+    /// Disjoint, non-touching busy intervals `[start, end)`, ascending.
+    busy: VecDeque<(u64, u64)>,
+    stats: LinkStats,
+}
+
+impl Link {
+    /// Bookings kept; a drive with every queue full has a few hundred.
+    pub const MAX_BOOKINGS: usize = 4096;
+
+    /// An idle link of `mbps` MB/s (at least 1).
+    #[must_use]
+    pub fn new(mbps: u64) -> Self {
+        Self {
+            bytes_per_second: mbps.max(1).saturating_mul(1 << 20),
+            busy: VecDeque::with_capacity(64),
+            stats: LinkStats::default(),
+        }
+    }
+
+    /// Link time of `bytes`.
+    #[must_use]
+    pub fn time(&self, bytes: Bytes) -> Nanos {
+        const SECOND: u64 = 1_000_000_000;
+        match bytes.get().checked_mul(SECOND) {
+            Some(n) => Nanos::new(n.div_ceil(self.bytes_per_second)),
+            None => {
+                let n = u128::from(bytes.get()) * u128::from(SECOND);
+                let time = n.div_ceil(u128::from(self.bytes_per_second));
+                Nanos::new(u64::try_from(time).unwrap_or(u64::MAX))
+            }
+        }
+    }
+
+    /// Books `bytes` at or after `at`; returns when the last of them has crossed.
+    pub fn transfer(&mut self, at: Instant, bytes: Bytes) -> Instant {
+        let need = self.time(bytes);
+        self.stats.bytes = self.stats.bytes.saturating_add(bytes.get());
+        self.stats.busy += need;
+        if need == Nanos::ZERO {
+            return at;
+        }
+        let end = Instant::from_nanos(self.book(at.as_nanos(), need.get()));
+        let wait = end.since(at + need);
+        self.stats.longest_wait = self.stats.longest_wait.max(wait);
+        end
+    }
+
+    /// Forgets bookings that ended at or before `horizon`.
+    pub fn prune(&mut self, horizon: Instant) {
+        while self.busy.front().is_some_and(|b| b.1 <= horizon.as_nanos()) {
+            self.busy.pop_front();
+        }
+    }
+
+    /// What it has done so far.
+    #[must_use]
+    pub const fn stats(&self) -> LinkStats {
+        self.stats
+    }
+
+    /// Panics unless the bookings are ascending and apart. For tests.
+    pub fn check_invariants(&self) {
+        assert!(self.busy.len() <= Self::MAX_BOOKINGS);
+        assert!(self.busy.iter().all(|b| b.0 < b.1), "{:?}", self.busy);
+        let apart = self.busy.iter().zip(self.busy.iter().skip(1));
+        assert!(apart.clone().all(|(a, b)| a.1 < b.0), "{:?}", self.busy);
+    }
+
+    fn book(&mut self, at: u64, need: u64) -> u64 {
+        // Most requests come at or after everything booked.
+        match self.busy.back_mut() {
+            Some(last) if at <= last.1 && at >= last.0 => {
+                last.1 = last.1.saturating_add(need);
+                return last.1;
+            }
+            Some(last) if at < last.0 => {}
+            _ => {
+                let end = at.saturating_add(need);
+                self.push(at, end);
+                return end;
+            }
+        }
+        self.backfill(at, need)
+    }
+
+    /// Fills the gaps from `at` on. What it fills becomes one interval with its neighbours, from
+    /// where it starts to its end, since every gap in between is used up.
+    fn backfill(&mut self, at: u64, need: u64) -> u64 {
+        let first = self.busy.partition_point(|b| b.1 < at);
+        let mut start = at;
+        let mut clock = at;
+        let mut left = need;
+        let mut next = first;
+        while let Some(&(from, to)) = self.busy.get(next) {
+            if from > clock {
+                let gap = from - clock;
+                if left < gap {
+                    break;
+                }
+                left -= gap;
+            } else {
+                start = start.min(from);
+            }
+            clock = to;
+            next += 1;
+            if left == 0 {
+                // The gap was filled exactly: it joins the interval after it.
+                self.replace(first, next, (start, to));
+                return from;
+            }
+        }
+        let end = clock.saturating_add(left);
+        self.replace(first, next, (start, end));
+        end
+    }
+
+    fn replace(&mut self, first: usize, next: usize, with: (u64, u64)) {
+        if first == next {
+            self.busy.insert(first, with);
+            self.limit();
+        } else {
+            if let Some(slot) = self.busy.get_mut(first) {
+                *slot = with;
+            }
+            self.busy.drain(first + 1..next);
+        }
+    }
+
+    fn push(&mut self, start: u64, end: u64) {
+        if start < end {
+            self.busy.push_back((start, end));
+            self.limit();
+        }
+    }
+
+    fn limit(&mut self) {
+        if self.busy.len() > Self::MAX_BOOKINGS {
+            if let Some(oldest) = self.busy.pop_front() {
+                if let Some(front) = self.busy.front_mut() {
+                    front.0 = oldest.0;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn at(ns: u64) -> Instant {
+        Instant::from_nanos(ns)
+    }
+
+    #[test]
+    fn link_time_rounds_up() {
+        assert_eq!(Link::new(1422).time(Bytes::new(4096)), Nanos::new(2748));
+        assert_eq!(Link::new(3000).time(Bytes::new(4096)), Nanos::new(1303));
+        assert_eq!(
+            Link::new(1).time(Bytes::mib(1 << 20)),
+            Nanos::new(1_000_000_000 << 20)
+        );
+        assert_eq!(
+            Link::new(1).time(Bytes::new(u64::MAX)),
+            Nanos::new(u64::MAX)
+        );
+    }
+
+    #[test]
+    fn a_request_uses_idle_time_before_later_bookings() {
+        let mut link = Link::new(1000);
+        let ten_us = Bytes::new(10_485); // 9 999.3 ns -> 10 000
+        assert_eq!(link.transfer(at(100_000), ten_us), at(110_000));
+        assert_eq!(link.transfer(at(0), ten_us), at(10_000));
+        // 95 000 .. 100 000, then 110 000 .. 115 000.
+        assert_eq!(link.transfer(at(95_000), ten_us), at(115_000));
+        assert_eq!(link.transfer(at(95_000), ten_us), at(125_000));
+        // An exact fit ends at the gap's end.
+        assert_eq!(link.transfer(at(85_000), ten_us), at(95_000));
+        link.check_invariants();
+        link.prune(at(10_000));
+        assert_eq!(link.busy, [(85_000, 125_000)]);
+    }
+
+    #[test]
+    fn the_book_is_bounded() {
+        let mut link = Link::new(1000);
+        for i in 0..3 * Link::MAX_BOOKINGS as u64 {
+            link.transfer(at(i * 1_000), Bytes::new(1));
+        }
+        link.check_invariants();
+    }
+
+    proptest! {
+        /// Against a model that books nanosecond by nanosecond.
+        #[test]
+        fn every_nanosecond_is_used_once(requests in prop::collection::vec((0u64..400, 1u64..40), 1..40)) {
+            let mut link = Link::new(1000);
+            let mut taken = vec![false; 4000];
+            for (from, ns) in requests {
+                let bytes = Bytes::new(ns * 1_048_576 / 1_000_000 * 1000 / 1000 + ns / 25);
+                let need = link.time(bytes).get();
+                let end = link.transfer(at(from), bytes);
+                let mut left = need;
+                let mut expect = from;
+                for (t, taken) in taken.iter_mut().enumerate().skip(from as usize) {
+                    if left > 0 && !*taken {
+                        *taken = true;
+                        left -= 1;
+                        expect = t as u64 + 1;
+                    }
+                }
+                prop_assert_eq!(end.as_nanos(), expect);
+                link.check_invariants();
+            }
+        }
+    }
+}

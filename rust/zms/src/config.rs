@@ -1,0 +1,386 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What a drive is made of: every parameter of the model, typed and checked.
+//!
+//! Presets, property names and text live in the `ssd` crate; this is the plain result.
+
+use core::fmt;
+use nand::{Cell, Geometry, GeometryError, Timing};
+use units::{Bytes, Nanos, PAGE_BYTES};
+
+/// All parameters of the flash model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Shape of the flash.
+    pub geometry: Geometry,
+    /// Flash array times and channel bandwidth.
+    pub timing: Timing,
+    /// Host link bandwidth in MB/s (MB = 2^20 bytes).
+    pub link_mbps: u64,
+    /// Firmware and buffer-access times.
+    pub costs: Costs,
+    /// Write buffers.
+    pub buffers: Buffers,
+    /// Whether data that fills a program unit goes straight to native cells.
+    pub slc_bypass: bool,
+    /// How pSLC is given to zones.
+    pub slc_map: SlcMap,
+    /// Data pSLC superblocks of each die group.
+    pub slc_superblocks: u32,
+    /// The data namespace.
+    pub data: DataNamespace,
+    /// Logical size of the meta namespace; zero for none.
+    pub meta_size: Bytes,
+    /// Over-provisioning of page-mapped namespaces, in percent of their logical size.
+    pub over_provisioning: u32,
+    /// The logical-to-physical map's cache.
+    pub l2p: L2p,
+    /// Garbage collection starts when taking a superblock would leave this many free or fewer.
+    pub gc_threshold: u32,
+    /// pSLC reclaim starts when this many superblocks (of a group) are free, or fewer.
+    pub migrate_threshold: u32,
+    /// Whether a zone reset waits for the erases that it causes.
+    pub reset_wait: bool,
+    /// Seed of the random replacement policy.
+    pub seed: u64,
+}
+
+/// Times that the controller itself takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Costs {
+    /// Firmware time of a read of up to 4 KiB.
+    pub read_4k: Nanos,
+    /// Firmware time of a larger read.
+    pub read: Nanos,
+    /// Write buffer access, once per access.
+    pub buffer_base: Nanos,
+    /// Write buffer access, for each 4 KiB.
+    pub buffer_page: Nanos,
+}
+
+/// Volatile write buffers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Buffers {
+    /// Bytes of all data buffers together.
+    pub total: Bytes,
+    /// How many buffers they are split into (zoned data; block data uses one).
+    pub count: u32,
+    /// How zones share them.
+    pub policy: BufferPolicy,
+    /// Buffered data older than this is flushed even if no further write comes.
+    pub dwell: Option<Nanos>,
+    /// Bytes of the meta namespace's buffer.
+    pub meta: Bytes,
+}
+
+/// How a write to a zone picks its buffer (zms-model §4.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BufferPolicy {
+    /// The buffer that has the zone's data, else an empty one, else flush the fullest.
+    Static,
+    /// Zone number modulo buffers.
+    Modulo,
+}
+
+/// How zoned data is put into pSLC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SlcMap {
+    /// All zones of a die group share one write pointer; mapped page by page.
+    Page,
+    /// Each zone fills pSLC superblocks of its own; a full one is one map entry.
+    Zone,
+}
+
+/// The data namespace's kind and size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DataNamespace {
+    /// Zones of one native superblock each.
+    Zoned {
+        /// Number of zones.
+        zones: u32,
+        /// Span of a zone in the address space, at least its capacity (one native superblock).
+        zone_size: Bytes,
+        /// Zones open at once; 0 for no limit.
+        max_open: u32,
+        /// Zones active at once; 0 for no limit.
+        max_active: u32,
+    },
+    /// Page-mapped blocks.
+    Block {
+        /// Logical size.
+        size: Bytes,
+    },
+}
+
+/// The L2P cache (zms-model §6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct L2p {
+    /// Capacity.
+    pub cache: Bytes,
+    /// Bytes of one entry.
+    pub entry: Bytes,
+    /// Parts the cache is split into, by first LPN modulo their number.
+    pub slots: u32,
+    /// What is evicted.
+    pub policy: L2pPolicy,
+    /// How a miss finds the entry in flash.
+    pub search: L2pSearch,
+    /// Whether zone, sub-zone and chunk entries exist beside page entries.
+    pub hybrid: bool,
+    /// Whether those coarse entries are never evicted.
+    pub resident: bool,
+    /// Entries read along with a missed one.
+    pub preread: u32,
+    /// The chunk granularity.
+    pub chunk: Bytes,
+}
+
+/// Replacement inside a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum L2pPolicy {
+    /// Least recently used.
+    Lru,
+    /// Any, from the seed.
+    Random,
+}
+
+/// How a miss is searched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum L2pSearch {
+    /// One map read per granularity, coarse to fine, until one matches.
+    Multiple,
+    /// The granularity is known from a bitmap: one map read.
+    Bitmap,
+}
+
+/// Why a configuration makes no drive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConfigError {
+    /// The flash array's shape.
+    Geometry(GeometryError),
+    /// A bandwidth is zero.
+    Bandwidth,
+    /// A zone's span is less than its capacity, or not whole pages.
+    ZoneSize,
+    /// There are no zones, or their span does not fit the model's 32-bit page numbers.
+    Zones,
+    /// More open than active zones, where both are limited.
+    OpenOverActive,
+    /// The block namespace is empty or does not fit the model's 31-bit page locations.
+    BlockSize,
+    /// The meta namespace does not fit the model's 31-bit page locations.
+    MetaSize,
+    /// No buffers, or a buffer cannot hold one program unit (one flash page for `meta`).
+    Buffers,
+    /// A pSLC area of this many superblocks per group cannot work; this many are needed.
+    SlcSuperblocks {
+        /// Configured.
+        have: u32,
+        /// Needed with the other parameters as they are.
+        need: u32,
+    },
+    /// No L2P entries, no slots, or more than 2^30 entries.
+    L2pCache,
+    /// The chunk is not a whole number of pages that is a power of two.
+    Chunk,
+    /// A threshold beyond 2^16.
+    Threshold,
+    /// Over-provisioning beyond 1000 %.
+    OverProvisioning,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Geometry(error) => error.fmt(f),
+            Self::Bandwidth => f.write_str("a bandwidth must be at least 1 MB/s"),
+            Self::ZoneSize => f.write_str(
+                "zone-size must be a multiple of 4 KiB and at least the zone's capacity",
+            ),
+            Self::Zones => f.write_str("there must be 1 zone or more, and at most 16 TiB of them"),
+            Self::OpenOverActive => f.write_str("max-open must not exceed max-active"),
+            Self::BlockSize => f.write_str("the block namespace must have 4 KiB to 4 TiB"),
+            Self::MetaSize => f.write_str("the meta namespace must have at most 4 TiB"),
+            Self::Buffers => f.write_str(
+                "each write buffer must hold at least one program unit (one-shot page; \
+                 flash page without bypass and for meta) and at most 1 GiB",
+            ),
+            Self::SlcSuperblocks { have, need } => {
+                write!(
+                    f,
+                    "slc-superblocks is {have}, but {need} are needed at least"
+                )
+            }
+            Self::L2pCache => f.write_str("the L2P cache must have 1 to 2^30 entries and 1 slot"),
+            Self::Chunk => f.write_str("chunk-size must be a power of two of at least 4 KiB"),
+            Self::Threshold => f.write_str("a threshold must be at most 65536"),
+            Self::OverProvisioning => f.write_str("over-provisioning must be at most 1000 %"),
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Config {
+    /// Checks every bound that the model relies on.
+    ///
+    /// # Errors
+    /// The first bound that does not hold.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.geometry.validate().map_err(ConfigError::Geometry)?;
+        if self.link_mbps == 0 || self.timing.channel_mbps == 0 {
+            return Err(ConfigError::Bandwidth);
+        }
+        if self.gc_threshold > 1 << 16 || self.migrate_threshold > 1 << 16 {
+            return Err(ConfigError::Threshold);
+        }
+        if self.over_provisioning > 1000 {
+            return Err(ConfigError::OverProvisioning);
+        }
+        self.validate_namespaces()?;
+        self.validate_buffers()?;
+        self.validate_slc()?;
+        let chunk = self.l2p.chunk.get();
+        if !chunk.is_power_of_two() || chunk < PAGE_BYTES {
+            return Err(ConfigError::Chunk);
+        }
+        let entries = self.l2p.cache.get().checked_div(self.l2p.entry.get());
+        match entries {
+            Some(n) if n >= u64::from(self.l2p.slots) && n <= 1 << 30 && self.l2p.slots > 0 => {}
+            _ => return Err(ConfigError::L2pCache),
+        }
+        Ok(())
+    }
+
+    fn validate_namespaces(&self) -> Result<(), ConfigError> {
+        const MAX_LOCATIONS: u64 = 1 << 30;
+        let g = &self.geometry;
+        match self.data {
+            DataNamespace::Zoned {
+                zones,
+                zone_size,
+                max_open,
+                max_active,
+            } => {
+                let pages = zone_size.get() / PAGE_BYTES;
+                if zone_size < self.zone_capacity() || zone_size.get() % PAGE_BYTES != 0 {
+                    return Err(ConfigError::ZoneSize);
+                }
+                let total = u64::from(zones).checked_mul(pages);
+                if zones == 0 || zones > 1 << 24 || total.is_none_or(|n| n >= 1 << 32) {
+                    return Err(ConfigError::Zones);
+                }
+                if max_active != 0 && (max_open == 0 || max_open > max_active) {
+                    return Err(ConfigError::OpenOverActive);
+                }
+            }
+            DataNamespace::Block { size } => {
+                let pages = size.get() / PAGE_BYTES;
+                let pool = pool_superblocks(pages, self.over_provisioning, g, g.cell)
+                    .saturating_mul(g.superblock_lpns(g.cell));
+                if pages == 0 || pool > MAX_LOCATIONS {
+                    return Err(ConfigError::BlockSize);
+                }
+            }
+        }
+        let pool = pool_superblocks(
+            self.meta_size.get() / PAGE_BYTES,
+            self.over_provisioning,
+            g,
+            Cell::Slc,
+        );
+        if pool.saturating_mul(g.superblock_lpns(Cell::Slc)) > MAX_LOCATIONS {
+            return Err(ConfigError::MetaSize);
+        }
+        Ok(())
+    }
+
+    fn validate_buffers(&self) -> Result<(), ConfigError> {
+        const MAX: u64 = 1 << 30;
+        let b = &self.buffers;
+        let g = &self.geometry;
+        let least = if self.slc_bypass {
+            g.unit_lpns()
+        } else {
+            g.lpns_per_page()
+        };
+        let each = self.data_buffer_pages();
+        if b.count == 0 || b.count > 1 << 12 || each < least || b.total.get() > MAX {
+            return Err(ConfigError::Buffers);
+        }
+        if self.meta_size != Bytes::ZERO
+            && (self.meta_buffer_pages() < g.lpns_per_page() || b.meta.get() > MAX)
+        {
+            return Err(ConfigError::Buffers);
+        }
+        Ok(())
+    }
+
+    fn validate_slc(&self) -> Result<(), ConfigError> {
+        let have = self.slc_superblocks;
+        let need = match (self.data, self.slc_map) {
+            (
+                DataNamespace::Zoned {
+                    max_active, zones, ..
+                },
+                SlcMap::Zone,
+            ) => {
+                let active = if max_active == 0 { zones } else { max_active };
+                active
+                    .saturating_add(self.migrate_threshold)
+                    .saturating_add(2)
+            }
+            _ => self.migrate_threshold.saturating_add(2),
+        };
+        let locations = u64::from(have)
+            .saturating_mul(u64::from(self.geometry.groups()))
+            .saturating_mul(self.geometry.superblock_lpns(Cell::Slc));
+        if have < need || locations > 1 << 30 {
+            return Err(ConfigError::SlcSuperblocks { have, need });
+        }
+        Ok(())
+    }
+
+    /// Data of one zone: a native superblock.
+    #[must_use]
+    pub fn zone_capacity(&self) -> Bytes {
+        let g = &self.geometry;
+        Bytes::new(g.superblock_lpns(g.cell).saturating_mul(PAGE_BYTES))
+    }
+
+    /// Bytes that the data namespace's addresses span.
+    #[must_use]
+    pub fn data_size(&self) -> Bytes {
+        match self.data {
+            DataNamespace::Zoned {
+                zones, zone_size, ..
+            } => Bytes::new(zone_size.get().saturating_mul(u64::from(zones))),
+            DataNamespace::Block { size } => size,
+        }
+    }
+
+    /// Pages of one data buffer.
+    #[must_use]
+    pub fn data_buffer_pages(&self) -> u32 {
+        let count = match self.data {
+            DataNamespace::Zoned { .. } => u64::from(self.buffers.count.max(1)),
+            DataNamespace::Block { .. } => 1,
+        };
+        u32::try_from(self.buffers.total.get() / count / PAGE_BYTES).unwrap_or(u32::MAX)
+    }
+
+    /// Pages of the meta buffer.
+    #[must_use]
+    pub fn meta_buffer_pages(&self) -> u32 {
+        u32::try_from(self.buffers.meta.get() / PAGE_BYTES).unwrap_or(u32::MAX)
+    }
+}
+
+/// Superblocks of a page-mapped pool of `pages` logical pages: room for all of them and the
+/// over-provisioning, 2 for the threshold and 2 open (zms-model §2, sizing rule).
+pub(crate) fn pool_superblocks(pages: u64, over: u32, geometry: &Geometry, mode: Cell) -> u64 {
+    const SPARE: u64 = 4;
+    let physical = pages.saturating_mul(100 + u64::from(over)).div_ceil(100);
+    physical
+        .div_ceil(geometry.superblock_lpns(mode).max(1))
+        .saturating_add(SPARE)
+}

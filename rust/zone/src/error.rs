@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Why a zone refuses a command.
+
+use core::fmt;
+
+/// The zone-specific reasons of ZNS 1.1, "Command Specific Status Values".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// The range is not within one zone's capacity (its span, for reads).
+    Boundary,
+    /// The zone is full.
+    Full,
+    /// The zone is read-only.
+    ReadOnly,
+    /// The zone is offline.
+    Offline,
+    /// The write does not start at the write pointer.
+    InvalidWrite,
+    /// One more active zone than there are resources for.
+    TooManyActive,
+    /// One more open zone than there are resources for, and none can be closed implicitly.
+    TooManyOpen,
+    /// The zone's state does not allow the action.
+    InvalidTransition,
+    /// There is no such zone.
+    NoSuchZone,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Boundary => "zone boundary error",
+            Self::Full => "zone is full",
+            Self::ReadOnly => "zone is read-only",
+            Self::Offline => "zone is offline",
+            Self::InvalidWrite => "write is not at the write pointer",
+            Self::TooManyActive => "too many active zones",
+            Self::TooManyOpen => "too many open zones",
+            Self::InvalidTransition => "invalid zone state transition",
+            Self::NoSuchZone => "no such zone",
+        })
+    }
+}
+
+impl std::error::Error for Error {}

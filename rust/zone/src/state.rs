@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Zone states.
+
+/// A zone's state (ZNS 1.1, figure "Zone State").
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum State {
+    /// No data; uses no resource.
+    #[default]
+    Empty,
+    /// Opened by a write; an open and an active resource.
+    ImplicitlyOpen,
+    /// Opened by a command; an open and an active resource.
+    ExplicitlyOpen,
+    /// Has data and an active resource, but no open one.
+    Closed,
+    /// Cannot be written until reset.
+    Full,
+    /// Can be read only, for good.
+    ReadOnly,
+    /// Cannot be used any more.
+    Offline,
+}
+
+impl State {
+    /// Every state.
+    pub const ALL: [Self; 7] = [
+        Self::Empty,
+        Self::ImplicitlyOpen,
+        Self::ExplicitlyOpen,
+        Self::Closed,
+        Self::Full,
+        Self::ReadOnly,
+        Self::Offline,
+    ];
+
+    /// Whether it takes an open resource.
+    #[must_use]
+    pub const fn is_open(self) -> bool {
+        matches!(self, Self::ImplicitlyOpen | Self::ExplicitlyOpen)
+    }
+
+    /// Whether it takes an active resource.
+    #[must_use]
+    pub const fn is_active(self) -> bool {
+        self.is_open() || matches!(self, Self::Closed)
+    }
+
+    /// Whether the write pointer means anything.
+    #[must_use]
+    pub const fn has_write_pointer(self) -> bool {
+        !matches!(self, Self::Full | Self::ReadOnly | Self::Offline)
+    }
+}

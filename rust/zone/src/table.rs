@@ -1,0 +1,370 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! All zones of a namespace, and what they share.
+
+use crate::{Error, State};
+use core::ops::Range;
+use units::{Sector, ZoneId};
+
+/// How zones lie in the namespace. Sizes are in sectors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// Number of zones.
+    pub zones: u32,
+    /// Address span of a zone.
+    pub size: u64,
+    /// Sectors of it that can be written.
+    pub capacity: u64,
+}
+
+/// Open and active resources; 0 means no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Zones open at once.
+    pub max_open: u32,
+    /// Zones open or closed at once.
+    pub max_active: u32,
+}
+
+/// One zone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Zone {
+    /// Its state.
+    pub state: State,
+    /// Sectors written so far, from the zone's start. Finishing does not change it.
+    pub written: u64,
+}
+
+/// The zones of one namespace.
+#[derive(Clone, Debug)]
+pub struct Zones {
+    layout: Layout,
+    limits: Limits,
+    zones: Vec<Zone>,
+    open: u32,
+    active: u32,
+    /// Implicitly opened zones, ascending. Kept only with a limit on open zones, which bounds it.
+    implicit: Vec<u32>,
+}
+
+impl Zones {
+    /// All zones empty. A size of zero or a capacity above the size counts as the nearest sound
+    /// value.
+    #[must_use]
+    pub fn new(layout: Layout, limits: Limits) -> Self {
+        let size = layout.size.max(1);
+        let layout = Layout {
+            size,
+            capacity: layout.capacity.clamp(1, size),
+            ..layout
+        };
+        Self {
+            layout,
+            limits,
+            zones: vec![Zone::default(); layout.zones as usize],
+            open: 0,
+            active: 0,
+            implicit: Vec::with_capacity(limits.max_open.min(layout.zones) as usize),
+        }
+    }
+
+    /// How the zones lie.
+    #[must_use]
+    pub const fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// Zones open now.
+    #[must_use]
+    pub const fn open_count(&self) -> u32 {
+        self.open
+    }
+
+    /// Zones active now.
+    #[must_use]
+    pub const fn active_count(&self) -> u32 {
+        self.active
+    }
+
+    /// A zone.
+    #[must_use]
+    pub fn get(&self, id: ZoneId) -> Option<Zone> {
+        self.zones.get(id.get() as usize).copied()
+    }
+
+    /// The zone that holds `sector`.
+    #[must_use]
+    pub fn locate(&self, sector: Sector) -> Option<ZoneId> {
+        let id = u32::try_from(sector.get() / self.layout.size).ok()?;
+        (id < self.layout.zones).then_some(ZoneId::new(id))
+    }
+
+    /// A zone's first sector.
+    #[must_use]
+    pub fn start(&self, id: ZoneId) -> Sector {
+        Sector::new(u64::from(id.get()).saturating_mul(self.layout.size))
+    }
+
+    /// Checks a read.
+    ///
+    /// # Errors
+    /// The range leaves its zone, or the zone is offline.
+    pub fn check_read(&self, at: Sector, sectors: u64) -> Result<ZoneId, Error> {
+        let id = self.locate(at).ok_or(Error::NoSuchZone)?;
+        let offset = at.get() - self.start(id).get();
+        if sectors > self.layout.size - offset {
+            return Err(Error::Boundary);
+        }
+        match self.state(id)? {
+            State::Offline => Err(Error::Offline),
+            _ => Ok(id),
+        }
+    }
+
+    /// Checks a write without doing it; also that the zone could be opened for it.
+    ///
+    /// # Errors
+    /// State, write pointer, boundary, resources: in this order.
+    pub fn check_write(&self, at: Sector, sectors: u64) -> Result<ZoneId, Error> {
+        let id = self.locate(at).ok_or(Error::NoSuchZone)?;
+        let zone = self.writable(id)?;
+        let offset = at.get() - self.start(id).get();
+        if offset != zone.written {
+            // Beyond the capacity no write pointer can ever be.
+            let beyond = offset.saturating_add(sectors) > self.layout.size;
+            return Err(if beyond {
+                Error::Boundary
+            } else {
+                Error::InvalidWrite
+            });
+        }
+        if sectors > self.layout.capacity - zone.written {
+            return Err(Error::Boundary);
+        }
+        self.can_open(zone.state)?;
+        Ok(id)
+    }
+
+    /// Checks an append without doing it; gives the sector it would go to.
+    ///
+    /// # Errors
+    /// As for [`Zones::check_write`].
+    pub fn check_append(&self, id: ZoneId, sectors: u64) -> Result<Sector, Error> {
+        let zone = self.writable(id)?;
+        let at = Sector::new(self.start(id).get() + zone.written);
+        self.check_write(at, sectors).map(|_| at)
+    }
+
+    /// Does a write that [`Zones::check_write`] allowed: opens the zone if need be and moves its
+    /// write pointer. Returns the zone that was closed to make room.
+    ///
+    /// # Errors
+    /// Resources; then nothing has changed.
+    pub fn write(&mut self, id: ZoneId, sectors: u64) -> Result<Option<ZoneId>, Error> {
+        let zone = self.writable(id)?;
+        let closed = match zone.state {
+            State::Empty | State::Closed => self.open_as(id, State::ImplicitlyOpen)?,
+            _ => None,
+        };
+        let capacity = self.layout.capacity;
+        let written = zone.written.saturating_add(sectors).min(capacity);
+        if let Some(zone) = self.zones.get_mut(id.get() as usize) {
+            zone.written = written;
+        }
+        if written == capacity {
+            self.set(id, State::Full);
+        }
+        Ok(closed)
+    }
+
+    /// Explicit open. Returns the zone that was closed to make room.
+    ///
+    /// # Errors
+    /// State or resources.
+    pub fn open(&mut self, id: ZoneId) -> Result<Option<ZoneId>, Error> {
+        match self.state(id)? {
+            State::Empty | State::Closed => self.open_as(id, State::ExplicitlyOpen),
+            State::ImplicitlyOpen => {
+                self.set(id, State::ExplicitlyOpen);
+                Ok(None)
+            }
+            State::ExplicitlyOpen => Ok(None),
+            State::Full | State::ReadOnly | State::Offline => Err(Error::InvalidTransition),
+        }
+    }
+
+    /// Close. A zone without data becomes empty.
+    ///
+    /// # Errors
+    /// State.
+    pub fn close(&mut self, id: ZoneId) -> Result<(), Error> {
+        match self.state(id)? {
+            State::ImplicitlyOpen | State::ExplicitlyOpen => {
+                let empty = self.get(id).is_some_and(|z| z.written == 0);
+                self.set(id, if empty { State::Empty } else { State::Closed });
+                Ok(())
+            }
+            State::Closed => Ok(()),
+            State::Empty | State::Full | State::ReadOnly | State::Offline => {
+                Err(Error::InvalidTransition)
+            }
+        }
+    }
+
+    /// Finish: the zone becomes full.
+    ///
+    /// # Errors
+    /// State.
+    pub fn finish(&mut self, id: ZoneId) -> Result<(), Error> {
+        match self.state(id)? {
+            State::Empty | State::ImplicitlyOpen | State::ExplicitlyOpen | State::Closed => {
+                self.set(id, State::Full);
+                Ok(())
+            }
+            State::Full => Ok(()),
+            State::ReadOnly | State::Offline => Err(Error::InvalidTransition),
+        }
+    }
+
+    /// Reset: the zone becomes empty.
+    ///
+    /// # Errors
+    /// State.
+    pub fn reset(&mut self, id: ZoneId) -> Result<(), Error> {
+        match self.state(id)? {
+            State::ReadOnly | State::Offline => Err(Error::InvalidTransition),
+            _ => {
+                self.set(id, State::Empty);
+                if let Some(zone) = self.zones.get_mut(id.get() as usize) {
+                    zone.written = 0;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// The host gives a read-only zone up.
+    ///
+    /// # Errors
+    /// State.
+    pub fn offline(&mut self, id: ZoneId) -> Result<(), Error> {
+        match self.state(id)? {
+            State::ReadOnly | State::Offline => {
+                self.set(id, State::Offline);
+                Ok(())
+            }
+            _ => Err(Error::InvalidTransition),
+        }
+    }
+
+    /// The drive loses a zone: fault injection, or wear. Any state goes to read-only or offline.
+    ///
+    /// # Errors
+    /// There is no such zone.
+    pub fn inject(&mut self, id: ZoneId, offline: bool) -> Result<(), Error> {
+        self.state(id)?;
+        self.set(
+            id,
+            if offline {
+                State::Offline
+            } else {
+                State::ReadOnly
+            },
+        );
+        Ok(())
+    }
+
+    /// All zone numbers.
+    #[must_use]
+    pub fn ids(&self) -> Range<u32> {
+        0..self.layout.zones
+    }
+
+    /// Panics if the counts do not match the zones, or a limit is exceeded. For tests.
+    pub fn check_invariants(&self) {
+        let count = |f: fn(State) -> bool| self.zones.iter().filter(|z| f(z.state)).count();
+        assert_eq!(count(State::is_open), self.open as usize);
+        assert_eq!(count(State::is_active), self.active as usize);
+        assert!(self.limits.max_open == 0 || self.open <= self.limits.max_open);
+        assert!(self.limits.max_active == 0 || self.active <= self.limits.max_active);
+        assert!(self.implicit.is_sorted());
+        if self.limits.max_open > 0 {
+            assert_eq!(count(|s| s == State::ImplicitlyOpen), self.implicit.len());
+        }
+        for zone in &self.zones {
+            assert!(zone.written <= self.layout.capacity, "{zone:?}");
+            match zone.state {
+                State::Empty => assert_eq!(zone.written, 0),
+                State::ImplicitlyOpen | State::Closed => assert_ne!(zone.written, 0),
+                _ => {}
+            }
+        }
+    }
+
+    fn state(&self, id: ZoneId) -> Result<State, Error> {
+        self.get(id).map(|z| z.state).ok_or(Error::NoSuchZone)
+    }
+
+    fn writable(&self, id: ZoneId) -> Result<Zone, Error> {
+        let zone = self.get(id).ok_or(Error::NoSuchZone)?;
+        match zone.state {
+            State::Full => Err(Error::Full),
+            State::ReadOnly => Err(Error::ReadOnly),
+            State::Offline => Err(Error::Offline),
+            State::Empty | State::ImplicitlyOpen | State::ExplicitlyOpen | State::Closed => {
+                Ok(zone)
+            }
+        }
+    }
+
+    /// Whether a zone in `state` could be opened now.
+    fn can_open(&self, state: State) -> Result<(), Error> {
+        let Limits {
+            max_open,
+            max_active,
+        } = self.limits;
+        if max_active > 0 && self.active >= max_active && !state.is_active() {
+            return Err(Error::TooManyActive);
+        }
+        let full = max_open > 0 && self.open >= max_open && !state.is_open();
+        if full && self.implicit.is_empty() {
+            return Err(Error::TooManyOpen);
+        }
+        Ok(())
+    }
+
+    fn open_as(&mut self, id: ZoneId, to: State) -> Result<Option<ZoneId>, Error> {
+        self.can_open(self.state(id)?)?;
+        let mut closed = None;
+        if self.limits.max_open > 0 && self.open >= self.limits.max_open {
+            if let Some(&lowest) = self.implicit.first() {
+                closed = Some(ZoneId::new(lowest));
+                self.set(ZoneId::new(lowest), State::Closed);
+            }
+        }
+        self.set(id, to);
+        Ok(closed)
+    }
+
+    /// The one place where states change: keeps the counts.
+    fn set(&mut self, id: ZoneId, to: State) {
+        let Some(zone) = self.zones.get_mut(id.get() as usize) else {
+            return;
+        };
+        let from = core::mem::replace(&mut zone.state, to);
+        self.open = self.open - u32::from(from.is_open()) + u32::from(to.is_open());
+        self.active = self.active - u32::from(from.is_active()) + u32::from(to.is_active());
+        if self.limits.max_open == 0 || from == to {
+            return;
+        }
+        match self.implicit.binary_search(&id.get()) {
+            Ok(at) if from == State::ImplicitlyOpen => {
+                self.implicit.remove(at);
+            }
+            Err(at) if to == State::ImplicitlyOpen => self.implicit.insert(at, id.get()),
+            Ok(_) | Err(_) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
