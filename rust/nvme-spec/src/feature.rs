@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Features: identifiers and the bit fields of dword 11 (Base, section 5.27.1; NVM, section 4.1.3).
+
+#![expect(
+    missing_docs,
+    reason = "bilge generates constructors without documentation"
+)]
+
+use bilge::prelude::*;
+
+use crate::bytes::wire_enum;
+
+wire_enum! {
+    /// Feature identifiers (Base, figure 317).
+    FeatureId: u8 {
+        /// Arbitration.
+        Arbitration = 0x01,
+        /// Power Management.
+        PowerManagement = 0x02,
+        /// Temperature Threshold.
+        TemperatureThreshold = 0x04,
+        /// Error Recovery.
+        ErrorRecovery = 0x05,
+        /// Volatile Write Cache.
+        VolatileWriteCache = 0x06,
+        /// Number of Queues.
+        NumberOfQueues = 0x07,
+        /// Interrupt Coalescing.
+        InterruptCoalescing = 0x08,
+        /// Interrupt Vector Configuration.
+        InterruptVectorConfig = 0x09,
+        /// Write Atomicity Normal.
+        WriteAtomicity = 0x0a,
+        /// Asynchronous Event Configuration.
+        AsyncEventConfig = 0x0b,
+        /// Timestamp.
+        Timestamp = 0x0e,
+        /// Host Behavior Support.
+        HostBehavior = 0x16,
+        /// I/O Command Set Profile.
+        CommandSetProfile = 0x19,
+    }
+}
+
+wire_enum! {
+    /// SEL of Get Features (Base, figure 188).
+    FeatureSelect: u8 {
+        /// Current value.
+        Current = 0,
+        /// Default value.
+        Default = 1,
+        /// Saved value.
+        Saved = 2,
+        /// Supported capabilities.
+        Capabilities = 3,
+    }
+}
+
+/// Arbitration (Base, figure 318).
+#[bitsize(32)]
+#[derive(Clone, Copy, FromBits, DebugBits)]
+pub struct Arbitration {
+    /// AB: commands per turn as a power of two; 7 for no limit.
+    pub burst: u3,
+    reserved: u5,
+    /// LPW, MPW, HPW: weights, unused by round robin.
+    pub weights: u24,
+}
+
+/// Temperature Threshold (Base, figure 321).
+#[bitsize(32)]
+#[derive(Clone, Copy, FromBits, DebugBits)]
+pub struct TemperatureThreshold {
+    /// TMPTH in kelvins.
+    pub kelvin: u16,
+    /// TMPSEL: 0 composite, 1 to 8 sensors, 15 all.
+    pub sensor: u4,
+    /// THSEL: 0 over, 1 under.
+    pub kind: u2,
+    reserved: u10,
+}
+
+/// Error Recovery (NVM, figure 89).
+#[bitsize(32)]
+#[derive(Clone, Copy, FromBits, DebugBits)]
+pub struct ErrorRecovery {
+    /// TLER: time limited error recovery in 100 ms.
+    pub time_limit: u16,
+    /// DULBE: Deallocated or Unwritten Logical Block Error Enable.
+    pub unwritten_error: bool,
+    reserved: u15,
+}
+
+/// Number of Queues, both directions (Base, figures 324, 325).
+#[bitsize(32)]
+#[derive(Clone, Copy, FromBits, DebugBits)]
+pub struct QueueCount {
+    /// NSQR or NSQA, zero-based.
+    pub submission_z: u16,
+    /// NCQR or NCQA, zero-based.
+    pub completion_z: u16,
+}
+
+/// Interrupt Coalescing (PCIe, figure 27).
+#[bitsize(32)]
+#[derive(Clone, Copy, FromBits, DebugBits)]
+pub struct InterruptCoalescing {
+    /// THR: completions per interrupt, zero-based.
+    pub threshold_z: u8,
+    /// TIME: longest delay in 100 us; 0 for none.
+    pub time: u8,
+    reserved: u16,
+}
+
+/// Interrupt Vector Configuration (PCIe, figure 28).
+#[bitsize(32)]
+#[derive(Clone, Copy, FromBits, DebugBits)]
+pub struct InterruptVectorConfig {
+    /// IV.
+    pub vector: u16,
+    /// CD: no coalescing.
+    pub coalescing_disabled: bool,
+    reserved: u15,
+}
+
+/// Asynchronous Event Configuration (Base, figure 326).
+#[bitsize(32)]
+#[derive(Clone, Copy, FromBits, DebugBits)]
+pub struct AsyncEventConfig {
+    /// SMART / health critical warnings that raise an event.
+    pub critical_warnings: u8,
+    /// Namespace Attribute Notices.
+    pub namespace_attributes: bool,
+    /// Firmware Activation Notices.
+    pub firmware: bool,
+    reserved: u17,
+    /// Zone Descriptor Changed Notices (ZNS, figure 55).
+    pub zone_changed: bool,
+    reserved: u4,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_where_the_figures_put_them() {
+        assert!(AsyncEventConfig::from(1 << 27).zone_changed());
+        assert!(AsyncEventConfig::from(1 << 8).namespace_attributes());
+        assert!(ErrorRecovery::from(1 << 16).unwritten_error());
+        assert!(InterruptVectorConfig::from(1 << 16).coalescing_disabled());
+        assert_eq!(InterruptCoalescing::from(0x0a03).time(), 10);
+        let threshold = TemperatureThreshold::from(0x0011_0157);
+        assert_eq!((threshold.kelvin(), threshold.kind().value()), (0x157, 1));
+        assert_eq!(QueueCount::from(0x0003_0004).completion_z(), 3);
+    }
+}

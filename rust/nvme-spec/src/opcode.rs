@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Opcodes of the admin and I/O command sets.
+
+use crate::bytes::wire_enum;
+
+wire_enum! {
+    /// Admin commands (Base, figure 87; NVM, figure 9 adds none that are here).
+    AdminOpcode: u8 {
+        /// Delete I/O Submission Queue.
+        DeleteSq = 0x00,
+        /// Create I/O Submission Queue.
+        CreateSq = 0x01,
+        /// Get Log Page.
+        GetLogPage = 0x02,
+        /// Delete I/O Completion Queue.
+        DeleteCq = 0x04,
+        /// Create I/O Completion Queue.
+        CreateCq = 0x05,
+        /// Identify.
+        Identify = 0x06,
+        /// Abort.
+        Abort = 0x08,
+        /// Set Features.
+        SetFeatures = 0x09,
+        /// Get Features.
+        GetFeatures = 0x0a,
+        /// Asynchronous Event Request.
+        AsyncEventRequest = 0x0c,
+        /// Doorbell Buffer Config.
+        DoorbellBufferConfig = 0x7c,
+        /// Format NVM.
+        FormatNvm = 0x80,
+    }
+}
+
+wire_enum! {
+    /// I/O commands of the NVM and Zoned Namespace command sets (NVM, figure 8; ZNS, figure 27).
+    NvmOpcode: u8 {
+        /// Flush.
+        Flush = 0x00,
+        /// Write.
+        Write = 0x01,
+        /// Read.
+        Read = 0x02,
+        /// Compare.
+        Compare = 0x05,
+        /// Write Zeroes.
+        WriteZeroes = 0x08,
+        /// Dataset Management.
+        DatasetManagement = 0x09,
+        /// Verify.
+        Verify = 0x0c,
+        /// Copy.
+        Copy = 0x19,
+        /// Zone Management Send.
+        ZoneSend = 0x79,
+        /// Zone Management Receive.
+        ZoneReceive = 0x7a,
+        /// Zone Append.
+        ZoneAppend = 0x7d,
+    }
+}
