@@ -54,3 +54,13 @@ impl fmt::Display for ConfigError {
 }
 
 impl std::error::Error for ConfigError {}
+
+impl From<nvme::ConfigError> for ConfigError {
+    fn from(error: nvme::ConfigError) -> Self {
+        Self::Conflict {
+            name: error.property,
+            value: error.value,
+            rule: format!("must be {}", error.bound),
+        }
+    }
+}

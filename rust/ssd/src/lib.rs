@@ -17,11 +17,19 @@
 #![warn(missing_docs)]
 
 mod config;
+mod drive;
 mod error;
+mod layout;
+mod model;
+mod plan;
 mod properties;
 mod table;
 
 pub use config::Config;
+pub use drive::{build, Drive, Ssd};
 pub use error::ConfigError;
+pub use layout::Layout;
+pub use model::{io_error, Model};
+pub use plan::{Media, Plan};
 pub use properties::{property, Default, Key, Kind, Preset, Property, PRESETS};
 pub use table::PROPERTIES;

@@ -272,7 +272,7 @@ pub const PROPERTIES: &[Property] = &[
     ),
     row(
         Key::WriteBufferSize,
-        size(4 * KIB, 16 * GIB),
+        size(4 * KIB, GIB),
         "volatile write buffer of the data namespace, all buffers together",
         Default::Each(["1536K", "768K", "768K", "768K", "768K", "768K"]),
         REFERENCE,
@@ -286,7 +286,7 @@ pub const PROPERTIES: &[Property] = &[
     ),
     row(
         Key::MetaWriteBufferSize,
-        size(4 * KIB, 16 * GIB),
+        size(4 * KIB, GIB),
         "volatile write buffer of the meta namespace",
         Default::Each(["384K", "512K", "512K", "512K", "512K", "512K"]),
         REFERENCE,
@@ -349,7 +349,7 @@ pub const PROPERTIES: &[Property] = &[
     ),
     row(
         Key::L2pCacheSize,
-        size(0, 16 * GIB),
+        size(1, 16 * GIB),
         "size of the cache of map entries",
         Default::All("1020K"),
         REFERENCE,
@@ -440,8 +440,8 @@ pub const PROPERTIES: &[Property] = &[
     ),
     row(
         Key::Mdts,
-        count(0, 9),
-        "largest transfer: 2^n times 4 KiB, 0 means no limit",
+        count(1, 11),
+        "largest transfer: 2^n times 4 KiB",
         Default::All("6"),
         REFERENCE,
     ),

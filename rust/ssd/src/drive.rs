@@ -1,0 +1,441 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The drive as the controller sees it: namespaces in LBAs, on a model that counts in sectors.
+//!
+//! Namespace 1 is meta and 2 is data; without meta, data is namespace 1.
+//!
+//! With `timing=off` commands change the same state and complete at once; background work still
+//! happens at the model's instants.
+
+use crate::error::ConfigError;
+use crate::layout::{eui64, nguid};
+use crate::model::{io_error, Model};
+use crate::plan::Plan;
+use nvme::{
+    Discard, DriveEvent, Health, IoCommand, IoError, LbaRange, NamespaceInfo, NsIndex, Outcome,
+    Reply, ZoneAction, ZoneAttributes, ZoneDescriptor, ZoneState, ZoneTarget, ZonedInfo,
+    LBA_SHIFTS, VENDOR_LOG_BYTES,
+};
+use std::collections::VecDeque;
+use units::{Bytes, Instant, Lba, Sector, ZoneId, PAGE_BYTES};
+use zms::{Command, DataNamespace, Namespace};
+
+/// Most events kept for the guest; the oldest are lost.
+const MAX_EVENTS: usize = 64;
+/// A drive in a phone at work.
+const TEMPERATURE_KELVIN: u16 = 313;
+
+/// A drive: a model, and what the controller must know of it.
+#[derive(Clone, Debug)]
+pub struct Drive {
+    model: Model,
+    namespaces: Vec<NamespaceInfo>,
+    /// The model's name of each namespace.
+    kinds: Vec<Namespace>,
+    timed: bool,
+    events: VecDeque<DriveEvent>,
+}
+
+impl Drive {
+    /// An erased drive.
+    ///
+    /// # Errors
+    /// The plan makes no drive.
+    pub fn new(plan: &Plan) -> Result<Self, ConfigError> {
+        let mut drive = Self {
+            model: Model::new(plan)?,
+            namespaces: Vec::with_capacity(2),
+            kinds: Vec::with_capacity(2),
+            timed: plan.timed,
+            events: VecDeque::with_capacity(MAX_EVENTS),
+        };
+        if let Some(offset) = plan.layout.meta {
+            let size = plan.model.meta_size;
+            let preferred = plan.model.geometry.flash_page;
+            drive.add(plan, Namespace::Meta, offset, size, size, preferred, None);
+        }
+        let (capacity, zoned) = data_info(&plan.model);
+        let preferred = plan.program_unit;
+        let (size, offset) = (plan.model.data_size(), plan.layout.data);
+        drive.add(
+            plan,
+            Namespace::Data,
+            offset,
+            size,
+            capacity,
+            preferred,
+            zoned,
+        );
+        Ok(drive)
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one line for each of two namespaces"
+    )]
+    fn add(
+        &mut self,
+        plan: &Plan,
+        kind: Namespace,
+        media_offset: u64,
+        size: Bytes,
+        capacity: Bytes,
+        preferred_write: Bytes,
+        zoned: Option<ZonedInfo>,
+    ) {
+        let nsid = u32::try_from(self.kinds.len()).unwrap_or(0) + 1;
+        self.kinds.push(kind);
+        self.namespaces.push(NamespaceInfo {
+            size,
+            capacity,
+            media_offset,
+            lba_shift: plan.lba_shift,
+            eui64: eui64(&plan.controller.serial, nsid),
+            nguid: nguid(&plan.controller.serial, nsid),
+            preferred_write,
+            zoned,
+        });
+    }
+
+    /// The model, for its statistics and checks.
+    #[must_use]
+    pub const fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// Whether commands take model time.
+    #[must_use]
+    pub const fn is_timed(&self) -> bool {
+        self.timed
+    }
+
+    /// Switches model time on or off, from the next command on.
+    pub fn set_timed(&mut self, timed: bool) {
+        self.timed = timed;
+    }
+
+    /// Makes a zone read-only or offline, and tells the guest.
+    ///
+    /// # Errors
+    /// There is no such zone.
+    pub fn inject_zone(&mut self, zone: ZoneId, offline: bool) -> Result<(), IoError> {
+        self.model.inject_zone(zone, offline).map_err(io_error)?;
+        if self.events.len() == MAX_EVENTS {
+            self.events.pop_front();
+        }
+        let last = self.kinds.len().saturating_sub(1);
+        let ns = NsIndex(u8::try_from(last).unwrap_or(0));
+        self.events.push_back(DriveEvent::ZoneChanged { ns, zone });
+        Ok(())
+    }
+
+    fn kind(&self, ns: NsIndex) -> Option<(Namespace, &NamespaceInfo)> {
+        let at = usize::from(ns.0);
+        Some((*self.kinds.get(at)?, self.namespaces.get(at)?))
+    }
+
+    /// Runs a command of the model's own.
+    fn run(&mut self, ns: Namespace, command: &Command, now: Instant) -> zms::Outcome {
+        let mut outcome = self.model.submit(ns, command, now);
+        if !self.timed {
+            outcome.done = now;
+        }
+        outcome
+    }
+}
+
+/// A controller with a drive behind it: all that a device needs.
+pub type Ssd = nvme::Controller<Drive>;
+
+/// Builds a drive from its configuration. `config.plan()` also gives the media layout.
+///
+/// # Errors
+/// The configuration makes no drive.
+pub fn build(plan: &Plan) -> Result<Ssd, ConfigError> {
+    let drive = Drive::new(plan)?;
+    Ssd::new(plan.controller.clone(), drive).map_err(ConfigError::from)
+}
+
+/// Capacity and zones of the data namespace.
+fn data_info(model: &zms::Config) -> (Bytes, Option<ZonedInfo>) {
+    let limit = |n: u32| (n > 0).then_some(n);
+    match model.data {
+        DataNamespace::Block { size } => (size, None),
+        DataNamespace::Zoned {
+            zones,
+            zone_size,
+            max_open,
+            max_active,
+        } => {
+            let capacity = model.zone_capacity().get().saturating_mul(zones.into());
+            let info = ZonedInfo {
+                zone_size,
+                zones,
+                max_open: limit(max_open),
+                max_active: limit(max_active),
+                read_across: false,
+                extension_units: 0,
+                zrwa: None,
+            };
+            (Bytes::new(capacity), Some(info))
+        }
+    }
+}
+
+/// Converts between a namespace's LBAs and sectors.
+#[derive(Clone, Copy)]
+struct Scale {
+    /// Sectors per LBA, as a power of two.
+    shift: u32,
+    /// Sectors per zone.
+    zone: u64,
+}
+
+impl Scale {
+    fn of(info: &NamespaceInfo) -> Self {
+        let zone = info.zoned.as_ref().map_or(0, |z| z.zone_size.get());
+        Self {
+            shift: u32::from(info.lba_shift).saturating_sub(9),
+            zone: zone / units::SECTOR_BYTES,
+        }
+    }
+
+    fn sectors(self, blocks: u64) -> u64 {
+        blocks.saturating_mul(1 << self.shift)
+    }
+
+    fn sector(self, lba: Lba) -> Sector {
+        Sector::new(self.sectors(lba.get()))
+    }
+
+    fn lba(self, sector: Sector) -> Lba {
+        Lba::new(sector.get() >> self.shift)
+    }
+
+    fn zone_start(self, zone: ZoneId) -> Sector {
+        Sector::new(self.zone.saturating_mul(u64::from(zone.get())))
+    }
+
+    /// The LBAs that lie in the range as a whole.
+    fn discard(self, discard: &zms::Discard) -> Discard {
+        match discard {
+            zms::Discard::Nothing => Discard::Nothing,
+            zms::Discard::EmptyZones => Discard::EmptyZones,
+            zms::Discard::Sectors(range) => {
+                let start = range.start.div_ceil(1 << self.shift);
+                let end = range.end >> self.shift;
+                match end.checked_sub(start) {
+                    None | Some(0) => Discard::Nothing,
+                    Some(blocks) => Discard::Range(LbaRange {
+                        start: Lba::new(start),
+                        blocks,
+                    }),
+                }
+            }
+        }
+    }
+
+    fn command(self, command: &IoCommand) -> Result<Command, IoError> {
+        Ok(match *command {
+            IoCommand::Read { range, .. } => Command::Read {
+                at: self.sector(range.start),
+                sectors: self.sectors(range.blocks),
+            },
+            IoCommand::Write { range, fua, .. } => Command::Write {
+                at: self.sector(range.start),
+                sectors: self.sectors(range.blocks),
+                fua,
+            },
+            IoCommand::Append { zone, blocks, fua } => Command::Append {
+                zone: self.zone_start(zone),
+                sectors: self.sectors(blocks),
+                fua,
+            },
+            IoCommand::WriteZeroes { range, .. } => Command::WriteZeroes {
+                at: self.sector(range.start),
+                sectors: self.sectors(range.blocks),
+            },
+            IoCommand::Deallocate { range } => Command::Deallocate {
+                at: self.sector(range.start),
+                sectors: self.sectors(range.blocks),
+            },
+            IoCommand::Flush => Command::Flush,
+            IoCommand::Zone { action, target } => Command::Zone {
+                action: match action {
+                    ZoneAction::Open { zrwa: false } => zms::ZoneAction::Open,
+                    ZoneAction::Close => zms::ZoneAction::Close,
+                    ZoneAction::Finish => zms::ZoneAction::Finish,
+                    ZoneAction::Reset => zms::ZoneAction::Reset,
+                    ZoneAction::Offline => zms::ZoneAction::Offline,
+                    ZoneAction::Open { zrwa: true } => return Err(IoError::ZrwaUnavailable),
+                    ZoneAction::SetExtension => return Err(IoError::NotSupported),
+                },
+                target: match target {
+                    ZoneTarget::One(zone) => zms::ZoneTarget::One(self.zone_start(zone)),
+                    ZoneTarget::All => zms::ZoneTarget::All,
+                },
+            },
+            IoCommand::FlushZrwa { .. } => return Err(IoError::InvalidZoneOperation),
+        })
+    }
+}
+
+impl nvme::Drive for Drive {
+    fn namespaces(&self) -> &[NamespaceInfo] {
+        &self.namespaces
+    }
+
+    fn submit(&mut self, ns: NsIndex, command: &IoCommand, now: Instant) -> Outcome {
+        let failed = |error| Outcome {
+            done: now,
+            result: Err(error),
+        };
+        let Some((kind, info)) = self.kind(ns) else {
+            return failed(IoError::NotSupported);
+        };
+        let scale = Scale::of(info);
+        if let IoCommand::Read {
+            range,
+            reject_unwritten: true,
+            ..
+        } = command
+        {
+            let pages = pages(scale.sector(range.start), scale.sectors(range.blocks));
+            if { pages }.any(|page| self.model.is_unmapped(kind, page, 1)) {
+                return failed(IoError::Unwritten);
+            }
+        }
+        let command = match scale.command(command) {
+            Ok(command) => command,
+            Err(error) => return failed(error),
+        };
+        let outcome = self.run(kind, &command, now);
+        let discard = scale.discard(&outcome.discard);
+        Outcome {
+            done: outcome.done,
+            result: outcome.result.map_err(io_error).map(|reply| Reply {
+                lba: match reply {
+                    zms::Reply::Done => Lba::default(),
+                    zms::Reply::Appended(sector) => scale.lba(sector),
+                },
+                discard,
+            }),
+        }
+    }
+
+    fn zone(&self, ns: NsIndex, zone: ZoneId) -> ZoneDescriptor {
+        let scale = self.kind(ns).map(|(_, info)| (Scale::of(info), info));
+        let Some((scale, Some(zoned))) = scale.map(|(s, info)| (s, info.zoned.as_ref())) else {
+            return no_zone();
+        };
+        let last = zoned.zones.saturating_sub(1);
+        let Some(report) = self.model.zone(ZoneId::new(zone.get().min(last))) else {
+            return no_zone();
+        };
+        ZoneDescriptor {
+            state: zone_state(report.state),
+            start: scale.lba(report.start),
+            capacity: report.capacity >> scale.shift,
+            write_pointer: report
+                .state
+                .has_write_pointer()
+                .then(|| scale.lba(report.write_pointer)),
+            attributes: ZoneAttributes::default(),
+        }
+    }
+
+    fn zone_extension(&mut self, _ns: NsIndex, _zone: ZoneId) -> Option<&mut [u8]> {
+        None
+    }
+
+    fn format(&mut self, ns: NsIndex, format: u8, now: Instant) -> Result<Instant, IoError> {
+        let shift = LBA_SHIFTS
+            .get(usize::from(format))
+            .ok_or(IoError::NotSupported)?;
+        let (kind, info) = self.kind(ns).ok_or(IoError::NotSupported)?;
+        let erase = if info.zoned.is_some() {
+            Command::Zone {
+                action: zms::ZoneAction::Reset,
+                target: zms::ZoneTarget::All,
+            }
+        } else {
+            Command::Deallocate {
+                at: Sector::new(0),
+                sectors: info.size.get() / units::SECTOR_BYTES,
+            }
+        };
+        let outcome = self.run(kind, &erase, now);
+        outcome.result.map_err(io_error)?;
+        if let Some(info) = self.namespaces.get_mut(usize::from(ns.0)) {
+            info.lba_shift = *shift;
+        }
+        Ok(outcome.done)
+    }
+
+    fn shutdown(&mut self, now: Instant) -> Instant {
+        let mut done = now;
+        for at in 0..self.kinds.len() {
+            if let Some(kind) = self.kinds.get(at).copied() {
+                done = done.max(self.run(kind, &Command::Flush, now).done);
+            }
+        }
+        done
+    }
+
+    fn next_event(&self) -> Option<Instant> {
+        self.model.next_event()
+    }
+
+    fn advance(&mut self, now: Instant) {
+        self.model.advance(now);
+    }
+
+    fn take_event(&mut self) -> Option<DriveEvent> {
+        self.events.pop_front()
+    }
+
+    fn health(&self) -> Health {
+        Health {
+            temperature_kelvin: TEMPERATURE_KELVIN,
+            available_spare: 100,
+            spare_threshold: 10,
+            percentage_used: 0,
+            media_errors: 0,
+            read_only: false,
+            degraded: false,
+        }
+    }
+
+    fn vendor_log(&self, page: &mut [u8; VENDOR_LOG_BYTES]) {
+        page.fill(0);
+    }
+}
+
+/// The first sector of each page that a range touches.
+fn pages(at: Sector, sectors: u64) -> impl Iterator<Item = Sector> {
+    const PER_PAGE: u64 = PAGE_BYTES / units::SECTOR_BYTES;
+    let end = at.get().saturating_add(sectors).div_ceil(PER_PAGE);
+    (at.get() / PER_PAGE..end).map(|page| Sector::new(page * PER_PAGE))
+}
+
+/// What a namespace without zones says of one; the controller does not ask.
+fn no_zone() -> ZoneDescriptor {
+    ZoneDescriptor {
+        state: ZoneState::Offline,
+        start: Lba::default(),
+        capacity: 0,
+        write_pointer: None,
+        attributes: ZoneAttributes::default(),
+    }
+}
+
+fn zone_state(state: zone::State) -> ZoneState {
+    match state {
+        zone::State::Empty => ZoneState::Empty,
+        zone::State::ImplicitlyOpen => ZoneState::ImplicitlyOpen,
+        zone::State::ExplicitlyOpen => ZoneState::ExplicitlyOpen,
+        zone::State::Closed => ZoneState::Closed,
+        zone::State::Full => ZoneState::Full,
+        zone::State::ReadOnly => ZoneState::ReadOnly,
+        zone::State::Offline => ZoneState::Offline,
+    }
+}
