@@ -19,6 +19,8 @@ use zms::{BufferPolicy, Buffers, Costs, DataNamespace, L2p, L2pPolicy, L2pSearch
 const MAX_PAGES: u64 = 1 << 32;
 /// Most pages a page-mapped pool may hold: the model's locations have 30 bits.
 const MAX_POOL_PAGES: u64 = 1 << 30;
+/// Most write buffers.
+const MAX_BUFFERS: u64 = 1 << 12;
 /// Most entries of the L2P cache.
 const MAX_L2P_ENTRIES: u64 = 1 << 30;
 
@@ -263,7 +265,7 @@ impl Planner<'_> {
             .max(1);
         let count = match self.number(Key::WriteBuffers) {
             Some(n) => n,
-            None if self.zoned() => (total.get() / stripe).max(1),
+            None if self.zoned() => (total.get() / stripe).clamp(1, MAX_BUFFERS),
             None => 1,
         };
         self.rule(self.zoned() || count == 1, Key::WriteBuffers, || {
