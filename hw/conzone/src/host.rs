@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What the controller sees of QEMU during one visit, and what it leaves to be done after it.
+
+use nvme::{DmaFault, GuestError, Host};
+use pci::{guest_error, PciDevice, Ram};
+use units::{GuestAddr, Instant};
+
+/// Most lines one device writes to the guest error log: a broken guest makes millions.
+const MAX_LOGGED_ERRORS: u64 = 1000;
+
+/// What the controller asked for that must wait until it is no longer borrowed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Signals {
+    /// Bit n: MSI-X vector n. A controller has at most 65.
+    vectors: u128,
+    /// When the controller wants to run again.
+    pub(crate) wake: Option<Instant>,
+}
+
+impl Signals {
+    /// Takes the lowest vector that is to be sent.
+    pub(crate) fn take_vector(&mut self) -> Option<u16> {
+        if self.vectors == 0 {
+            return None;
+        }
+        let vector = self.vectors.trailing_zeros();
+        self.vectors &= self.vectors - 1;
+        u16::try_from(vector).ok()
+    }
+}
+
+/// QEMU, as lent to the controller for one call.
+pub(crate) struct Visit<'a> {
+    pub(crate) device: &'a PciDevice,
+    pub(crate) media: &'a Ram,
+    /// The guest's clock when the visit began: all of it happens at one instant.
+    pub(crate) now: Instant,
+    pub(crate) signals: Signals,
+    /// Guest errors so far, over the device's life.
+    pub(crate) errors: &'a mut u64,
+}
+
+impl Host for Visit<'_> {
+    fn now(&self) -> Instant {
+        self.now
+    }
+
+    fn dma_read(&mut self, from: GuestAddr, into: &mut [u8]) -> Result<(), DmaFault> {
+        self.device.dma_read(from.get(), into).map_err(fault)
+    }
+
+    fn dma_write(&mut self, to: GuestAddr, from: &[u8]) -> Result<(), DmaFault> {
+        self.device.dma_write(to.get(), from).map_err(fault)
+    }
+
+    fn media_from_guest(&mut self, at: u64, from: GuestAddr, len: u32) -> Result<(), DmaFault> {
+        self.media
+            .copy_from_guest(self.device, at, from.get(), len)
+            .map_err(fault)
+    }
+
+    fn media_to_guest(&mut self, at: u64, to: GuestAddr, len: u32) -> Result<(), DmaFault> {
+        self.media
+            .copy_to_guest(self.device, at, to.get(), len)
+            .map_err(fault)
+    }
+
+    fn media_read(&mut self, at: u64, into: &mut [u8]) {
+        self.media.read(at, into);
+    }
+
+    fn media_write(&mut self, at: u64, from: &[u8]) {
+        self.media.write(at, from);
+    }
+
+    fn media_discard(&mut self, at: u64, len: u64) {
+        self.media.discard(at, len);
+    }
+
+    fn interrupt(&mut self, vector: u16) {
+        if vector < 128 {
+            self.signals.vectors |= 1 << vector;
+        }
+    }
+
+    // The device asks Controller::pin_level after the visit, which also covers a guest that turns
+    // MSI-X off while a completion waits.
+    fn pin(&mut self, _level: bool) {}
+
+    fn wake_at(&mut self, deadline: Instant) {
+        self.signals.wake = Some(deadline);
+    }
+
+    fn guest_error(&mut self, error: GuestError) {
+        log(self.errors, format_args!("{error}"));
+    }
+}
+
+/// Logs a guest's mistake, until the device has logged enough of them.
+pub(crate) fn log(errors: &mut u64, message: std::fmt::Arguments<'_>) {
+    *errors = errors.saturating_add(1);
+    if *errors <= MAX_LOGGED_ERRORS {
+        guest_error(format_args!("conzone-nvme: {message}"));
+    }
+}
+
+fn fault(_: pci::DmaFault) -> DmaFault {
+    DmaFault
+}

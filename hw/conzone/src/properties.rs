@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The device's QOM properties: the drive's property table, and the statistics.
+
+use pci::{add_property, PropertyValue};
+use qemu_api::qom::ObjectClass;
+use ssd::{Config, Default, Kind, Property, PRESETS, PROPERTIES};
+
+use crate::device::ConzoneNvme;
+
+/// Index of the first property that is not in the table.
+pub(crate) const STATS: usize = PROPERTIES.len();
+
+/// Adds all properties to the device's class.
+pub(crate) fn register(class: &mut ObjectClass) {
+    for (index, property) in PROPERTIES.iter().enumerate() {
+        let (name, text) = (property.name(), describe(property));
+        add_property::<ConzoneNvme>(class, name, kind(property), &text, index, true);
+    }
+    add_property::<ConzoneNvme>(
+        class,
+        "stats",
+        "str",
+        "statistics of the flash model, as JSON (read only)",
+        STATS,
+        false,
+    );
+}
+
+/// The type that `-device conzone-nvme,help` shows.
+fn kind(property: &Property) -> &'static str {
+    match property.kind {
+        Kind::Size { .. } => "size",
+        Kind::Bool => "bool",
+        Kind::Choice(_) => "enum",
+        Kind::Text { .. } | Kind::PageNanos { .. } => "str",
+        Kind::Object => "id",
+        Kind::Nanos { .. } | Kind::Bandwidth { .. } | Kind::Count { .. } | Kind::Percent { .. } => {
+            "uint64"
+        }
+    }
+}
+
+/// One line: purpose, what it takes, default.
+fn describe(property: &Property) -> String {
+    let default = match property.default {
+        Default::All("") => "none".to_owned(),
+        Default::All(text) => text.to_owned(),
+        Default::Auto(how) => format!("auto, {how}"),
+        Default::Each(texts) => by_preset(texts),
+    };
+    format!(
+        "{}; {} (default: {default})",
+        property.doc,
+        property.expected()
+    )
+}
+
+/// Defaults by preset, equal ones together: `ufs4-tlc 1422, others 1600`.
+fn by_preset(texts: [&str; PRESETS.len()]) -> String {
+    let count = |text: &str| texts.iter().filter(|t| **t == text).count();
+    let common = texts
+        .into_iter()
+        .max_by_key(|t| count(t))
+        .unwrap_or_default();
+    let mut list: Vec<String> = PRESETS
+        .iter()
+        .zip(texts)
+        .filter(|(_, text)| *text != common)
+        .map(|((_, name), text)| format!("{name} {text}"))
+        .collect();
+    if list.is_empty() {
+        return common.to_owned();
+    }
+    list.push(format!("others {common}"));
+    list.join(", ")
+}
+
+/// Reads a property of the table in the type that `kind` announces.
+pub(crate) fn read(config: &Config, property: &Property) -> PropertyValue {
+    let text = config.get(property.name()).unwrap_or_default();
+    match (property.kind, text.as_str(), text.parse::<u64>()) {
+        (Kind::Bool, "on", _) => PropertyValue::Bool(true),
+        (Kind::Bool, "off", _) => PropertyValue::Bool(false),
+        (Kind::Text { .. } | Kind::Object, _, _) => PropertyValue::Text(text),
+        (_, _, Ok(number)) => PropertyValue::Number(number),
+        _ => PropertyValue::Text(text),
+    }
+}

@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! PCI devices: class, realize that can fail, BARs, capabilities, interrupts.
+
+use std::ffi::CStr;
+use std::ptr::{addr_of, addr_of_mut};
+
+use qemu_api::bindings::{Error as CError, InterfaceInfo};
+use qemu_api::cell::{bql_locked, Opaque, Wrapper};
+use qemu_api::memory::{MemoryRegion, MemoryRegionOps};
+use qemu_api::prelude::*;
+use qemu_api::qdev::{DeviceImpl, DeviceState};
+use qemu_api::qom_isa;
+
+use crate::bindings::{self, PCIDevice, PCIDeviceClass};
+use crate::error::Error;
+
+/// Base address register flags (PCI 3.0, 6.2.5.1): memory, 64 bit.
+const BAR_MEMORY_64: u8 = 0x4;
+/// Configuration space (PCI 3.0, 6.1 and 6.2.4): programming interface, interrupt pin.
+const CONFIG_PROG_INTERFACE: usize = 0x09;
+const CONFIG_INTERRUPT_PIN: usize = 0x3d;
+/// Power management capability (PCI PM 1.2, 3.2): offsets and bits.
+const PM_CAPABILITIES: usize = 2;
+const PM_CONTROL: usize = 4;
+const PM_VERSION_1_2: u16 = 3;
+const PM_NO_SOFT_RESET: u16 = 1 << 3;
+const PM_STATE_MASK: u16 = 3;
+
+/// A null-terminated list of QOM interfaces for `ObjectImpl::INTERFACES`.
+#[repr(transparent)]
+pub struct InterfaceList<const N: usize>([InterfaceInfo; N]);
+
+// SAFETY: constant pointers to constant strings.
+unsafe impl<const N: usize> Sync for InterfaceList<N> {}
+
+impl<const N: usize> InterfaceList<N> {
+    /// Pointer to the first entry, as QOM wants it.
+    #[must_use]
+    pub const fn as_ptr(&'static self) -> *const InterfaceInfo {
+        self.0.as_ptr()
+    }
+}
+
+/// The interface of a device that is plugged into PCI Express slots.
+pub static PCIE_INTERFACES: InterfaceList<2> = InterfaceList([
+    InterfaceInfo {
+        type_: c"pci-express-device".as_ptr(),
+    },
+    InterfaceInfo {
+        type_: std::ptr::null(),
+    },
+]);
+
+/// [`PCIE_INTERFACES`] in the form of the associated constant.
+#[must_use]
+pub const fn pcie_interfaces() -> *const InterfaceInfo {
+    PCIE_INTERFACES.as_ptr()
+}
+
+/// Identity of a device in configuration space.
+#[derive(Clone, Copy, Debug)]
+pub struct Identity {
+    /// Vendor id.
+    pub vendor: u16,
+    /// Device id.
+    pub device: u16,
+    /// Revision id.
+    pub revision: u8,
+    /// Base class and sub-class, e.g. 0108h for NVM storage.
+    pub class: u16,
+    /// Programming interface, e.g. 02h for NVMe.
+    pub prog_interface: u8,
+    /// Subsystem vendor id; 0 for QEMU's default.
+    pub subsystem_vendor: u16,
+    /// Subsystem id; 0 for QEMU's default.
+    pub subsystem: u16,
+}
+
+/// A safe wrapper around QEMU's `PCIDevice`.
+#[repr(transparent)]
+#[derive(Debug)]
+pub struct PciDevice(Opaque<PCIDevice>);
+
+// SAFETY: transparent over Opaque<PCIDevice>.
+unsafe impl Wrapper for PciDevice {
+    type Wrapped = PCIDevice;
+}
+
+// SAFETY: all access is under the big QEMU lock, asserted by the methods.
+unsafe impl Send for PciDevice {}
+// SAFETY: as above.
+unsafe impl Sync for PciDevice {}
+
+// SAFETY: name and class are those of hw/pci/pci.c; PCIDevice starts with DeviceState and
+// PCIDeviceClass with DeviceClass.
+unsafe impl ObjectType for PciDevice {
+    type Class = PCIDeviceClass;
+    const TYPE_NAME: &'static CStr = c"pci-device";
+}
+qom_isa!(PciDevice: DeviceState, Object);
+
+/// The virtual methods of a PCI device.
+pub trait PciDeviceImpl: DeviceImpl + IsA<PciDevice> {
+    /// What configuration space says the device is.
+    const IDENTITY: Identity;
+
+    /// Checks the properties and builds the device.
+    ///
+    /// # Errors
+    /// One line for the user; QEMU then refuses the device. [`PciDeviceImpl::exit`] is not called:
+    /// what was built is undone here or in `Drop`.
+    fn realize(&self) -> Result<(), Error>;
+
+    /// Undoes realize, when the device is unplugged.
+    fn exit(&self) {}
+}
+
+/// # Safety
+/// Called by QEMU for an instance of `T`, with its usual `errp`.
+unsafe extern "C" fn rust_realize<T: PciDeviceImpl>(dev: *mut PCIDevice, errp: *mut *mut CError) {
+    // SAFETY: dev is an instance of T, valid for the call.
+    let Some(device) = (unsafe { dev.cast::<T>().as_ref() }) else {
+        return;
+    };
+    if let Err(e) = T::realize(device) {
+        // SAFETY: errp is QEMU's.
+        unsafe { e.propagate(errp) };
+    }
+}
+
+/// # Safety
+/// Called by QEMU for a realized instance of `T`.
+unsafe extern "C" fn rust_exit<T: PciDeviceImpl>(dev: *mut PCIDevice) {
+    // SAFETY: dev is an instance of T, valid for the call.
+    if let Some(device) = unsafe { dev.cast::<T>().as_ref() } {
+        T::exit(device);
+    }
+}
+
+/// Configuration writes: the generic part, then function level reset.
+///
+/// # Safety
+/// Called by QEMU for a realized device.
+unsafe extern "C" fn rust_config_write(dev: *mut PCIDevice, at: u32, value: u32, bytes: i32) {
+    // SAFETY: passes on what QEMU passed in.
+    unsafe {
+        bindings::pci_default_write_config(dev, at, value, bytes);
+        if (*dev).exp.exp_cap != 0 {
+            bindings::pcie_cap_flr_write_config(dev, at, value, bytes);
+        }
+    }
+}
+
+impl PCIDeviceClass {
+    /// Fills in the class from `T`; the `CLASS_INIT` of a PCI device.
+    pub fn class_init<T: PciDeviceImpl>(&mut self) {
+        let id = T::IDENTITY;
+        self.realize = Some(rust_realize::<T>);
+        self.exit = Some(rust_exit::<T>);
+        self.config_write = Some(rust_config_write);
+        self.vendor_id = id.vendor;
+        self.device_id = id.device;
+        self.revision = id.revision;
+        self.class_id = id.class;
+        self.subsystem_vendor_id = id.subsystem_vendor;
+        self.subsystem_id = id.subsystem;
+        self.parent_class.class_init::<T>();
+    }
+}
+
+/// While it lives, DMA aimed at the device's own BARs fails.
+///
+/// QEMU does this by itself during an MMIO access, but not during a timer.
+pub struct IoGuard<'a> {
+    device: &'a PciDevice,
+    was_engaged: bool,
+}
+
+impl Drop for IoGuard<'_> {
+    fn drop(&mut self) {
+        // SAFETY: under the big QEMU lock since the guard was made.
+        unsafe { *self.device.engaged_in_io() = self.was_engaged }
+    }
+}
+
+impl PciDevice {
+    fn pci(&self) -> *mut PCIDevice {
+        assert!(bql_locked());
+        self.0.as_mut_ptr()
+    }
+
+    /// The C object.
+    #[must_use]
+    pub const fn as_mut_ptr(&self) -> *mut PCIDevice {
+        self.0.as_mut_ptr()
+    }
+
+    fn engaged_in_io(&self) -> *mut bool {
+        // SAFETY: a field of the live device; no reference is made.
+        unsafe { addr_of_mut!((*self.pci()).qdev.mem_reentrancy_guard.engaged_in_io) }
+    }
+
+    /// Marks the device busy in QEMU's re-entrancy guard until the result is dropped.
+    #[must_use]
+    pub fn enter_io(&self) -> IoGuard<'_> {
+        // SAFETY: a plain bool, under the big QEMU lock.
+        let was_engaged = unsafe { self.engaged_in_io().replace(true) };
+        IoGuard {
+            device: self,
+            was_engaged,
+        }
+    }
+
+    /// Whether the device has been realized.
+    #[must_use]
+    pub fn is_realized(&self) -> bool {
+        // SAFETY: a field of the live device.
+        unsafe { addr_of!((*self.pci()).qdev.realized).read() }
+    }
+
+    /// Writes one byte of configuration space, whatever the guest may do with it.
+    fn set_config(&self, at: usize, value: u8) {
+        // SAFETY: config space has at least 256 bytes once realize runs, and the offsets used here
+        // are below that.
+        unsafe { *(*self.pci()).config.add(at) = value }
+    }
+
+    fn set_config_word(&self, at: usize, value: u16) {
+        let [low, high] = value.to_le_bytes();
+        self.set_config(at, low);
+        self.set_config(at + 1, high);
+    }
+
+    /// Sets the programming interface byte of the class code.
+    pub fn set_prog_interface(&self, value: u8) {
+        self.set_config(CONFIG_PROG_INTERFACE, value);
+    }
+
+    /// Says that the device uses interrupt pin INTA.
+    pub fn use_interrupt_pin(&self) {
+        self.set_config(CONFIG_INTERRUPT_PIN, 1);
+    }
+
+    /// Adds the power management capability (D0 and D3hot, no soft reset between them), which
+    /// operating systems use to power a device down when it is idle or removed.
+    ///
+    /// # Errors
+    /// Configuration space is full at `offset`.
+    pub fn add_power_management(&self, offset: u8) -> Result<(), Error> {
+        let pci = self.pci();
+        // SAFETY: a realizing device; errp is a valid out parameter.
+        let at = Error::checked(|errp| unsafe { bindings::pci_pm_init(pci, offset, errp) })?;
+        let at = usize::try_from(at).map_err(|_| Error::new("no power management capability"))?;
+        self.set_config_word(at + PM_CAPABILITIES, PM_VERSION_1_2);
+        self.set_config_word(at + PM_CONTROL, PM_NO_SOFT_RESET);
+        // SAFETY: the capability lies inside the first 256 bytes.
+        unsafe { *(*pci).wmask.add(at + PM_CONTROL) |= PM_STATE_MASK as u8 };
+        Ok(())
+    }
+
+    /// Adds the PCI Express endpoint capability with function level reset.
+    ///
+    /// # Errors
+    /// Configuration space is full at `offset`.
+    pub fn add_express_endpoint(&self, offset: u8) -> Result<(), Error> {
+        let pci = self.pci();
+        // SAFETY: a realizing device whose class implements the PCI Express interface.
+        unsafe {
+            if bindings::pcie_endpoint_cap_init(pci, offset) < 0 {
+                return Err(Error::new("no room for the PCI Express capability"));
+            }
+            bindings::pcie_cap_flr_init(pci);
+        }
+        Ok(())
+    }
+
+    /// Makes `region`, a field of `owner`, the 64-bit memory BAR `index` (and `index + 1`) of
+    /// `bytes` bytes, a power of two.
+    ///
+    /// `owner` is the device itself in its own type: what `ops` call.
+    pub fn add_mmio_bar<T: IsA<PciDevice> + IsA<Object>>(
+        &self,
+        index: u8,
+        region: &MemoryRegion,
+        owner: &T,
+        ops: &'static MemoryRegionOps<T>,
+        name: &'static str,
+        bytes: u64,
+    ) {
+        let pci = self.pci();
+        // SAFETY: an Opaque may be referred to by &mut and & at a time, and nobody uses the region
+        // before it is initialised. It lives as long as owner, which QOM keeps in its place.
+        unsafe {
+            (*std::ptr::from_ref(region).cast_mut()).init_io(
+                std::ptr::from_ref(owner).cast_mut(),
+                ops,
+                name,
+                bytes,
+            );
+            bindings::pci_register_bar(pci, i32::from(index), BAR_MEMORY_64, region.as_mut_ptr());
+        }
+    }
+
+    /// Adds MSI-X with `vectors` vectors, its table in a BAR of its own.
+    ///
+    /// # Errors
+    /// The interrupt controller knows no MSI, or there is no room.
+    pub fn add_msix(&self, vectors: u16, bar: u8) -> Result<(), Error> {
+        let pci = self.pci();
+        // SAFETY: a realizing device; errp is a valid out parameter.
+        Error::checked(|errp| unsafe {
+            bindings::msix_init_exclusive_bar(pci, u32::from(vectors), bar, errp)
+        })?;
+        for vector in 0..vectors {
+            // SAFETY: msix_init succeeded and has that many vectors.
+            unsafe { bindings::msix_vector_use(pci, u32::from(vector)) };
+        }
+        Ok(())
+    }
+
+    /// Takes MSI-X away again. Harmless if it was never there.
+    pub fn remove_msix(&self) {
+        // SAFETY: both check whether MSI-X is present.
+        unsafe {
+            bindings::msix_unuse_all_vectors(self.pci());
+            bindings::msix_uninit_exclusive_bar(self.pci());
+        }
+    }
+
+    /// Whether the guest has turned MSI-X on, so that the interrupt pin is not to be used.
+    #[must_use]
+    pub fn msix_enabled(&self) -> bool {
+        // SAFETY: reads configuration space.
+        unsafe { bindings::msix_enabled(self.pci()) != 0 }
+    }
+
+    /// Sends MSI-X vector `vector`, or marks it pending while it is masked. A vector that does not
+    /// exist is ignored.
+    ///
+    /// This is a write by the device to an address of the guest's choice: call it with nothing
+    /// borrowed.
+    pub fn msix_notify(&self, vector: u16) {
+        // SAFETY: C checks the vector number.
+        unsafe { bindings::msix_notify(self.pci(), u32::from(vector)) }
+    }
+
+    /// Sets the level of the interrupt pin.
+    pub fn set_pin(&self, high: bool) {
+        // SAFETY: a realized device.
+        unsafe { bindings::pci_set_irq(self.pci(), i32::from(high)) }
+    }
+}

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Guest memory as the device sees it: through its bus master address space.
+//!
+//! That is where bus mastering being off, an IOMMU and unmapped addresses make an access fail, and
+//! it is also what a transfer to another device's BAR goes through. C does this with the static
+//! inline `pci_dma_rw`, which bindgen does not emit.
+
+use std::fmt;
+use std::os::raw::c_void;
+use std::ptr::addr_of_mut;
+use std::sync::atomic::{fence, Ordering};
+
+use qemu_api::bindings::{address_space_rw, MEMTX_OK};
+use qemu_api::cell::bql_locked;
+use qemu_api::memory::MEMTXATTRS_UNSPECIFIED;
+
+use crate::device::PciDevice;
+
+/// The transfer did not reach memory: unmapped, refused by the IOMMU, bus mastering off, or aimed
+/// at a device that refused it (our own BARs included).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DmaFault;
+
+impl fmt::Display for DmaFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DMA fault")
+    }
+}
+
+impl std::error::Error for DmaFault {}
+
+impl PciDevice {
+    /// Copies from guest memory at `from`.
+    ///
+    /// # Errors
+    /// [`DmaFault`]; the buffer may then hold part of the data.
+    pub fn dma_read(&self, from: u64, into: &mut [u8]) -> Result<(), DmaFault> {
+        // SAFETY: the slice is valid for its length and exclusively ours.
+        unsafe { self.dma(from, into.as_mut_ptr(), into.len(), false) }
+    }
+
+    /// Copies to guest memory at `to`.
+    ///
+    /// # Errors
+    /// [`DmaFault`]; part of the data may have been written.
+    pub fn dma_write(&self, to: u64, from: &[u8]) -> Result<(), DmaFault> {
+        // SAFETY: the slice is valid for its length, and a transfer to the guest only reads it.
+        unsafe { self.dma(to, from.as_ptr().cast_mut(), from.len(), true) }
+    }
+
+    /// # Safety
+    /// `host` is valid for `bytes` bytes: for reading if `to_guest`, else for writing.
+    pub(crate) unsafe fn dma(
+        &self,
+        guest: u64,
+        host: *mut u8,
+        bytes: usize,
+        to_guest: bool,
+    ) -> Result<(), DmaFault> {
+        assert!(bql_locked());
+        // What the guest wrote before it rang must be seen, and the other way round: the device
+        // runs on a vCPU's or the main loop's thread, the guest on others.
+        fence(Ordering::SeqCst);
+        // SAFETY: bus_master_as lives as long as the realized device; host and bytes are valid by
+        // this function's contract. C reports every failure in its result.
+        let result = unsafe {
+            address_space_rw(
+                addr_of_mut!((*self.as_mut_ptr()).bus_master_as),
+                guest,
+                MEMTXATTRS_UNSPECIFIED,
+                host.cast::<c_void>(),
+                bytes as u64,
+                to_guest,
+            )
+        };
+        if result == MEMTX_OK {
+            Ok(())
+        } else {
+            Err(DmaFault)
+        }
+    }
+}

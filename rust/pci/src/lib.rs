@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Safe bindings for PCI devices written in Rust, on top of `qemu_api`.
+//!
+//! ```text
+//!   your device (QOM struct over ParentField<PciDevice>)
+//!      |  implements PciDeviceImpl: identity, realize -> Result, exit
+//!      v
+//!   PciDevice   BARs, capabilities, MSI-X, INTx pin, guest DMA
+//!   Ram         host memory behind a device: own, a backend's, or a range of guest RAM
+//!   VirtualTimer  a callback at an instant of the guest's clock
+//!   property    class properties with descriptions, set from text, numbers or booleans
+//!   Error       what realize and property setters answer, in the user's words
+//! ```
+//!
+//! Invariants:
+//! - Everything runs under the big QEMU lock; methods assert it where C would only assume it.
+//! - No method here hands out a reference into memory that the guest can change: bytes are copied
+//!   in and out through raw pointers.
+//! - A device that is in the middle of its work is marked busy in QEMU's own re-entrancy guard
+//!   ([`PciDevice::enter_io`]), so that DMA aimed at its own BARs fails instead of re-entering it.
+//!
+//! Not here: MSI (only MSI-X), bridges, SR-IOV, ROM BARs, I/O port BARs, VFIO.
+//!
+//! Built by meson only, since it needs QEMU's headers.
+
+#![deny(unsafe_op_in_unsafe_fn)]
+#![warn(missing_docs)]
+
+pub mod bindings;
+mod device;
+mod dma;
+mod error;
+mod log;
+mod property;
+mod ram;
+mod timer;
+
+pub use device::{
+    pcie_interfaces, Identity, InterfaceList, IoGuard, PciDevice, PciDeviceImpl, PCIE_INTERFACES,
+};
+pub use dma::DmaFault;
+pub use error::Error;
+pub use log::guest_error;
+pub use property::{add_property, PropertyValue, TextProperties};
+pub use ram::Ram;
+pub use timer::VirtualTimer;
