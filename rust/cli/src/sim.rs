@@ -1,13 +1,235 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! `cargo conzone sim`: the flash model alone.
 
+use std::io::{BufRead, Read, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::Context as _;
+use indicatif::ProgressBar;
+use serde_json::{json, Map, Value};
+use sim::{Latencies, Simulation};
+use trace::{Output, Reader};
+
+use crate::failure::Prerequisite;
 use crate::Context;
 
-#[derive(Debug, clap::Args)]
-pub struct Args {}
+/// Commands between two updates of the progress bar's message.
+const REPORT_EVERY: u64 = 1 << 16;
 
-pub fn run(_context: &Context, _args: &Args) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("`sim` is not there yet")
+/// Run a trace through the flash model alone, in virtual time
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Trace: one command a line, `arrival_ns ns op slba nlb fua`; ns 0 = meta, 1 = data; op R W A F RST
+FIN OPN CLS TRIM WZ; slba and nlb in 512-byte sectors; `Q depth` closes the loop, `I ns` idles,
+`#` starts a comment. Files that end in .gz are compressed; - is standard input or output.
+
+Example: cargo conzone sim --preset ufs4-tlc --trace in.trace.gz --out out.gz --stats stats.json")]
+pub struct Args {
+    #[command(flatten)]
+    drive: DriveArgs,
+    /// The trace to run
+    #[arg(long, value_name = "FILE")]
+    trace: PathBuf,
+    /// Where to write one line a command, with its completion and status
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Where to write the statistics as JSON
+    #[arg(long, value_name = "FILE")]
+    stats: Option<PathBuf>,
+    /// Print the statistics as JSON instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+/// Which drive: the same keys as the device's own properties.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct DriveArgs {
+    /// Set of defaults
+    #[arg(long, value_name = "NAME", default_value = "tlc-zoned", value_parser = presets())]
+    pub preset: String,
+    /// A property of the drive; may be given many times (docs/properties.md lists them)
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+fn presets() -> clap::builder::PossibleValuesParser {
+    clap::builder::PossibleValuesParser::new(ssd::PRESETS.map(|(_, name)| name))
+}
+
+impl DriveArgs {
+    /// The drive's configuration, checked property by property.
+    pub fn config(&self) -> anyhow::Result<ssd::Config> {
+        let build = || {
+            let mut config = ssd::Config::preset(&self.preset)?;
+            for pair in &self.set {
+                config.set_pair(pair)?;
+            }
+            config.validate()?;
+            Ok(config)
+        };
+        build().map_err(|error: ssd::ConfigError| Prerequisite(error.to_string()).into())
+    }
+}
+
+pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
+    let config = args.drive.config()?;
+    let mut simulation = Simulation::new(&config)?;
+    let bar = bar(context, &args.trace);
+    let input = open(&args.trace, &bar)?;
+    let out = args.out.as_deref().map(create).transpose()?;
+    let mut reader = Reader::new(input, &args.trace.display().to_string());
+    replay(&mut simulation, &mut reader, out, &bar)
+        .with_context(|| format!("--out {}", shown(args.out.as_deref())))?;
+    bar.finish_and_clear();
+    let stats = statistics(&simulation)?;
+    if let Some(path) = &args.stats {
+        let mut file = create(path)?;
+        serde_json::to_writer_pretty(&mut file, &stats)?;
+        writeln!(file)
+            .and_then(|()| file.finish())
+            .with_context(|| format!("--stats {}", path.display()))?;
+    }
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&stats)?);
+    } else if args.out.as_deref() != Some(Path::new("-")) {
+        print!("{}", table(simulation.latencies(), &stats));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn shown(path: Option<&Path>) -> String {
+    path.map_or_else(String::new, |p| p.display().to_string())
+}
+
+fn replay(
+    simulation: &mut Simulation,
+    reader: &mut Reader<Box<dyn BufRead>>,
+    mut out: Option<Output>,
+    bar: &ProgressBar,
+) -> anyhow::Result<()> {
+    let mut commands = 0_u64;
+    while let Some(line) = reader.next_line()? {
+        let Some(answer) = simulation.step(&line) else {
+            continue;
+        };
+        if let Some(out) = &mut out {
+            answer.write(out)?;
+        }
+        commands += 1;
+        if commands % REPORT_EVERY == 0 {
+            bar.set_message(format!("{commands} commands"));
+        }
+    }
+    if let Some(out) = out {
+        out.finish()?;
+    }
+    Ok(())
+}
+
+/// Progress in bytes of the file; none for standard input.
+fn bar(context: &Context, path: &Path) -> ProgressBar {
+    match path.metadata() {
+        Ok(meta) if meta.is_file() => context.progress.bar("0 commands", meta.len()),
+        _ => context.progress.spinner("commands"),
+    }
+}
+
+fn open(path: &Path, bar: &ProgressBar) -> anyhow::Result<Box<dyn BufRead>> {
+    let bar = bar.clone();
+    trace::open(path, move |raw: Box<dyn Read>| bar.wrap_read(raw))
+        .with_context(|| format!("--trace {}", path.display()))
+}
+
+fn create(path: &Path) -> anyhow::Result<Output> {
+    trace::create(path).with_context(|| path.display().to_string())
+}
+
+/// The model's statistics and the latencies of the commands, as JSON.
+pub fn statistics(simulation: &Simulation) -> anyhow::Result<Value> {
+    let text = ssd::stats_json(simulation.model());
+    let mut stats: Map<String, Value> = serde_json::from_str(&text)?;
+    let latencies: Map<String, Value> = simulation
+        .latencies()
+        .iter()
+        .map(|(op, l)| {
+            let figures = json!({
+                "count": l.count(), "mean_ns": l.mean(), "min_ns": l.min(),
+                "p50_ns": l.percentile(500), "p90_ns": l.percentile(900),
+                "p99_ns": l.percentile(990), "p999_ns": l.percentile(999), "max_ns": l.max(),
+            });
+            (op.code().to_string(), figures)
+        })
+        .collect();
+    stats.insert("latency".into(), Value::Object(latencies));
+    stats.insert("errors".into(), simulation.latencies().errors().into());
+    stats.insert("end_ns".into(), simulation.now().as_nanos().into());
+    Ok(Value::Object(stats))
+}
+
+/// What a person wants to see.
+fn table(latencies: &Latencies, stats: &Value) -> String {
+    let mut text = format!(
+        "{:<5}{:>12}{:>12}{:>12}{:>12}{:>12}   us\n",
+        "op", "commands", "mean", "p50", "p99", "max"
+    );
+    for (op, l) in latencies.iter() {
+        text += &format!(
+            "{:<5}{:>12}{:>12}{:>12}{:>12}{:>12}\n",
+            op.code(),
+            l.count(),
+            micros(l.mean()),
+            micros(l.percentile(500)),
+            micros(l.percentile(990)),
+            micros(l.max())
+        );
+    }
+    let number = |key: &str| stats.get(key).and_then(Value::as_u64).unwrap_or(0);
+    let (hits, misses) = (number("l2p_hits"), number("l2p_misses"));
+    text += &format!(
+        "errors {}, write amplification {:.3}, L2P hit rate {}\n",
+        latencies.errors(),
+        stats.get("waf").and_then(Value::as_f64).unwrap_or(0.0),
+        rate(hits, hits + misses)
+    );
+    text
+}
+
+fn micros(ns: u64) -> String {
+    format!("{}.{:03}", ns / 1000, ns % 1000)
+}
+
+fn rate(part: u64, whole: u64) -> String {
+    if whole == 0 {
+        return "-".into();
+    }
+    let per_mille = part.saturating_mul(1000) / whole;
+    format!("{}.{} %", per_mille / 10, per_mille % 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_printed_in_micros_and_per_cent() {
+        assert_eq!(micros(64_050), "64.050");
+        assert_eq!(rate(0, 0), "-");
+        assert_eq!(rate(2, 3), "66.6 %");
+    }
+
+    #[test]
+    fn bad_drives_are_refused_in_one_line() {
+        let drive = |preset: &str, set: &[&str]| {
+            let set = set.iter().map(ToString::to_string).collect();
+            let preset = preset.to_string();
+            DriveArgs { preset, set }.config().unwrap_err().to_string()
+        };
+        assert!(drive("x", &[]).starts_with("property 'preset': 'x' is not one of"));
+        assert_eq!(
+            drive("tlc-zoned", &["zones"]),
+            "'zones' is not of the form key=value"
+        );
+        assert!(drive("tlc-zoned", &["block-size=1M"]).starts_with("property 'block-size' = 1M:"));
+    }
 }

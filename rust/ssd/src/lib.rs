@@ -23,13 +23,15 @@ mod layout;
 mod model;
 mod plan;
 mod properties;
+mod stats;
 mod table;
 
 pub use config::Config;
 pub use drive::{build, Drive, Ssd};
 pub use error::ConfigError;
 pub use layout::Layout;
-pub use model::{io_error, Model};
+pub use model::{io_error, status_code, Model};
 pub use plan::{Media, Plan};
 pub use properties::{property, Default, Key, Kind, Preset, Property, PRESETS};
+pub use stats::stats_json;
 pub use table::PROPERTIES;

@@ -98,3 +98,29 @@ pub fn io_error(error: zms::Error) -> IoError {
         zms::Error::Zone(zone::Error::InvalidTransition) => IoError::InvalidTransition,
     }
 }
+
+/// NVMe status code type and code of a failed command, as completions carry them.
+#[must_use]
+pub const fn status_code(error: IoError) -> u16 {
+    use nvme_spec::Status;
+    let status = match error {
+        IoError::LbaOutOfRange => Status::LbaOutOfRange,
+        IoError::CapacityExceeded => Status::CapacityExceeded,
+        IoError::ZoneBoundary => Status::ZoneBoundary,
+        IoError::ZoneFull => Status::ZoneFull,
+        IoError::ZoneReadOnly => Status::ZoneReadOnly,
+        IoError::ZoneOffline => Status::ZoneOffline,
+        IoError::ZoneInvalidWrite => Status::ZoneInvalidWrite,
+        IoError::TooManyActive => Status::TooManyActive,
+        IoError::TooManyOpen => Status::TooManyOpen,
+        IoError::InvalidTransition => Status::InvalidTransition,
+        IoError::InvalidZoneOperation => Status::InvalidZoneOperation,
+        IoError::ZrwaUnavailable => Status::ZrwaUnavailable,
+        IoError::Unwritten => Status::Unwritten,
+        IoError::MediaRead => Status::UnrecoveredRead,
+        IoError::MediaWrite => Status::WriteFault,
+        IoError::NotSupported => Status::InvalidField,
+        IoError::Internal => Status::InternalError,
+    };
+    status.wire()
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! One drive and the trace it is driven by.
+
+use crate::Latencies;
+use ssd::{Config, ConfigError, Model, Plan};
+use trace::{Answer, Command, Line, Op, Pacer};
+use units::{Instant, Sector};
+use zms::{Namespace, ZoneAction, ZoneTarget};
+
+/// A drive in virtual time.
+pub struct Simulation {
+    model: Model,
+    timed: bool,
+    pacer: Pacer,
+    latencies: Latencies,
+}
+
+impl Simulation {
+    /// A new drive.
+    ///
+    /// # Errors
+    /// The configuration makes no drive.
+    pub fn new(config: &Config) -> Result<Self, ConfigError> {
+        Self::from_plan(&config.plan()?)
+    }
+
+    /// A new drive of a plan.
+    ///
+    /// # Errors
+    /// The plan makes no drive.
+    pub fn from_plan(plan: &Plan) -> Result<Self, ConfigError> {
+        Ok(Self {
+            model: Model::new(plan)?,
+            timed: plan.timed,
+            pacer: Pacer::new(),
+            latencies: Latencies::default(),
+        })
+    }
+
+    /// Takes one line of a trace; commands have an answer.
+    pub fn step(&mut self, line: &Line) -> Option<Answer> {
+        match line {
+            Line::Depth(depth) => self.pacer.set_depth(*depth),
+            Line::Idle(pause) => self.pacer.idle(*pause),
+            Line::Command(command) => return Some(self.command(command)),
+        }
+        None
+    }
+
+    fn command(&mut self, command: &Command) -> Answer {
+        let arrival = self.pacer.arrival(command.arrival);
+        let ns = if command.data {
+            Namespace::Data
+        } else {
+            Namespace::Meta
+        };
+        let outcome = self.model.submit(ns, &translate(command), arrival);
+        let (completion, status) = match outcome.result {
+            Ok(_) if self.timed => (outcome.done, 0),
+            Ok(_) => (arrival, 0),
+            Err(error) => (outcome.done, ssd::status_code(ssd::io_error(error))),
+        };
+        self.pacer.completed(completion);
+        let answer = Answer {
+            command: Command {
+                arrival,
+                ..*command
+            },
+            completion,
+            status,
+        };
+        self.latencies.add(&answer);
+        answer
+    }
+
+    /// Latencies so far.
+    #[must_use]
+    pub const fn latencies(&self) -> &Latencies {
+        &self.latencies
+    }
+
+    /// The drive.
+    #[must_use]
+    pub const fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// The latest completion so far.
+    #[must_use]
+    pub const fn now(&self) -> Instant {
+        self.pacer.last_completion()
+    }
+}
+
+/// A trace's command in the model's terms.
+fn translate(command: &Command) -> zms::Command {
+    let at = Sector::new(command.slba);
+    let sectors = u64::from(command.nlb);
+    let fua = command.fua;
+    let zone = |action| zms::Command::Zone {
+        action,
+        target: ZoneTarget::One(at),
+    };
+    match command.op {
+        Op::Read => zms::Command::Read { at, sectors },
+        Op::Write => zms::Command::Write { at, sectors, fua },
+        Op::Append => zms::Command::Append {
+            zone: at,
+            sectors,
+            fua,
+        },
+        Op::Flush => zms::Command::Flush,
+        Op::Trim => zms::Command::Deallocate { at, sectors },
+        Op::WriteZeroes => zms::Command::WriteZeroes { at, sectors },
+        Op::Reset => zone(ZoneAction::Reset),
+        Op::Finish => zone(ZoneAction::Finish),
+        Op::Open => zone(ZoneAction::Open),
+        Op::Close => zone(ZoneAction::Close),
+    }
+}
