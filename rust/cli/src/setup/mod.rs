@@ -1,24 +1,77 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! `cargo conzone setup`: QEMU with the device, and the guest image.
+//!
+//! ```text
+//! packages -> source -> configure -> program        QEMU, below target/qemu*
+//!             firmware                              target/qemu/firmware
+//!             guest::build                          target/guest
+//! ```
+//! Each step has a stamp (stamp.rs) with the hash of what it is made from, and is done only if that has changed:
+//! a second set-up only compares hashes, and one after a change to the device only runs ninja. The other
+//! commands set up implicitly through [`ensure`].
+//!
+//! One process sets up at a time; others wait for it.
 
+mod build;
+mod firmware;
+mod ninja;
+mod packages;
+mod source;
+mod stamp;
+mod tool;
+mod wrap;
+
+use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Instant;
 
+use anyhow::Context as _;
+use console::style;
+use fs4::fs_std::FileExt;
+use indicatif::ProgressBar;
+
+use self::source::Origin;
+use self::stamp::{Inputs, Key, Stamps};
+use self::tool::Log;
 use crate::Context;
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cargo conzone setup
+  cargo conzone setup --qemu-src ~/src/qemu-10.0.2    a tree of your own, used from then on
+  cargo conzone setup --force                         everything again, from Debian's source")]
 pub struct Args {
     /// Build this QEMU 10.0 source tree instead of Debian's; it is copied, not changed
     #[arg(long, value_name = "DIR")]
     qemu_src: Option<PathBuf>,
-    /// Do every step again
+    /// Do every step again; without --qemu-src, from Debian's source
     #[arg(long)]
     force: bool,
 }
 
 /// Sets everything up and says where it is.
-pub fn run(context: &Context, _args: &Args) -> anyhow::Result<ExitCode> {
-    ensure(context)?;
+pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
+    let origin = match &args.qemu_src {
+        Some(dir) => Some(Origin::Tree(
+            dir.canonicalize()
+                .with_context(|| dir.display().to_string())?,
+        )),
+        None => args.force.then_some(Origin::Debian),
+    };
+    let setup = Setup::start(context)?;
+    let qemu_done = setup.qemu(origin, args.force)?;
+    let image = build_guest(context, args.force)?;
+    if !qemu_done && !image.rebuilt {
+        println!("Everything is up to date.");
+    }
+    let version = source::version(&context.paths.qemu_source())?;
+    println!("QEMU {version}: {}", context.paths.qemu().display());
+    println!("Firmware: {}", context.paths.firmware().display());
+    println!(
+        "Guest image: {}",
+        context.paths.target().join("guest").display()
+    );
     Ok(ExitCode::SUCCESS)
 }
 
@@ -27,19 +80,158 @@ pub fn run(context: &Context, _args: &Args) -> anyhow::Result<ExitCode> {
 /// # Errors
 /// A step that failed, with the path of its log; [`crate::failure::Prerequisite`] when packages are missing.
 pub fn ensure(context: &Context) -> anyhow::Result<guest::Image> {
-    ensure_qemu(context)?;
-    let options = guest::Options {
-        target: context.paths.target(),
-        force: false,
-        progress: context.progress.is_shown(),
-    };
-    guest::build(&options)
+    let setup = Setup::start(context)?;
+    setup.qemu(None, false)?;
+    build_guest(context, false)
 }
 
 /// Sets up QEMU alone.
 ///
 /// # Errors
 /// As [`ensure`].
-pub fn ensure_qemu(_context: &Context) -> anyhow::Result<()> {
-    Ok(())
+pub fn ensure_qemu(context: &Context) -> anyhow::Result<()> {
+    Setup::start(context)?.qemu(None, false).map(drop)
+}
+
+fn build_guest(context: &Context, force: bool) -> anyhow::Result<guest::Image> {
+    let options = guest::Options {
+        target: context.paths.target(),
+        force,
+        progress: context.progress.is_shown(),
+    };
+    guest::build(&options).context("building the guest image")
+}
+
+/// A set-up under way; others wait until it is dropped.
+#[derive(Debug)]
+struct Setup<'a> {
+    context: &'a Context,
+    stamps: Stamps,
+    /// Holds the lock.
+    _lock: File,
+}
+
+impl<'a> Setup<'a> {
+    fn start(context: &'a Context) -> anyhow::Result<Self> {
+        let target = context.paths.target();
+        let path = target.join("setup.lock");
+        let lock = fs::create_dir_all(&target)
+            .and_then(|()| File::create(&path))
+            .with_context(|| path.display().to_string())?;
+        if !FileExt::try_lock_exclusive(&lock).unwrap_or(false) {
+            context
+                .progress
+                .note("Waiting for another set-up of this repository to finish");
+            FileExt::lock_exclusive(&lock).with_context(|| path.display().to_string())?;
+        }
+        Ok(Self {
+            context,
+            stamps: Stamps::new(context.paths.stamps()),
+            _lock: lock,
+        })
+    }
+
+    /// Brings QEMU up to date; says whether anything had to be done.
+    fn qemu(&self, origin: Option<Origin>, force: bool) -> anyhow::Result<bool> {
+        let paths = &self.context.paths;
+        let origin = self.origin(origin, force)?;
+        let source_key = source::key(paths, &origin)?;
+        let configure_key = build::configure_key(paths, &source_key)?;
+
+        let mut done = self.step(
+            "packages",
+            "Debian packages",
+            &packages_key(),
+            |log, bar| packages::ensure(bar, log),
+        )?;
+        done |= self.step("source", "QEMU's source", &source_key, |log, _| {
+            source::make(paths, &origin, log)?;
+            self.stamps.clear("configure")
+        })?;
+        done |= self.step("firmware", "firmware", &firmware::key(), |_| {
+            firmware::make(paths)
+        })?;
+        done |= self.step(
+            "configure",
+            "QEMU's configuration",
+            &configure_key,
+            |log, _| {
+                self.stamps.clear("program")?;
+                build::configure(paths, log)
+            },
+        )?;
+        // Taken before the build: what is edited meanwhile counts as not built.
+        let program_key = build::program_key(paths, &configure_key)?;
+        let current = self.stamps.is_current("program", &program_key) && paths.qemu().exists();
+        if !current {
+            let started = Instant::now();
+            let log = Log::create(&paths.logs(), "program")?;
+            build::build(paths, self.context.progress, &log)?;
+            self.stamps.set("program", &program_key)?;
+            self.finished("QEMU with the device", started);
+        }
+        Ok(done || !current)
+    }
+
+    /// The origin asked for, or that of the last set-up. A tree of the user's is looked at only when it is
+    /// named: every other command trusts the copy.
+    fn origin(&self, asked: Option<Origin>, force: bool) -> anyhow::Result<Origin> {
+        const STEPS: [&str; 5] = ["packages", "source", "firmware", "configure", "program"];
+        if force {
+            STEPS.iter().try_for_each(|step| self.stamps.clear(step))?;
+        }
+        let Some(origin) = asked else {
+            return Ok(Origin::from_text(
+                &self.stamps.text("origin").unwrap_or_default(),
+            ));
+        };
+        if let Origin::Tree(tree) = &origin {
+            source::version(tree)?;
+            let found = source::fingerprint(tree)?;
+            if !self.stamps.is_current("tree", &found) {
+                self.stamps.clear("source")?;
+                self.stamps.set("tree", &found)?;
+            }
+        }
+        self.stamps.set_text("origin", &origin.to_text())?;
+        Ok(origin)
+    }
+
+    /// Does a step unless its stamp is current; says whether it did.
+    fn step(
+        &self,
+        name: &str,
+        what: &str,
+        key: &Key,
+        work: impl FnOnce(&Log, &ProgressBar) -> anyhow::Result<()>,
+    ) -> anyhow::Result<bool> {
+        if self.stamps.is_current(name, key) {
+            return Ok(false);
+        }
+        let started = Instant::now();
+        self.stamps.clear(name)?;
+        let log = Log::create(&self.context.paths.logs(), name)?;
+        let bar = self.context.progress.spinner(what);
+        let result = work(&log, &bar);
+        bar.finish_and_clear();
+        result?;
+        self.stamps.set(name, key)?;
+        self.finished(what, started);
+        Ok(true)
+    }
+
+    fn finished(&self, what: &str, started: Instant) {
+        let seconds = started.elapsed().as_secs_f32();
+        self.context.progress.note(format!(
+            "{} {what} ({seconds:.1} s)",
+            style("done").for_stderr().green()
+        ));
+    }
+}
+
+fn packages_key() -> Key {
+    packages::NEEDED
+        .iter()
+        .fold(Inputs::default(), |inputs, name| inputs.text(name))
+        .key()
 }
