@@ -148,7 +148,7 @@ impl<'a> Setup<'a> {
             source::make(paths, &origin, log)?;
             self.stamps.clear("configure")
         })?;
-        done |= self.step("firmware", "firmware", &firmware::key(), |_| {
+        done |= self.step("firmware", "firmware", &firmware::key(), |_, _| {
             firmware::make(paths)
         })?;
         done |= self.step(
