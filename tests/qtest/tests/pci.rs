@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The device as a PCI function: identity, capabilities, plugging.
+
+use anyhow::{ensure, Context, Result};
+use qtest::{Machine, Options, PciAddress, PciDevice};
+use serde_json::json;
+
+const SLOT: PciAddress = PciAddress::slot(4);
+const DEVICE: &str = "conzone-nvme,id=d,addr=4";
+
+#[test]
+fn it_is_an_nvme_controller_on_pci_express() -> Result<()> {
+    let machine = Machine::with_device(DEVICE)?;
+    assert_eq!(SLOT.config(&machine, 0x08)? >> 8, 0x01_08_02, "class code");
+    // Linux keeps quirks for QEMU's own controller under 1b36:0010.
+    assert_ne!(SLOT.config(&machine, 0)?, 0x0010_1b36);
+    assert_eq!(SLOT.config(&machine, 0x3c)? >> 8 & 0xff, 1, "INTA");
+
+    let express = SLOT
+        .capability(&machine, 0x10)?
+        .context("no PCI Express capability")?;
+    assert_eq!(
+        SLOT.config(&machine, express)? >> 20 & 0xf,
+        9,
+        "integrated endpoint"
+    );
+    ensure!(
+        SLOT.config(&machine, express + 4)? & 1 << 28 != 0,
+        "no function level reset"
+    );
+    ensure!(
+        SLOT.capability(&machine, 0x01)?.is_some(),
+        "no power management capability"
+    );
+    let msix = SLOT
+        .capability(&machine, 0x11)?
+        .context("no MSI-X capability")?;
+    assert_eq!(
+        SLOT.config(&machine, msix)? >> 16 & 0x7ff,
+        64,
+        "65 vectors for 64 queues"
+    );
+    machine.quit()
+}
+
+#[test]
+fn bar_0_is_64_bit_and_holds_all_doorbells() -> Result<()> {
+    let machine = Machine::with_device(DEVICE)?;
+    assert_eq!(SLOT.config(&machine, 0x10)? & 0xf, 0x4);
+    SLOT.set_config(&machine, 0x10, u32::MAX)?;
+    let bytes = !(SLOT.config(&machine, 0x10)? & !0xf) + 1;
+    ensure!(bytes >= 0x1000 + 65 * 8, "BAR 0 has only {bytes:#x} bytes");
+    machine.quit()
+}
+
+#[test]
+fn vectors_follow_the_number_of_queues() -> Result<()> {
+    let machine = Machine::with_device("conzone-nvme,addr=4,num-queues=3")?;
+    let mut pci = PciDevice::enable(&machine, SLOT)?;
+    assert_eq!(pci.enable_msix()?, 4);
+    machine.quit()
+}
+
+#[test]
+fn several_devices_live_side_by_side() -> Result<()> {
+    let options = Options::default()
+        .device("conzone-nvme,id=a,addr=4,serial=a")
+        .device("conzone-nvme,id=b,addr=5,serial=b,preset=ufs4-tlc")
+        .device("conzone-nvme,id=c,addr=6,serial=c,preset=qlc-block");
+    let machine = Machine::start(&options)?;
+    for slot in 4..7 {
+        let pci = PciDevice::enable(&machine, PciAddress::slot(slot))?;
+        ensure!(
+            pci.bars[0] != 0 && pci.bars[4] != 0,
+            "slot {slot}: {:x?}",
+            pci.bars
+        );
+    }
+    assert_eq!(machine.qom_get("b", "preset")?, json!("ufs4-tlc"));
+    assert_eq!(machine.qom_get("c", "serial")?, json!("c"));
+    machine.quit()
+}
+
+/// An emulated drive may be far larger than the host: memory is committed as it is written.
+#[test]
+fn private_media_costs_nothing_until_written() -> Result<()> {
+    let machine = Machine::with_device("conzone-nvme,addr=4,zones=2000")?;
+    let resident = machine.resident_kib()?;
+    ensure!(
+        resident < 300 << 10,
+        "{resident} KiB resident for 250 GiB of drive"
+    );
+    machine.quit()
+}
+
+/// Slot control of the root port (PCI Express base 5.0, 7.5.3.10): power controller and power
+/// indicator, as an operating system sets them on hot plug and unplug. Power off makes the port
+/// let go of a device that is to be removed.
+fn set_slot_power(machine: &Machine, port: PciAddress, on: bool) -> Result<()> {
+    let express = port
+        .capability(machine, 0x10)?
+        .context("a port with a slot")?;
+    let control = port.config(machine, express + 0x18)? & 0xffff & !(0b111 << 8);
+    let power = if on { 0b001 << 8 } else { 0b111 << 8 };
+    port.set_config(machine, express + 0x18, control | power)
+}
+
+#[test]
+fn it_can_be_plugged_and_unplugged_again_and_again() -> Result<()> {
+    let options = Options::default().args([
+        "-global",
+        "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off",
+        "-device",
+        "pcie-root-port,id=rp,addr=3",
+        "-object",
+        "memory-backend-ram,id=m,size=8G,reserve=off",
+    ]);
+    let machine = Machine::start(&options)?;
+    let port = PciAddress::slot(3);
+    for round in 0..3 {
+        let device = json!({
+            "driver": "conzone-nvme", "bus": "rp", "id": "d", "memdev": "m", "zones": 4 + round,
+        });
+        machine.qmp("device_add", &device)?;
+        assert_eq!(machine.qom_get("d", "zones")?, json!(4 + round));
+        set_slot_power(&machine, port, true)?;
+        // The port's bus gets a number, then the device is reachable.
+        port.set_config(&machine, 0x18, 0x0001_0100)?;
+        let address = PciAddress {
+            bus: 1,
+            device: 0,
+            function: 0,
+        };
+        assert_eq!(address.config(&machine, 0x08)? >> 8, 0x01_08_02);
+        machine.qmp("device_del", &json!({ "id": "d" }))?;
+        set_slot_power(&machine, port, false)?;
+        let event = machine.qmp_event("DEVICE_DELETED")?;
+        assert_eq!(event["data"]["device"], "d");
+        ensure!(
+            machine.qom_get("d", "zones").is_err(),
+            "the device is still there"
+        );
+    }
+    // The backend is free for others.
+    machine.qmp("object-del", &json!({ "id": "m" }))?;
+    machine.quit()
+}
+
+#[test]
+fn migration_is_refused_rather_than_wrong() -> Result<()> {
+    let machine = Machine::with_device(DEVICE)?;
+    let answer = machine.qmp("migrate", &json!({ "uri": "exec:cat >/dev/null" }));
+    let error = answer.err().context("a machine with the device migrated")?;
+    ensure!(error.to_string().contains("conzone-nvme"), "{error}");
+    machine.quit()
+}

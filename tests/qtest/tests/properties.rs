@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Properties: what users read, what they may set, and what a mistake costs them.
+
+use anyhow::{ensure, Context, Result};
+use qtest::{refusal, Machine, Options};
+use serde_json::json;
+
+/// QEMU ends with status 1 and exactly one line, which says all of `words`.
+fn refused(options: &Options, words: &[&str]) -> Result<()> {
+    let (status, said) = refusal(options)?;
+    ensure!(status.code() == Some(1), "status {status}: {said}");
+    let lines: Vec<&str> = said.lines().collect();
+    ensure!(lines.len() == 1, "expected one line, got: {said}");
+    for word in words {
+        ensure!(said.contains(word), "no {word:?} in: {said}");
+    }
+    Ok(())
+}
+
+fn device_refused(properties: &str, words: &[&str]) -> Result<()> {
+    let device = format!("conzone-nvme,{properties}");
+    refused(&Options::default().device(&device), words).with_context(|| device.clone())
+}
+
+#[test]
+fn bad_values_cost_one_line_that_names_property_value_and_bound() -> Result<()> {
+    for (properties, words) in [
+        ("preset=x", ["preset", "'x'", "tlc-zoned"]),
+        ("channels=0", ["channels", "'0'", "from 1 to"]),
+        ("channels=2G", ["channels", "'2G'", "whole number"]),
+        ("zones=-1", ["zones", "'-1'", "from 1 to"]),
+        (
+            "zones=99999999999999999999",
+            ["zones", "99999999999999999999", "from 1 to"],
+        ),
+        ("flash-page-size=4Q", ["flash-page-size", "'4Q'", "size"]),
+        ("timing=maybe", ["timing", "'maybe'", "on or off"]),
+        ("lba-size=1024", ["lba-size", "'1024'", "512"]),
+        ("mdts=12", ["mdts", "'12'", "from 1 to 11"]),
+        ("num-queues=65", ["num-queues", "'65'", "64"]),
+    ] {
+        device_refused(properties, &words)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn values_that_do_not_fit_together_are_refused_too() -> Result<()> {
+    for (properties, words) in [
+        (
+            "block-size=100000000",
+            ["block-size", "100000000", "multiple"],
+        ),
+        ("max-open=7,max-active=6", ["max-open", "7", "max-active"]),
+        ("zone-size=4K", ["zone-size", "4K", "96 MiB"]),
+        ("serial=", ["serial", "", "printable ASCII"]),
+    ] {
+        device_refused(properties, &words)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn unknown_properties_are_refused() -> Result<()> {
+    device_refused("chanels=2", &["chanels", "not found"])
+}
+
+#[test]
+fn media_that_does_not_fit_names_property_and_size() -> Result<()> {
+    device_refused("memdev=nobody", &["memdev", "nobody", "no memory backend"])?;
+    let small = Options::default()
+        .args(["-object", "memory-backend-ram,id=small,size=64M"])
+        .device("conzone-nvme,memdev=small");
+    refused(&small, &["memdev", "small", "64 MiB", "4352 MiB"])?;
+    device_refused("memmap-size=64M", &["memmap-size", "4352 MiB"])?;
+    // Big enough by itself, but not there.
+    device_refused(
+        "memmap-start=1T,memmap-size=8G",
+        &["memmap-start", "0x10000000000", "no memory"],
+    )
+}
+
+#[test]
+fn two_devices_cannot_share_a_backend() -> Result<()> {
+    let shared = Options::default()
+        .args(["-object", "memory-backend-ram,id=m,size=8G,reserve=off"])
+        .device("conzone-nvme,memdev=m")
+        .device("conzone-nvme,memdev=m");
+    refused(&shared, &["memdev", "m", "already in use"])
+}
+
+#[test]
+fn help_explains_every_property() -> Result<()> {
+    let machine = Machine::start(&Options::default())?;
+    let answer = machine.qmp(
+        "device-list-properties",
+        &json!({ "typename": "conzone-nvme" }),
+    )?;
+    let ours = "preset zones block-data-size meta-size cell channels luns-per-channel \
+        planes-per-lun dies-per-zone flash-page-size block-size channel-bandwidth link-bandwidth \
+        write-buffer-size write-buffers meta-write-buffer-size wb-policy wb-dwell-ns slc-bypass \
+        slc-map slc-superblocks data-interface over-provisioning l2p-cache-size l2p-entry-size \
+        l2p-slots l2p-policy l2p-search l2p-hybrid l2p-resident l2p-preread chunk-size \
+        gc-threshold migrate-threshold max-open max-active slc-read-ns mlc-read-ns tlc-read-ns \
+        qlc-read-ns slc-program-ns mlc-program-ns tlc-program-ns qlc-program-ns erase-ns \
+        fw-read-4k-ns fw-read-ns wbuf-base-ns wbuf-page-ns reset-wait timing memdev memmap-start \
+        memmap-size lba-size mdts queue-entries num-queues serial seed stats";
+    let list = answer.as_array().context("a list of properties")?;
+    for name in ours.split_whitespace() {
+        let property = list
+            .iter()
+            .find(|p| p["name"] == name)
+            .with_context(|| format!("no property {name}"))?;
+        let text = property["description"].as_str().unwrap_or_default();
+        ensure!(text.len() > 20, "{name} is described as {text:?}");
+    }
+    machine.quit()
+}
+
+#[test]
+fn properties_read_back_and_stay_fixed_once_plugged() -> Result<()> {
+    let machine = Machine::with_device("conzone-nvme,id=d,zones=5,timing=off,serial=abc")?;
+    assert_eq!(machine.qom_get("d", "zones")?, json!(5));
+    assert_eq!(machine.qom_get("d", "timing")?, json!(false));
+    assert_eq!(machine.qom_get("d", "serial")?, json!("abc"));
+    assert_eq!(machine.qom_get("d", "preset")?, json!("tlc-zoned"));
+    assert_eq!(machine.qom_get("d", "cell")?, json!("tlc"));
+    let refused = machine.qom_set("d", "zones", &json!(6));
+    let message = format!("{:#}", refused.err().context("zones changed at run time")?);
+    ensure!(
+        message.contains("zones") && message.contains("plugged"),
+        "{message}"
+    );
+    assert_eq!(machine.qom_get("d", "zones")?, json!(5));
+    machine.quit()
+}
+
+#[test]
+fn properties_take_json_numbers_booleans_and_strings() -> Result<()> {
+    let port = ["-device", "pcie-root-port,id=rp"];
+    let machine = Machine::start(&Options::default().args(port))?;
+    let add = |properties: serde_json::Value| {
+        let mut all = json!({ "driver": "conzone-nvme", "bus": "rp", "id": "d" });
+        if let (Some(all), Some(more)) = (all.as_object_mut(), properties.as_object()) {
+            all.extend(more.clone());
+        }
+        machine.qmp("device_add", &all)
+    };
+    for (bad, word) in [
+        (json!({ "zones": 0 }), "from 1 to"),
+        (json!({ "zones": 1.5 }), "1.5"),
+        (json!({ "zones": [3] }), "expected a string"),
+        (json!({ "timing": 3 }), "on or off"),
+    ] {
+        let error = add(bad.clone())
+            .err()
+            .with_context(|| format!("{bad} was taken"))?;
+        ensure!(error.to_string().contains(word), "{bad}: {error}");
+    }
+    add(json!({ "zones": 7, "timing": false, "link-bandwidth": "2000", "meta-size": "64M" }))?;
+    assert_eq!(machine.qom_get("d", "zones")?, json!(7));
+    assert_eq!(machine.qom_get("d", "timing")?, json!(false));
+    assert_eq!(machine.qom_get("d", "link-bandwidth")?, json!(2000));
+    machine.quit()
+}
+
+#[test]
+fn global_defaults_work() -> Result<()> {
+    let options = Options::default()
+        .args(["-global", "conzone-nvme.zones=9"])
+        .device("conzone-nvme,id=d");
+    let machine = Machine::start(&options)?;
+    assert_eq!(machine.qom_get("d", "zones")?, json!(9));
+    machine.quit()
+}
