@@ -12,6 +12,8 @@ pub enum GeometryError {
     Group,
     /// The flash page is not a multiple of 4 KiB up to 1 MiB.
     Page,
+    /// The one-shot page is not whole flash pages, or is larger than 16 MiB.
+    OneShot,
     /// The block is not whole wordlines, or is larger than 1 TiB.
     Block,
 }
@@ -22,6 +24,9 @@ impl fmt::Display for GeometryError {
             Self::Planes => "channels x luns-per-channel x planes-per-lun must be 1 to 65536",
             Self::Group => "channels x luns-per-channel must be a multiple of dies-per-zone",
             Self::Page => "flash-page-size must be a multiple of 4 KiB, up to 1 MiB",
+            Self::OneShot => {
+                "one-shot-page-size must be a multiple of flash-page-size, up to 16 MiB"
+            }
             Self::Block => {
                 "block-size must be a multiple of flash-page-size x bits per cell, up to 1 TiB"
             }

@@ -20,6 +20,7 @@
 #![forbid(unsafe_code)]
 
 mod cell;
+mod chips;
 mod error;
 mod geometry;
 mod link;
@@ -27,6 +28,7 @@ mod media;
 mod plane;
 
 pub use cell::{Booking, Cell, CellTiming, Priority, Timing};
+pub use chips::Chips;
 pub use error::GeometryError;
 pub use geometry::Geometry;
 pub use link::{Link, LinkStats};

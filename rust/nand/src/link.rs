@@ -17,7 +17,7 @@
 //! is given up.
 
 use std::collections::VecDeque;
-use units::{Bytes, Instant, Nanos};
+use units::{Bytes, Instant, Nanos, PAGE_BYTES};
 
 /// What a link has done so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,6 +34,8 @@ pub struct LinkStats {
 #[derive(Clone, Debug)]
 pub struct Link {
     bytes_per_second: u64,
+    /// Link time of each 4 KiB (started) beyond that of its bytes.
+    overhead: Nanos,
     /// Disjoint, non-touching busy intervals `[start, end)`, ascending.
     busy: VecDeque<(u64, u64)>,
     stats: LinkStats,
@@ -48,14 +50,25 @@ impl Link {
     pub fn new(mbps: u64) -> Self {
         Self {
             bytes_per_second: mbps.max(1).saturating_mul(1 << 20),
+            overhead: Nanos::ZERO,
             busy: VecDeque::with_capacity(64),
             stats: LinkStats::default(),
         }
     }
 
+    /// The same link with each 4 KiB (started) taking `overhead` longer.
+    #[must_use]
+    pub fn with_overhead(self, overhead: Nanos) -> Self {
+        Self { overhead, ..self }
+    }
+
     /// Link time of `bytes`.
     #[must_use]
     pub fn time(&self, bytes: Bytes) -> Nanos {
+        self.bandwidth_time(bytes) + self.overhead.times(bytes.get().div_ceil(PAGE_BYTES))
+    }
+
+    fn bandwidth_time(&self, bytes: Bytes) -> Nanos {
         const SECOND: u64 = 1_000_000_000;
         match bytes.get().checked_mul(SECOND) {
             Some(n) => Nanos::new(n.div_ceil(self.bytes_per_second)),

@@ -2,7 +2,10 @@
 //! The whole array: planes on channels.
 
 use crate::plane::Plane;
-use crate::{BlockId, Booking, Cell, Geometry, Link, LinkStats, PlaneStats, Priority, Timing};
+use crate::{
+    BlockId, Booking, Cell, CellTiming, Chips, Geometry, Link, LinkStats, PlaneStats, Priority,
+    Timing,
+};
 use units::{Bytes, Instant, Nanos};
 
 /// A plane's number, die by die.
@@ -30,6 +33,20 @@ pub enum Op {
         /// Whether the array programs afterwards.
         program: bool,
     },
+    /// Sense for `time`, then move `bytes` over the channel. [`Chips::read`] makes these.
+    Sense {
+        /// Sense time.
+        time: Nanos,
+        /// Bytes asked for.
+        bytes: Bytes,
+    },
+    /// Move `bytes` into the page register, then program. [`Chips::program`] makes these.
+    Program {
+        /// Program time.
+        time: Nanos,
+        /// Bytes to move.
+        bytes: Bytes,
+    },
     /// Erase a block.
     Erase,
 }
@@ -55,6 +72,29 @@ impl Media {
             planes: vec![Plane::default(); planes as usize],
             channel_of: (0..planes).map(|p| geometry.channel_of(p)).collect(),
             channels: vec![Link::new(timing.channel_mbps); geometry.channels as usize],
+            horizon: Instant::ZERO,
+        }
+    }
+
+    /// An idle array of chips that [`Chips::read`] and [`Chips::program`] make operations for:
+    /// [`Op::Read`] and [`Op::Load`] take no array time on it. `chips` has been validated.
+    #[must_use]
+    pub fn with_chips(chips: &Chips) -> Self {
+        let none = CellTiming::uniform(Nanos::ZERO, Nanos::ZERO);
+        let link = Link::new(chips.channel_mbps).with_overhead(chips.channel_overhead);
+        let planes = chips.planes();
+        Self {
+            timing: Timing {
+                slc: none,
+                mlc: none,
+                tlc: none,
+                qlc: none,
+                erase: chips.erase,
+                channel_mbps: chips.channel_mbps,
+            },
+            planes: vec![Plane::default(); planes as usize],
+            channel_of: (0..planes).map(|p| chips.channel_of(PlaneId(p))).collect(),
+            channels: vec![link; chips.channels as usize],
             horizon: Instant::ZERO,
         }
     }
@@ -98,6 +138,8 @@ impl Media {
                 };
                 loaded + array
             }
+            Op::Sense { time, bytes } => link.transfer(start + time, bytes),
+            Op::Program { time, bytes } => link.transfer(start, bytes) + time,
             Op::Erase => start + self.timing.erase,
         };
         match priority {
@@ -110,12 +152,10 @@ impl Media {
         Booking { start, end }
     }
 
-    /// When everything booked on `plane` has ended, background work included, as it stands now.
+    /// When the last background operation booked on `plane` ends, as it stands now.
     #[must_use]
-    pub fn idle_at(&self, plane: PlaneId) -> Instant {
-        self.planes
-            .get(plane.0 as usize)
-            .map_or(Instant::ZERO, Plane::idle_at)
+    pub fn background_end(&self, plane: PlaneId) -> Instant {
+        self.planes.get(plane.0 as usize).map_or(Instant::ZERO, Plane::background_end)
     }
 
     /// Forgets what ended before `now`: no operation will be asked for earlier.

@@ -42,6 +42,8 @@ pub(crate) struct Plane {
     queue: VecDeque<Queued>,
     /// Added to the times in `queue`: what user operations took so far.
     shift: u64,
+    /// End of the background operation retired last.
+    retired: u64,
     pub(crate) stats: PlaneStats,
 }
 
@@ -103,7 +105,14 @@ impl Plane {
         self.account(asked, start, end);
     }
 
+    /// End of the last background operation, as it stands now.
+    pub(crate) fn background_end(&self) -> Instant {
+        let last = self.queue.back().map_or(self.retired, |q| q.end.saturating_add(self.shift));
+        Instant::from_nanos(last)
+    }
+
     /// End of everything booked, background work included.
+    #[cfg(test)]
     pub(crate) fn idle_at(&self) -> Instant {
         self.background_start(Instant::ZERO)
     }
@@ -120,7 +129,8 @@ impl Plane {
 
     fn retire(&mut self) {
         if let Some(front) = self.queue.pop_front() {
-            self.free = self.free.max(front.end.saturating_add(self.shift));
+            self.retired = front.end.saturating_add(self.shift);
+            self.free = self.free.max(self.retired);
         }
     }
 
