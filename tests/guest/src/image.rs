@@ -51,7 +51,7 @@ pub struct Options {
 #[derive(Clone, Debug)]
 pub struct Image {
     dir: PathBuf,
-    /// Whether the call of [`build`] had to do anything.
+    /// Whether the call of [`crate::build`] had to do anything.
     pub rebuilt: bool,
 }
 
@@ -82,13 +82,18 @@ impl Image {
     }
 }
 
-/// Builds the guest image, or does nothing if it is up to date.
-///
-/// # Errors
-/// Whatever stops the build: a package that cannot be fetched, a tool that fails, a full disk. The message names
-/// the step and, where there is one, the log.
-pub fn build(options: &Options) -> anyhow::Result<Image> {
-    let image = Image::below(&options.target);
-    anyhow::ensure!(image.is_complete(), "the image builder is not written yet");
-    Ok(image)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernels_are_found_by_their_names() {
+        for kernel in Kernel::ALL {
+            assert_eq!(kernel.name().parse(), Ok(kernel));
+        }
+        assert!("6.13"
+            .parse::<Kernel>()
+            .unwrap_err()
+            .contains("6.1 or 6.12"));
+    }
 }

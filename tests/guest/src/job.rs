@@ -1,7 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What the guest is to do: a script, the files it needs and the files it leaves.
 
+use crate::cpio::Archive;
+use anyhow::{ensure, Context};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+
+/// Where a job lies in the guest: its `/init` looks for it there.
+const JOB: &str = "/job";
 
 /// Where a piece of a job's output was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,5 +58,104 @@ impl Job {
     pub fn fetch(mut self, source: impl Into<String>, destination: impl Into<PathBuf>) -> Self {
         self.fetch.push((source.into(), destination.into()));
         self
+    }
+}
+
+impl Job {
+    /// The job as a cpio archive to be appended to the initramfs.
+    pub(crate) fn archive(&self) -> anyhow::Result<Vec<u8>> {
+        let mut archive = Archive::new(Vec::new());
+        archive.file(&format!("{JOB}/script"), 0o755, self.script.as_bytes())?;
+        let list: String = self
+            .fetch
+            .iter()
+            .map(|(source, _)| format!("{source}\n"))
+            .collect();
+        archive.file(&format!("{JOB}/fetch"), 0o644, list.as_bytes())?;
+        if self.merged {
+            archive.file(&format!("{JOB}/merged"), 0o644, b"")?;
+        }
+        for (source, destination) in &self.files {
+            ensure!(
+                destination.starts_with('/') && !destination.ends_with('/'),
+                "{destination:?} is not an absolute path of a file in the guest"
+            );
+            let context = || format!("cannot read {}", source.display());
+            let permissions = fs::metadata(source)
+                .with_context(context)?
+                .permissions()
+                .mode();
+            let data = fs::read(source).with_context(context)?;
+            archive.file(&merged_usr(destination), permissions & 0o777, &data)?;
+        }
+        for (source, _) in &self.fetch {
+            ensure!(
+                source.starts_with('/') && !source.contains('\n'),
+                "{source:?} is not an absolute path of a file in the guest"
+            );
+        }
+        Ok(archive.finish()?)
+    }
+}
+
+/// The path without the links at the top of the guest's tree: a folder of the same name in the archive would
+/// replace the link.
+fn merged_usr(path: &str) -> String {
+    let top = ["/bin/", "/sbin/", "/lib/", "/lib64/"];
+    let moved = top.iter().any(|folder| path.starts_with(folder));
+    if moved {
+        format!("/usr{path}")
+    } else {
+        path.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_names_what_it_wants() {
+        let bytes = Job::new("true")
+            .merge_output()
+            .fetch("/root/a", "a")
+            .archive()
+            .unwrap();
+        let text = String::from_utf8_lossy(&bytes);
+        for word in ["job/script", "job/merged", "job/fetch", "/root/a\n"] {
+            assert!(text.contains(word), "{word}");
+        }
+    }
+
+    #[test]
+    fn paths_in_the_guest_are_absolute() {
+        for bad in ["root/x", "/root/", ""] {
+            let job = Job::new("true").file("Cargo.toml", bad);
+            assert!(
+                job.archive().unwrap_err().to_string().contains("absolute"),
+                "{bad:?}"
+            );
+        }
+        let job = Job::new("true").fetch("fio.json", "fio.json");
+        assert!(job.archive().unwrap_err().to_string().contains("absolute"));
+    }
+
+    #[test]
+    fn the_links_at_the_top_stay_links() {
+        let bytes = Job::new("true")
+            .file("Cargo.toml", "/sbin/tool")
+            .archive()
+            .unwrap();
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(text.contains("usr/sbin/tool\0"));
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let error = Job::new("true")
+            .file("/no/such/file", "/x")
+            .archive()
+            .unwrap_err();
+        assert!(error.to_string().contains("/no/such/file"), "{error}");
     }
 }

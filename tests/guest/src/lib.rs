@@ -8,19 +8,24 @@
 //! ```
 //!
 //! A job is a shell script that the guest's `/init` runs as root, plus files to put into the guest and files to
-//! take out of it. Everything comes back over a second serial port in the format of `frame.rs`, which is
+//! take out of it. Everything comes back over a second serial port in the format of [`frame`], which is
 //! binary safe; the first serial port is the kernel's console.
 //!
 //! Not modelled: guests of other architectures, networking, more than one job in a boot.
 #![forbid(unsafe_code)]
 
+mod build;
+mod cpio;
+mod decode;
+pub mod frame;
 mod image;
 mod job;
 mod machine;
 mod qmp;
 mod running;
 
-pub use image::{build, Image, Kernel, Options};
+pub use build::build;
+pub use image::{Image, Kernel, Options};
 pub use job::{Job, Stream};
 pub use machine::{Accel, Machine, Timing};
 pub use qmp::Qmp;

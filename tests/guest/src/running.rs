@@ -1,8 +1,40 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! A QEMU process with a job in it.
+//!
+//! ```text
+//! folder of its own:  initramfs.img  the image's, with the job's archive behind it
+//!                     console        first serial port: the kernel's messages
+//!                     results        second serial port: frames (frame.rs)
+//!                     qemu.log       QEMU's own output
+//!                     qmp            its monitor
+//! ```
+//!
+//! The ports are files, not sockets: a file never makes QEMU wait, and under instruction counting a wait for the
+//! host would show in the guest's time.
 
-use crate::{Qmp, Stream};
-use std::time::Duration;
+use crate::decode::{Decoder, Frame};
+use crate::frame::Kind;
+use crate::{Job, Machine, Qmp, Stream};
+use anyhow::{bail, ensure, Context, Result};
+use serde_json::json;
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// How often the port's file is looked at.
+const POLL: Duration = Duration::from_millis(5);
+
+/// QEMU opens its monitor before it makes its devices; generous for a busy host.
+const MONITOR_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long the guest may take to switch off after its last frame, and QEMU to end after `quit`.
+const OFF_LIMIT: Duration = Duration::from_secs(30);
+
+/// Lines of the console an error shows.
+const CONSOLE_LINES: usize = 15;
 
 /// How a job ended.
 #[derive(Clone, Debug)]
@@ -13,6 +45,8 @@ pub struct Outcome {
     pub missing: Vec<String>,
     /// Time from the start of QEMU to the end of the script.
     pub elapsed: Duration,
+    /// How often the guest booted: more than once if it was reset.
+    pub boots: u32,
     /// What the kernel wrote to its console.
     pub console: String,
 }
@@ -20,10 +54,84 @@ pub struct Outcome {
 /// A QEMU process that runs a job. Dropping it kills that process, and no other.
 #[derive(Debug)]
 pub struct Running {
+    child: Child,
     qmp: Qmp,
+    folder: TempDir,
+    started: Instant,
+    results: File,
+    decoder: Decoder,
+    fetch: Vec<(String, PathBuf)>,
+    progress: Progress,
+}
+
+/// What has arrived so far.
+#[derive(Debug, Default)]
+struct Progress {
+    boots: u32,
+    status: Option<(i32, Duration)>,
+    missing: Vec<String>,
+    file: Option<(usize, File)>,
+    done: bool,
 }
 
 impl Running {
+    pub(crate) fn start(machine: &Machine, job: &Job) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("conzone-").tempdir()?;
+        let at = |name: &str| folder.path().join(name);
+        append(
+            &machine.image.initramfs(machine.kernel),
+            &job.archive()?,
+            &at("initramfs.img"),
+        )?;
+        let log = File::create(at("qemu.log"))?;
+        let mut command = machine.command(&at("initramfs.img"))?;
+        for port in ["console", "results"] {
+            File::create(at(port))?;
+            command
+                .arg("-serial")
+                .arg(format!("file:{}", at(port).display()));
+        }
+        command
+            .arg("-qmp")
+            .arg(format!("unix:{},server=on,wait=off", at("qmp").display()));
+        let reboot = if machine.allow_reset {
+            "reset"
+        } else {
+            "shutdown"
+        };
+        command
+            .arg("-action")
+            .arg(format!("reboot={reboot},shutdown=pause"));
+        command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log);
+        let started = Instant::now();
+        let mut child = command
+            .spawn()
+            .with_context(|| format!("cannot execute {}", machine.qemu.display()))?;
+        let qmp = match connect(&mut child, &at("qmp")) {
+            Ok(qmp) => qmp,
+            Err(error) => {
+                end(&mut child);
+                return Err(refusal(&at("qemu.log")).unwrap_or(error));
+            }
+        };
+        let results = File::open(at("results"))?;
+        let (decoder, progress) = (Decoder::default(), Progress::default());
+        let fetch = job.fetch.clone();
+        Ok(Self {
+            child,
+            qmp,
+            folder,
+            started,
+            results,
+            decoder,
+            fetch,
+            progress,
+        })
+    }
+
     /// Waits for the job to end, handing each piece of its output to `output` as it comes.
     ///
     /// Afterwards the guest is switched off but QEMU still there and paused, so that the device's state can be
@@ -34,10 +142,37 @@ impl Running {
     /// passes, or a fetched file cannot be written.
     pub fn wait(
         &mut self,
-        _limit: Duration,
-        _output: impl FnMut(Stream, &[u8]),
-    ) -> anyhow::Result<Outcome> {
-        anyhow::bail!("not written yet")
+        limit: Duration,
+        mut output: impl FnMut(Stream, &[u8]),
+    ) -> Result<Outcome> {
+        let end = Instant::now() + limit;
+        let mut off = false;
+        while !self.progress.done {
+            ensure!(!off, "the guest died\n{}", self.last_words());
+            ensure!(
+                Instant::now() < end,
+                "the guest has not finished within {} s\n{}",
+                limit.as_secs(),
+                self.last_words()
+            );
+            // Asked for before the port is read: what came before the guest went off is then seen.
+            off = self.is_off(POLL)?;
+            self.receive(&mut output)?;
+        }
+        ensure!(
+            off || self.is_off(OFF_LIMIT)?,
+            "the guest does not switch off"
+        );
+        let Some((status, elapsed)) = self.progress.status else {
+            bail!("the guest reported no exit status\n{}", self.last_words());
+        };
+        Ok(Outcome {
+            status,
+            missing: std::mem::take(&mut self.progress.missing),
+            elapsed,
+            boots: self.progress.boots,
+            console: self.console(),
+        })
     }
 
     /// QEMU's monitor.
@@ -45,11 +180,166 @@ impl Running {
         &mut self.qmp
     }
 
+    /// What the kernel has written to its console so far.
+    pub fn console(&self) -> String {
+        read_lossy(&self.folder.path().join("console"))
+    }
+
+    /// What QEMU itself has said so far: warnings, and what `-d` asked for.
+    pub fn qemu_log(&self) -> String {
+        read_lossy(&self.folder.path().join("qemu.log"))
+    }
+
     /// Ends QEMU and waits for it.
     ///
     /// # Errors
     /// QEMU does not end, or ends with a failure.
-    pub fn quit(self) -> anyhow::Result<()> {
-        anyhow::bail!("not written yet")
+    pub fn quit(mut self) -> Result<()> {
+        self.qmp.execute("quit", json!({}))?;
+        let end = Instant::now() + OFF_LIMIT;
+        while Instant::now() < end {
+            if let Some(status) = self.child.try_wait()? {
+                ensure!(status.success(), "QEMU: {status}\n{}", self.qemu_log());
+                return Ok(());
+            }
+            std::thread::sleep(POLL);
+        }
+        bail!("QEMU does not end");
     }
+
+    /// Whether the guest has been switched off, waiting up to `limit` for it.
+    fn is_off(&mut self, limit: Duration) -> Result<bool> {
+        match self.qmp.event("SHUTDOWN", limit) {
+            Ok(event) => Ok(event.is_some()),
+            Err(error) => {
+                let status = self.child.wait()?;
+                Err(error.context(format!("QEMU ended: {status}\n{}", self.last_words())))
+            }
+        }
+    }
+
+    /// Takes what the guest has sent meanwhile.
+    fn receive(&mut self, output: &mut impl FnMut(Stream, &[u8])) -> Result<()> {
+        let mut bytes = Vec::new();
+        self.results.read_to_end(&mut bytes)?;
+        self.decoder.push(&bytes);
+        while let Some(frame) = self.decoder.next_frame() {
+            self.take(&frame, output)?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, frame: &Frame, output: &mut impl FnMut(Stream, &[u8])) -> Result<()> {
+        let progress = &mut self.progress;
+        match frame.kind {
+            Kind::Hello => {
+                *progress = Progress {
+                    boots: progress.boots + 1,
+                    ..Progress::default()
+                };
+            }
+            Kind::Stdout => output(Stream::Stdout, &frame.payload),
+            Kind::Stderr => output(Stream::Stderr, &frame.payload),
+            Kind::Exit => {
+                let status = frame.payload.first_chunk().context("a short exit frame")?;
+                progress.status = Some((i32::from_le_bytes(*status), self.started.elapsed()));
+            }
+            Kind::File => {
+                let (index, data) = indexed(&frame.payload)?;
+                progress.open(index, &self.fetch)?.write_all(data)?;
+            }
+            Kind::FileEnd => {
+                let (index, reason) = indexed(&frame.payload)?;
+                if reason.is_empty() {
+                    // Makes an empty file, too.
+                    progress.open(index, &self.fetch)?;
+                } else {
+                    let name = self.fetch.get(index).map_or("?", |(source, _)| source);
+                    let reason = String::from_utf8_lossy(reason);
+                    progress.missing.push(format!("{name}: {reason}"));
+                }
+                progress.file = None;
+            }
+            Kind::Done => progress.done = true,
+        }
+        Ok(())
+    }
+
+    /// What explains a death: QEMU's messages and the console's last lines.
+    fn last_words(&self) -> String {
+        let console = self.console();
+        let lines: Vec<&str> = console.lines().collect();
+        let tail = lines
+            .get(lines.len().saturating_sub(CONSOLE_LINES)..)
+            .unwrap_or_default();
+        format!("{}{}", self.qemu_log(), tail.join("\n"))
+            .trim_end()
+            .to_owned()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        end(&mut self.child);
+    }
+}
+
+impl Progress {
+    /// The host's file for the fetched file number `index`, created when first asked for.
+    fn open(&mut self, index: usize, fetch: &[(String, PathBuf)]) -> Result<&mut File> {
+        let (_, path) = fetch
+            .get(index)
+            .context("the guest sent a file nobody asked for")?;
+        let file = match self.file.take() {
+            Some((current, file)) if current == index => file,
+            _ => File::create(path).with_context(|| format!("cannot write {}", path.display()))?,
+        };
+        Ok(&mut self.file.insert((index, file)).1)
+    }
+}
+
+/// Connects to the monitor of a QEMU that has just been started.
+fn connect(child: &mut Child, socket: &Path) -> Result<Qmp> {
+    let start = Instant::now();
+    while start.elapsed() < MONITOR_LIMIT && child.try_wait()?.is_none() {
+        if socket.exists() {
+            return Qmp::connect(socket, MONITOR_LIMIT.saturating_sub(start.elapsed()));
+        }
+        std::thread::sleep(POLL);
+    }
+    bail!("QEMU did not open its monitor")
+}
+
+/// Kills the process and collects it; it may have ended already.
+fn end(child: &mut Child) {
+    if child.kill().is_ok() {
+        // Nothing is left to do about a child that cannot be waited for.
+        let _ = child.wait();
+    }
+}
+
+/// QEMU's own message as an error, if it left one.
+fn refusal(log: &Path) -> Option<anyhow::Error> {
+    let text = read_lossy(log);
+    let text = text.trim();
+    (!text.is_empty()).then(|| anyhow::anyhow!("{text}"))
+}
+
+/// Writes `image` with `archive` behind it to `target`.
+fn append(image: &Path, archive: &[u8], target: &Path) -> Result<()> {
+    fs::copy(image, target)
+        .with_context(|| format!("cannot copy {} to {}", image.display(), target.display()))?;
+    let mut file = OpenOptions::new().append(true).open(target)?;
+    file.write_all(archive)
+        .with_context(|| format!("cannot write {}", target.display()))
+}
+
+/// Splits a file frame into the file's number and the rest.
+fn indexed(payload: &[u8]) -> Result<(usize, &[u8])> {
+    let (index, rest) = payload.split_first_chunk().context("a short file frame")?;
+    Ok((u32::from_le_bytes(*index) as usize, rest))
+}
+
+fn read_lossy(path: &Path) -> String {
+    String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
 }

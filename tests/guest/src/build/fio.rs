@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! fio, linked statically from Debian's source: the packaged one drags 62 libraries (63 MB) along.
+
+use super::{stamp, tools};
+use anyhow::{Context, Result};
+use debian::{Apt, Suite};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+
+/// This file: a change of it builds fio again.
+pub(super) const RECIPE: &str = include_str!("fio.rs");
+
+/// Releases to take the source from, in this order. Bookworm's 3.33 is the version the project's figures were
+/// measured with.
+const SUITES: [Suite; 2] = [Suite::Bookworm, Suite::Trixie];
+
+/// Has the static library of the libaio engine.
+const LIBAIO: &str = "libaio-dev";
+
+/// Everything that needs a library, or the very processor that compiles.
+const CONFIGURE: [&str; 9] = [
+    "--build-static",
+    "--disable-native",
+    "--disable-rados",
+    "--disable-rbd",
+    "--disable-gfapi",
+    "--disable-http",
+    "--disable-pmem",
+    "--disable-numa",
+    "--disable-libzbc",
+];
+
+/// Builds fio in `folder` unless it is there already; gives the binary.
+pub(super) fn build(
+    folder: &Path,
+    force: bool,
+    apt: impl Fn(Suite) -> Result<Apt>,
+    packages: &Path,
+) -> Result<PathBuf> {
+    let (binary, mark) = (folder.join("fio"), folder.join("stamp"));
+    let recipe = stamp::of(&[RECIPE]);
+    if !force && binary.is_file() && stamp::matches(&mark, &recipe) {
+        return Ok(binary);
+    }
+    tools::fresh_dir(folder)?;
+    let source = folder.join("source");
+    let suite = fetch(&source, &apt)?;
+    let libaio = folder.join("libaio");
+    for package in apt(suite)?.download(&[LIBAIO], packages)? {
+        debian::unpack(&package, &libaio)?;
+    }
+    compile(&source, &libaio, &folder.join("build.log"))?;
+    fs::copy(source.join("fio"), &binary).context("fio was not built")?;
+    fs::remove_dir_all(&source)?;
+    stamp::write(&mark, &recipe)?;
+    Ok(binary)
+}
+
+/// Unpacks the source from the first release that has it whole.
+fn fetch(source: &Path, apt: &impl Fn(Suite) -> Result<Apt>) -> Result<Suite> {
+    let mut last = None;
+    for suite in SUITES {
+        match apt(suite).and_then(|apt| Ok(apt.fetch_source("fio", source)?)) {
+            Ok(()) => return Ok(suite),
+            Err(error) => last = Some(error),
+        }
+        if source.exists() {
+            fs::remove_dir_all(source)?;
+        }
+    }
+    Err(last
+        .context("no release to take fio from")?
+        .context("no release has fio's source"))
+}
+
+fn compile(source: &Path, libaio: &Path, log: &Path) -> Result<()> {
+    let libaio = libaio
+        .canonicalize()
+        .context("libaio was not unpacked")?
+        .join("usr");
+    let flags = format!("-I{0}/include -L{0}/lib/x86_64-linux-gnu", libaio.display());
+    let mut configure = Command::new("./configure");
+    configure
+        .args(CONFIGURE)
+        .arg(format!("--extra-cflags={flags}"))
+        .current_dir(source);
+    tools::run_logged(&mut configure, log)?;
+    let jobs = thread::available_parallelism().map_or(1, usize::from);
+    let mut make = Command::new("make");
+    make.arg(format!("-j{jobs}")).arg("fio").current_dir(source);
+    tools::run_logged(&mut make, log)?;
+    tools::run_logged(Command::new("strip").arg("fio").current_dir(source), log)
+}

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Builds the image.
+//!
+//! ```text
+//! Debian packages --unpack--> work/root --closure over DT_NEEDED--+
+//! fio's source --make-------> work/fio/fio                        |
+//! /init, boot.sh (ours) --rustc--> work/init                      +--> <kernel>/initramfs.img
+//! kernel package --unpack---> work/<kernel> --modules' closure----+
+//!                                           --payload of bzImage-----> <kernel>/vmlinuz
+//! ```
+//!
+//! Invariants: nothing outside `target/guest` and `target/apt` is written; a result replaces an older one whole or
+//! not at all; a stamp tells whether the recipe (this crate's sources) is the one the results were built with.
+//! Newer packages in the archive do not count as a change: `force` takes them in.
+
+mod agent;
+mod elf;
+mod fio;
+mod kernel;
+mod modules;
+mod stamp;
+mod tools;
+mod userland;
+
+use crate::cpio::Archive;
+use crate::{Image, Kernel, Options};
+use anyhow::{Context, Result};
+use debian::{Apt, Suite};
+use indicatif::{ProgressBar, ProgressStyle};
+use modules::Modules;
+use std::fs::{self, File};
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use userland::Userland;
+
+/// Everything the result depends on: a change of any of these builds the image again.
+const RECIPE: [&str; 10] = [
+    include_str!("mod.rs"),
+    include_str!("elf.rs"),
+    include_str!("kernel.rs"),
+    include_str!("modules.rs"),
+    include_str!("userland.rs"),
+    include_str!("../cpio.rs"),
+    agent::RECIPE,
+    agent::FRAME,
+    agent::BOOT,
+    fio::RECIPE,
+];
+
+/// Steps of a full build, for the progress bar.
+const STEPS: u64 = 4 + 2 * Kernel::ALL.len() as u64;
+
+/// Where the builder keeps what it fetches and makes.
+#[derive(Debug)]
+struct Workshop {
+    /// `target/guest`.
+    results: PathBuf,
+    /// `target/guest/work`.
+    work: PathBuf,
+    /// `target/apt`.
+    apt: PathBuf,
+    bar: ProgressBar,
+}
+
+/// Builds the guest image, or does nothing if it is up to date.
+///
+/// # Errors
+/// Whatever stops the build: a package that cannot be fetched, a tool that fails, a full disk. The message names
+/// the step and, where there is one, the log.
+pub fn build(options: &Options) -> Result<Image> {
+    let mut image = Image::below(&options.target);
+    let shop = Workshop::new(options);
+    let stamp = shop.results.join("stamp");
+    let recipe = stamp::of(&RECIPE);
+    if !options.force && stamp::matches(&stamp, &recipe) && image.is_complete() {
+        return Ok(image);
+    }
+    shop.build_all(&image, options.force)
+        .context("building the guest image")?;
+    stamp::write(&stamp, &recipe)?;
+    shop.bar.finish_and_clear();
+    image.rebuilt = true;
+    Ok(image)
+}
+
+impl Workshop {
+    fn new(options: &Options) -> Self {
+        let results = options.target.join("guest");
+        let bar = if options.progress {
+            ProgressBar::new(STEPS)
+        } else {
+            ProgressBar::hidden()
+        };
+        // The template is ours; the default style is no worse a fall-back than an error.
+        let style = ProgressStyle::with_template("{spinner} guest image [{pos}/{len}] {msg}");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        Self {
+            work: results.join("work"),
+            apt: options.target.join("apt"),
+            results,
+            bar,
+        }
+    }
+
+    /// Runs one step under the bar; an error says which it was.
+    fn step<T>(&self, name: &str, run: impl FnOnce() -> Result<T>) -> Result<T> {
+        self.bar.set_message(name.to_owned());
+        self.bar.enable_steady_tick(Duration::from_millis(120));
+        let done = run().with_context(|| name.to_owned());
+        self.bar.inc(1);
+        done
+    }
+
+    /// apt for one release.
+    fn apt(&self, suite: Suite) -> Result<Apt> {
+        Ok(Apt::new(self.apt.join(suite.name()), suite)?)
+    }
+
+    fn packages(&self) -> PathBuf {
+        self.work.join("packages")
+    }
+
+    fn build_all(&self, image: &Image, force: bool) -> Result<()> {
+        fs::create_dir_all(&self.work)
+            .with_context(|| format!("cannot create {}", self.work.display()))?;
+        let init = self.step("/init", || agent::build(&self.work.join("init")))?;
+        let fio = self.step("fio from source", || self.fio(force))?;
+        let root = self.step("packages of the userland", || self.userland_root())?;
+        let userland = self.step("libraries of the userland", || {
+            let mut userland = Userland::collect(&root)?;
+            userland.add_file("/usr/bin/fio", &fio);
+            userland.add_file("/init", &init);
+            Ok(userland)
+        })?;
+        for kernel in Kernel::ALL {
+            let name = kernel.name();
+            let unpacked = self.step(&format!("package of kernel {name}"), || {
+                let into = tools::fresh_dir(&self.work.join(name))?;
+                kernel::fetch(&self.apt(kernel.suite())?, &self.packages(), &into)?;
+                Ok(into)
+            })?;
+            self.step(&format!("image with kernel {name}"), || {
+                let (vmlinux, modules) = kernel::open(&unpacked)?;
+                replace(&image.vmlinux(kernel), |file| {
+                    Ok(fs::write(file, &vmlinux)?)
+                })?;
+                let initramfs = image.initramfs(kernel);
+                replace(&initramfs, |file| {
+                    write_initramfs(file, &userland, &modules)
+                })
+            })?;
+        }
+        self.link_default(image)
+    }
+
+    fn fio(&self, force: bool) -> Result<PathBuf> {
+        let folder = self.work.join("fio");
+        fio::build(&folder, force, |suite| self.apt(suite), &self.packages())
+    }
+
+    fn userland_root(&self) -> Result<PathBuf> {
+        let apt = self.apt(Suite::Trixie)?;
+        let packages = apt.download(&userland::PACKAGES, &self.packages())?;
+        let root = tools::fresh_dir(&self.work.join("root"))?;
+        for package in packages {
+            debian::unpack(&package, &root)?;
+        }
+        Ok(root)
+    }
+
+    /// The names of the default kernel's files that do not say which kernel it is.
+    fn link_default(&self, image: &Image) -> Result<()> {
+        for file in [
+            image.vmlinux(Kernel::default()),
+            image.initramfs(Kernel::default()),
+        ] {
+            let name = file.file_name().context("a result without a name")?;
+            let target = Path::new(Kernel::default().name()).join(name);
+            replace(&self.results.join(name), |link| {
+                Ok(std::os::unix::fs::symlink(&target, link)?)
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// Makes `path` through a temporary name beside it, so that it is never seen half-made.
+fn replace(path: &Path, make: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let context = || format!("cannot make {}", path.display());
+    let folder = path.parent().with_context(context)?;
+    fs::create_dir_all(folder).with_context(context)?;
+    let mut name = path.file_name().with_context(context)?.to_owned();
+    name.push(".new");
+    let new = folder.join(name);
+    // Left by a build that was interrupted.
+    let _ = fs::remove_file(&new);
+    make(&new)
+        .and_then(|()| Ok(fs::rename(&new, path)?))
+        .with_context(context)
+}
+
+fn write_initramfs(path: &Path, userland: &Userland, modules: &Modules) -> Result<()> {
+    let mut archive = Archive::new(BufWriter::new(File::create(path)?));
+    for folder in [
+        "/proc", "/sys", "/dev", "/tmp", "/run", "/root", "/mnt", "/etc",
+    ] {
+        archive.directory(folder)?;
+    }
+    // The kernel opens it for process 1 before anything is mounted.
+    archive.device("/dev/console", 0o600, (5, 1))?;
+    archive.file("/etc/boot.sh", 0o755, agent::BOOT.as_bytes())?;
+    userland.write(&mut archive)?;
+    modules.write(&mut archive)?;
+    archive.finish()?;
+    Ok(())
+}

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The programs in the guest and the libraries they need.
+//!
+//! Packages are named one by one and unpacked without their dependencies; then each program listed here is followed
+//! through DT_NEEDED, and only what that reaches goes into the image. A library that no package brings is an error
+//! that names it. Everything else a shell script wants is a busybox applet.
+
+use super::{elf, tools};
+use crate::cpio::Archive;
+use anyhow::{bail, ensure, Context, Result};
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Debian packages: first the programs', then the libraries'.
+pub(super) const PACKAGES: [&str; 38] = [
+    "busybox-static",
+    "bash",
+    "coreutils",
+    "util-linux",
+    "grep",
+    "sed",
+    "jq",
+    "nvme-cli",
+    "f2fs-tools",
+    "zonefs-tools",
+    "btrfs-progs",
+    "e2fsprogs",
+    "xfsprogs",
+    "libc6",
+    "libtinfo6",
+    "libselinux1",
+    "libpcre2-8-0",
+    "libacl1",
+    "libattr1",
+    "libjq1",
+    "libonig5",
+    "libnvme1t64",
+    "libjson-c5",
+    "libssl3t64",
+    "libkeyutils1",
+    "libdbus-1-3",
+    "libsystemd0",
+    "libcap2",
+    "libuuid1",
+    "libblkid1",
+    "libmount1",
+    "libsmartcols1",
+    "libudev1",
+    "zlib1g",
+    "liblzo2-2",
+    "libzstd1",
+    "libgcc-s1",
+    "libcom-err2",
+];
+
+/// Programs, where their packages put them.
+const PROGRAMS: [&str; 39] = [
+    "/usr/bin/busybox",
+    "/usr/bin/bash",
+    "/usr/bin/cat",
+    "/usr/bin/cp",
+    "/usr/bin/date",
+    "/usr/bin/dd",
+    "/usr/bin/head",
+    "/usr/bin/od",
+    "/usr/bin/sleep",
+    "/usr/bin/sort",
+    "/usr/bin/stat",
+    "/usr/bin/sync",
+    "/usr/bin/tail",
+    "/usr/bin/timeout",
+    "/usr/bin/truncate",
+    "/usr/bin/fallocate",
+    "/usr/bin/lsblk",
+    "/usr/bin/dmesg",
+    "/usr/bin/taskset",
+    "/usr/bin/mount",
+    "/usr/bin/umount",
+    "/usr/bin/grep",
+    "/usr/bin/sed",
+    "/usr/bin/jq",
+    "/usr/bin/btrfs",
+    "/usr/sbin/mkfs.btrfs",
+    "/usr/sbin/blkdiscard",
+    "/usr/sbin/blkzone",
+    "/usr/sbin/blockdev",
+    "/usr/sbin/losetup",
+    "/usr/sbin/nvme",
+    "/usr/sbin/mkfs.f2fs",
+    "/usr/sbin/fsck.f2fs",
+    "/usr/sbin/dump.f2fs",
+    "/usr/sbin/mkzonefs",
+    "/usr/sbin/mke2fs",
+    "/usr/sbin/e2fsck",
+    "/usr/sbin/mkfs.xfs",
+    "/usr/sbin/xfs_repair",
+];
+
+/// Other names of programs.
+const LINKS: [(&str, &str); 8] = [
+    ("/bin", "usr/bin"),
+    ("/sbin", "usr/sbin"),
+    ("/lib", "usr/lib"),
+    ("/lib64", "usr/lib64"),
+    ("/usr/sbin/mkfs.zonefs", "mkzonefs"),
+    ("/usr/sbin/mkfs.ext4", "mke2fs"),
+    ("/usr/sbin/modprobe", "../bin/busybox"),
+    ("/etc/mtab", "../proc/mounts"),
+];
+
+/// Where the packages put libraries.
+const LIBRARIES: [&str; 3] = ["usr/lib/x86_64-linux-gnu", "usr/lib64", "usr/lib"];
+
+const BUSYBOX: &str = "usr/bin/busybox";
+
+/// What one path of the guest is.
+#[derive(Debug)]
+enum Entry {
+    /// A copy of this file of the host.
+    File(PathBuf),
+    /// A link that says this.
+    Link(String),
+}
+
+/// The files of the userland by their paths in the guest.
+#[derive(Debug, Default)]
+pub(super) struct Userland {
+    entries: BTreeMap<String, Entry>,
+}
+
+impl Userland {
+    /// Chooses the files from the unpacked packages below `root`.
+    pub(super) fn collect(root: &Path) -> Result<Self> {
+        let mut userland = Self::default();
+        for (path, target) in LINKS {
+            userland
+                .entries
+                .insert(path.to_owned(), Entry::Link(target.to_owned()));
+        }
+        let mut open = Vec::new();
+        for program in PROGRAMS {
+            let file = root.join(program.trim_start_matches('/'));
+            ensure!(file.is_file(), "no package brings {program}");
+            userland.add_file(program, &file);
+            open.push(file);
+        }
+        while let Some(file) = open.pop() {
+            let data =
+                fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+            for library in elf::needed(&data, &file)? {
+                let Some((path, source)) = find_library(root, &library) else {
+                    bail!(
+                        "no package brings {library}, which {} needs",
+                        file.display()
+                    );
+                };
+                if !userland.entries.contains_key(&path) {
+                    userland.add_file(&path, &source);
+                    open.push(source);
+                }
+            }
+        }
+        userland.add_applets(root)?;
+        Ok(userland)
+    }
+
+    /// Adds a file of the host.
+    pub(super) fn add_file(&mut self, path: &str, source: &Path) {
+        self.entries
+            .insert(path.to_owned(), Entry::File(source.to_owned()));
+    }
+
+    /// Adds busybox's applets under the names that no real program has.
+    fn add_applets(&mut self, root: &Path) -> Result<()> {
+        let list = tools::output(Command::new(root.join(BUSYBOX)).arg("--list"))?;
+        for applet in list.lines().filter(|name| !name.is_empty()) {
+            let taken = ["/usr/bin", "/usr/sbin"]
+                .iter()
+                .any(|folder| self.entries.contains_key(&format!("{folder}/{applet}")));
+            if !taken {
+                let path = format!("/usr/bin/{applet}");
+                self.entries.insert(path, Entry::Link("busybox".to_owned()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds everything to the archive.
+    pub(super) fn write<W: Write>(&self, archive: &mut Archive<W>) -> Result<()> {
+        for (path, entry) in &self.entries {
+            match entry {
+                Entry::Link(target) => archive.symlink(path, target)?,
+                Entry::File(source) => {
+                    let context = || format!("cannot read {}", source.display());
+                    let permissions = fs::metadata(source).with_context(context)?.permissions();
+                    let data = fs::read(source).with_context(context)?;
+                    archive.file(path, permissions.mode() & 0o777, &data)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A library's path in the guest, as the loader looks for it, and its file.
+fn find_library(root: &Path, name: &str) -> Option<(String, PathBuf)> {
+    LIBRARIES.iter().find_map(|folder| {
+        let file = root.join(folder).join(name);
+        file.is_file().then(|| (format!("/{folder}/{name}"), file))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_program_or_library_is_named() {
+        let root = tempfile::tempdir().unwrap();
+        let error = Userland::collect(root.path()).unwrap_err().to_string();
+        assert_eq!(error, "no package brings /usr/bin/busybox");
+        for program in PROGRAMS {
+            let file = root.path().join(program.trim_start_matches('/'));
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::copy(std::env::current_exe().unwrap(), file).unwrap();
+        }
+        let error = Userland::collect(root.path()).unwrap_err().to_string();
+        assert!(error.contains("which") && error.contains(".so"), "{error}");
+    }
+
+    #[test]
+    fn lists_have_no_doubles() {
+        for list in [&PACKAGES[..], &PROGRAMS[..]] {
+            let mut sorted = list.to_vec();
+            sorted.sort_unstable();
+            sorted.dedup();
+            assert_eq!(sorted.len(), list.len());
+        }
+    }
+}
