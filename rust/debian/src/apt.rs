@@ -134,7 +134,10 @@ impl Apt {
         }
         let mut unpack = Command::new("dpkg-source");
         // apt has just checked the .dsc against the signed index.
-        unpack.args(["--no-check", "-x"]).arg(&dsc).arg(dest);
+        unpack
+            .args(["--no-check", "--no-copy", "-x"])
+            .arg(&dsc)
+            .arg(dest);
         output_of(unpack, "dpkg-dev").map(drop)
     }
 

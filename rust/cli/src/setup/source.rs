@@ -159,21 +159,27 @@ pub fn subprojects(tree: &Path) -> anyhow::Result<Vec<String>> {
 fn fetch(paths: &Paths, new: &Path) -> anyhow::Result<()> {
     let mut looked = Vec::new();
     for suite in SUITES {
-        let apt = Apt::new(paths.target().join("apt").join(suite.name()), suite)?;
-        match apt.source_version("qemu") {
-            Ok(version) if upstream(&version).starts_with(BRANCH) => {
-                return apt
-                    .fetch_source("qemu", new)
-                    .context("fetching QEMU's source");
-            }
-            Ok(version) => looked.push(format!("{suite} has {version}")),
-            Err(error) => looked.push(format!("{suite}: {error}")),
+        match fetch_from(paths, suite, new) {
+            Ok(()) => return Ok(()),
+            Err(error) => looked.push(format!("{suite}: {error:#}")),
         }
     }
     bail!(
-        "no QEMU {BRANCH}x in Debian ({}); unpack one from qemu.org and name it with --qemu-src",
-        looked.join("; ")
+        "no QEMU {BRANCH}x from Debian: unpack one from qemu.org and name it with --qemu-src\n{}",
+        looked.join("\n")
     )
+}
+
+fn fetch_from(paths: &Paths, suite: Suite, new: &Path) -> anyhow::Result<()> {
+    let apt = Apt::new(paths.target().join("apt").join(suite.name()), suite)?;
+    let version = apt.source_version("qemu")?;
+    // A fetch from another release may have got half way.
+    remove_dir(new)?;
+    ensure!(
+        upstream(&version).starts_with(BRANCH),
+        "it has QEMU {version}"
+    );
+    Ok(apt.fetch_source("qemu", new)?)
 }
 
 /// A Debian version without its epoch.
