@@ -56,11 +56,12 @@ pub fn configure_key(paths: &Paths, source: &Key) -> anyhow::Result<Key> {
         .fold(Inputs::default().text("configure 1"), |i, option| {
             i.text(option)
         });
-    let rustc = Command::new("rustc")
-        .arg("-vV")
-        .output()
-        .map_err(|e| Prerequisite(format!("rustc: {e}; install Rust with rustup")))?;
-    let rustc = String::from_utf8_lossy(&rustc.stdout);
+    let rustc = Command::new("rustc").arg("-vV").output();
+    let rustc = match rustc {
+        Ok(output) if output.status.success() => output.stdout,
+        _ => return Err(Prerequisite("no working rustc: install Rust with rustup".into()).into()),
+    };
+    let rustc = String::from_utf8_lossy(&rustc);
     let root = paths.root().display().to_string();
     Ok(inputs
         .text(MESON)
