@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What the drive is asked, and what it answers.
+
+use core::ops::Range;
+use units::{Instant, Sector, ZoneId};
+
+/// Longest range a command can be about: 2^54 sectors are 8 EiB, where byte offsets end.
+pub const MAX_SECTORS: u64 = 1 << 54;
+
+/// A command. Addresses and lengths are in 512-byte sectors of its namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Read.
+    Read {
+        /// First sector.
+        at: Sector,
+        /// How many.
+        sectors: u64,
+        /// The data stays inside the drive: it does not cross the host link.
+        internal: bool,
+    },
+    /// Write.
+    Write {
+        /// First sector.
+        at: Sector,
+        /// How many.
+        sectors: u64,
+        /// Force unit access: complete when durable.
+        fua: bool,
+        /// The data comes from inside the drive: it does not cross the host link.
+        internal: bool,
+    },
+    /// Zone append: write at the write pointer of the zone that starts at `zone`.
+    Append {
+        /// First sector of the zone.
+        zone: Sector,
+        /// How many sectors to append.
+        sectors: u64,
+        /// Force unit access: complete when durable.
+        fua: bool,
+    },
+    /// Everything written to the namespace becomes durable.
+    Flush,
+    /// Unmap (block namespaces; nothing happens on zones). Partly covered pages stay mapped.
+    Deallocate {
+        /// First sector.
+        at: Sector,
+        /// How many.
+        sectors: u64,
+    },
+    /// Write zeroes: unmaps on block namespaces, a write that moves no data on zones.
+    WriteZeroes {
+        /// First sector.
+        at: Sector,
+        /// How many.
+        sectors: u64,
+    },
+    /// Zone management.
+    Zone {
+        /// What to do.
+        action: ZoneAction,
+        /// On which zones.
+        target: ZoneTarget,
+    },
+}
+
+/// Zone management actions (ZNS Command Set 1.1, figure "Zone Send Action").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ZoneAction {
+    /// Explicit open.
+    Open,
+    /// Close.
+    Close,
+    /// Finish: the zone becomes full.
+    Finish,
+    /// Reset: the zone becomes empty.
+    Reset,
+    /// Read-only zones go offline.
+    Offline,
+}
+
+/// The zones an action applies to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ZoneTarget {
+    /// The zone that starts at this sector.
+    One(Sector),
+    /// Every zone in a state that the action's "select all" names.
+    All,
+}
+
+/// The answer to a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Outcome {
+    /// When the command completes; never before it arrived.
+    pub done: Instant,
+    /// What it comes to.
+    pub result: Result<Reply, Error>,
+    /// What reads as zeroes from now on; its host memory can be given back.
+    pub discard: Discard,
+}
+
+impl Outcome {
+    /// Success at `done`.
+    pub const fn done(done: Instant) -> Self {
+        Self {
+            done,
+            result: Ok(Reply::Done),
+            discard: Discard::Nothing,
+        }
+    }
+
+    /// Failure of a command that arrived at `now`.
+    pub const fn failed(now: Instant, error: Error) -> Self {
+        Self {
+            done: now,
+            result: Err(error),
+            discard: Discard::Nothing,
+        }
+    }
+}
+
+/// A successful command's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// Done.
+    Done,
+    /// Appended at this sector.
+    Appended(Sector),
+}
+
+/// Data that a command discarded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Discard {
+    /// None.
+    #[default]
+    Nothing,
+    /// These sectors of the command's namespace.
+    Sectors(Range<u64>),
+    /// Every zone that is empty now (reset of all zones).
+    EmptyZones,
+}
+
+/// Why a command failed. A failed command changes nothing, moves no data, takes no time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// Some of the range is outside the namespace.
+    OutOfRange,
+    /// The namespace does not exist, or the command does not apply to its kind.
+    Unsupported,
+    /// A zone command's sector is not the first of a zone.
+    NotZoneStart,
+    /// Zone state, write pointer or resources.
+    Zone(zone::Error),
+    /// No flash left for the write.
+    CapacityExceeded,
+}
+
+impl From<zone::Error> for Error {
+    fn from(error: zone::Error) -> Self {
+        Self::Zone(error)
+    }
+}
+
+/// A zone as zone reports show it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ZoneReport {
+    /// Which.
+    pub id: ZoneId,
+    /// Its first sector.
+    pub start: Sector,
+    /// Sectors that can be written.
+    pub capacity: u64,
+    /// The next sector to write; the zone's end where the state has none.
+    pub write_pointer: Sector,
+    /// Its state.
+    pub state: zone::State,
+}

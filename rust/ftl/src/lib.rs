@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What the flash translation layers have in common.
+//!
+//! The drives of the family (`zms`, `zns`, `conv`, `simple`) are siblings: each takes a [`Command`]
+//! at an instant and answers with an [`Outcome`]. This crate holds that vocabulary, so that one
+//! adapter serves them all, and the parts that more than one of them is built from:
+//!
+//! ```text
+//!   host ==link==> ByteBuffer --program--> planes       Flash: chips, their channels, the host link
+//!                   (bytes held until the program ends)
+//! ```
+//! - [`ByteBuffer`]: a write buffer accounted in bytes; who waits how long for room.
+//! - [`Flash`]: the array and the host link with the controller's own costs.
+//! - [`HostStats`] and [`Histogram`]: what the host asked for, and how long it took.
+//!
+//! Not here: any policy (placement, reclaim, mapping), zones (`zone`), cell timing (`nand`).
+
+#![forbid(unsafe_code)]
+
+mod buffer;
+mod command;
+mod flash;
+mod stats;
+
+pub use buffer::ByteBuffer;
+pub use command::{
+    Command, Discard, Error, Outcome, Reply, ZoneAction, ZoneReport, ZoneTarget, MAX_SECTORS,
+};
+pub use flash::{Costs, Flash};
+pub use stats::{Histogram, HostStats};
