@@ -1,13 +1,198 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! `cargo conzone validate`: the model against its sources.
+//!
+//! ```text
+//! closed    closed forms of docs/model.md on an idle drive
+//! golden    the traces and figures below tests/golden
+//! figures   mean, median and 99th percentile of each operation
+//! compare   ours beside theirs, and whether the deviation is inside the band
+//! ```
+//! Against `spec/` there are bands, against `reference/` there are none (docs/validation.md says
+//! why). Exit status 1 if anything is outside its band.
 
+mod closed;
+mod compare;
+mod figures;
+mod golden;
+
+use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
+use console::style;
+use rayon::prelude::*;
+use serde::Serialize;
+
 use crate::Context;
+use closed::ClosedForm;
+use compare::{Comparison, Deviation};
+use golden::Source;
 
+/// Compare the model with closed forms, reference traces and papers
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+#[command(after_help = "\
+Latencies are in us, as mean/median/99th percentile. Deviations are ours against theirs.
 
-pub fn run(_context: &Context, _args: &Args) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("`validate` is not there yet")
+Example: cargo conzone validate --preset tlc-zoned --trace seqwrite --all")]
+pub struct Args {
+    /// Only this preset
+    #[arg(long, value_name = "NAME")]
+    preset: Option<String>,
+    /// Only traces whose name contains this
+    #[arg(long, value_name = "TEXT")]
+    trace: Option<String>,
+    /// Only one side
+    #[arg(long, value_enum)]
+    against: Option<Source>,
+    /// Print counters that agree, too
+    #[arg(long)]
+    all: bool,
+    /// Print everything as JSON
+    #[arg(long)]
+    json: bool,
+    /// Where the golden files are
+    #[arg(long, value_name = "DIR")]
+    golden: Option<PathBuf>,
+}
+
+/// The whole result.
+#[derive(Debug, Serialize)]
+struct Report {
+    closed_forms: Vec<ClosedForm>,
+    comparisons: Vec<Comparison>,
+    /// Traces with a band, and those of them that are outside.
+    banded: usize,
+    outside: usize,
+    /// Traces whose every completion is the other side's to the nanosecond.
+    identical: usize,
+}
+
+pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
+    let report = report(context, args)?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        print(&report, args.all);
+    }
+    let forms_hold = report.closed_forms.iter().all(|form| form.inside);
+    Ok(if forms_hold && report.outside == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn report(context: &Context, args: &Args) -> anyhow::Result<Report> {
+    let wanted = |preset: &str| args.preset.as_deref().is_none_or(|p| p == preset);
+    let root = args
+        .golden
+        .clone()
+        .unwrap_or_else(|| context.paths.root().join("tests/golden"));
+    let mut cases = golden::find(&root)?;
+    cases.retain(|case| {
+        wanted(&case.preset)
+            && args.trace.as_ref().is_none_or(|t| case.name.contains(t))
+            && args.against.is_none_or(|s| s == case.source)
+    });
+    let closed_forms = if args.trace.is_none() && args.against.is_none() {
+        closed::check(&wanted)?
+    } else {
+        Vec::new()
+    };
+    let bar = context.progress.bar("traces", cases.len() as u64);
+    let compare = |case: &golden::Case| {
+        let result = compare::compare(case)
+            .with_context(|| format!("{} {} {}", case.source.name(), case.preset, case.name));
+        bar.inc(1);
+        result
+    };
+    let comparisons: anyhow::Result<Vec<Comparison>> = cases.par_iter().map(compare).collect();
+    bar.finish_and_clear();
+    let comparisons = comparisons?;
+    let count = |f: fn(&Comparison) -> bool| comparisons.iter().filter(|c| f(c)).count();
+    Ok(Report {
+        closed_forms,
+        banded: count(|c| c.inside.is_some()),
+        outside: count(|c| c.inside == Some(false)),
+        identical: count(|c| c.identical == Some(c.commands)),
+        comparisons,
+    })
+}
+
+fn print(report: &Report, all: bool) {
+    if !report.closed_forms.is_empty() {
+        println!("{}", style("Closed forms (ns)").bold());
+    }
+    for form in &report.closed_forms {
+        println!(
+            "{:<20} {:<42} {:>10} expected {:>10} {} {}",
+            form.preset,
+            form.what,
+            form.measured,
+            form.expected,
+            percent(form.deviation),
+            verdict(Some(form.inside))
+        );
+    }
+    let mut section = String::new();
+    for comparison in &report.comparisons {
+        let title = format!("{}/{}", comparison.source.name(), comparison.preset);
+        if title != section {
+            println!("\n{}", style(&title).bold());
+            section = title;
+        }
+        print_comparison(comparison, all);
+    }
+    println!(
+        "\n{} traces have bands: {} inside, {} outside; {} are identical to the nanosecond",
+        report.banded,
+        report.banded - report.outside,
+        report.outside,
+        report.identical
+    );
+}
+
+fn print_comparison(c: &Comparison, all: bool) {
+    let identical = c.identical.map_or_else(String::new, |n| {
+        format!("{n} of {} completions identical", c.commands)
+    });
+    println!("{} {identical} {}", c.name, verdict(c.inside));
+    for row in &c.latencies {
+        println!(
+            "  {:<24} ours {:<34} theirs {:<34} mean {} p99 {} {}",
+            row.what,
+            row.ours.to_string(),
+            row.theirs.to_string(),
+            percent(row.mean),
+            percent(row.p99),
+            verdict(row.inside)
+        );
+    }
+    for row in &c.counters {
+        if all || row.ours != row.theirs {
+            println!(
+                "  {:<24} ours {:<34} theirs {:<34}      {} {}",
+                row.what,
+                row.ours,
+                row.theirs,
+                percent(row.deviation),
+                verdict(row.inside)
+            );
+        }
+    }
+}
+
+fn percent(deviation: Deviation) -> String {
+    match deviation.0 {
+        Some(d) => format!("{:+8.2} %", d * 100.0),
+        None => "  infinite".to_string(),
+    }
+}
+
+fn verdict(inside: Option<bool>) -> String {
+    match inside {
+        None => String::new(),
+        Some(true) => style("inside").green().to_string(),
+        Some(false) => style("OUTSIDE").red().bold().to_string(),
+    }
 }
