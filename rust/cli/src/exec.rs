@@ -1,13 +1,112 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! `cargo conzone exec`: a command in the guest.
+//! `cargo conzone exec`: a command in the guest, as if it ran here.
 
+use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
+use anyhow::Result;
+
+use crate::failure::Prerequisite;
+use crate::vm::{self, Timing};
 use crate::Context;
 
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+#[command(after_help = "Examples:
+  cargo conzone exec -- nvme list
+  cargo conzone exec --preset ufs4-tlc -- 'blkzone report /dev/nvme0n2 | head; dmesg'
+  cargo conzone exec --file job.fio:/root/job.fio --fetch /root/out.json:out.json -- \\
+      fio --output-format=json --output=/root/out.json /root/job.fio
+  cargo conzone exec --device nvme,serial=1,drive=d \\
+      --qemu-arg=-drive --qemu-arg=if=none,id=d,file=disk.img,format=raw -- lsblk")]
+pub struct Args {
+    #[command(flatten)]
+    vm: vm::Options,
+    /// Put a file into the guest first; DST is absolute
+    #[arg(short, long, value_name = "SRC:DST", value_parser = pair)]
+    file: Vec<(String, String)>,
+    /// Take a file out of the guest afterwards
+    #[arg(long, value_name = "SRC:DST", value_parser = pair)]
+    fetch: Vec<(String, String)>,
+    /// Give up after this many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+    timeout: u64,
+    /// One argument is a script for the guest's shell; several are a command and its arguments
+    #[arg(last = true, required = true, value_name = "CMD")]
+    command: Vec<String>,
+}
 
-pub fn run(_context: &Context, _args: &Args) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("`exec` is not there yet")
+/// Runs the command; its output and its exit status are ours.
+pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
+    let script = script(&args.command)?;
+    let machine = args.vm.machine(context, Timing::Real)?;
+    let mut job = guest::Job::new(script);
+    for (source, destination) in &args.file {
+        job = job.file(PathBuf::from(source), destination.clone());
+    }
+    for (source, destination) in &args.fetch {
+        job = job.fetch(source.clone(), PathBuf::from(destination));
+    }
+    let mut running = machine.start(&job)?;
+    let outcome = running.wait(Duration::from_secs(args.timeout), pass_on)?;
+    running.quit()?;
+    for missing in &outcome.missing {
+        eprintln!("not fetched: {missing}");
+    }
+    let failed = outcome.status == 0 && !outcome.missing.is_empty();
+    let status = u8::try_from(outcome.status).unwrap_or(u8::MAX);
+    Ok(ExitCode::from(if failed { 1 } else { status }))
+}
+
+/// Writes the guest's output where it would have gone. A reader that went away (`| head`) is no failure of the
+/// command.
+fn pass_on(stream: guest::Stream, bytes: &[u8]) {
+    let _ = match stream {
+        guest::Stream::Stdout => write_all(&mut io::stdout(), bytes),
+        guest::Stream::Stderr => write_all(&mut io::stderr(), bytes),
+    };
+}
+
+fn write_all(to: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
+    to.write_all(bytes)?;
+    to.flush()
+}
+
+fn script(command: &[String]) -> Result<String> {
+    match command {
+        [script] => Ok(script.clone()),
+        words => shlex::try_join(words.iter().map(String::as_str))
+            .map_err(|_| Prerequisite("a command cannot contain a NUL byte".into()).into()),
+    }
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once(':') {
+        Some((source, destination)) if !source.is_empty() && !destination.is_empty() => {
+            Ok((source.into(), destination.into()))
+        }
+        _ => Err("write SOURCE:DESTINATION".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_argument_is_a_script_and_several_are_quoted() {
+        assert_eq!(
+            script(&["nvme list; dmesg".into()]).unwrap(),
+            "nvme list; dmesg"
+        );
+        let words = ["echo".to_owned(), "a b".into(), "$x".into()];
+        assert_eq!(script(&words).unwrap(), "echo 'a b' '$x'");
+    }
+
+    #[test]
+    fn pairs_have_two_sides() {
+        assert_eq!(pair("a:/b"), Ok(("a".into(), "/b".into())));
+        assert!(pair("a").is_err() && pair(":b").is_err() && pair("a:").is_err());
+    }
 }

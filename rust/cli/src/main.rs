@@ -5,6 +5,8 @@
 //! main      the command line; one module per command below
 //! paths     where things are: the repository, target/ and what is built there
 //! progress  bars and lines on a terminal, silence when piped
+//! vm        the virtual machine that run, exec and shell start
+//! report    figures, pictures and the page of a run
 //! failure   which exit status an error has
 //! ```
 //!
@@ -17,13 +19,16 @@ mod exec;
 mod failure;
 mod paths;
 mod progress;
+mod properties;
 mod qemu;
+mod report;
 mod run;
 mod setup;
 mod shell;
 mod sim;
 mod test;
 mod validate;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -78,6 +83,8 @@ enum Command {
     Sim(sim::Args),
     /// Compare the model with closed forms, reference traces and papers
     Validate(validate::Args),
+    /// List the drive's properties
+    Properties(properties::Args),
     /// Print a completion script for your shell
     Completions(completions::Args),
 }
@@ -97,8 +104,10 @@ fn main() -> ExitCode {
 }
 
 fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
-    if let Command::Completions(args) = cli.command {
-        return completions::run(&args);
+    match cli.command {
+        Command::Completions(args) => return completions::run(&args),
+        Command::Properties(args) => return properties::run(&args),
+        _ => {}
     }
     let context = Context {
         paths: Paths::find()?,
@@ -115,6 +124,7 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Sim(args) => sim::run(&context, &args),
         Command::Validate(args) => validate::run(&context, &args),
         Command::Completions(args) => completions::run(&args),
+        Command::Properties(args) => properties::run(&args),
     }
 }
 

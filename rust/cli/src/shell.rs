@@ -3,11 +3,32 @@
 
 use std::process::ExitCode;
 
+use anyhow::Result;
+
+use crate::vm::{self, Timing};
 use crate::Context;
 
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+#[command(after_help = "`exit` or Ctrl-A x ends the guest.
 
-pub fn run(_context: &Context, _args: &Args) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("`shell` is not there yet")
+Examples:
+  cargo conzone shell
+  cargo conzone shell --preset qlc-zoned-zone-slc --kernel 6.1")]
+pub struct Args {
+    #[command(flatten)]
+    vm: vm::Options,
+}
+
+/// Boots to a shell on this terminal.
+pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
+    let machine = args.vm.machine(context, Timing::Real)?;
+    context
+        .progress
+        .note("starting the guest; `exit` or Ctrl-A x ends it");
+    let status = machine.shell()?;
+    Ok(if status.success() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }

@@ -1,0 +1,357 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The report's pictures, as SVG texts: the cumulative latency distribution and the run over time.
+
+use std::ops::Range;
+
+use anyhow::{anyhow, Result};
+use plotters::coord::Shift;
+use plotters::prelude::*;
+
+use super::fio::Output;
+use super::timeline::{Series, Timeline};
+
+const WIDTH: u32 = 900;
+const LATENCY_HEIGHT: u32 = 380;
+const TIMELINE_HEIGHT: u32 = 520;
+
+/// Okabe and Ito's colours: told apart with any colour vision and in grey print.
+const COLOURS: [RGBColor; 6] = [
+    RGBColor(0, 114, 178),
+    RGBColor(213, 94, 0),
+    RGBColor(0, 158, 115),
+    RGBColor(204, 121, 167),
+    RGBColor(230, 159, 0),
+    RGBColor(86, 180, 233),
+];
+
+const FONT: &str = "sans-serif";
+const GRID: RGBColor = RGBColor(225, 225, 225);
+const MARK: RGBColor = RGBColor(130, 130, 130);
+
+/// A colour for each direction, the same in every picture of time.
+fn direction_colour(direction: &str) -> RGBColor {
+    match direction {
+        "read" => COLOURS[0],
+        "write" => COLOURS[1],
+        _ => COLOURS[2],
+    }
+}
+
+/// The share of I/Os done within a latency, a line for each job and direction. `None` when fio gave no
+/// distribution.
+pub fn latency(fio: &Output) -> Result<Option<String>> {
+    let lines: Vec<(String, Vec<(f64, f64)>)> = fio
+        .jobs
+        .iter()
+        .flat_map(|job| {
+            job.directions()
+                .map(move |(op, direction)| (job, op, direction))
+        })
+        .map(|(job, op, direction)| {
+            let points = direction.latency().distribution();
+            let points = points
+                .into_iter()
+                .map(|(ns, share)| (ns as f64 / 1e3, share * 100.0))
+                .collect();
+            (format!("{} ({op})", job.jobname), points)
+        })
+        .filter(|(_, points): &(_, Vec<_>)| !points.is_empty())
+        .collect();
+    let Some(range) = decades(
+        lines
+            .iter()
+            .flat_map(|(_, points)| points.iter().map(|(x, _)| *x)),
+    ) else {
+        return Ok(None);
+    };
+    let mut svg = String::new();
+    {
+        let area = SVGBackend::with_string(&mut svg, (WIDTH, LATENCY_HEIGHT)).into_drawing_area();
+        draw_latency(&area, &lines, range)
+            .map_err(|e| anyhow!("drawing the latency picture: {e}"))?;
+    }
+    Ok(Some(svg))
+}
+
+/// Bandwidth above, mean latency below, both over time, with a mark where each job starts. `None` when there are no
+/// samples.
+pub fn timeline(timeline: &Timeline, fio: &Output) -> Result<Option<String>> {
+    if timeline.bandwidth.is_empty() && timeline.latency.is_empty() {
+        return Ok(None);
+    }
+    let mut svg = String::new();
+    {
+        let area = SVGBackend::with_string(&mut svg, (WIDTH, TIMELINE_HEIGHT)).into_drawing_area();
+        draw_timeline(&area, timeline, &starts(timeline, fio))
+            .map_err(|e| anyhow!("drawing the timeline: {e}"))?;
+    }
+    Ok(Some(svg))
+}
+
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+type DrawResult<'a> = std::result::Result<(), Box<dyn std::error::Error + 'a>>;
+
+fn draw_latency<'a>(
+    area: &Area<'a>,
+    lines: &[(String, Vec<(f64, f64)>)],
+    range: Range<f64>,
+) -> DrawResult<'a> {
+    area.fill(&WHITE)?;
+    let mut chart = ChartBuilder::on(area)
+        .margin(12)
+        .margin_right(30)
+        .x_label_area_size(46)
+        .y_label_area_size(58)
+        .build_cartesian_2d(range.clone().log_scale(), 0.0..100.0)?;
+    chart
+        .configure_mesh()
+        .x_desc("latency, us (logarithmic)")
+        .y_desc("I/Os done within it, %")
+        .x_label_formatter(&|us| format!("{us}"))
+        .y_label_formatter(&|share| format!("{share:.0}"))
+        .bold_line_style(GRID)
+        .light_line_style(TRANSPARENT)
+        .label_style((FONT, 13))
+        .draw()?;
+    for ((name, points), colour) in lines.iter().zip(COLOURS.iter().cycle()) {
+        chart
+            .draw_series(LineSeries::new(
+                steps(points, range.end),
+                colour.stroke_width(2),
+            ))?
+            .label(name)
+            .legend(move |(x, y)| Rectangle::new([(x, y - 4), (x + 14, y + 4)], colour.filled()));
+    }
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::LowerRight)
+        .background_style(WHITE.mix(0.85))
+        .border_style(GRID)
+        .label_font((FONT, 13))
+        .draw()?;
+    area.present()?;
+    Ok(())
+}
+
+/// The vertical axis of a picture over time: what a sample's value is drawn as, and how that reads.
+struct Axis {
+    title: &'static str,
+    place: fn(f64) -> f64,
+    label: fn(&f64) -> String,
+    range: Range<f64>,
+}
+
+impl Axis {
+    fn bandwidth(values: impl Iterator<Item = f64>) -> Self {
+        let place = |bytes: f64| bytes / 1e6;
+        let top = values.map(place).fold(0.0, f64::max);
+        let label = |value: &f64| format!("{value:.0}");
+        Self {
+            title: "bandwidth, MB/s",
+            place,
+            label,
+            range: 0.0..(top * 1.08).max(1.0),
+        }
+    }
+
+    /// Logarithmic: fills and single reads differ by powers of ten.
+    fn latency(values: impl Iterator<Item = f64>) -> Self {
+        let place = |ns: f64| (ns.max(1.0) / 1e3).log10();
+        let range = decades(values.map(|ns| ns / 1e3)).unwrap_or(1.0..10.0);
+        let label = |value: &f64| match 10f64.powf(*value) {
+            us if us < 10.0 => format!("{us:.1}"),
+            us => format!("{us:.0}"),
+        };
+        Self {
+            title: "mean latency, us (log.)",
+            place,
+            label,
+            range: range.start.log10()..range.end.log10(),
+        }
+    }
+}
+
+/// When each job started, in seconds on the picture's axis, as far as fio tells.
+fn starts(timeline: &Timeline, fio: &Output) -> Vec<(f64, String)> {
+    let started = fio
+        .jobs
+        .iter()
+        .filter_map(|job| Some((job.job_start?, job.jobname.clone())));
+    let seconds = |ms: u64| ms.saturating_sub(timeline.origin_ms) as f64 / 1e3;
+    started.map(|(ms, name)| (seconds(ms), name)).collect()
+}
+
+fn draw_timeline<'a>(
+    area: &Area<'a>,
+    timeline: &Timeline,
+    starts: &[(f64, String)],
+) -> DrawResult<'a> {
+    area.fill(&WHITE)?;
+    let (above, below) = area.split_vertically(TIMELINE_HEIGHT / 2);
+    let all = || timeline.bandwidth.values().chain(timeline.latency.values());
+    let end = all()
+        .flat_map(|s| s.points.last())
+        .map(|(x, _)| *x)
+        .fold(0.0, f64::max)
+        .max(1e-3);
+    let bandwidth = Axis::bandwidth(
+        timeline
+            .bandwidth
+            .values()
+            .flat_map(|s| &s.points)
+            .map(|p| p.1),
+    );
+    let latency = Axis::latency(
+        timeline
+            .latency
+            .values()
+            .flat_map(|s| &s.points)
+            .map(|p| p.1),
+    );
+    draw_over_time(&above, timeline.bandwidth.iter(), end, &bandwidth, starts)?;
+    draw_over_time(&below, timeline.latency.iter(), end, &latency, starts)?;
+    area.present()?;
+    Ok(())
+}
+
+fn draw_over_time<'a, 's>(
+    area: &Area<'a>,
+    series: impl Iterator<Item = (&'s &'static str, &'s Series)>,
+    end: f64,
+    axis: &Axis,
+    starts: &[(f64, String)],
+) -> DrawResult<'a> {
+    let mut chart = ChartBuilder::on(area)
+        .margin(12)
+        .margin_top(26)
+        .margin_right(20)
+        .x_label_area_size(40)
+        .y_label_area_size(66)
+        .build_cartesian_2d(0.0..end, axis.range.clone())?;
+    chart
+        .configure_mesh()
+        .x_desc("time in the guest, s")
+        .y_desc(axis.title)
+        .bold_line_style(GRID)
+        .light_line_style(TRANSPARENT)
+        .y_labels(6)
+        .y_label_formatter(&axis.label)
+        .label_style((FONT, 13))
+        .draw()?;
+    let Range {
+        start: bottom,
+        end: top,
+    } = axis.range;
+    for (x, name) in starts.iter().filter(|(x, _)| *x <= end) {
+        chart.draw_series(LineSeries::new([(*x, bottom), (*x, top)], MARK))?;
+        // Upwards along its line: names of short jobs do not run into each other.
+        let style = (FONT, 11)
+            .into_font()
+            .color(&MARK)
+            .transform(FontTransform::Rotate90);
+        chart.draw_series([Text::new(name.clone(), (*x, top), style)])?;
+    }
+    for (number, (direction, samples)) in (0..).zip(series) {
+        let colour = direction_colour(direction);
+        let points: Vec<_> = samples
+            .points
+            .iter()
+            .map(|&(x, y)| (x, (axis.place)(y)))
+            .collect();
+        chart.draw_series(points.iter().map(|&at| Circle::new(at, 2, colour.filled())))?;
+        for run in unbroken(&points) {
+            chart.draw_series(LineSeries::new(run.iter().copied(), colour.stroke_width(1)))?;
+        }
+        // Above the plot, where no sample can hide it.
+        let x = 80 + number * 80;
+        area.draw(&Rectangle::new([(x, 9), (x + 14, 17)], colour.filled()))?;
+        area.draw(&Text::new(*direction, (x + 20, 7), (FONT, 13)))?;
+    }
+    Ok(())
+}
+
+/// The powers of ten around the values (at least one decade apart).
+fn decades(values: impl Iterator<Item = f64>) -> Option<Range<f64>> {
+    let (low, high) = values
+        .filter(|v| *v > 0.0)
+        .fold((f64::INFINITY, 0.0_f64), |(low, high), v| {
+            (low.min(v), high.max(v))
+        });
+    (low <= high).then(|| {
+        let low = low.log10().floor();
+        10f64.powf(low)..10f64.powf(high.log10().ceil().max(low + 1.0))
+    })
+}
+
+/// A cumulative distribution is a staircase: it rises at a latency and stays until the next.
+fn steps(points: &[(f64, f64)], end: f64) -> Vec<(f64, f64)> {
+    let mut stairs = Vec::with_capacity(points.len() * 2 + 1);
+    let mut share = 0.0;
+    for &(x, next) in points {
+        stairs.push((x, share));
+        stairs.push((x, next));
+        share = next;
+    }
+    stairs.push((end, share));
+    stairs
+}
+
+/// Splits samples where a gap is longer than five of their usual distances: nothing was going on there, and a line
+/// across would say otherwise.
+fn unbroken(points: &[(f64, f64)]) -> Vec<&[(f64, f64)]> {
+    let mut gaps: Vec<f64> = points.windows(2).map(|w| w[1].0 - w[0].0).collect();
+    gaps.sort_by(f64::total_cmp);
+    let Some(usual) = gaps.get(gaps.len() / 2).copied() else {
+        return Vec::new();
+    };
+    points.chunk_by(|a, b| b.0 - a.0 <= usual * 5.0).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::{fio, samples, timeline as logs};
+
+    #[test]
+    fn the_latency_picture_names_the_jobs_that_have_a_distribution() {
+        let output = fio::parse(samples::FIO_JSON).unwrap();
+        let svg = latency(&output).unwrap().unwrap();
+        assert!(svg.contains("randread (read)"), "{svg}");
+        assert!(!svg.contains("fill (write)"), "fill has no histogram");
+        assert!(svg.trim_end().ends_with("</svg>"));
+    }
+
+    #[test]
+    fn no_distribution_no_picture() {
+        let output = fio::parse(r#"{"fio version": "fio-3.39", "jobs": []}"#).unwrap();
+        assert!(latency(&output).unwrap().is_none());
+        assert!(timeline(&Timeline::default(), &output).unwrap().is_none());
+    }
+
+    #[test]
+    fn the_timeline_shows_both_directions_and_breaks_at_gaps() {
+        let parsed = logs::parse(samples::LOGS, 20).unwrap();
+        let output = fio::parse(samples::FIO_JSON).unwrap();
+        let svg = timeline(&parsed, &output).unwrap().unwrap();
+        assert!(svg.contains("randread"), "its start is marked");
+        assert_eq!(starts(&parsed, &output)[1], (3.0, "randread".to_owned()));
+        assert!(svg.contains("read") && svg.contains("write"));
+        let runs = [(0.0, 1.0), (0.1, 1.0), (0.2, 1.0), (3.0, 1.0), (3.1, 1.0)];
+        let lengths: Vec<_> = unbroken(&runs).iter().map(|r| r.len()).collect();
+        assert_eq!(lengths, [3, 2]);
+    }
+
+    #[test]
+    fn one_sample_is_drawn() {
+        let parsed = logs::parse("# r_bw.1.log\n5, 100, 0, 0, 0\n", 20).unwrap();
+        let output = fio::parse(samples::FIO_JSON).unwrap();
+        assert!(timeline(&parsed, &output).unwrap().is_some());
+    }
+
+    #[test]
+    fn decades_enclose_the_values() {
+        assert_eq!(decades([20.0, 950.0].into_iter()), Some(10.0..1000.0));
+        assert_eq!(decades([10.0].into_iter()), Some(10.0..100.0));
+        assert_eq!(decades([0.0].into_iter()), None);
+    }
+}

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What fio prints with `--output-format=json+`, as far as the report needs it.
+//!
+//! Fields that fio leaves out (older versions, directions without I/O) take their default; unknown ones are
+//! ignored. All times are nanoseconds unless the name says otherwise, sizes bytes.
+
+use std::collections::BTreeMap;
+
+use anyhow::{bail, Context, Result};
+use serde::Deserialize;
+
+/// One fio run.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Output {
+    /// For example `fio-3.39`.
+    #[serde(rename = "fio version")]
+    pub version: String,
+    /// The jobs, in the order of the job file (one for each group with `group_reporting`).
+    #[serde(default)]
+    pub jobs: Vec<Job>,
+}
+
+/// One job's results.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Job {
+    /// Section name in the job file.
+    pub jobname: String,
+    /// errno of the first failure, 0 when all went well.
+    #[serde(default)]
+    pub error: i64,
+    /// I/O errors that did not stop the job (`continue_on_error`).
+    #[serde(default)]
+    pub total_err: u64,
+    /// Start, milliseconds since the epoch of the guest's clock; fio 3.36 and later.
+    #[serde(default)]
+    pub job_start: Option<u64>,
+    #[serde(default)]
+    read: Direction,
+    #[serde(default)]
+    write: Direction,
+    #[serde(default)]
+    trim: Direction,
+}
+
+impl Job {
+    /// The directions that did any I/O, with their names.
+    pub fn directions(&self) -> impl Iterator<Item = (&'static str, &Direction)> {
+        [
+            ("read", &self.read),
+            ("write", &self.write),
+            ("trim", &self.trim),
+        ]
+        .into_iter()
+        .filter(|(_, direction)| direction.total_ios > 0)
+    }
+}
+
+/// Reads, writes or trims of a job.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Direction {
+    /// Bytes moved.
+    pub io_bytes: u64,
+    /// Mean bandwidth in bytes per second.
+    pub bw_bytes: u64,
+    /// Mean I/Os per second.
+    pub iops: f64,
+    /// Time spent in this direction, milliseconds.
+    pub runtime: u64,
+    /// Number of I/Os.
+    pub total_ios: u64,
+    clat_ns: Latency,
+    lat_ns: Latency,
+}
+
+impl Direction {
+    /// Submission to completion where fio kept its distribution (`lat_percentiles=1`), else completion latency.
+    pub fn latency(&self) -> &Latency {
+        if self.lat_ns.percentile.is_empty() && !self.clat_ns.percentile.is_empty() {
+            &self.clat_ns
+        } else {
+            &self.lat_ns
+        }
+    }
+}
+
+/// A latency distribution.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Latency {
+    /// Shortest.
+    pub min: u64,
+    /// Longest.
+    pub max: u64,
+    /// Mean.
+    pub mean: f64,
+    /// Percentile ("99.000000") to latency.
+    percentile: BTreeMap<String, u64>,
+    /// Latency to number of I/Os (`json+`).
+    bins: BTreeMap<u64, u64>,
+}
+
+impl Latency {
+    /// The latency that `percent` of the I/Os do not exceed: from the histogram where there is one, else from
+    /// the percentiles fio was asked for.
+    pub fn percentile(&self, percent: f64) -> Option<u64> {
+        let total: u64 = self.bins.values().sum();
+        if total == 0 {
+            return self.percentile.get(&format!("{percent:.6}")).copied();
+        }
+        let mut seen = 0;
+        for (&latency, &count) in &self.bins {
+            seen += count;
+            if seen as f64 >= total as f64 * percent / 100.0 {
+                return Some(latency);
+            }
+        }
+        None
+    }
+
+    /// Points (latency, share of I/Os up to it, 0..=1) of the cumulative distribution; empty without a histogram.
+    pub fn distribution(&self) -> Vec<(u64, f64)> {
+        let total: u64 = self.bins.values().sum();
+        let mut seen = 0;
+        self.bins
+            .iter()
+            .map(|(&latency, &count)| {
+                seen += count;
+                (latency, seen as f64 / total as f64)
+            })
+            .collect()
+    }
+}
+
+/// Parses fio's output; lines before the opening brace (fio's notes and warnings) are skipped.
+pub fn parse(text: &str) -> Result<Output> {
+    let start = if text.starts_with('{') {
+        0
+    } else if let Some(at) = text.find("\n{") {
+        at + 1
+    } else {
+        bail!(
+            "fio printed no JSON: {}",
+            text.lines().next().unwrap_or("(nothing)")
+        );
+    };
+    // fio may also append a line of text; take one value and leave the rest.
+    let mut values = serde_json::Deserializer::from_str(&text[start..]).into_iter::<Output>();
+    let output = values
+        .next()
+        .context("fio printed no JSON")?
+        .context("reading fio's JSON")?;
+    Ok(output)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::samples::FIO_JSON;
+
+    #[test]
+    fn reads_jobs_and_skips_warnings() {
+        let text =
+            format!("note: both iodepth >= 1 and synchronous I/O engine\n{FIO_JSON}\ntrailing\n");
+        let output = parse(&text).unwrap();
+        assert_eq!(output.version, "fio-3.39");
+        assert_eq!(output.jobs.len(), 2);
+        let names: Vec<_> = output.jobs[0].directions().map(|(name, _)| name).collect();
+        assert_eq!(names, ["write"]);
+        assert_eq!(output.jobs[1].job_start, Some(1_577_836_804_000));
+    }
+
+    #[test]
+    fn percentiles_come_from_the_histogram() {
+        let output = parse(FIO_JSON).unwrap();
+        let (_, read) = output.jobs[1].directions().next().unwrap();
+        let latency = read.latency();
+        assert_eq!(latency.percentile(50.0), Some(60_000));
+        assert_eq!(latency.percentile(99.0), Some(64_000));
+        assert_eq!(latency.percentile(99.9), Some(90_000));
+        assert_eq!(latency.percentile(100.0), Some(90_000));
+        assert_eq!(latency.distribution().last(), Some(&(90_000, 1.0)));
+    }
+
+    #[test]
+    fn percentiles_without_a_histogram_are_fios_own() {
+        let output = parse(FIO_JSON).unwrap();
+        let (_, write) = output.jobs[0].directions().next().unwrap();
+        assert_eq!(write.latency().percentile(99.0), Some(500_000));
+        assert_eq!(write.latency().percentile(12.0), None);
+        assert!(write.latency().distribution().is_empty());
+    }
+
+    #[test]
+    fn says_what_fio_printed_instead_of_json() {
+        let error = parse("fio: unable to open 'x.fio' job file\n").unwrap_err();
+        assert!(error.to_string().contains("unable to open"), "{error}");
+        assert!(parse("").unwrap_err().to_string().contains("(nothing)"));
+        assert!(parse("{ \"fio version\" : ").is_err());
+    }
+}

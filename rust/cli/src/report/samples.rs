@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Results the report's tests share.
+
+/// fio's shape: a job without a histogram (and an error), and one with.
+pub const FIO_JSON: &str = r#"{
+  "fio version": "fio-3.39",
+  "jobs": [
+    { "jobname": "fill", "error": 0, "total_err": 1, "job_start": 1577836801000,
+      "job options": {"rw": "write", "bs": "512k"},
+      "read": {"total_ios": 0},
+      "write": {"total_ios": 1536, "io_bytes": 805306368, "bw_bytes": 402653184, "iops": 768.0, "runtime": 2000,
+        "clat_ns": {"min": 1, "max": 2, "mean": 1.5, "N": 0},
+        "lat_ns": {"min": 100000, "max": 900000, "mean": 300000.5, "N": 1536,
+          "percentile": {"50.000000": 250000, "99.000000": 500000}}},
+      "trim": {"total_ios": 0} },
+    { "jobname": "randread", "error": 0, "job_start": 1577836804000,
+      "job options": {"rw": "randread"},
+      "read": {"total_ios": 1000, "io_bytes": 4096000, "bw_bytes": 67000000, "iops": 16400.0, "runtime": 61,
+        "lat_ns": {"min": 59000, "max": 90500, "mean": 60500.0, "N": 1000,
+          "percentile": {"50.000000": 60000},
+          "bins": {"60000": 900, "64000": 95, "90000": 5}}},
+      "write": {"total_ios": 0} }
+  ]
+}"#;
+
+/// fio's joined sample logs for the same run.
+pub const LOGS: &str = "\
+# run_bw.1.log
+1577836801000, 390000, 1, 0, 0
+1577836801020, 402000, 1, 0, 0
+1577836801040, 380000, 1, 0, 0
+# run_lat.1.log
+1577836801000, 300000, 1, 0, 0
+1577836801020, 310000, 1, 0, 0
+# run_bw.2.log
+1577836804000, 65000, 0, 0, 0
+1577836804020, 66000, 0, 0, 0
+# run_lat.2.log
+1577836804000, 60000, 0, 0, 0
+1577836804020, 60500, 0, 0, 0
+";

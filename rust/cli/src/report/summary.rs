@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The figures `run` ends with: one row for each job and direction, and what the drive counted.
+
+use comfy_table::{presets, Cell, CellAlignment, Table};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::fio::Output;
+
+/// Results of one run, as `--json` prints them.
+#[derive(Debug, Clone, Serialize)]
+pub struct Summary {
+    /// One for each job and direction with I/O.
+    pub jobs: Vec<Row>,
+    /// Pages programmed over pages the host wrote.
+    pub write_amplification: Option<f64>,
+    /// L2P cache hits over look-ups, 0..=1.
+    pub l2p_hit_rate: Option<f64>,
+    /// fio's errors, summed over the jobs.
+    pub errors: u64,
+}
+
+/// One direction of one job.
+#[derive(Debug, Clone, Serialize)]
+pub struct Row {
+    /// Section name in the job file.
+    pub job: String,
+    /// read, write or trim.
+    pub op: &'static str,
+    /// I/Os done.
+    pub ios: u64,
+    /// I/Os a second.
+    pub iops: f64,
+    /// Bytes a second.
+    pub bandwidth: u64,
+    /// Latency, nanoseconds.
+    pub latency_ns: Latency,
+}
+
+/// Latency figures in nanoseconds.
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs, reason = "the names say it")]
+pub struct Latency {
+    pub mean: f64,
+    pub p50: Option<u64>,
+    pub p99: Option<u64>,
+    pub p999: Option<u64>,
+    pub max: u64,
+}
+
+impl Summary {
+    /// Joins fio's results with the device's statistics (`None`: the device reports none).
+    pub fn new(fio: &Output, stats: Option<&Value>) -> Self {
+        let jobs = fio
+            .jobs
+            .iter()
+            .flat_map(|job| {
+                job.directions().map(|(op, direction)| {
+                    let latency = direction.latency();
+                    Row {
+                        job: job.jobname.clone(),
+                        op,
+                        ios: direction.total_ios,
+                        iops: direction.iops,
+                        bandwidth: direction.bw_bytes,
+                        latency_ns: Latency {
+                            mean: latency.mean,
+                            p50: latency.percentile(50.0),
+                            p99: latency.percentile(99.0),
+                            p999: latency.percentile(99.9),
+                            max: latency.max,
+                        },
+                    }
+                })
+            })
+            .collect();
+        let errors = fio
+            .jobs
+            .iter()
+            .map(|job| job.total_err.max(u64::from(job.error != 0)))
+            .sum();
+        Self {
+            jobs,
+            write_amplification: stats.and_then(|s| number(s, "waf")),
+            l2p_hit_rate: stats.and_then(hit_rate),
+            errors,
+        }
+    }
+
+    /// The table and the lines below it, for a terminal.
+    pub fn text(&self) -> String {
+        let mut table = Table::new();
+        table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+        table.set_header(Row::HEADER);
+        for row in &self.jobs {
+            table.add_row(row.cells());
+        }
+        for column in table.column_iter_mut().skip(2) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        format!(
+            "{table}\nwrite amplification {}   L2P hit rate {}   errors {}",
+            self.write_amplification_text(),
+            self.l2p_hit_rate_text(),
+            self.errors
+        )
+    }
+
+    /// For people: two decimals, or a dash where the device did not say.
+    pub fn write_amplification_text(&self) -> String {
+        self.write_amplification
+            .map_or_else(|| "-".into(), |waf| format!("{waf:.2}"))
+    }
+
+    /// For people: per cent, or a dash where there was no look-up.
+    pub fn l2p_hit_rate_text(&self) -> String {
+        self.l2p_hit_rate
+            .map_or_else(|| "-".into(), |rate| format!("{:.1} %", rate * 100.0))
+    }
+}
+
+impl Row {
+    /// Column titles for [`Row::texts`].
+    pub const HEADER: [&'static str; 9] = [
+        "job", "op", "IOPS", "MB/s", "mean us", "p50 us", "p99 us", "p99.9 us", "max us",
+    ];
+
+    /// The row as the texts of its columns. MB is 10^6 bytes, as in fio's parentheses and data sheets.
+    pub fn texts(&self) -> [String; 9] {
+        let latency = &self.latency_ns;
+        let percentile = |p: Option<u64>| p.map_or_else(|| "-".into(), |ns| micros(ns as f64));
+        [
+            self.job.clone(),
+            self.op.into(),
+            format!("{:.0}", self.iops),
+            format!("{:.1}", self.bandwidth as f64 / 1e6),
+            micros(latency.mean),
+            percentile(latency.p50),
+            percentile(latency.p99),
+            percentile(latency.p999),
+            micros(latency.max as f64),
+        ]
+    }
+
+    fn cells(&self) -> Vec<Cell> {
+        self.texts().into_iter().map(Cell::new).collect()
+    }
+}
+
+fn micros(ns: f64) -> String {
+    let us = ns / 1e3;
+    if us < 1000.0 {
+        format!("{us:.1}")
+    } else {
+        format!("{us:.0}")
+    }
+}
+
+/// A number of the device's statistics by its key.
+fn number(stats: &Value, key: &str) -> Option<f64> {
+    stats.get(key).and_then(Value::as_f64)
+}
+
+fn hit_rate(stats: &Value) -> Option<f64> {
+    let hits = number(stats, "l2p_hits").unwrap_or(0.0);
+    let misses = number(stats, "l2p_misses").unwrap_or(0.0);
+    let lookups = hits + misses;
+    (lookups > 0.0).then(|| hits / lookups)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::{fio, samples};
+    use serde_json::json;
+
+    fn summary(stats: Option<Value>) -> Summary {
+        Summary::new(&fio::parse(samples::FIO_JSON).unwrap(), stats.as_ref())
+    }
+
+    #[test]
+    fn rows_are_the_directions_with_io() {
+        let summary = summary(None);
+        let ops: Vec<_> = summary
+            .jobs
+            .iter()
+            .map(|r| (r.job.as_str(), r.op))
+            .collect();
+        assert_eq!(ops, [("fill", "write"), ("randread", "read")]);
+        assert_eq!(summary.jobs[1].latency_ns.p99, Some(64_000));
+        assert_eq!(summary.errors, 1);
+    }
+
+    #[test]
+    fn the_drives_figures_come_from_its_statistics() {
+        let with = summary(Some(json!({"waf": 1.25, "l2p_hits": 90, "l2p_misses": 10})));
+        assert_eq!(with.write_amplification_text(), "1.25");
+        assert_eq!(with.l2p_hit_rate_text(), "90.0 %");
+        let without = summary(Some(json!({"flushes": 3})));
+        assert_eq!(
+            (without.write_amplification, without.l2p_hit_rate),
+            (None, None)
+        );
+        assert_eq!(without.l2p_hit_rate_text(), "-");
+    }
+
+    #[test]
+    fn the_table_shows_every_row_and_microseconds() {
+        let text = summary(None).text();
+        assert!(text.contains("randread"), "{text}");
+        assert!(text.contains("60.5"), "mean of randread: {text}");
+        assert!(text.contains("errors 1"), "{text}");
+    }
+}

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The virtual machine that `run`, `exec` and `shell` start: its options and how they become one.
+//!
+//! The drive's options are checked here, before anything is built or booted, against the same table that the
+//! device itself uses.
+
+use std::str::FromStr;
+
+use anyhow::Result;
+use clap::builder::PossibleValuesParser;
+use clap::ValueEnum;
+
+use crate::failure::Prerequisite;
+use crate::{setup, Context};
+
+/// QOM id of the drive that the options describe, to ask for its statistics.
+pub const DRIVE_ID: &str = "conzone0";
+
+/// Options of the drive and of the machine around it.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Options {
+    /// Drive to emulate
+    #[arg(short, long, value_name = "NAME", default_value = "tlc-zoned", value_parser = presets())]
+    pub preset: String,
+    /// A property of the drive; see docs/properties.md
+    #[arg(short, long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// A QEMU device instead of the drive, as after -device; again for more of them
+    #[arg(short, long, value_name = "DEVICE", conflicts_with_all = ["preset", "set"])]
+    pub device: Vec<String>,
+    /// What the guest lives by: the host's clock, counted instructions, or the host's clock with a drive that takes
+    /// no time
+    #[arg(short, long, value_name = "MODE")]
+    pub timing: Option<Timing>,
+    /// The guest's kernel: 6.1 or 6.12
+    #[arg(short, long, value_name = "VERSION", default_value = "6.12", value_parser = kernel)]
+    pub kernel: guest::Kernel,
+    /// Virtual CPUs [default: 1 in virtual time, else 2]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=255))]
+    pub smp: Option<u32>,
+    /// The guest's memory; the drive's own comes on top
+    #[arg(short, long, value_name = "SIZE", default_value = "1G", value_parser = memory)]
+    pub memory: u32,
+    /// What executes the guest
+    #[arg(long, value_name = "NAME", default_value = "tcg")]
+    pub accel: Accel,
+    /// One more argument for QEMU itself, such as an -object; again for more of them
+    #[arg(long, value_name = "ARGUMENT", allow_hyphen_values = true)]
+    pub qemu_arg: Vec<String>,
+}
+
+/// `--timing`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Timing {
+    /// The host's clock: the drive takes its time, the host's noise comes on top
+    Real,
+    /// Counted instructions: the same results on every host, however busy
+    Virtual,
+    /// The host's clock, and a drive that completes everything at once
+    Off,
+}
+
+impl Timing {
+    /// As typed.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Real => "real",
+            Self::Virtual => "virtual",
+            Self::Off => "off",
+        }
+    }
+}
+
+/// `--accel`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Accel {
+    /// QEMU's translator
+    Tcg,
+    /// The host's virtualisation; not in virtual time
+    Kvm,
+}
+
+impl Options {
+    /// Refuses what cannot work, with `default` for a timing that was not given.
+    ///
+    /// # Errors
+    /// A [`Prerequisite`] that names the option.
+    pub fn check(&self, default: Timing) -> Result<()> {
+        if self.accel == Accel::Kvm && self.timing(default) == Timing::Virtual {
+            let why = "--accel kvm cannot count instructions: use --timing real or off with it";
+            return Err(Prerequisite(why.into()).into());
+        }
+        let mut config = ssd::Config::preset(&self.preset).map_err(refused)?;
+        for pair in &self.set {
+            if pair.starts_with("id=") {
+                let why = format!("--set {pair}: the drive is called {DRIVE_ID} here");
+                return Err(Prerequisite(why).into());
+            }
+            config.set_pair(pair).map_err(refused)?;
+        }
+        Ok(())
+    }
+
+    /// The timing in effect.
+    pub fn timing(&self, default: Timing) -> Timing {
+        self.timing.unwrap_or(default)
+    }
+
+    /// The strings after QEMU's `-device`.
+    pub fn devices(&self, timing: Timing) -> Vec<String> {
+        if !self.device.is_empty() {
+            return self.device.clone();
+        }
+        let mut drive = format!("conzone-nvme,id={DRIVE_ID},preset={}", self.preset);
+        if timing == Timing::Off {
+            drive.push_str(",timing=off");
+        }
+        for pair in &self.set {
+            drive.push(',');
+            // QEMU's way of writing a comma in a value.
+            drive.push_str(&pair.replace(',', ",,"));
+        }
+        vec![drive]
+    }
+
+    /// Sets up whatever is missing and puts the machine together.
+    ///
+    /// # Errors
+    /// Those of [`Options::check`] and of `setup`.
+    pub fn machine(&self, context: &Context, default: Timing) -> Result<guest::Machine> {
+        self.check(default)?;
+        let image = setup::ensure(context)?;
+        let timing = self.timing(default);
+        let mut machine = guest::Machine::new(context.paths.qemu(), image);
+        machine.firmware = vec![context.paths.firmware()];
+        machine.kernel = self.kernel;
+        machine.smp = self
+            .smp
+            .unwrap_or(if timing == Timing::Virtual { 1 } else { 2 });
+        machine.memory_mib = self.memory;
+        machine.timing = match timing {
+            Timing::Virtual => guest::Timing::Virtual,
+            Timing::Real | Timing::Off => guest::Timing::Real,
+        };
+        machine.accel = match self.accel {
+            Accel::Tcg => guest::Accel::Tcg,
+            Accel::Kvm => guest::Accel::Kvm,
+        };
+        machine.devices = self.devices(timing);
+        machine.extra_args.clone_from(&self.qemu_arg);
+        Ok(machine)
+    }
+}
+
+fn refused(error: ssd::ConfigError) -> anyhow::Error {
+    Prerequisite(error.to_string()).into()
+}
+
+fn presets() -> PossibleValuesParser {
+    PossibleValuesParser::new(ssd::PRESETS.map(|(_, name)| name))
+}
+
+fn kernel(text: &str) -> Result<guest::Kernel, String> {
+    guest::Kernel::from_str(text)
+}
+
+/// "1G", "512M" or plain MiB, as MiB.
+fn memory(text: &str) -> Result<u32, String> {
+    let (digits, factor) = match text.strip_suffix(['G', 'g']) {
+        Some(digits) => (digits, 1024),
+        None => (text.strip_suffix(['M', 'm']).unwrap_or(text), 1),
+    };
+    let mib = digits
+        .parse::<u32>()
+        .ok()
+        .and_then(|n| n.checked_mul(factor));
+    match mib {
+        Some(mib @ 128..=1_048_576) => Ok(mib),
+        _ => Err("a size from 128M to 1024G, such as 512M or 2G".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure;
+    use clap::Parser;
+
+    #[derive(Debug, Parser)]
+    struct Command {
+        #[command(flatten)]
+        args: Options,
+    }
+
+    fn args(line: &str) -> Options {
+        Command::try_parse_from(format!("x {line}").split_whitespace())
+            .unwrap()
+            .args
+    }
+
+    #[test]
+    fn the_drive_is_described_by_its_options() {
+        let given = args("--preset ufs4-tlc --set zones=4 --set serial=a,b");
+        assert_eq!(
+            given.devices(Timing::Off),
+            ["conzone-nvme,id=conzone0,preset=ufs4-tlc,timing=off,zones=4,serial=a,,b"]
+        );
+        let replaced = args("--device nvme,serial=1 --device e1000");
+        assert_eq!(replaced.devices(Timing::Real), ["nvme,serial=1", "e1000"]);
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused_with_status_2() {
+        for line in [
+            "--set nonsense=1",
+            "--set zones",
+            "--set zones=many",
+            "--set id=mine",
+            "--accel kvm --timing virtual",
+        ] {
+            let error = args(line).check(Timing::Real).unwrap_err();
+            assert!(error.is::<failure::Prerequisite>(), "{line}: {error}");
+            assert!(!error.to_string().contains('\n'), "{line}: {error}");
+        }
+        args("--set zones=8 --accel kvm")
+            .check(Timing::Real)
+            .unwrap();
+        assert!(Command::try_parse_from(["x", "--preset", "x"]).is_err());
+        assert!(Command::try_parse_from(["x", "--device", "nvme", "--set", "zones=1"]).is_err());
+    }
+
+    #[test]
+    fn memory_sizes() {
+        assert_eq!(memory("1G"), Ok(1024));
+        assert_eq!(memory("768m"), Ok(768));
+        assert_eq!(memory("256"), Ok(256));
+        for wrong in ["", "G", "64M", "1T", "99999999G", "-1"] {
+            assert!(memory(wrong).is_err(), "{wrong}");
+        }
+    }
+}
