@@ -155,7 +155,9 @@ impl Media {
     /// When the last background operation booked on `plane` ends, as it stands now.
     #[must_use]
     pub fn background_end(&self, plane: PlaneId) -> Instant {
-        self.planes.get(plane.0 as usize).map_or(Instant::ZERO, Plane::background_end)
+        self.planes
+            .get(plane.0 as usize)
+            .map_or(Instant::ZERO, Plane::background_end)
     }
 
     /// Forgets what ended before `now`: no operation will be asked for earlier.

@@ -107,7 +107,10 @@ impl Plane {
 
     /// End of the last background operation, as it stands now.
     pub(crate) fn background_end(&self) -> Instant {
-        let last = self.queue.back().map_or(self.retired, |q| q.end.saturating_add(self.shift));
+        let last = self
+            .queue
+            .back()
+            .map_or(self.retired, |q| q.end.saturating_add(self.shift));
         Instant::from_nanos(last)
     }
 

@@ -275,8 +275,9 @@ impl Config {
             }
             DataNamespace::Block { size } => {
                 let pages = size.get() / PAGE_BYTES;
-                let pool = pool_superblocks(pages, self.over_provisioning, g, g.cell)
-                    .saturating_mul(g.superblock_lpns(g.cell));
+                let pool =
+                    pool_superblocks(pages, self.over_provisioning, self.gc_threshold, g, g.cell)
+                        .saturating_mul(g.superblock_lpns(g.cell));
                 if pages == 0 || pool > MAX_LOCATIONS {
                     return Err(ConfigError::BlockSize);
                 }
@@ -285,6 +286,7 @@ impl Config {
         let pool = pool_superblocks(
             self.meta_size.get() / PAGE_BYTES,
             self.over_provisioning,
+            self.gc_threshold,
             g,
             Cell::Slc,
         );
@@ -376,11 +378,18 @@ impl Config {
 }
 
 /// Superblocks of a page-mapped pool of `pages` logical pages: room for all of them and the
-/// over-provisioning, 2 for the threshold and 2 open (zms-model §2, sizing rule).
-pub(crate) fn pool_superblocks(pages: u64, over: u32, geometry: &Geometry, mode: Cell) -> u64 {
-    const SPARE: u64 = 4;
+/// over-provisioning, those the threshold keeps free, 2 open (zms-model §2, sizing rule).
+pub(crate) fn pool_superblocks(
+    pages: u64,
+    over: u32,
+    threshold: u32,
+    geometry: &Geometry,
+    mode: Cell,
+) -> u64 {
+    const OPEN: u64 = 2;
+    let spare = u64::from(threshold) + OPEN;
     let physical = pages.saturating_mul(100 + u64::from(over)).div_ceil(100);
     physical
         .div_ceil(geometry.superblock_lpns(mode).max(1))
-        .saturating_add(SPARE)
+        .saturating_add(spare)
 }

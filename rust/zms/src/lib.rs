@@ -1,10 +1,41 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The consumer FTL: write buffers, L2P cache, pSLC, superblocks, reclaim.
+//!
+//! [`Zms`] is what a consumer-grade zoned drive does between a command's arrival and its
+//! completion, as a state machine: commands and their arrival times go in, completion times come
+//! out. docs/model.md explains it; this is where its parts live:
+//!
+//! ```text
+//!   command ---- meta namespace ----------------- paged (map, buffer), gc (write pointers, GC)
+//!           \--- data namespace, block --------- the same, with native cells and migration
+//!            \-- data namespace, zoned --------- zoned (state), write (buffers to flash, durability)
+//!                                                reclaim (pSLC space, migration, reset)
+//!   shared: buffer (which buffer a zone gets), read (walk, misses), l2p (cache), superblock (pools),
+//!           slc_map (what lies where in pSLC), core (flash, links), stats
+//! ```
+//! Invariants: the same calls give the same answers; a command's cost depends on its size, not on
+//! the capacity; every page with data has one home; nothing panics, whatever the arguments.
+//!
+//! Not modelled: data (the caller has it), write-back of the map, read disturb, wear levelling
+//! beyond taking the superblock that has been free longest, bad blocks, power-loss recovery time.
 
 #![forbid(unsafe_code)]
 
+mod buffer;
 mod command;
 mod config;
+mod core;
+mod drive;
+mod gc;
+mod l2p;
+mod paged;
+mod read;
+mod reclaim;
+mod slc_map;
+mod stats;
+mod superblock;
+mod write;
+mod zoned;
 
 pub use command::{
     Command, Discard, Error, Namespace, Outcome, Reply, ZoneAction, ZoneReport, ZoneTarget,
@@ -13,69 +44,5 @@ pub use config::{
     BufferPolicy, Buffers, Config, ConfigError, Costs, DataNamespace, L2p, L2pPolicy, L2pSearch,
     SlcMap,
 };
-
-use units::{Instant, ZoneId};
-
-/// The drive: one meta and one data namespace on one flash array.
-#[derive(Clone, Debug)]
-pub struct Zms {
-    config: Config,
-}
-
-impl Zms {
-    /// An erased drive.
-    ///
-    /// # Errors
-    /// The configuration makes no drive.
-    pub fn new(config: &Config) -> Result<Self, ConfigError> {
-        config.validate()?;
-        Ok(Self {
-            config: config.clone(),
-        })
-    }
-
-    /// Runs a command that arrives at `now`. Commands and [`Zms::advance`] come in time order; an
-    /// earlier `now` counts as the latest one so far.
-    pub fn submit(&mut self, _namespace: Namespace, _command: &Command, now: Instant) -> Outcome {
-        Outcome {
-            done: now,
-            result: Err(Error::Unsupported),
-            discard: Discard::Nothing,
-        }
-    }
-
-    /// When background work is due next, if any: a dwell window that ends.
-    #[must_use]
-    pub fn next_event(&self) -> Option<Instant> {
-        None
-    }
-
-    /// Does the background work due until `now`, inclusive.
-    pub fn advance(&mut self, _now: Instant) {}
-
-    /// A zone, for reports. `None` if there is no such zone, or the data namespace is not zoned.
-    #[must_use]
-    pub fn zone(&self, _id: ZoneId) -> Option<ZoneReport> {
-        None
-    }
-
-    /// Whether every page of a sector range is unmapped (for DULBE).
-    #[must_use]
-    pub fn is_unmapped(&self, _namespace: Namespace, _at: units::Sector, _sectors: u64) -> bool {
-        true
-    }
-
-    /// Fault injection: the zone becomes read-only, or offline.
-    ///
-    /// # Errors
-    /// There is no such zone.
-    pub fn inject_zone(&mut self, _id: ZoneId, _offline: bool) -> Result<(), Error> {
-        Err(Error::Unsupported)
-    }
-
-    /// The configuration it was made from.
-    #[must_use]
-    pub const fn config(&self) -> &Config {
-        &self.config
-    }
-}
+pub use drive::{Pools, Zms};
+pub use stats::{ByGrain, Counters, Histogram, PoolStats, Stats};

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The read path, and how a mapping is looked up (zms-model §5, §6).
+//!
+//! ```text
+//!   firmware -> walk the pages -+- buffered: one buffer access for all, beside the flash
+//!                               +- mapped, cached: join the batch
+//!                               +- mapped, not cached: issue the batch, read the map, go on
+//!               issue the batch -> last page in -> one transfer over the host link
+//! ```
+
+use crate::config::L2pSearch;
+use crate::core::Core;
+use crate::l2p::{Grain, Key};
+use crate::stats::{ByGrain, Counters};
+use crate::superblock::FlashPage;
+use nand::Priority;
+use units::{Bytes, Instant, PAGE_BYTES};
+
+/// Where a page is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    Buffered,
+    Flash(FlashPage),
+    Unmapped,
+}
+
+/// How misses are served.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Search {
+    pub strategy: L2pSearch,
+    pub preread: u32,
+}
+
+/// A namespace's map, as the read path sees it.
+pub(crate) trait Map {
+    /// 0 meta, 1 data: part of every key.
+    const NAMESPACE: u8;
+
+    /// Where `lpn` is.
+    fn find(&self, lpn: u32) -> Found;
+
+    /// The granularities that a lookup asks, coarse to fine.
+    fn grains(&self) -> &[Grain];
+
+    /// The first page of the unit of `grain` around `lpn`, and the unit's pages.
+    fn unit(&self, grain: Grain, lpn: u32) -> (u32, u32);
+
+    /// The coarsest granularity that maps `lpn`, which is in flash.
+    fn grain_of(&self, lpn: u32) -> Grain;
+}
+
+fn count(by: &mut ByGrain, grain: Grain) {
+    match grain {
+        Grain::Zone => by.zone += 1,
+        Grain::SubZone => by.sub_zone += 1,
+        Grain::Chunk => by.chunk += 1,
+        Grain::Page => by.page += 1,
+    }
+}
+
+/// Reads `n` pages from `first`, `bytes` of them; returns the completion.
+pub(crate) fn read<M: Map>(
+    core: &mut Core,
+    map: &M,
+    search: Search,
+    counters: &mut Counters,
+    (first, n, bytes): (u32, u32, Bytes),
+    now: Instant,
+) -> Instant {
+    let firmware = if bytes.get() <= PAGE_BYTES {
+        core.costs.read_4k
+    } else {
+        core.costs.read
+    };
+    let start = now + firmware;
+    let mut at = start;
+    let mut end = start;
+    let mut buffered: u32 = 0;
+    for lpn in first..first.saturating_add(n) {
+        let page = match map.find(lpn) {
+            Found::Unmapped => {
+                counters.unmapped_reads += 1;
+                continue;
+            }
+            Found::Buffered => {
+                buffered += 1;
+                continue;
+            }
+            Found::Flash(page) => page,
+        };
+        counters.pages_read += 1;
+        if let Some(grain) = cached::<M>(core, map, lpn) {
+            count(&mut counters.l2p_hits, grain);
+        } else {
+            end = end.max(core.read_wanted(at, Priority::User));
+            at = miss(core, map, search, counters, lpn, at);
+        }
+        core.want(page);
+    }
+    end = end.max(core.read_wanted(at, Priority::User));
+    if buffered > 0 {
+        counters.buffer_hits += u64::from(buffered);
+        let access = core.costs.buffer_base + core.costs.buffer_page.times(buffered.into());
+        end = end.max(start + access);
+    }
+    core.link.transfer(end, bytes)
+}
+
+/// The granularity at which the page's mapping is cached, if it is.
+fn cached<M: Map>(core: &mut Core, map: &M, lpn: u32) -> Option<Grain> {
+    map.grains().iter().copied().find(|&grain| {
+        core.l2p
+            .lookup(Key::new(grain, M::NAMESPACE, map.unit(grain, lpn).0))
+    })
+}
+
+/// Fetches the mapping of `lpn` from flash and caches it; returns when it is known.
+fn miss<M: Map>(
+    core: &mut Core,
+    map: &M,
+    search: Search,
+    counters: &mut Counters,
+    lpn: u32,
+    mut at: Instant,
+) -> Instant {
+    let holds = map.grain_of(lpn);
+    count(&mut counters.l2p_misses, holds);
+    for &grain in map.grains() {
+        if search.strategy == L2pSearch::Bitmap && grain != holds {
+            continue;
+        }
+        if let Found::Flash(page) = map.find(map.unit(grain, lpn).0) {
+            at = core.read_map(at, page);
+            counters.map_reads += 1;
+        }
+        if grain == holds {
+            break;
+        }
+    }
+    let (first, unit) = map.unit(holds, lpn);
+    let coarse = holds != Grain::Page;
+    for i in (1..=search.preread).rev() {
+        let Some(next) = unit.checked_mul(i).and_then(|far| first.checked_add(far)) else {
+            continue;
+        };
+        if matches!(map.find(next), Found::Flash(_)) && map.grain_of(next) == holds {
+            core.l2p.insert(
+                Key::new(holds, M::NAMESPACE, map.unit(holds, next).0),
+                coarse,
+            );
+        }
+    }
+    core.l2p
+        .insert(Key::new(holds, M::NAMESPACE, first), coarse);
+    at
+}

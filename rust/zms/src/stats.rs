@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What the drive has done: counters and latency histograms (zms-model §10).
+
+use units::Nanos;
+
+/// Latencies by power-of-two bucket, four buckets an octave, in model time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Histogram {
+    buckets: [u64; Self::BUCKETS],
+    count: u64,
+    sum: u64,
+    max: u64,
+}
+
+impl Default for Histogram {
+    fn default() -> Self {
+        Self {
+            buckets: [0; Self::BUCKETS],
+            count: 0,
+            sum: 0,
+            max: 0,
+        }
+    }
+}
+
+impl Histogram {
+    /// Buckets: four for each power of two of a 64-bit number.
+    pub const BUCKETS: usize = 256;
+
+    pub(crate) fn add(&mut self, time: Nanos) {
+        let ns = time.get();
+        if let Some(bucket) = self.buckets.get_mut(Self::bucket(ns)) {
+            *bucket += 1;
+        }
+        self.count += 1;
+        self.sum = self.sum.saturating_add(ns);
+        self.max = self.max.max(ns);
+    }
+
+    fn bucket(ns: u64) -> usize {
+        match ns.checked_ilog2() {
+            None => 0,
+            // The two bits below the leading one pick the quarter of the octave.
+            Some(log) => {
+                let quarter = if log >= 2 {
+                    ns >> (log - 2) & 3
+                } else {
+                    ns << (2 - log) & 3
+                };
+                log as usize * 4 + quarter as usize
+            }
+        }
+    }
+
+    /// Commands counted.
+    #[must_use]
+    pub const fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Mean, rounded down; zero without commands.
+    #[must_use]
+    pub fn mean(&self) -> Nanos {
+        Nanos::new(self.sum.checked_div(self.count).unwrap_or(0))
+    }
+
+    /// The longest.
+    #[must_use]
+    pub const fn max(&self) -> Nanos {
+        Nanos::new(self.max)
+    }
+
+    /// Non-empty buckets: lower bound of the bucket, and how many.
+    pub fn buckets(&self) -> impl Iterator<Item = (Nanos, u64)> + '_ {
+        self.buckets
+            .iter()
+            .enumerate()
+            .filter(|(_, n)| **n > 0)
+            .map(|(i, n)| {
+                let (log, quarter) = (i / 4, i as u64 % 4);
+                let base = 1u64 << log;
+                let floor = if log >= 2 {
+                    base + (quarter << (log - 2))
+                } else {
+                    base
+                };
+                (Nanos::new(if i == 0 { 0 } else { floor }), *n)
+            })
+    }
+}
+
+/// Hits or misses by granularity of the mapping.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ByGrain {
+    /// Whole zones.
+    pub zone: u64,
+    /// pSLC superblocks of one zone.
+    pub sub_zone: u64,
+    /// Chunks.
+    pub chunk: u64,
+    /// Pages.
+    pub page: u64,
+}
+
+impl ByGrain {
+    /// All of them.
+    #[must_use]
+    pub const fn total(&self) -> u64 {
+        self.zone + self.sub_zone + self.chunk + self.page
+    }
+}
+
+/// One namespace's counters. Pages are 4 KiB.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Read commands.
+    pub host_reads: u64,
+    /// Write, append and write-zeroes commands.
+    pub host_writes: u64,
+    /// Flush commands.
+    pub host_flushes: u64,
+    /// Pages that reads touched.
+    pub host_read_pages: u64,
+    /// Pages that writes touched.
+    pub host_write_pages: u64,
+    /// Pages read from a write buffer.
+    pub buffer_hits: u64,
+    /// Buffers flushed because they were full.
+    pub flush_full: u64,
+    /// Buffers flushed because another zone needed them.
+    pub flush_premature: u64,
+    /// Buffers flushed because the dwell window ended.
+    pub flush_window: u64,
+    /// Buffers flushed for Flush, FUA or zone finish.
+    pub flush_durable: u64,
+    /// Pages programmed to pSLC, backups included.
+    pub pages_slc: u64,
+    /// Pages programmed (or loaded) to native cells.
+    pub pages_native: u64,
+    /// Pages read back from pSLC to complete a program unit.
+    pub pages_combined: u64,
+    /// Copies of loaded, incomplete wordlines to pSLC.
+    pub pages_backup: u64,
+    /// Pages moved by migration.
+    pub pages_migrated: u64,
+    /// Pages moved by garbage collection.
+    pub pages_gc: u64,
+    /// Pages read from flash, for whatever reason; map reads apart.
+    pub pages_read: u64,
+    /// Reads of the map in flash.
+    pub map_reads: u64,
+    /// Pages whose mapping was cached.
+    pub l2p_hits: ByGrain,
+    /// Pages whose mapping had to be read.
+    pub l2p_misses: ByGrain,
+    /// Pages read that no write had reached.
+    pub unmapped_reads: u64,
+    /// Zones reset.
+    pub zone_resets: u64,
+    /// Zones finished.
+    pub zone_finishes: u64,
+    /// Garbage collections (one victim each).
+    pub gc_runs: u64,
+    /// Time from the start of each to its end, summed.
+    pub gc_time: Nanos,
+    /// Migrations (one victim each).
+    pub migrations: u64,
+    /// Time from the start of each to its end as planned, summed.
+    pub migration_time: Nanos,
+    /// Latency of reads.
+    pub read_latency: Histogram,
+    /// Latency of writes and appends.
+    pub write_latency: Histogram,
+    /// Latency of flushes.
+    pub flush_latency: Histogram,
+    /// Latency of zone resets.
+    pub reset_latency: Histogram,
+}
+
+impl Counters {
+    /// Pages programmed to any cells.
+    #[must_use]
+    pub const fn pages_programmed(&self) -> u64 {
+        self.pages_slc + self.pages_native
+    }
+
+    /// Flushes of buffers, whatever the reason.
+    #[must_use]
+    pub const fn flushes(&self) -> u64 {
+        self.flush_full + self.flush_premature + self.flush_window + self.flush_durable
+    }
+}
+
+/// One superblock pool's state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PoolStats {
+    /// Superblocks in all.
+    pub superblocks: u32,
+    /// Erased ones.
+    pub free: u32,
+    /// Ones with a write pointer in them.
+    pub open: u32,
+    /// Closed ones with nothing but valid pages.
+    pub full: u32,
+    /// Closed ones with invalid pages: victims to choose from.
+    pub victims: u32,
+    /// Valid pages.
+    pub valid_pages: u64,
+    /// Erases of superblocks.
+    pub erases: u64,
+    /// Fewest erases of a superblock.
+    pub erases_min: u32,
+    /// Most erases of a superblock.
+    pub erases_max: u32,
+}
+
+/// Everything at once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// The meta namespace.
+    pub meta: Counters,
+    /// The data namespace.
+    pub data: Counters,
+    /// Entries evicted from the L2P cache.
+    pub l2p_evictions: u64,
+    /// Entries in the L2P cache now.
+    pub l2p_entries: u64,
+    /// Meta pSLC.
+    pub meta_pool: PoolStats,
+    /// Data pSLC.
+    pub slc_pool: PoolStats,
+    /// Data native.
+    pub native_pool: PoolStats,
+    /// Each plane, die by die.
+    pub planes: Vec<nand::PlaneStats>,
+    /// Each channel.
+    pub channels: Vec<nand::LinkStats>,
+    /// The host link.
+    pub link: nand::LinkStats,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_quarter_each_octave() {
+        let mut h = Histogram::default();
+        for ns in [0, 1, 2, 3, 4, 5, 8, 9, 10, 64_050, u64::MAX] {
+            h.add(Nanos::new(ns));
+        }
+        let floors: Vec<_> = h.buckets().map(|(t, n)| (t.get(), n)).collect();
+        assert_eq!(floors[0], (0, 2));
+        assert!(floors.contains(&(57_344, 1)), "{floors:?}");
+        assert!(
+            floors.contains(&(8, 2)) && floors.contains(&(10, 1)),
+            "{floors:?}"
+        );
+        assert_eq!((h.count(), h.max()), (11, Nanos::new(u64::MAX)));
+        assert!(floors.windows(2).all(|w| w[0].0 <= w[1].0), "{floors:?}");
+    }
+}

@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Superblocks: the same block on every plane of one die group, and pools of them.
+//!
+//! ```text
+//!              plane 0   plane 1   plane 2   plane 3        (of the group: planes, channels, dies)
+//!   row 0      0..L      L..2L     2L..3L    3L..4L         L = logical pages in a flash page
+//!   row 1      4L..5L    ...
+//! ```
+//! A pool's superblocks all have one cell mode. Superblock n lies on die group n mod groups. A
+//! location ([`Loc`]) is superblock x pages + offset, so that the place of a page is computed.
+//!
+//! Invariants: a superblock is free, open (somebody's write pointer is in it) or closed; free ones
+//! have no valid pages and are in exactly one free list.
+
+use nand::{BlockId, Cell, Geometry, PlaneId};
+use std::collections::VecDeque;
+
+/// Page `offset` of superblock `sb` of a pool: `sb x pages + offset`.
+pub(crate) type Loc = u32;
+
+/// No page, superblock, buffer or zone.
+pub(crate) const NONE: u32 = u32::MAX;
+
+/// The flash page that a logical page lies in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FlashPage {
+    pub plane: PlaneId,
+    pub block: BlockId,
+    pub row: u32,
+    pub mode: Cell,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum SbState {
+    #[default]
+    Free,
+    Open,
+    Closed,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Superblock {
+    pub state: SbState,
+    /// Pages of it that are mapped.
+    pub valid: u32,
+    /// When it was opened, in superblocks opened so far: age for reclaim.
+    pub opened: u64,
+    /// Times erased.
+    pub erases: u32,
+}
+
+/// Superblocks of one cell mode.
+#[derive(Clone, Debug)]
+pub(crate) struct Pool {
+    pub mode: Cell,
+    /// Logical pages of a superblock.
+    pub pages: u32,
+    lpp: u32,
+    width: u32,
+    groups: u32,
+    first_block: u32,
+    sbs: Vec<Superblock>,
+    free: Vec<VecDeque<u32>>,
+    opened: u64,
+    pub erases: u64,
+}
+
+impl Pool {
+    /// A pool of `count` erased superblocks, numbered from `first_block` drive-wide.
+    pub fn new(geometry: &Geometry, mode: Cell, count: u32, first_block: u32) -> Self {
+        let groups = geometry.groups().max(1);
+        let free = (0..groups)
+            .map(|g| (g..count).step_by(groups as usize).collect())
+            .collect();
+        Self {
+            mode,
+            pages: u32::try_from(geometry.superblock_lpns(mode)).unwrap_or(u32::MAX),
+            lpp: geometry.lpns_per_page(),
+            width: geometry.planes_per_group(),
+            groups,
+            first_block,
+            sbs: vec![Superblock::default(); count as usize],
+            free,
+            opened: 0,
+            erases: 0,
+        }
+    }
+
+    pub fn count(&self) -> u32 {
+        u32::try_from(self.sbs.len()).unwrap_or(u32::MAX)
+    }
+
+    pub fn groups(&self) -> u32 {
+        self.groups
+    }
+
+    pub fn group_of(&self, sb: u32) -> u32 {
+        sb % self.groups
+    }
+
+    pub fn get(&self, sb: u32) -> Superblock {
+        self.sbs.get(sb as usize).copied().unwrap_or_default()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &Superblock)> {
+        (0u32..).zip(&self.sbs)
+    }
+
+    /// Free superblocks of one group.
+    pub fn free_in(&self, group: u32) -> u32 {
+        let list = self.free.get(group as usize);
+        list.map_or(0, |f| u32::try_from(f.len()).unwrap_or(u32::MAX))
+    }
+
+    /// Free superblocks.
+    pub fn free_count(&self) -> u32 {
+        (0..self.groups).map(|g| self.free_in(g)).sum()
+    }
+
+    /// Opens the superblock of `group` that has been free longest.
+    pub fn open_in(&mut self, group: u32) -> Option<u32> {
+        let sb = self.free.get_mut(group as usize)?.pop_front()?;
+        self.mark_open(sb);
+        Some(sb)
+    }
+
+    /// Opens a superblock of the group with the most free ones; the lowest of several.
+    pub fn open_any(&mut self) -> Option<u32> {
+        let most = (0..self.groups).max_by_key(|&g| (self.free_in(g), core::cmp::Reverse(g)))?;
+        self.open_in(most)
+    }
+
+    fn mark_open(&mut self, sb: u32) {
+        self.opened += 1;
+        let opened = self.opened;
+        if let Some(s) = self.sbs.get_mut(sb as usize) {
+            s.state = SbState::Open;
+            s.opened = opened;
+        }
+    }
+
+    /// No write pointer is in it any more.
+    pub fn close(&mut self, sb: u32) {
+        if let Some(s) = self.sbs.get_mut(sb as usize) {
+            s.state = SbState::Closed;
+        }
+    }
+
+    /// Puts an erased superblock back to the free ones.
+    pub fn release(&mut self, sb: u32) {
+        let group = self.group_of(sb);
+        if let (Some(s), Some(free)) = (
+            self.sbs.get_mut(sb as usize),
+            self.free.get_mut(group as usize),
+        ) {
+            debug_assert!(s.state != SbState::Free, "superblock {sb} freed twice");
+            s.state = SbState::Free;
+            s.valid = 0;
+            s.erases = s.erases.saturating_add(1);
+            self.erases += 1;
+            free.push_back(sb);
+        }
+    }
+
+    pub fn add_valid(&mut self, loc: Loc, n: u32) {
+        if let Some(s) = self.sbs.get_mut((loc / self.pages) as usize) {
+            s.valid += n;
+        }
+    }
+
+    /// Takes a valid page away; tells whether its superblock is closed and has none left.
+    pub fn drop_valid(&mut self, loc: Loc) -> bool {
+        match self.sbs.get_mut((loc / self.pages) as usize) {
+            Some(s) => {
+                debug_assert!(s.valid > 0, "location {loc} is invalid already");
+                s.valid = s.valid.saturating_sub(1);
+                s.valid == 0 && s.state == SbState::Closed
+            }
+            None => false,
+        }
+    }
+
+    /// First location of a superblock.
+    pub fn start(&self, sb: u32) -> Loc {
+        sb.saturating_mul(self.pages)
+    }
+
+    /// The flash page that holds `loc`.
+    pub fn place(&self, loc: Loc) -> FlashPage {
+        let sb = loc / self.pages;
+        self.flash_page(sb, loc % self.pages / self.lpp)
+    }
+
+    /// Flash page number `index` of a superblock, in interleave order.
+    pub fn flash_page(&self, sb: u32, index: u32) -> FlashPage {
+        FlashPage {
+            plane: PlaneId(sb % self.groups * self.width + index % self.width),
+            block: BlockId(self.first_block + sb),
+            row: index / self.width,
+            mode: self.mode,
+        }
+    }
+
+    /// Pages from `loc` to the end of its flash page.
+    pub fn rest_of_page(&self, loc: Loc) -> u32 {
+        // A superblock is whole flash pages.
+        self.lpp - loc % self.lpp
+    }
+
+    pub fn lpp(&self) -> u32 {
+        self.lpp
+    }
+
+    /// Of a superblock with `pages` pages in, `backed` flash pages of which have backups: how many
+    /// flash pages sit in incomplete wordlines without one, and how many flash pages are in.
+    pub fn unbacked(&self, pages: u32, backed: u32) -> (u32, u32) {
+        let (width, bits) = (self.width, self.mode.bits());
+        let written = pages / self.lpp;
+        let stripe = written / (width * bits) * (width * bits);
+        let from = backed.max(stripe);
+        // A plane's wordline is complete once its last row is in on that plane.
+        let last_row = stripe + (bits - 1) * width;
+        let incomplete = (from..written).filter(|i| last_row + i % width >= written);
+        (incomplete.count() as u32, written)
+    }
+
+    /// Every plane of a superblock.
+    pub fn planes(&self, sb: u32) -> impl Iterator<Item = PlaneId> {
+        let first = sb % self.groups * self.width;
+        (first..first + self.width).map(PlaneId)
+    }
+
+    pub fn block(&self, sb: u32) -> BlockId {
+        BlockId(self.first_block + sb)
+    }
+
+    /// The closed superblock opened longest ago, of those that `wanted` accepts.
+    pub fn oldest_closed(&self, wanted: impl Fn(u32, &Superblock) -> bool) -> Option<u32> {
+        self.iter()
+            .filter(|(sb, s)| s.state == SbState::Closed && wanted(*sb, s))
+            .min_by_key(|(_, s)| s.opened)
+            .map(|(sb, _)| sb)
+    }
+
+    /// Panics if states and free lists disagree. For tests.
+    pub fn check_invariants(&self) {
+        let free = self.sbs.iter().filter(|s| s.state == SbState::Free).count();
+        assert_eq!(free, self.free_count() as usize);
+        for (group, list) in (0u32..).zip(&self.free) {
+            for &sb in list {
+                assert_eq!((self.get(sb).state, self.get(sb).valid), (SbState::Free, 0));
+                assert_eq!(self.group_of(sb), group);
+            }
+        }
+        assert!(self.sbs.iter().all(|s| s.valid <= self.pages));
+    }
+}
+
+/// A write pointer into a pool.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Appender {
+    /// The open superblock, or [`NONE`].
+    pub sb: u32,
+    /// Next page of it.
+    pub next: u32,
+}
+
+impl Default for Appender {
+    fn default() -> Self {
+        Self { sb: NONE, next: 0 }
+    }
+}
+
+impl Appender {
+    pub fn on(sb: u32) -> Self {
+        Self { sb, next: 0 }
+    }
+
+    pub fn is_open(self) -> bool {
+        self.sb != NONE
+    }
+
+    /// Pages left in its superblock.
+    pub fn room(self, pool: &Pool) -> u32 {
+        if self.is_open() {
+            pool.pages - self.next
+        } else {
+            0
+        }
+    }
+
+    /// Takes up to `most` pages, none past the end of the flash page, and closes a full
+    /// superblock. `most` and the room are not zero.
+    pub fn take(&mut self, pool: &mut Pool, most: u32) -> (Loc, u32) {
+        let loc = pool.start(self.sb) + self.next;
+        let n = pool.rest_of_page(loc).min(most);
+        self.next += n;
+        if self.next >= pool.pages {
+            pool.close(self.sb);
+            *self = Self::default();
+        }
+        (loc, n)
+    }
+}

@@ -1,0 +1,429 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The zoned data namespace: zones over superblocks.
+//!
+//! ```text
+//!   zone   |  native superblock  |  A / pSLC  |  write buffer  |  not written
+//!          0                  native       flushed      write pointer
+//! ```
+//! A zone's pages are, from its start: in its native superblock (place computed), in pSLC (looked
+//! up in [`SlcTable`]), in a write buffer. The first of those in pSLC are `A`, the secondary buffer:
+//! less than a program unit, waiting to be combined with what follows.
+//!
+//! Invariants: see [`Zoned::check_invariants`].
+
+use crate::buffer::Buffers;
+use crate::config::{Config, ConfigError, DataNamespace, SlcMap};
+use crate::core::Core;
+use crate::l2p::{Grain, Key};
+use crate::read::{Found, Map, Search};
+use crate::slc_map::SlcTable;
+use crate::stats::Counters;
+use crate::superblock::{Appender, Pool, NONE};
+use nand::Cell;
+use units::{Bytes, Instant, Sector, ZoneId, PAGE_BYTES, SECTOR_BYTES};
+
+/// Sectors of a page.
+pub(crate) const PAGE_SECTORS: u64 = PAGE_BYTES / SECTOR_BYTES;
+
+/// What the flash side knows of one zone. Page numbers count from the zone's start.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ZoneFtl {
+    /// Native superblock; bound at the first native page.
+    pub sb: u32,
+    /// Pages in native cells.
+    pub native: u32,
+    /// Pages in flash.
+    pub flushed: u32,
+    /// Pages after `native` that are the secondary buffer.
+    pub a: u32,
+    /// The buffer with its pages.
+    pub buffer: u32,
+    /// Native flash pages that are complete or have a backup.
+    pub backed: u32,
+    /// Its own pSLC write pointer ([`SlcMap::Zone`]).
+    pub slc: Appender,
+    /// When the last of its programs ends.
+    pub durable: Instant,
+}
+
+impl Default for ZoneFtl {
+    fn default() -> Self {
+        Self {
+            sb: NONE,
+            native: 0,
+            flushed: 0,
+            a: 0,
+            buffer: NONE,
+            backed: 0,
+            slc: Appender::default(),
+            durable: Instant::ZERO,
+        }
+    }
+}
+
+/// Sizes that follow from the configuration, in pages.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    /// Program unit.
+    pub unit: u32,
+    /// Pages of a flash page.
+    pub lpp: u32,
+    /// Planes of a die group.
+    pub width: u32,
+    /// Bits of a native cell.
+    pub bits: u32,
+    /// Pages between the starts of zones.
+    pub span: u32,
+    /// Pages of a zone that can be written.
+    pub capacity: u32,
+    /// Pages of a chunk.
+    pub chunk: u32,
+    pub bypass: bool,
+    pub slc_map: SlcMap,
+    pub hybrid: bool,
+    pub threshold: u32,
+    pub reset_wait: bool,
+}
+
+/// The zoned namespace.
+#[derive(Clone, Debug)]
+pub(crate) struct Zoned {
+    pub shape: Shape,
+    pub search: Search,
+    pub zones: zone::Zones,
+    pub ftl: Vec<ZoneFtl>,
+    pub native: Pool,
+    pub slc: Pool,
+    pub table: SlcTable,
+    pub buffers: Buffers,
+    /// pSLC write pointers of each die group: for host data ([`SlcMap::Page`]) and for data moved.
+    pub host: Vec<Appender>,
+    pub internal: Vec<Appender>,
+    /// Zones with loaded flash pages that have no backup.
+    pub loaded: Vec<u32>,
+    /// When the last program of host data ends.
+    pub durable: Instant,
+    /// The superblock whose migration was issued last.
+    pub migrating: u32,
+    /// Pages of a victim, for migration: (LPN, location).
+    pub moving: Vec<(u32, u32)>,
+    pub counters: Counters,
+}
+
+impl Zoned {
+    /// An empty namespace; its superblocks are numbered from `first_block`.
+    pub fn new(config: &Config, first_block: u32) -> Result<Self, ConfigError> {
+        let DataNamespace::Zoned {
+            zones,
+            zone_size,
+            max_open,
+            max_active,
+        } = config.data
+        else {
+            return Err(ConfigError::Zones);
+        };
+        let g = &config.geometry;
+        let small = |n: u64| u32::try_from(n).map_err(|_| ConfigError::Zones);
+        let shape = Shape {
+            unit: g.unit_lpns(),
+            lpp: g.lpns_per_page(),
+            width: g.planes_per_group(),
+            bits: g.cell.bits(),
+            span: small(zone_size.get() / PAGE_BYTES)?,
+            capacity: small(g.superblock_lpns(g.cell))?,
+            chunk: small(config.l2p.chunk.get() / PAGE_BYTES)?,
+            bypass: config.slc_bypass,
+            slc_map: config.slc_map,
+            hybrid: config.l2p.hybrid,
+            threshold: config.migrate_threshold,
+            reset_wait: config.reset_wait,
+        };
+        let groups = g.groups();
+        // Two more than zones: a reset zone can be written again while its old block is erased.
+        let native = Pool::new(g, g.cell, zones.saturating_add(2), first_block);
+        let count = config.slc_superblocks.saturating_mul(groups);
+        let slc = Pool::new(
+            g,
+            Cell::Slc,
+            count,
+            first_block.saturating_add(native.count()),
+        );
+        let layout = zone::Layout {
+            zones,
+            size: u64::from(shape.span) * PAGE_SECTORS,
+            capacity: u64::from(shape.capacity) * PAGE_SECTORS,
+        };
+        let b = &config.buffers;
+        let active = if max_active == 0 {
+            zones
+        } else {
+            max_active.min(zones)
+        };
+        Ok(Self {
+            search: Search {
+                strategy: config.l2p.search,
+                preread: config.l2p.preread,
+            },
+            zones: zone::Zones::new(
+                layout,
+                zone::Limits {
+                    max_open,
+                    max_active,
+                },
+            ),
+            ftl: vec![ZoneFtl::default(); zones as usize],
+            table: SlcTable::new(slc.count().saturating_mul(slc.pages)),
+            moving: Vec::with_capacity(slc.pages as usize),
+            native,
+            slc,
+            buffers: Buffers::new(b.count, config.data_buffer_pages(), b.policy, b.dwell),
+            host: vec![Appender::default(); groups as usize],
+            internal: vec![Appender::default(); groups as usize],
+            loaded: Vec::with_capacity(active as usize),
+            durable: Instant::ZERO,
+            migrating: NONE,
+            counters: Counters::default(),
+            shape,
+        })
+    }
+
+    /// The die group of a zone.
+    pub fn group(&self, z: u32) -> u32 {
+        z % self.native.groups()
+    }
+
+    /// First LPN of a zone.
+    pub fn first_lpn(&self, z: u32) -> u32 {
+        z * self.shape.span
+    }
+
+    pub fn zone(&self, z: u32) -> &ZoneFtl {
+        &self.ftl[z as usize]
+    }
+
+    pub fn zone_mut(&mut self, z: u32) -> &mut ZoneFtl {
+        &mut self.ftl[z as usize]
+    }
+
+    /// Pages of the zone that were written completely.
+    pub fn whole_pages(&self, z: u32) -> u32 {
+        let written = self
+            .zones
+            .get(ZoneId::new(z))
+            .map_or(0, |zone| zone.written);
+        u32::try_from(written / PAGE_SECTORS).unwrap_or(u32::MAX)
+    }
+
+    /// Reads. The range has been checked against the namespace's size.
+    pub fn read(
+        &mut self,
+        core: &mut Core,
+        at: Sector,
+        sectors: u64,
+        now: Instant,
+    ) -> Result<Instant, zone::Error> {
+        self.zones.check_read(at, sectors)?;
+        let (first, n) = page_range(at, sectors);
+        let mut counters = core::mem::take(&mut self.counters);
+        counters.host_reads += 1;
+        counters.host_read_pages += u64::from(n);
+        let what = (first, n, Bytes::new(sectors.saturating_mul(SECTOR_BYTES)));
+        let done = crate::read::read(core, self, self.search, &mut counters, what, now);
+        counters.read_latency.add(done.since(now));
+        self.counters = counters;
+        Ok(done)
+    }
+
+    /// Whether `lpn` has no data.
+    pub fn is_unmapped(&self, lpn: u32) -> bool {
+        self.find(lpn) == Found::Unmapped
+    }
+
+    /// A page has got its place in flash: its entry is the most recent one.
+    pub fn cache_page(&self, core: &mut Core, lpn: u32) {
+        core.l2p
+            .insert(Key::new(Grain::Page, Self::NAMESPACE, lpn), false);
+    }
+
+    pub fn uncache(&self, core: &mut Core, grain: Grain, first: u32) {
+        core.l2p.remove(Key::new(grain, Self::NAMESPACE, first));
+    }
+
+    /// Coarse entries that native pages `from..to` of zone `z` complete, and what they replace.
+    pub fn cache_native(&self, core: &mut Core, z: u32, from: u32, to: u32) {
+        let Shape {
+            chunk,
+            capacity,
+            hybrid,
+            ..
+        } = self.shape;
+        let first = self.first_lpn(z);
+        if !hybrid {
+            return;
+        }
+        let mut coarse = |grain, at| core.l2p.insert(Key::new(grain, Self::NAMESPACE, at), true);
+        let mut done = from / chunk * chunk;
+        while done + chunk <= to && to < capacity {
+            coarse(Grain::Chunk, first + done);
+            done += chunk;
+        }
+        if to >= capacity {
+            coarse(Grain::Zone, first);
+            for start in (0..capacity).step_by(chunk as usize) {
+                self.uncache(core, Grain::Chunk, first + start);
+            }
+            done = capacity;
+        }
+        for page in from / chunk * chunk..done {
+            self.uncache(core, Grain::Page, first + page);
+        }
+    }
+}
+
+impl Map for Zoned {
+    const NAMESPACE: u8 = 1;
+
+    fn find(&self, lpn: u32) -> Found {
+        let (z, page) = (lpn / self.shape.span, lpn % self.shape.span);
+        let Some(zone) = self.ftl.get(z as usize) else {
+            return Found::Unmapped;
+        };
+        if page < zone.native {
+            return Found::Flash(self.native.flash_page(zone.sb, page / self.shape.lpp));
+        }
+        if page < zone.flushed {
+            let place = self.table.get(lpn).map(|loc| self.slc.place(loc));
+            return place.map_or(Found::Unmapped, Found::Flash);
+        }
+        let buffered = match zone.buffer {
+            NONE => 0,
+            buffer => self.buffers.get(buffer as usize).pages,
+        };
+        if page - zone.flushed < buffered {
+            Found::Buffered
+        } else {
+            Found::Unmapped
+        }
+    }
+
+    fn grains(&self) -> &[Grain] {
+        match (self.shape.hybrid, self.shape.slc_map) {
+            (false, _) => &[Grain::Page],
+            (true, SlcMap::Page) => &[Grain::Zone, Grain::Chunk, Grain::Page],
+            (true, SlcMap::Zone) => &Grain::ALL,
+        }
+    }
+
+    fn unit(&self, grain: Grain, lpn: u32) -> (u32, u32) {
+        let Shape { span, chunk, .. } = self.shape;
+        let page = lpn % span;
+        match grain {
+            Grain::Zone => (lpn - page, span),
+            Grain::SubZone => (lpn - page % self.slc.pages, self.slc.pages),
+            Grain::Chunk => (lpn - page % chunk, chunk),
+            Grain::Page => (lpn, 1),
+        }
+    }
+
+    fn grain_of(&self, lpn: u32) -> Grain {
+        let Shape {
+            span,
+            capacity,
+            chunk,
+            hybrid,
+            ..
+        } = self.shape;
+        let (z, page) = (lpn / span, lpn % span);
+        let native = self.ftl.get(z as usize).map_or(0, |zone| zone.native);
+        if !hybrid {
+            Grain::Page
+        } else if native >= capacity {
+            Grain::Zone
+        } else if page - page % chunk + chunk <= native {
+            Grain::Chunk
+        } else if page >= native && self.is_sub_zone(self.unit(Grain::SubZone, lpn).0) {
+            Grain::SubZone
+        } else {
+            Grain::Page
+        }
+    }
+}
+
+impl Zoned {
+    /// Whether the pages from `first` on fill one closed pSLC superblock, in order.
+    pub fn is_sub_zone(&self, first: u32) -> bool {
+        let pages = self.slc.pages;
+        if self.shape.slc_map != SlcMap::Zone {
+            return false;
+        }
+        let (Some(start), Some(end)) = (self.table.get(first), self.table.get(first + pages - 1))
+        else {
+            return false;
+        };
+        start % pages == 0 && end == start + pages - 1 && self.slc.get(start / pages).valid == pages
+    }
+
+    /// Panics unless map, pools, buffers and zones agree. For tests.
+    pub fn check_invariants(&self) {
+        self.zones.check_invariants();
+        self.native.check_invariants();
+        self.slc.check_invariants();
+        let mut in_slc = 0;
+        for (z, zone) in (0u32..).zip(&self.ftl) {
+            assert!(
+                zone.native <= zone.flushed && zone.a <= zone.flushed - zone.native,
+                "{zone:?}"
+            );
+            assert!(zone.a < self.shape.unit, "{zone:?}");
+            assert!(
+                !self.shape.bypass || zone.a == zone.flushed - zone.native,
+                "{zone:?}"
+            );
+            assert_eq!(zone.native > 0, zone.sb != NONE, "{zone:?}");
+            if zone.sb != NONE {
+                assert_eq!(self.native.get(zone.sb).valid, zone.native);
+            }
+            let first = self.first_lpn(z);
+            for page in zone.native..zone.flushed {
+                let loc = self.table.get(first + page);
+                assert!(loc.is_some(), "page {page} of {zone:?} has no home");
+                assert_eq!(self.table.lpn(loc.unwrap_or(NONE)), Some(first + page));
+            }
+            in_slc += zone.flushed - zone.native;
+            if zone.buffer != NONE {
+                let b = self.buffers.get(zone.buffer as usize);
+                assert!(b.zone == z && b.pages > 0, "{zone:?} {b:?}");
+                assert!(b.pages <= self.buffers.capacity);
+                let end = u64::from(zone.flushed + b.pages);
+                let written = self
+                    .zones
+                    .get(ZoneId::new(z))
+                    .map_or(0, |zone| zone.written);
+                assert_eq!(end, written.div_ceil(PAGE_SECTORS), "{zone:?}");
+            }
+        }
+        assert_eq!(in_slc, self.table.len(), "pages leaked in pSLC");
+        let held: u32 = self
+            .buffers
+            .iter()
+            .map(|(_, b)| u32::from(b.pages > 0))
+            .sum();
+        let owned = self.ftl.iter().filter(|z| z.buffer != NONE).count();
+        assert_eq!(held as usize, owned);
+        let valid: u32 = self.slc.iter().map(|(_, s)| s.valid).sum();
+        assert_eq!(valid, self.table.len());
+        let native: u64 = self.native.iter().map(|(_, s)| u64::from(s.valid)).sum();
+        assert_eq!(
+            native,
+            self.ftl.iter().map(|z| u64::from(z.native)).sum::<u64>()
+        );
+    }
+}
+
+/// The pages that a sector range touches: first and count.
+pub(crate) fn page_range(at: Sector, sectors: u64) -> (u32, u32) {
+    let first = at.get() / PAGE_SECTORS;
+    let end = at.get().saturating_add(sectors).div_ceil(PAGE_SECTORS);
+    let small = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+    (small(first), small(end.saturating_sub(first)))
+}
