@@ -186,7 +186,7 @@ impl<'a> Setup<'a> {
             ));
         };
         if let Origin::Tree(tree) = &origin {
-            source::version(tree)?;
+            source::check(tree)?;
             let found = source::fingerprint(tree)?;
             if !self.stamps.is_current("tree", &found) {
                 self.stamps.clear("source")?;

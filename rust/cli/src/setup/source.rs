@@ -118,11 +118,7 @@ pub fn make(paths: &Paths, origin: &Origin, log: &Log) -> anyhow::Result<()> {
         Origin::Debian => fetch(paths, &new)?,
         Origin::Tree(tree) => copy(tree, &new, log)?,
     }
-    let version = version(&new)?;
-    ensure!(
-        version.starts_with(BRANCH),
-        "this is QEMU {version}, and the device is written for the branch {BRANCH}x"
-    );
+    let version = check(&new)?;
     apply_patches(paths, &new, &version, log)?;
     add_package_files(paths, &new)?;
     add_crates(&new, log)?;
@@ -142,6 +138,20 @@ pub fn version(tree: &Path) -> anyhow::Result<String> {
     let text = fs::read_to_string(&path)
         .with_context(|| format!("{} (is this a QEMU tree?)", path.display()))?;
     Ok(text.trim().to_owned())
+}
+
+/// That a tree is of the branch the device is written for; gives its version.
+///
+/// # Errors
+/// When it is another, or no QEMU tree.
+pub fn check(tree: &Path) -> anyhow::Result<String> {
+    let version = version(tree)?;
+    ensure!(
+        version.starts_with(BRANCH),
+        "{} is QEMU {version}, and the device is written for the branch {BRANCH}x",
+        tree.display()
+    );
+    Ok(version)
 }
 
 /// Names the crates that meson is to unpack, as their `.wrap` files do.
@@ -188,7 +198,6 @@ fn upstream(version: &str) -> &str {
 }
 
 fn copy(tree: &Path, new: &Path, log: &Log) -> anyhow::Result<()> {
-    version(tree)?;
     fs::create_dir_all(new).with_context(|| new.display().to_string())?;
     let mut cp = Command::new("cp");
     cp.args(["--archive", "--reflink=auto", "--target-directory"])
