@@ -7,8 +7,8 @@ use std::ptr::addr_of_mut;
 use nvme::Controller;
 use pci::bindings::PCIDeviceClass;
 use pci::{
-    pcie_interfaces, Error, Identity, PciDevice, PciDeviceImpl, PropertyValue, Ram, TextProperties,
-    VirtualTimer,
+    for_each_device, pcie_interfaces, Error, Identity, PciDevice, PciDeviceImpl, PropertyValue,
+    Ram, TextProperties, VirtualTimer,
 };
 use qemu_api::bindings::{DeviceCategory, InterfaceInfo};
 use qemu_api::memory::{MemoryRegion, MemoryRegionOps, MemoryRegionOpsBuilder};
@@ -21,7 +21,7 @@ use qemu_api::zeroable::Zeroable;
 use ssd::{Config, Drive, PROPERTIES};
 use units::Instant;
 
-use crate::host::{Signals, Visit};
+use crate::host::{GuestLog, Signals, Visit};
 use crate::{media, properties};
 
 /// Commands worked in one visit at most; the rest follows from the timer at the same instant. With
@@ -45,8 +45,6 @@ const INTERFACE_NVM_EXPRESS: u8 = 0x02;
 struct Inner {
     core: Controller<Drive>,
     media: Ram,
-    /// Guest mistakes so far, for the bounded log.
-    errors: u64,
 }
 
 /// The device. See the crate's documentation.
@@ -67,6 +65,7 @@ pub struct ConzoneNvme {
     pin: BqlCell<bool>,
     /// What the timer is armed for.
     armed: BqlCell<Option<Instant>>,
+    log: GuestLog,
 }
 
 // SAFETY: repr(C), starts with the parent, and adds nothing to the parent's class struct.
@@ -120,6 +119,7 @@ impl PciDeviceImpl for ConzoneNvme {
             &self.parent_obj,
             &self.private_media,
         )?;
+        self.refuse_shared_media(&media)?;
 
         let pci = &self.parent_obj;
         pci.set_prog_interface(Self::IDENTITY.prog_interface);
@@ -136,11 +136,7 @@ impl PciDeviceImpl for ConzoneNvme {
         );
         pci.add_msix(plan.controller.vectors, MSIX_BAR)?;
 
-        *self.inner.borrow_mut() = Some(Inner {
-            core,
-            media,
-            errors: 0,
-        });
+        *self.inner.borrow_mut() = Some(Inner { core, media });
         Ok(())
     }
 
@@ -213,6 +209,7 @@ impl ConzoneNvme {
             addr_of_mut!((*this).reset_due).write(BqlCell::new(false));
             addr_of_mut!((*this).pin).write(BqlCell::new(false));
             addr_of_mut!((*this).armed).write(BqlCell::new(None));
+            addr_of_mut!((*this).log).write(GuestLog::default());
         }
     }
 
@@ -221,9 +218,27 @@ impl ConzoneNvme {
         unsafe { self.timer.init(Self::timer_fired, self) }
     }
 
+    /// Two drives in the same guest memory would overwrite each other's data.
+    fn refuse_shared_media(&self, media: &Ram) -> Result<(), Error> {
+        let mut shared = false;
+        for_each_device::<Self, _>(|other| {
+            if !std::ptr::eq(other, self) && !other.busy.get() {
+                let inner = other.inner.borrow();
+                shared |= inner.as_ref().is_some_and(|i| i.media.overlaps(media));
+            }
+        });
+        if shared {
+            return Err(Error::new(
+                "property 'memmap-start': another drive's media lies in this range",
+            ));
+        }
+        Ok(())
+    }
+
     fn register_read(&self, offset: u64, size: u32) -> u64 {
         if self.busy.replace(true) {
-            return 0; // our own DMA; QEMU's guard has logged it
+            self.note_reentry("read", offset);
+            return 0;
         }
         let value = match self.inner.borrow_mut().as_mut() {
             Some(inner) => inner.core.mmio_read(offset, size as u8),
@@ -234,7 +249,17 @@ impl ConzoneNvme {
     }
 
     fn register_write(&self, offset: u64, value: u64, size: u32) {
+        if self.busy.get() {
+            self.note_reentry("write", offset);
+            return;
+        }
         self.visit(|core| core.mmio_write(offset, value, size as u8));
+    }
+
+    /// The device's own DMA has come back to it.
+    fn note_reentry(&self, what: &str, offset: u64) {
+        self.log
+            .note(format_args!("dropped its own {what} at offset {offset:#x}"));
     }
 
     fn timer_fired(&self) {
@@ -260,7 +285,7 @@ impl ConzoneNvme {
                 media: &inner.media,
                 now,
                 signals,
-                errors: &mut inner.errors,
+                log: &self.log,
             };
             inner.core.run(&mut host, COMMANDS_PER_VISIT);
             signals = host.signals;

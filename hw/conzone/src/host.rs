@@ -3,6 +3,7 @@
 
 use nvme::{DmaFault, GuestError, Host};
 use pci::{guest_error, PciDevice, Ram};
+use qemu_api::prelude::*;
 use units::{GuestAddr, Instant};
 
 /// Most lines one device writes to the guest error log: a broken guest makes millions.
@@ -36,8 +37,7 @@ pub(crate) struct Visit<'a> {
     /// The guest's clock when the visit began: all of it happens at one instant.
     pub(crate) now: Instant,
     pub(crate) signals: Signals,
-    /// Guest errors so far, over the device's life.
-    pub(crate) errors: &'a mut u64,
+    pub(crate) log: &'a GuestLog,
 }
 
 impl Host for Visit<'_> {
@@ -92,15 +92,22 @@ impl Host for Visit<'_> {
     }
 
     fn guest_error(&mut self, error: GuestError) {
-        log(self.errors, format_args!("{error}"));
+        self.log.note(format_args!("{error}"));
     }
 }
 
-/// Logs a guest's mistake, until the device has logged enough of them.
-pub(crate) fn log(errors: &mut u64, message: std::fmt::Arguments<'_>) {
-    *errors = errors.saturating_add(1);
-    if *errors <= MAX_LOGGED_ERRORS {
-        guest_error(format_args!("conzone-nvme: {message}"));
+/// The guest's mistakes: all are counted, the first of them logged (`-d guest_errors`).
+#[derive(Debug, Default)]
+pub(crate) struct GuestLog(BqlCell<u64>);
+
+impl GuestLog {
+    /// Notes one mistake.
+    pub(crate) fn note(&self, message: std::fmt::Arguments<'_>) {
+        let count = self.0.get().saturating_add(1);
+        self.0.set(count);
+        if count <= MAX_LOGGED_ERRORS {
+            guest_error(format_args!("conzone-nvme: {message}"));
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 use pci::{add_property, PropertyValue};
 use qemu_api::qom::ObjectClass;
 use ssd::{Config, Default, Kind, Property, PRESETS, PROPERTIES};
+use units::Bytes;
 
 use crate::device::ConzoneNvme;
 
@@ -78,11 +79,12 @@ fn by_preset(texts: [&str; PRESETS.len()]) -> String {
 /// Reads a property of the table in the type that `kind` announces.
 pub(crate) fn read(config: &Config, property: &Property) -> PropertyValue {
     let text = config.get(property.name()).unwrap_or_default();
-    match (property.kind, text.as_str(), text.parse::<u64>()) {
+    match (property.kind, text.as_str(), text.parse::<Bytes>()) {
         (Kind::Bool, "on", _) => PropertyValue::Bool(true),
         (Kind::Bool, "off", _) => PropertyValue::Bool(false),
         (Kind::Text { .. } | Kind::Object, _, _) => PropertyValue::Text(text),
-        (_, _, Ok(number)) => PropertyValue::Number(number),
-        _ => PropertyValue::Text(text),
+        // Every number, with or without a suffix.
+        (_, _, Ok(number)) => PropertyValue::Number(number.get()),
+        _ => PropertyValue::Text(text), // words, and `auto`
     }
 }

@@ -2,9 +2,13 @@
 //! PCI devices: class, realize that can fail, BARs, capabilities, interrupts.
 
 use std::ffi::CStr;
+use std::os::raw::{c_int, c_void};
 use std::ptr::{addr_of, addr_of_mut};
 
-use qemu_api::bindings::{Error as CError, InterfaceInfo};
+use qemu_api::bindings::{
+    object_child_foreach_recursive, object_dynamic_cast, object_get_root, Error as CError,
+    InterfaceInfo,
+};
 use qemu_api::cell::{bql_locked, Opaque, Wrapper};
 use qemu_api::memory::{MemoryRegion, MemoryRegionOps};
 use qemu_api::prelude::*;
@@ -348,5 +352,39 @@ impl PciDevice {
     pub fn set_pin(&self, high: bool) {
         // SAFETY: a realized device.
         unsafe { bindings::pci_set_irq(self.pci(), i32::from(high)) }
+    }
+}
+
+/// Calls `each` for every device of type `T` in the machine, realized or not.
+pub fn for_each_device<T, F>(mut each: F)
+where
+    T: ObjectType + IsA<DeviceState>,
+    F: FnMut(&T),
+{
+    /// # Safety
+    /// `opaque` is the closure passed in below.
+    unsafe extern "C" fn visit<T: ObjectType, F: FnMut(&T)>(
+        object: *mut qemu_api::bindings::Object,
+        opaque: *mut c_void,
+    ) -> c_int {
+        // SAFETY: object is live for the call; the closure outlives the iteration, and a cast that
+        // fails gives null.
+        unsafe {
+            let device = object_dynamic_cast(object, T::TYPE_NAME.as_ptr()).cast::<T>();
+            if let (Some(device), Some(each)) = (device.as_ref(), opaque.cast::<F>().as_mut()) {
+                each(device);
+            }
+        }
+        0
+    }
+
+    assert!(bql_locked());
+    // SAFETY: the callback fits the opaque.
+    unsafe {
+        object_child_foreach_recursive(
+            object_get_root(),
+            Some(visit::<T, F>),
+            addr_of_mut!(each).cast(),
+        );
     }
 }

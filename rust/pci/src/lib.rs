@@ -36,7 +36,7 @@ mod ram;
 mod timer;
 
 pub use device::{
-    pcie_interfaces, Identity, InterfaceList, IoGuard, PciDevice, PciDeviceImpl, PCIE_INTERFACES,
+    for_each_device, pcie_interfaces, Identity, InterfaceList, IoGuard, PciDevice, PciDeviceImpl, PCIE_INTERFACES,
 };
 pub use dma::DmaFault;
 pub use error::Error;

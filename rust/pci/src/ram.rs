@@ -236,6 +236,14 @@ impl Ram {
         self.size
     }
 
+    /// Whether the two share any byte of host memory.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let start = |ram: &Self| ram.host.as_ptr() as u64;
+        start(self) < start(other).saturating_add(other.size)
+            && start(other) < start(self).saturating_add(self.size)
+    }
+
     /// Copies out of the memory.
     pub fn read(&self, at: u64, into: &mut [u8]) {
         if let Some(from) = self.range(at, into.len() as u64) {

@@ -177,8 +177,10 @@ pub struct NvmeDriver<'m> {
     pub pci: PciDevice<'m>,
     /// The admin queue.
     pub admin: Queue,
-    /// Pages for data, for whoever needs some.
+    /// Pages for data (1 MiB), for whoever needs some.
     pub buffer: u64,
+    /// A page for the PRP list of the command being built.
+    prp_list: u64,
 }
 
 impl<'m> NvmeDriver<'m> {
@@ -200,6 +202,7 @@ impl<'m> NvmeDriver<'m> {
         let mut driver = Self {
             admin: Queue::alloc(machine, 0, ADMIN_ENTRIES)?,
             buffer: machine.alloc(1 << 20, 4096)?,
+            prp_list: machine.alloc(4096, 4096)?,
             pci,
         };
         driver.enable_controller()?;
@@ -344,6 +347,34 @@ impl<'m> NvmeDriver<'m> {
             .dword(11, u32::from(command_set) << 24);
         self.admin(&command)?.success()?;
         self.machine().memread(self.buffer, 4096)
+    }
+
+    /// A read, write or append of any size up to 2 MiB, with a PRP list where one is needed.
+    pub fn transfer(
+        &self,
+        opcode: u8,
+        nsid: u32,
+        lba: u64,
+        blocks: u16,
+        block_bytes: u64,
+        buffer: u64,
+    ) -> Result<Sqe> {
+        let end = buffer + u64::from(blocks) * block_bytes;
+        let pages: Vec<u64> = (1..)
+            .map(|n| (buffer & !0xfff) + n * 4096)
+            .take_while(|page| *page < end)
+            .collect();
+        let second = match pages.as_slice() {
+            [] => 0,
+            [page] => *page,
+            list => {
+                let bytes: Vec<u8> = list.iter().flat_map(|p| p.to_le_bytes()).collect();
+                ensure!(bytes.len() <= 4096, "the PRP list needs more than a page");
+                self.machine().memwrite(self.prp_list, &bytes)?;
+                self.prp_list
+            }
+        };
+        Ok(Sqe::io(opcode, nsid, lba, blocks, buffer).prp(buffer, second))
     }
 
     /// Creates an I/O queue pair; `vector` only matters with MSI-X.

@@ -90,6 +90,24 @@ fn two_devices_cannot_share_a_backend() -> Result<()> {
 }
 
 #[test]
+fn two_devices_cannot_share_guest_memory() -> Result<()> {
+    let device = "conzone-nvme,meta-size=64M,zones=2,memmap-size=320M,memmap-start=";
+    let options = Options {
+        memory_mib: 1024,
+        ..Options::default()
+    };
+    let apart = options
+        .clone()
+        .device(&format!("{device}256M"))
+        .device(&format!("{device}576M"));
+    Machine::start(&apart)?.quit()?;
+    let shared = options
+        .device(&format!("{device}256M"))
+        .device(&format!("{device}575M"));
+    refused(&shared, &["memmap-start", "another drive"])
+}
+
+#[test]
 fn help_explains_every_property() -> Result<()> {
     let machine = Machine::start(&Options::default())?;
     let answer = machine.qmp(
@@ -125,6 +143,8 @@ fn properties_read_back_and_stay_fixed_once_plugged() -> Result<()> {
     assert_eq!(machine.qom_get("d", "serial")?, json!("abc"));
     assert_eq!(machine.qom_get("d", "preset")?, json!("tlc-zoned"));
     assert_eq!(machine.qom_get("d", "cell")?, json!("tlc"));
+    assert_eq!(machine.qom_get("d", "block-size")?, json!(24 << 20));
+    assert_eq!(machine.qom_get("d", "write-buffers")?, json!("auto"));
     let refused = machine.qom_set("d", "zones", &json!(6));
     let message = format!("{:#}", refused.err().context("zones changed at run time")?);
     ensure!(

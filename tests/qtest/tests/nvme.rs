@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Registers, admin commands and I/O of the real device, as a guest's driver sees them.
+
+use anyhow::{ensure, Context, Result};
+use qtest::{register, Machine, NvmeDriver, Options, PciAddress, Queue, Sqe};
+use qtest::{CC_ENABLED, CSTS_FATAL, CSTS_READY};
+
+const SLOT: PciAddress = PciAddress::slot(4);
+const DEVICE: &str = "conzone-nvme,id=d,addr=4";
+
+const WRITE: u8 = 0x01;
+const READ: u8 = 0x02;
+
+fn pattern(seed: u64, bytes: usize) -> Vec<u8> {
+    let mut x = seed | 1;
+    (0..bytes)
+        .map(|_| {
+            x ^= x << 13;
+            x ^= x >> 7;
+            x ^= x << 17;
+            x.to_le_bytes()[3]
+        })
+        .collect()
+}
+
+/// Writes `data` from the driver's buffer and reads it back into another place.
+fn write_then_read(
+    nvme: &NvmeDriver,
+    queue: &mut Queue,
+    nsid: u32,
+    lba: u64,
+    data: &[u8],
+) -> Result<()> {
+    let blocks = u16::try_from(data.len() / 512)?;
+    let (from, to) = (nvme.buffer, nvme.buffer + (512 << 10));
+    nvme.machine().memwrite(from, data)?;
+    let write = nvme.transfer(WRITE, nsid, lba, blocks, 512, from)?;
+    nvme.run(queue, &write)?.success()?;
+    nvme.machine().memset(to, data.len() as u64, 0xee)?;
+    let read = nvme.transfer(READ, nsid, lba, blocks, 512, to)?;
+    nvme.run(queue, &read)?.success()?;
+    ensure!(
+        nvme.machine().memread(to, data.len())? == data,
+        "data differs"
+    );
+    Ok(())
+}
+
+#[test]
+fn registers_say_what_the_preset_says() -> Result<()> {
+    let machine = Machine::with_device(DEVICE)?;
+    let nvme = NvmeDriver::start(&machine, SLOT)?;
+    let cap = nvme.reg(register::CAP, 8)?;
+    assert_eq!(cap & 0xffff, 31, "MQES of tlc-zoned");
+    assert_eq!(cap >> 16 & 1, 1, "CQR");
+    assert_eq!(cap >> 32 & 0xf, 0, "DSTRD");
+    assert_eq!(cap >> 37 & 0xff & 0x40, 0x40, "I/O command sets");
+    assert_eq!(cap >> 48 & 0xf, 0, "4 KiB pages");
+    assert_eq!(nvme.reg(register::CAP, 4)?, cap & 0xffff_ffff);
+    assert_eq!(nvme.reg(register::CAP + 4, 4)?, cap >> 32);
+    assert_eq!(nvme.reg(register::VS, 4)?, 0x2_0000);
+    assert_eq!(nvme.reg(register::CC, 4)?, CC_ENABLED);
+    assert_eq!(nvme.reg(register::CSTS, 4)?, CSTS_READY);
+    machine.quit()
+}
+
+#[test]
+fn the_controller_can_be_disabled_and_enabled() -> Result<()> {
+    let machine = Machine::with_device(DEVICE)?;
+    let mut nvme = NvmeDriver::start(&machine, SLOT)?;
+    for _ in 0..3 {
+        nvme.set_reg(register::CC, 4, 0)?;
+        nvme.wait_status(CSTS_READY, 0)?;
+        nvme.enable_controller()?;
+        nvme.identify(1, 0, 0)?;
+    }
+    machine.quit()
+}
+
+#[test]
+fn a_configuration_that_makes_no_sense_is_fatal_until_reset() -> Result<()> {
+    let machine = Machine::with_device(DEVICE)?;
+    let mut nvme = NvmeDriver::start(&machine, SLOT)?;
+    nvme.set_reg(register::CC, 4, 0)?;
+    nvme.wait_status(CSTS_READY, 0)?;
+    nvme.set_reg(register::CC, 4, CC_ENABLED | 15 << 7)?; // pages of 128 MiB
+    nvme.wait_status(CSTS_FATAL | CSTS_READY, CSTS_FATAL)?;
+    nvme.enable_controller()?;
+    nvme.identify(1, 0, 0)?;
+    machine.quit()
+}
+
+#[test]
+fn shutdown_is_acknowledged() -> Result<()> {
+    let machine = Machine::with_device(DEVICE)?;
+    let mut nvme = NvmeDriver::start(&machine, SLOT)?;
+    let mut queue = nvme.create_queue(1, 32, 0)?;
+    write_then_read(&nvme, &mut queue, 2, 0, &pattern(1, 4096))?;
+    nvme.set_reg(register::CC, 4, CC_ENABLED | 1 << 14)?;
+    nvme.wait_status(0b11 << 2, 0b10 << 2)?;
+    machine.quit()
+}
+
+#[test]
+fn identify_shows_both_namespaces() -> Result<()> {
+    let machine = Machine::with_device("conzone-nvme,addr=4,serial=S123,mdts=5")?;
+    let mut nvme = NvmeDriver::start(&machine, SLOT)?;
+    let controller = nvme.identify(1, 0, 0)?;
+    assert_eq!(&controller[4..8], b"S123");
+    assert_eq!(controller[77], 5, "MDTS");
+    assert_eq!(controller[516..520], 2_u32.to_le_bytes(), "NN");
+    let list = nvme.identify(2, 0, 0)?;
+    assert_eq!(list[..12], [1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0]);
+    let meta = nvme.identify(0, 1, 0)?;
+    assert_eq!(
+        meta[..8],
+        (256_u64 << 20 >> 9).to_le_bytes(),
+        "NSZE of meta"
+    );
+    let data = nvme.identify(0, 2, 0)?;
+    assert_eq!(
+        data[..8],
+        ((32 * 128_u64) << 20 >> 9).to_le_bytes(),
+        "NSZE of data"
+    );
+    let zoned = nvme.identify(5, 2, 2)?;
+    assert_eq!(zoned[4..8], 5_u32.to_le_bytes(), "MAR, zero-based");
+    assert_eq!(zoned[8..12], 5_u32.to_le_bytes(), "MOR, zero-based");
+    assert_eq!(
+        zoned[2816..2824],
+        (128_u64 << 20 >> 9).to_le_bytes(),
+        "zone size"
+    );
+    machine.quit()
+}
+
+#[test]
+fn data_comes_back_through_every_shape_of_prp() -> Result<()> {
+    let machine = Machine::with_device(DEVICE)?;
+    let mut nvme = NvmeDriver::start(&machine, SLOT)?;
+    let mut queue = nvme.create_queue(1, 32, 0)?;
+    let mut lba = 0;
+    for (n, bytes) in [512, 4096, 4608, 8192, 12288, 131_072, 262_144]
+        .into_iter()
+        .enumerate()
+    {
+        let data = pattern(n as u64 + 7, bytes);
+        write_then_read(&nvme, &mut queue, 1, lba, &data)
+            .with_context(|| format!("{bytes}, meta"))?;
+        write_then_read(&nvme, &mut queue, 2, lba, &data)
+            .with_context(|| format!("{bytes}, data"))?;
+        lba += bytes as u64 / 512;
+    }
+    // An offset into the first page.
+    let data = pattern(99, 8192);
+    machine.memwrite(nvme.buffer + 0x204, &data)?;
+    let write = nvme.transfer(WRITE, 1, 5000, 16, 512, nvme.buffer + 0x204)?;
+    nvme.run(&mut queue, &write)?.success()?;
+    let read = nvme.transfer(READ, 1, 5000, 16, 512, nvme.buffer + 0x40000)?;
+    nvme.run(&mut queue, &read)?.success()?;
+    assert_eq!(machine.memread(nvme.buffer + 0x40000, 8192)?, data);
+    machine.quit()
+}
+
+#[test]
+fn queues_wrap_and_keep_order_and_phase() -> Result<()> {
+    let machine = Machine::with_device(DEVICE)?;
+    let mut nvme = NvmeDriver::start(&machine, SLOT)?;
+    let mut queue = nvme.create_queue(1, 5, 0)?; // not a power of two
+    for round in 0..23 {
+        let flush = Sqe::new(0x00).nsid(1);
+        let cids = [
+            nvme.place(&mut queue, &flush)?,
+            nvme.place(&mut queue, &flush)?,
+        ];
+        nvme.ring(&queue)?;
+        for cid in cids {
+            let cqe = nvme.wait(&mut queue)?.success()?;
+            assert_eq!((cqe.cid, cqe.sq_id), (cid, 1), "round {round}");
+        }
+    }
+    machine.quit()
+}
+
+#[test]
+fn many_queues_work_side_by_side() -> Result<()> {
+    let machine = Machine::with_device(DEVICE)?;
+    let mut nvme = NvmeDriver::start(&machine, SLOT)?;
+    let mut queues = Vec::new();
+    for id in 1..=64 {
+        queues.push(nvme.create_queue(id, 8, 0)?);
+    }
+    for queue in &mut queues {
+        nvme.submit(queue, &Sqe::io(READ, 1, 0, 8, nvme.buffer))?;
+    }
+    for queue in &mut queues {
+        nvme.wait(queue)?.success()?;
+    }
+    let too_many = Sqe::new(0x05)
+        .prp(queues[0].cq, 0)
+        .dword(10, 7 << 16 | 65)
+        .dword(11, 1);
+    assert_eq!(
+        nvme.admin(&too_many)?.code(),
+        0x101,
+        "Invalid Queue Identifier"
+    );
+    machine.quit()
+}
+
+#[test]
+fn several_devices_keep_their_data_apart() -> Result<()> {
+    let options = Options::default()
+        .device("conzone-nvme,addr=4,serial=a")
+        .device("conzone-nvme,addr=5,serial=b");
+    let machine = Machine::start(&options)?;
+    let mut drives = Vec::new();
+    for slot in [4, 5] {
+        let mut nvme = NvmeDriver::start(&machine, PciAddress::slot(slot))?;
+        let queue = nvme.create_queue(1, 16, 0)?;
+        drives.push((nvme, queue, pattern(u64::from(slot), 16384)));
+    }
+    for (nvme, queue, data) in &mut drives {
+        write_then_read(nvme, queue, 2, 0, data)?;
+    }
+    for (nvme, queue, data) in &mut drives {
+        let read = nvme.transfer(READ, 2, 0, 32, 512, nvme.buffer)?;
+        nvme.run(queue, &read)?.success()?;
+        assert_eq!(&machine.memread(nvme.buffer, 16384)?, data);
+    }
+    machine.quit()
+}
+
+#[test]
+fn the_admin_queue_refuses_what_it_does_not_know() -> Result<()> {
+    let machine = Machine::with_device(DEVICE)?;
+    let mut nvme = NvmeDriver::start(&machine, SLOT)?;
+    assert_eq!(
+        nvme.admin(&Sqe::new(0xc7))?.code(),
+        0x001,
+        "Invalid Command Opcode"
+    );
+    let mut queue = nvme.create_queue(1, 8, 0)?;
+    assert_eq!(nvme.run(&mut queue, &Sqe::new(0x7f).nsid(1))?.code(), 0x001);
+    let read = Sqe::io(READ, 3, 0, 8, nvme.buffer);
+    assert_eq!(
+        nvme.run(&mut queue, &read)?.code(),
+        0x00b,
+        "Invalid Namespace or Format"
+    );
+    let read = Sqe::io(READ, 1, (256 << 20 >> 9) - 4, 8, nvme.buffer);
+    assert_eq!(
+        nvme.run(&mut queue, &read)?.code(),
+        0x080,
+        "LBA Out of Range"
+    );
+    machine.quit()
+}

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Completion instants, exact to the nanosecond of virtual time: the closed forms of the flash
+//! model (docs/model.md) for `ufs4-tlc` on an idle drive.
+
+use anyhow::{ensure, Result};
+use qtest::{Machine, NvmeDriver, PciAddress, Queue, Sqe};
+
+const SLOT: PciAddress = PciAddress::slot(4);
+const WRITE: u8 = 0x01;
+const READ: u8 = 0x02;
+
+/// Time for `bytes` on a link of `megabytes` MB/s, MB = 2^20 bytes.
+fn link_ns(bytes: u64, megabytes: u64) -> u64 {
+    (bytes * 1_000_000_000).div_ceil(megabytes << 20)
+}
+
+const HOST_LINK: u64 = 3000;
+const CHANNEL: u64 = 1422;
+
+struct Drive<'m> {
+    nvme: NvmeDriver<'m>,
+    queue: Queue,
+}
+
+impl<'m> Drive<'m> {
+    fn start(machine: &'m Machine) -> Result<Self> {
+        let mut nvme = NvmeDriver::start(machine, SLOT)?;
+        let queue = nvme.create_queue(1, 32, 0)?;
+        Ok(Self { nvme, queue })
+    }
+
+    fn command(&self, opcode: u8, lba: u64, bytes: u64) -> Result<Sqe> {
+        let blocks = u16::try_from(bytes / 512)?;
+        self.nvme
+            .transfer(opcode, 2, lba, blocks, 512, self.nvme.buffer)
+    }
+
+    /// The command completes exactly `ns` after its doorbell.
+    fn takes(&mut self, command: &Sqe, ns: u64) -> Result<()> {
+        let machine = self.nvme.machine();
+        self.nvme.submit(&mut self.queue, command)?;
+        machine.clock_step(ns - 1)?;
+        ensure!(
+            self.nvme.poll(&mut self.queue)?.is_none(),
+            "done before {ns} ns"
+        );
+        machine.clock_step(1)?;
+        match self.nvme.poll(&mut self.queue)? {
+            Some(cqe) => cqe.success().map(drop),
+            None => anyhow::bail!("not done after {ns} ns"),
+        }
+    }
+
+    /// Lets everything come to rest.
+    fn settle(&self) -> Result<()> {
+        self.nvme.machine().clock_step(1_000_000_000).map(drop)
+    }
+}
+
+#[test]
+fn a_4_kib_write_into_a_free_buffer() -> Result<()> {
+    let machine = Machine::with_device("conzone-nvme,addr=4,preset=ufs4-tlc")?;
+    let mut drive = Drive::start(&machine)?;
+    let write = drive.command(WRITE, 0, 4096)?;
+    drive.takes(&write, 5_600 + 600 + link_ns(4096, HOST_LINK))?;
+    machine.quit()
+}
+
+#[test]
+fn a_4_kib_read_of_native_pages_and_of_pslc() -> Result<()> {
+    let machine = Machine::with_device("conzone-nvme,addr=4,preset=ufs4-tlc")?;
+    let mut drive = Drive::start(&machine)?;
+    // Two whole buffers of 768 KiB: one program unit for each of the 16 planes, twice.
+    for lba in (0..1536 << 10 >> 9).step_by(512) {
+        let write = drive.command(WRITE, lba, 256 << 10)?;
+        drive.nvme.run(&mut drive.queue, &write)?.success()?;
+    }
+    drive.settle()?;
+    let link = link_ns(4096, CHANNEL) + link_ns(4096, HOST_LINK);
+    let read = drive.command(READ, 800, 4096)?;
+    drive.takes(&read, 20_000 + 40_000 + link)?;
+    drive.settle()?;
+
+    // 8 KiB are less than a program unit: a flush leaves them in pSLC.
+    let next = 1536 << 10 >> 9;
+    let write = drive.command(WRITE, next, 8192)?;
+    drive.nvme.run(&mut drive.queue, &write)?.success()?;
+    drive
+        .nvme
+        .run(&mut drive.queue, &Sqe::new(0).nsid(2))?
+        .success()?;
+    drive.settle()?;
+    let read = drive.command(READ, next, 4096)?;
+    drive.takes(&read, 20_000 + 20_000 + link)?;
+    machine.quit()
+}
+
+#[test]
+fn reads_of_unwritten_blocks_cost_firmware_and_link_only() -> Result<()> {
+    let machine = Machine::with_device("conzone-nvme,addr=4,preset=ufs4-tlc")?;
+    let mut drive = Drive::start(&machine)?;
+    let read = drive.command(READ, 0, 4096)?;
+    drive.takes(&read, 20_000 + link_ns(4096, HOST_LINK))?;
+    let read = drive.command(READ, 0, 64 << 10)?;
+    drive.takes(&read, 13_000 + link_ns(64 << 10, HOST_LINK))?;
+    machine.quit()
+}
+
+#[test]
+fn timing_off_completes_inside_the_doorbell() -> Result<()> {
+    let machine = Machine::with_device("conzone-nvme,addr=4,timing=off")?;
+    let mut drive = Drive::start(&machine)?;
+    let before = machine.now()?;
+    for lba in (0..64).step_by(8) {
+        let write = drive.command(WRITE, lba, 4096)?;
+        drive.nvme.submit(&mut drive.queue, &write)?;
+        let done = drive.nvme.poll(&mut drive.queue)?;
+        ensure!(done.is_some_and(|c| c.status == 0), "{done:?}");
+    }
+    assert_eq!(machine.now()?, before);
+    machine.quit()
+}
+
+/// The same commands complete at the same instants in two runs.
+#[test]
+fn runs_repeat_to_the_nanosecond() -> Result<()> {
+    let run = || -> Result<Vec<(u16, u64)>> {
+        let machine = Machine::with_device("conzone-nvme,addr=4,preset=ufs4-tlc")?;
+        let mut drive = Drive::start(&machine)?;
+        for lba in (0..16 * 512).step_by(512) {
+            let write = drive.command(WRITE, lba, 256 << 10)?;
+            drive.nvme.run(&mut drive.queue, &write)?.success()?;
+        }
+        for n in 0..16_u64 {
+            let read = Sqe::io(READ, 2, (n * 1_237) % 8_000, 8, drive.nvme.buffer);
+            drive.nvme.place(&mut drive.queue, &read)?;
+        }
+        drive.nvme.ring(&drive.queue)?;
+        let mut done = Vec::new();
+        while done.len() < 16 {
+            let now = machine.clock_step(500)?;
+            while let Some(cqe) = drive.nvme.poll(&mut drive.queue)? {
+                done.push((cqe.cid, now));
+            }
+            ensure!(
+                now < 60_000_000_000,
+                "only {} of 16 reads came back",
+                done.len()
+            );
+        }
+        machine.quit()?;
+        Ok(done)
+    };
+    assert_eq!(run()?, run()?);
+    Ok(())
+}

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The zoned namespace of the real device: write pointer, states, data, host memory.
+
+use anyhow::{ensure, Result};
+use qtest::{Cqe, Machine, NvmeDriver, Options, PciAddress, Queue, Sqe};
+
+const SLOT: PciAddress = PciAddress::slot(4);
+const WRITE: u8 = 0x01;
+const READ: u8 = 0x02;
+const MANAGE: u8 = 0x79;
+const REPORT: u8 = 0x7a;
+const APPEND: u8 = 0x7d;
+
+/// Logical blocks from one zone's start to the next, and those that can be written (tlc-zoned).
+const ZONE: u64 = 128 << 20 >> 9;
+const CAPACITY: u64 = 96 << 20 >> 9;
+
+/// Zone Send Actions.
+const CLOSE: u32 = 1;
+const FINISH: u32 = 2;
+const OPEN: u32 = 3;
+const RESET: u32 = 4;
+
+/// Zone states in descriptors.
+const EMPTY: u8 = 0x1;
+const IMPLICITLY_OPEN: u8 = 0x2;
+const EXPLICITLY_OPEN: u8 = 0x3;
+const CLOSED: u8 = 0x4;
+const FULL: u8 = 0xe;
+
+struct Drive<'m> {
+    nvme: NvmeDriver<'m>,
+    queue: Queue,
+}
+
+impl<'m> Drive<'m> {
+    fn start(machine: &'m Machine) -> Result<Self> {
+        let mut nvme = NvmeDriver::start(machine, SLOT)?;
+        let queue = nvme.create_queue(1, 32, 0)?;
+        Ok(Self { nvme, queue })
+    }
+
+    fn io(&mut self, opcode: u8, lba: u64, blocks: u16) -> Result<Cqe> {
+        let command = self
+            .nvme
+            .transfer(opcode, 2, lba, blocks, 512, self.nvme.buffer)?;
+        self.nvme.run(&mut self.queue, &command)
+    }
+
+    fn manage(&mut self, zone: u64, action: u32) -> Result<Cqe> {
+        let command = Sqe::new(MANAGE)
+            .nsid(2)
+            .pair(10, zone * ZONE)
+            .dword(13, action);
+        self.nvme.run(&mut self.queue, &command)
+    }
+
+    /// State and write pointer of a zone.
+    fn zone(&mut self, zone: u64) -> Result<(u8, u64)> {
+        let buffer = self.nvme.buffer + (512 << 10);
+        let command = Sqe::new(REPORT)
+            .nsid(2)
+            .prp(buffer, 0)
+            .pair(10, zone * ZONE)
+            .dword(12, 128 / 4 - 1)
+            .dword(13, 1 << 16);
+        self.nvme.run(&mut self.queue, &command)?.success()?;
+        let report = self.nvme.machine().memread(buffer, 128)?;
+        assert_eq!(report[..8], 1_u64.to_le_bytes(), "zones in this report");
+        let field = |at: usize| {
+            let mut bytes = [0; 8];
+            bytes.copy_from_slice(&report[64 + at..72 + at]);
+            u64::from_le_bytes(bytes)
+        };
+        assert_eq!(report[64], 2, "zone type: sequential write required");
+        assert_eq!(field(8), CAPACITY);
+        assert_eq!(field(16), zone * ZONE);
+        Ok((report[65] >> 4, field(24)))
+    }
+}
+
+fn machine() -> Result<Machine> {
+    Machine::with_device("conzone-nvme,id=d,addr=4")
+}
+
+#[test]
+fn writes_follow_the_write_pointer() -> Result<()> {
+    let machine = machine()?;
+    let mut drive = Drive::start(&machine)?;
+    assert_eq!(drive.zone(3)?, (EMPTY, 3 * ZONE));
+    drive.io(WRITE, 3 * ZONE, 8)?.success()?;
+    assert_eq!(drive.zone(3)?, (IMPLICITLY_OPEN, 3 * ZONE + 8));
+    let off = drive.io(WRITE, 3 * ZONE + 16, 8)?;
+    assert_eq!(off.code(), 0x1bc, "Zone Invalid Write");
+    let behind = drive.io(WRITE, 3 * ZONE, 8)?;
+    assert_eq!(behind.code(), 0x1bc);
+    drive.io(WRITE, 3 * ZONE + 8, 8)?.success()?;
+    assert_eq!(drive.zone(3)?, (IMPLICITLY_OPEN, 3 * ZONE + 16));
+    machine.quit()
+}
+
+#[test]
+fn append_returns_where_the_data_went() -> Result<()> {
+    let machine = machine()?;
+    let mut drive = Drive::start(&machine)?;
+    for n in 0..3 {
+        let cqe = drive.io(APPEND, 5 * ZONE, 8)?.success()?;
+        assert_eq!(cqe.result, 5 * ZONE + 8 * n);
+    }
+    assert_eq!(
+        drive.io(APPEND, 5 * ZONE + 8, 8)?.code(),
+        0x002,
+        "not a zone's start"
+    );
+    machine.quit()
+}
+
+#[test]
+fn states_change_as_commanded() -> Result<()> {
+    let machine = machine()?;
+    let mut drive = Drive::start(&machine)?;
+    drive.manage(0, OPEN)?.success()?;
+    assert_eq!(drive.zone(0)?, (EXPLICITLY_OPEN, 0));
+    drive.io(WRITE, 0, 8)?.success()?;
+    drive.manage(0, CLOSE)?.success()?;
+    assert_eq!(drive.zone(0)?, (CLOSED, 8));
+    drive.manage(0, FINISH)?.success()?;
+    assert_eq!(drive.zone(0)?.0, FULL);
+    assert_eq!(drive.io(WRITE, 8, 8)?.code(), 0x1b9, "Zone Is Full");
+    assert_eq!(
+        drive.manage(0, OPEN)?.code(),
+        0x1bf,
+        "Invalid Zone State Transition"
+    );
+    drive.manage(0, RESET)?.success()?;
+    assert_eq!(drive.zone(0)?, (EMPTY, 0));
+    machine.quit()
+}
+
+#[test]
+fn explicitly_open_zones_are_limited() -> Result<()> {
+    let machine = Machine::with_device("conzone-nvme,addr=4,max-open=2,max-active=3")?;
+    let mut drive = Drive::start(&machine)?;
+    drive.manage(0, OPEN)?.success()?;
+    drive.manage(1, OPEN)?.success()?;
+    assert_eq!(drive.manage(2, OPEN)?.code(), 0x1be, "Too Many Open Zones");
+    // Closed and empty is empty: the zone is not active either.
+    drive.manage(1, CLOSE)?.success()?;
+    for zone in 2..6 {
+        let cqe = drive.io(WRITE, zone * ZONE, 8)?;
+        match zone {
+            2 | 3 => drop(cqe.success()?), // 2 is closed implicitly for 3
+            _ => assert_eq!(cqe.code(), 0x1bd, "Too Many Active Zones"),
+        }
+    }
+    assert_eq!(drive.zone(2)?.0, CLOSED);
+    machine.quit()
+}
+
+#[test]
+fn reset_zones_read_as_zeroes_and_give_host_memory_back() -> Result<()> {
+    let machine = machine()?;
+    let mut drive = Drive::start(&machine)?;
+    machine.memset(drive.nvme.buffer, 256 << 10, 0x5a)?;
+    let before = machine.resident_kib()?;
+    let blocks = CAPACITY; // the whole zone, 96 MiB
+    for lba in (0..blocks).step_by(512) {
+        drive.io(WRITE, lba, 512)?.success()?;
+    }
+    assert_eq!(drive.zone(0)?.0, FULL);
+    let full = machine.resident_kib()?;
+    ensure!(full > before + (90 << 10), "{before} KiB, then {full} KiB");
+    drive.manage(0, RESET)?.success()?;
+    let after = machine.resident_kib()?;
+    ensure!(
+        after < before + (8 << 10),
+        "{before} KiB before, {after} KiB after the reset"
+    );
+    drive.io(READ, 0, 8)?.success()?;
+    assert_eq!(machine.memread(drive.nvme.buffer, 4096)?, vec![0; 4096]);
+    machine.quit()
+}
+
+/// The media in guest RAM: what is written to LBA n is found at its place in memory.
+#[test]
+fn media_may_lie_in_guest_memory() -> Result<()> {
+    const START: u64 = 256 << 20;
+    let options = Options {
+        memory_mib: 1024,
+        ..Options::default()
+    }
+    .device("conzone-nvme,addr=4,meta-size=64M,zones=4,memmap-start=256M,memmap-size=640M");
+    let machine = Machine::start(&options)?;
+    let mut drive = Drive::start(&machine)?;
+    let data: Vec<u8> = (0..4096).map(|n| (n % 251) as u8).collect();
+    machine.memwrite(drive.nvme.buffer, &data)?;
+    drive.io(WRITE, 0, 8)?.success()?;
+    let data_namespace = START + (64 << 20);
+    assert_eq!(machine.memread(data_namespace, 4096)?, data);
+    drive.manage(0, RESET)?.success()?;
+    assert_eq!(machine.memread(data_namespace, 4096)?, vec![0; 4096]);
+    machine.quit()
+}
+
+#[test]
+fn media_may_be_a_backend_of_the_users() -> Result<()> {
+    let file = tempfile::NamedTempFile::new()?;
+    file.as_file().set_len(640 << 20)?;
+    let backend = format!(
+        "memory-backend-file,id=m,size=640M,share=on,mem-path={}",
+        file.path().display()
+    );
+    let options = Options::default()
+        .args(["-object", &backend])
+        .device("conzone-nvme,addr=4,meta-size=64M,zones=4,memdev=m");
+    let machine = Machine::start(&options)?;
+    let mut drive = Drive::start(&machine)?;
+    machine.memset(drive.nvme.buffer, 4096, 0xc3)?;
+    drive.io(WRITE, 0, 8)?.success()?;
+    let content = std::fs::read(file.path())?;
+    let first = content.iter().position(|b| *b == 0xc3);
+    assert_eq!(first, Some(64 << 20), "data follows meta");
+    assert_eq!(content.iter().filter(|b| **b == 0xc3).count(), 4096);
+    machine.quit()
+}
