@@ -1,13 +1,78 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The controller: what ties registers, queues, commands and the drive together.
+//! The controller: register accesses, reset, and the run loop.
+//!
+//! ```text
+//!  mmio_write ─► registers, tails, heads           (recorded only)
+//!  run ─► background work ─► post what is due ─► fetch ─► execute ─► post ─► signal ─► re-arm
+//! ```
+//!
+//! A run works at one instant. Its work is bounded by the budget of commands, each of which is
+//! bounded by MDTS or by the number of zones.
 
-use crate::{ConfigError, ControllerConfig, Drive, Host};
+use core::sync::atomic::{fence, Ordering};
+
+use nvme_spec::{AsyncEvent, Sqe, MORE};
+use units::{GuestAddr, Instant, QueueId};
+
+use crate::config::{ConfigError, ControllerConfig};
+use crate::counters::Counters;
+use crate::drive::{Drive, DriveEvent};
+use crate::error_log::ErrorLog;
+use crate::events::Events;
+use crate::features::Features;
+use crate::host::{GuestError, Host};
+use crate::interrupt::Interrupts;
+use crate::logs::ChangedZones;
+use crate::pending::{Pending, Waiting};
+use crate::queue::{CompletionQueue, Queues, Set, SubmissionQueue};
+use crate::registers::{AdminQueues, Effect, Registers};
+use crate::reject::Reject;
+use crate::transfer::{Transfer, MIN_PAGE};
+
+/// Guest errors kept between two runs; more in one burst are counted by none.
+const MAX_GUEST_ERRORS: usize = 8;
+
+/// What became of a command that did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Done {
+    /// It completes at `done` with `result` in dwords 0 and 1.
+    At { done: Instant, result: u64 },
+    /// It is held (Asynchronous Event Request).
+    Held,
+}
 
 /// An NVMe controller with the drive behind it.
 #[derive(Debug)]
 pub struct Controller<D> {
-    config: ControllerConfig,
-    drive: D,
+    pub(crate) config: ControllerConfig,
+    pub(crate) drive: D,
+    pub(crate) registers: Registers,
+    pub(crate) queues: Queues,
+    pub(crate) pending: Pending,
+    pub(crate) interrupts: Interrupts,
+    pub(crate) events: Events,
+    pub(crate) errors: ErrorLog,
+    pub(crate) features: Features,
+    pub(crate) counters: Counters,
+    pub(crate) changed_zones: Vec<ChangedZones>,
+    /// Data pointer of the command being executed.
+    pub(crate) transfer: Transfer,
+    /// Where structures for the guest are put together.
+    pub(crate) scratch: Box<[u8; 4096]>,
+    /// Shadow doorbells and event indices, as Doorbell Buffer Config set them.
+    pub(crate) doorbell_buffer: Option<(GuestAddr, GuestAddr)>,
+    /// Submission and completion queues whose doorbells were rung since the last run.
+    rung: (Set, Set),
+    guest_errors: Vec<GuestError>,
+    shutdown: Shutdown,
+}
+
+/// Shutdown notification being worked on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shutdown {
+    None,
+    Requested,
+    Until(Instant),
 }
 
 impl<D: Drive> Controller<D> {
@@ -17,7 +82,26 @@ impl<D: Drive> Controller<D> {
     /// A choice outside its bounds.
     pub fn new(config: ControllerConfig, drive: D) -> Result<Self, ConfigError> {
         config.validate()?;
-        Ok(Self { config, drive })
+        let namespaces = drive.namespaces().len();
+        Ok(Self {
+            registers: Registers::new(&config),
+            queues: Queues::new(),
+            pending: Pending::default(),
+            interrupts: Interrupts::new(config.vectors),
+            events: Events::new(),
+            errors: ErrorLog::new(),
+            features: Features::new(namespaces),
+            counters: Counters::default(),
+            changed_zones: (0..namespaces).map(|_| ChangedZones::new()).collect(),
+            transfer: Transfer::new(MIN_PAGE << config.mdts),
+            scratch: Box::new([0; 4096]),
+            doorbell_buffer: None,
+            rung: (Set::default(), Set::default()),
+            guest_errors: Vec::with_capacity(MAX_GUEST_ERRORS),
+            shutdown: Shutdown::None,
+            config,
+            drive,
+        })
     }
 
     /// Size of the register window in bytes: registers and all doorbells, a power of two.
@@ -28,25 +112,439 @@ impl<D: Drive> Controller<D> {
     }
 
     /// The guest reads `size` (1, 2, 4 or 8) bytes at `offset` of the register window.
-    pub fn mmio_read(&mut self, _offset: u64, _size: u8) -> u64 {
-        0
+    pub fn mmio_read(&mut self, offset: u64, size: u8) -> u64 {
+        self.registers.read(offset, size)
     }
 
     /// The guest writes. Only recorded: call [`Controller::run`] right after.
-    pub fn mmio_write(&mut self, _offset: u64, _value: u64, _size: u8) {}
+    pub fn mmio_write(&mut self, offset: u64, value: u64, size: u8) {
+        if !matches!(size, 4 | 8) || offset % 4 != 0 {
+            self.note(GuestError::Register { offset, size });
+            return;
+        }
+        self.write_dword(offset, value as u32);
+        if size == 8 {
+            self.write_dword(offset.saturating_add(4), (value >> 32) as u32);
+        }
+    }
 
-    /// Fetches, executes and completes what is due, at most `budget` commands; re-arms the host's
-    /// timer. To be called after each register write and when the timer fires.
-    pub fn run<H: Host>(&mut self, _host: &mut H, _budget: u32) {}
+    fn write_dword(&mut self, offset: u64, value: u32) {
+        match self.registers.write(offset, value) {
+            Effect::None => {}
+            Effect::Enable(queues) => self.enable(queues),
+            Effect::Refuse => {
+                let cc = self.registers.cc();
+                self.note(GuestError::Configuration { cc });
+            }
+            Effect::Disable => self.disable(),
+            Effect::Shutdown => self.shutdown = Shutdown::Requested,
+            Effect::Doorbell { index, value } => self.doorbell(index, value),
+            Effect::Undefined => self.note(GuestError::Register { offset, size: 4 }),
+        }
+    }
+
+    fn enable(&mut self, admin: AdminQueues) {
+        self.disable();
+        self.counters.enabled();
+        let vector = Some(0);
+        self.queues.set_cq(
+            0,
+            Some(CompletionQueue::new(
+                admin.cq_base,
+                admin.cq_entries,
+                vector,
+            )),
+        );
+        self.queues
+            .insert_sq(0, SubmissionQueue::new(admin.sq_base, admin.sq_entries, 0));
+        self.reserve();
+    }
+
+    /// Makes room for all commands the queues can hold.
+    pub(crate) fn reserve(&mut self) {
+        let total = self
+            .queues
+            .total_entries()
+            .saturating_add(Events::capacity());
+        self.pending.reserve(total);
+    }
+
+    /// Drops queues and commands (controller reset).
+    fn disable(&mut self) {
+        self.queues.clear();
+        self.pending.clear();
+        self.interrupts.clear();
+        self.events.clear();
+        self.features.clear();
+        self.counters.idle();
+        self.doorbell_buffer = None;
+        self.rung = (Set::default(), Set::default());
+        self.shutdown = Shutdown::None;
+    }
 
     /// Power-on or PCI reset: registers and queues as at power-on, commands in flight dropped. The
     /// drive keeps its contents.
-    pub fn reset(&mut self) {}
+    pub fn reset(&mut self) {
+        self.counters.power_cycle(self.registers.is_shut_down());
+        self.disable();
+        self.registers.reset();
+    }
+
+    fn doorbell(&mut self, index: u64, value: u32) {
+        let queue = QueueId::new(u16::try_from(index / 2).unwrap_or(u16::MAX));
+        let is_known = if index % 2 == 0 {
+            self.ring_sq(queue, value)
+        } else {
+            self.ring_cq(queue, value)
+        };
+        match is_known {
+            Some(true) => {}
+            Some(false) => {
+                self.note(GuestError::DoorbellValue { queue, value });
+                self.events.raise(AsyncEvent::INVALID_DOORBELL_VALUE);
+            }
+            None => {
+                self.note(GuestError::DoorbellQueue { queue });
+                self.events.raise(AsyncEvent::INVALID_DOORBELL);
+            }
+        }
+    }
+
+    /// A new tail; `None` if there is no such queue, `Some(false)` if the value is outside it.
+    fn ring_sq(&mut self, queue: QueueId, tail: u32) -> Option<bool> {
+        let sq = self.queues.sq(queue.get())?;
+        if tail >= sq.entries {
+            return Some(false);
+        }
+        sq.tail = tail;
+        if sq.shadow.is_some() {
+            self.rung.0.insert(queue.get());
+        }
+        self.queues.refresh(queue.get());
+        Some(true)
+    }
+
+    fn ring_cq(&mut self, queue: QueueId, head: u32) -> Option<bool> {
+        let cq = self.queues.cq(queue.get())?;
+        if !cq.consume_to(head) {
+            return Some(false);
+        }
+        let (is_empty, is_waiting) = (cq.is_empty(), !cq.waiting.is_empty());
+        if cq.shadow.is_some() {
+            self.rung.1.insert(queue.get());
+        }
+        if is_empty {
+            self.interrupts.acknowledged(queue.get());
+        }
+        if is_waiting {
+            self.queues.unblocked.insert(queue.get());
+        }
+        Some(true)
+    }
+
+    pub(crate) fn note(&mut self, error: GuestError) {
+        if self.guest_errors.len() < MAX_GUEST_ERRORS {
+            self.guest_errors.push(error);
+        }
+    }
+
+    /// Fetches, executes and completes what is due, at most `budget` commands; re-arms the host's
+    /// timer. To be called after each register write and when the timer fires.
+    pub fn run<H: Host>(&mut self, host: &mut H, budget: u32) {
+        let now = host.now();
+        for error in self.guest_errors.drain(..) {
+            host.guest_error(error);
+        }
+        if self.drive.next_event().is_some_and(|at| at <= now) {
+            self.drive.advance(now);
+        }
+        let mut has_more = false;
+        if self.registers.is_running() {
+            self.sync_shadows(host);
+            self.unblock(host, now);
+            self.post_due(host, now);
+            has_more = self.fetch(host, now, budget);
+            self.deliver_events(now);
+            self.post_due(host, now);
+        }
+        self.work_shutdown(now);
+        self.counters.busy(!self.pending.is_idle(), now);
+        let rule = self.features.coalescing();
+        self.interrupts
+            .deliver(host, now, rule, self.registers.interrupt_mask);
+        self.arm(host, now, has_more);
+    }
+
+    fn arm<H: Host>(&mut self, host: &mut H, now: Instant, has_more: bool) {
+        let shutdown = match self.shutdown {
+            Shutdown::Until(at) => Some(at),
+            Shutdown::None | Shutdown::Requested => None,
+        };
+        let deadline = [
+            has_more.then_some(now),
+            self.pending.next_due(),
+            self.drive.next_event(),
+            self.interrupts.deadline(self.features.coalescing()),
+            shutdown,
+        ]
+        .into_iter()
+        .flatten()
+        .min();
+        if let Some(deadline) = deadline {
+            host.wake_at(deadline);
+        }
+    }
+
+    fn work_shutdown(&mut self, now: Instant) {
+        if self.shutdown == Shutdown::Requested {
+            self.shutdown = Shutdown::Until(self.drive.shutdown(now));
+        }
+        if let Shutdown::Until(at) = self.shutdown {
+            if at <= now {
+                self.registers.shutdown_complete();
+                self.shutdown = Shutdown::None;
+            }
+        }
+    }
+
+    /// Fetches and executes commands round robin, in bursts; whether some are left.
+    fn fetch<H: Host>(&mut self, host: &mut H, now: Instant, budget: u32) -> bool {
+        let mut left = budget;
+        while left > 0 {
+            let Some(id) = self.queues.ready.first_from(self.queues.cursor) else {
+                return false;
+            };
+            let burst = match self.features.arbitration().burst().value() {
+                7 => u32::MAX,
+                log2 => 1 << log2,
+            };
+            left = self.fetch_burst(host, now, id, left, burst);
+            self.queues.cursor = id.wrapping_add(1);
+            if !self.registers.is_running() {
+                return false;
+            }
+        }
+        !self.queues.ready.is_empty()
+    }
+
+    /// Executes up to a burst of one queue's commands; returns what is left of the budget.
+    fn fetch_burst<H: Host>(
+        &mut self,
+        host: &mut H,
+        now: Instant,
+        id: u16,
+        mut left: u32,
+        burst: u32,
+    ) -> u32 {
+        for _ in 0..burst {
+            if left == 0 || !self.registers.is_running() {
+                break;
+            }
+            let Some(sq) = self.queues.sq(id).filter(|sq| sq.is_ready()) else {
+                break;
+            };
+            let mut bytes = [0; nvme_spec::SQE_BYTES];
+            if host.dma_read(sq.next(), &mut bytes).is_err() {
+                self.fail(host, id);
+                break;
+            }
+            sq.advance();
+            sq.in_flight += 1;
+            self.execute(host, id, &Sqe::decode(&bytes), now);
+            left -= 1;
+        }
+        self.queues.refresh(id);
+        left
+    }
+
+    /// A queue cannot be reached: the controller stops with CSTS.CFS.
+    fn fail<H: Host>(&mut self, host: &mut H, queue: u16) {
+        host.guest_error(GuestError::QueueMemory {
+            queue: QueueId::new(queue),
+        });
+        self.registers.fail();
+    }
+
+    fn execute<H: Host>(&mut self, host: &mut H, sq: u16, sqe: &Sqe, now: Instant) {
+        let outcome = if sqe.fuse() != 0 {
+            Err(Reject::invalid(1, 0))
+        } else if sq == 0 {
+            self.admin(host, sqe, now)
+        } else {
+            self.io(host, sqe, now)
+        };
+        let cq = self.queues.sq(sq).map_or(0, |sq| sq.cq);
+        let (done, result, status) = match outcome {
+            Ok(Done::At { done, result }) => (done, result, 0),
+            Ok(Done::Held) => {
+                if let Some(sq) = self.queues.sq(sq) {
+                    sq.in_flight = sq.in_flight.saturating_sub(1);
+                }
+                return;
+            }
+            Err(reject) => {
+                let status = reject.status.field() | MORE;
+                self.log_error(sq, sqe, &reject);
+                (reject.done.unwrap_or(now), 0, status)
+            }
+        };
+        let command = Waiting {
+            sq,
+            cq,
+            cid: sqe.cid,
+            status,
+            result,
+        };
+        let has_room = self.pending.push(command, done.max(now));
+        debug_assert!(has_room);
+    }
+
+    /// Posts the completions that are due.
+    pub(crate) fn post_due<H: Host>(&mut self, host: &mut H, now: Instant) {
+        while let Some((index, command)) = self.pending.pop_due(now) {
+            match self.queues.cq(command.cq) {
+                Some(cq) if cq.is_full() || !cq.waiting.is_empty() => {
+                    self.pending.append(&mut cq.waiting, index);
+                }
+                Some(_) => {
+                    self.pending.release(index);
+                    self.post(host, &command, now);
+                }
+                // A completion queue is only deleted once no submission queue uses it.
+                None => self.pending.release(index),
+            }
+        }
+    }
+
+    /// Posts completions that waited for room in queues whose head has moved.
+    fn unblock<H: Host>(&mut self, host: &mut H, now: Instant) {
+        while let Some(id) = self.queues.unblocked.pop() {
+            while let Some(cq) = self.queues.cq(id).filter(|cq| !cq.is_full()) {
+                let Some((index, command)) = self.pending.pop_front(&mut cq.waiting) else {
+                    break;
+                };
+                self.pending.release(index);
+                self.post(host, &command, now);
+            }
+        }
+    }
+
+    /// Writes one completion to its queue, which has room.
+    pub(crate) fn post<H: Host>(&mut self, host: &mut H, command: &Waiting, now: Instant) {
+        let sq_head = match self.queues.sq(command.sq) {
+            Some(sq) => {
+                sq.in_flight = sq.in_flight.saturating_sub(1);
+                sq.head as u16
+            }
+            None => 0,
+        };
+        self.queues.refresh(command.sq);
+        let Some(cq) = self.queues.cq(command.cq) else {
+            return;
+        };
+        let entry = nvme_spec::Cqe {
+            result: command.result,
+            sq_head,
+            sq_id: command.sq,
+            cid: command.cid,
+            status: command.status,
+            phase: cq.phase,
+        };
+        let (to, vector) = (cq.next(), cq.vector);
+        cq.advance();
+        if host.post_completion(to, &entry.encode()).is_err() {
+            self.fail(host, command.cq);
+        } else if let Some(vector) = vector {
+            let rule = self.features.coalescing();
+            self.interrupts.posted(command.cq, vector, now, rule);
+        }
+    }
+
+    /// Turns the drive's events into the guest's, and completes requests that wait for some.
+    fn deliver_events(&mut self, now: Instant) {
+        while let Some(event) = self.drive.take_event() {
+            match event {
+                DriveEvent::ZoneChanged { ns, zone } => {
+                    if let Some(list) = self.changed_zones.get_mut(usize::from(ns.0)) {
+                        list.push(zone);
+                    }
+                    if self.features.events().zone_changed() {
+                        self.events.raise(AsyncEvent::zone_changed(ns.nsid().get()));
+                    }
+                }
+            }
+            self.check_health();
+        }
+        while let Some((cid, event)) = self.events.take() {
+            let command = Waiting {
+                sq: 0,
+                cq: 0,
+                cid,
+                status: 0,
+                result: event.result(),
+            };
+            // Counted again from here on, so that the completion can give it back.
+            if let Some(sq) = self.queues.sq(0) {
+                sq.in_flight += 1;
+            }
+            let has_room = self.pending.push(command, now);
+            debug_assert!(has_room);
+        }
+    }
+
+    /// Tells the guest where it should ring next and picks up what it did not ring for.
+    fn sync_shadows<H: Host>(&mut self, host: &mut H) {
+        while let Some(id) = self.rung.0.pop() {
+            let Some(sq) = self.queues.sq(id) else {
+                continue;
+            };
+            let (tail, shadow) = (sq.tail, sq.shadow);
+            let Some(shadow) = shadow else { continue };
+            match exchange(host, shadow.event_index, tail, shadow.doorbell) {
+                Ok(newer) => {
+                    if newer != tail {
+                        self.ring_shadow_sq(id, newer);
+                    }
+                }
+                Err(()) => self.fail(host, id),
+            }
+        }
+        while let Some(id) = self.rung.1.pop() {
+            let Some(cq) = self.queues.cq(id) else {
+                continue;
+            };
+            let (head, shadow) = (cq.head, cq.shadow);
+            let Some(shadow) = shadow else { continue };
+            match exchange(host, shadow.event_index, head, shadow.doorbell) {
+                Ok(newer) => {
+                    if newer != head {
+                        self.ring_shadow_cq(id, newer);
+                    }
+                }
+                Err(()) => self.fail(host, id),
+            }
+        }
+    }
+
+    /// A shadow doorbell moved without the real one. A value outside the queue is ignored: unlike
+    /// the register, guest memory may hold anything at any time.
+    fn ring_shadow_sq(&mut self, id: u16, tail: u32) {
+        if let Some(sq) = self.queues.sq(id).filter(|sq| tail < sq.entries) {
+            sq.tail = tail;
+            self.queues.refresh(id);
+        }
+    }
+
+    fn ring_shadow_cq(&mut self, id: u16, head: u32) {
+        // `ring_cq` marks the queue as rung; it has been looked at in this run already.
+        let _ = self.ring_cq(QueueId::new(id), head);
+        self.rung.1.remove(id);
+    }
 
     /// Level of the interrupt pin, for a host that switches from MSI-X to the pin.
     #[must_use]
     pub fn pin_level(&self) -> bool {
-        false
+        self.interrupts.pin_level()
     }
 
     /// The drive.
@@ -60,4 +558,20 @@ impl<D: Drive> Controller<D> {
     pub fn drive_mut(&mut self) -> &mut D {
         &mut self.drive
     }
+}
+
+/// Writes an event index, then reads the doorbell it is for: whatever the guest writes after that
+/// it will ring for.
+fn exchange<H: Host>(
+    host: &mut H,
+    event_index: GuestAddr,
+    seen: u32,
+    doorbell: GuestAddr,
+) -> Result<u32, ()> {
+    host.dma_write(event_index, &seen.to_le_bytes())
+        .map_err(|_| ())?;
+    fence(Ordering::SeqCst);
+    let mut value = [0; 4];
+    host.dma_read(doorbell, &mut value).map_err(|_| ())?;
+    Ok(u32::from_le_bytes(value))
 }

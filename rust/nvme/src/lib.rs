@@ -10,10 +10,27 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod admin;
 mod config;
 mod controller;
+mod counters;
 mod drive;
+mod error_log;
+mod events;
+mod features;
 mod host;
+mod identify;
+mod interrupt;
+mod io;
+mod logs;
+mod namespace;
+mod pending;
+mod queue;
+mod registers;
+mod reject;
+mod set_features;
+mod transfer;
+mod zones;
 
 pub use config::{ConfigError, ControllerConfig, MAX_IO_QUEUES, MAX_MDTS, MAX_QUEUE_ENTRIES};
 pub use controller::Controller;

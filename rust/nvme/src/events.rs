@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Asynchronous events (Base, section 5.2): requests are held until there is something to report.
+//!
+//! Once an event of a type is reported, that type stays silent until the guest reads the log page
+//! the event names (without Retain Asynchronous Event). Events that find no request, or a silent
+//! type, wait; one of each kind at most, so the queue is bounded.
+
+use nvme_spec::{AsyncEvent, LogId};
+
+/// AERL, zero-based: Linux keeps one request outstanding, other hosts up to four.
+pub(crate) const LIMIT_Z: u8 = 3;
+/// Events held at most: distinct kinds of events there are, with some room for namespaces.
+const MAX_HELD: usize = 32;
+
+/// Requests and events that wait for each other.
+#[derive(Debug)]
+pub(crate) struct Events {
+    /// Command identifiers of the outstanding requests, oldest first.
+    requests: Vec<u16>,
+    held: Vec<AsyncEvent>,
+    /// Types that were reported and not cleared yet, by type number.
+    silent: u8,
+}
+
+impl Events {
+    pub(crate) fn new() -> Self {
+        Self {
+            requests: Vec::with_capacity(usize::from(LIMIT_Z) + 1),
+            held: Vec::with_capacity(MAX_HELD),
+            silent: 0,
+        }
+    }
+
+    /// Controller reset: requests are dropped and events forgotten.
+    pub(crate) fn clear(&mut self) {
+        self.requests.clear();
+        self.held.clear();
+        self.silent = 0;
+    }
+
+    /// Most requests outstanding.
+    pub(crate) fn capacity() -> usize {
+        usize::from(LIMIT_Z) + 1
+    }
+
+    /// Holds a request; `false` if there are too many.
+    pub(crate) fn add_request(&mut self, cid: u16) -> bool {
+        let has_room = self.requests.len() < Self::capacity();
+        if has_room {
+            self.requests.push(cid);
+        }
+        has_room
+    }
+
+    /// Drops a request that is to be aborted; `false` if it is not outstanding.
+    pub(crate) fn remove_request(&mut self, cid: u16) -> bool {
+        let at = self.requests.iter().position(|&c| c == cid);
+        at.map(|at| self.requests.remove(at)).is_some()
+    }
+
+    /// Something to report, unless the same is waiting already.
+    pub(crate) fn raise(&mut self, event: AsyncEvent) {
+        if self.held.len() < MAX_HELD && !self.held.contains(&event) {
+            self.held.push(event);
+        }
+    }
+
+    /// The guest has read `log` and wants to hear of such events again.
+    pub(crate) fn log_read(&mut self, log: LogId) {
+        let kinds = match log {
+            LogId::Error => 0,
+            LogId::Smart => 1,
+            LogId::ChangedZones => 2,
+            _ => return,
+        };
+        self.silent &= !(1 << kinds);
+        // What was waiting has been seen in the log.
+        self.held.retain(|event| event.log != log);
+    }
+
+    /// A request and the event that completes it, if there are both.
+    pub(crate) fn take(&mut self) -> Option<(u16, AsyncEvent)> {
+        if self.held.is_empty() || self.requests.is_empty() {
+            return None;
+        }
+        let at = self
+            .held
+            .iter()
+            .position(|event| self.silent & 1 << event.kind.wire() == 0)?;
+        let event = self.held.remove(at);
+        self.silent |= 1 << event.kind.wire();
+        Some((self.requests.remove(0), event))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_and_requests_wait_for_each_other() {
+        let mut events = Events::new();
+        assert_eq!(events.take(), None);
+        events.raise(AsyncEvent::smart(1));
+        assert_eq!(events.take(), None);
+        assert!(events.add_request(7));
+        assert_eq!(events.take(), Some((7, AsyncEvent::smart(1))));
+        assert_eq!(events.take(), None);
+    }
+
+    #[test]
+    fn a_reported_type_is_silent_until_its_log_is_read() {
+        let mut events = Events::new();
+        for cid in 0..4 {
+            assert!(events.add_request(cid));
+        }
+        assert!(!events.add_request(4), "limit");
+        events.raise(AsyncEvent::zone_changed(1));
+        events.raise(AsyncEvent::zone_changed(1));
+        assert!(events.take().is_some());
+        events.raise(AsyncEvent::zone_changed(2));
+        assert_eq!(events.take(), None);
+        events.raise(AsyncEvent::INVALID_DOORBELL);
+        assert_eq!(events.take().unwrap().0, 1, "another type is reported");
+        events.log_read(LogId::ChangedZones);
+        assert_eq!(events.take(), None, "the guest has seen it in the log");
+        events.raise(AsyncEvent::zone_changed(2));
+        assert_eq!(events.take().unwrap().0, 2);
+        assert!(events.remove_request(3));
+        assert!(!events.remove_request(3));
+    }
+}

@@ -1,0 +1,363 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Features: current, default and saved values (Base, section 5.27).
+//!
+//! Most features are one dword; those are kept here. Saved values survive a controller reset, not
+//! the device itself. What a feature does is up to whoever reads it.
+
+use nvme_spec::{
+    Arbitration, AsyncEventConfig, ErrorRecovery, FeatureId, InterruptCoalescing, Status,
+};
+use units::Instant;
+
+use crate::reject::{Reject, CDW10, CDW11};
+
+/// Composite temperature above which SMART warns (WCTEMP): 70 degrees Celsius.
+pub(crate) const WARNING_KELVIN: u16 = 343;
+/// Temperature that must not be exceeded (CCTEMP): 85 degrees Celsius.
+pub(crate) const CRITICAL_KELVIN: u16 = 358;
+/// Arbitration burst the controller likes best (RAB): 2^6 commands.
+pub(crate) const ARBITRATION_BURST: u8 = 6;
+
+/// Get Features, Select = 3: what the feature can do (Base, figure 189).
+pub(crate) const SAVEABLE: u32 = 1 << 0;
+const PER_NAMESPACE: u32 = 1 << 1;
+const CHANGEABLE: u32 = 1 << 2;
+
+/// One dword of a feature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Value {
+    current: u32,
+    default: u32,
+    saved: Option<u32>,
+}
+
+impl Value {
+    const fn new(default: u32) -> Self {
+        Self {
+            current: default,
+            default,
+            saved: None,
+        }
+    }
+
+    const fn saved(&self) -> u32 {
+        match self.saved {
+            Some(saved) => saved,
+            None => self.default,
+        }
+    }
+}
+
+/// Which of a feature's values is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Which {
+    Current,
+    Default,
+    Saved,
+}
+
+/// The features that are one dword, by their meaning.
+#[derive(Debug)]
+pub(crate) struct Features {
+    arbitration: Value,
+    power: Value,
+    over_temperature: Value,
+    under_temperature: Value,
+    write_cache: Value,
+    coalescing: Value,
+    atomicity: Value,
+    events: Value,
+    /// Per namespace.
+    error_recovery: Vec<Value>,
+    /// Host Behavior Support, the bytes that have a meaning: ACRE, ETDAS, LBAFEE.
+    pub(crate) host_behavior: [u8; 3],
+    pub(crate) timestamp: Timestamp,
+}
+
+/// Timestamp (Base, section 5.27.1.11).
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Timestamp {
+    /// Milliseconds the guest set, and when it did so.
+    set: Option<(u64, Instant)>,
+}
+
+impl Timestamp {
+    /// The host sets the clock.
+    pub(crate) fn set(&mut self, milliseconds: u64, now: Instant) {
+        self.set = Some((milliseconds & 0xffff_ffff_ffff, now));
+    }
+
+    /// The 8 bytes of the data structure: 48 bits of milliseconds, then the origin.
+    pub(crate) fn encode(&self, now: Instant) -> u64 {
+        let (base, since, origin) = match self.set {
+            Some((base, at)) => (base, now.since(at), 1),
+            None => (0, now.since(Instant::ZERO), 0),
+        };
+        let milliseconds = base.wrapping_add(since.get() / 1_000_000) & 0xffff_ffff_ffff;
+        milliseconds | origin << 49
+    }
+}
+
+impl Features {
+    pub(crate) fn new(namespaces: usize) -> Self {
+        Self {
+            arbitration: Value::new(u32::from(ARBITRATION_BURST)),
+            power: Value::new(0),
+            over_temperature: Value::new(u32::from(WARNING_KELVIN)),
+            under_temperature: Value::new(0),
+            write_cache: Value::new(1),
+            coalescing: Value::new(0),
+            atomicity: Value::new(0),
+            events: Value::new(0),
+            error_recovery: vec![Value::new(0); namespaces],
+            host_behavior: [0; 3],
+            timestamp: Timestamp::default(),
+        }
+    }
+
+    /// Controller reset: saved values, or else the defaults, come back.
+    pub(crate) fn clear(&mut self) {
+        for value in [
+            &mut self.arbitration,
+            &mut self.power,
+            &mut self.over_temperature,
+            &mut self.under_temperature,
+            &mut self.write_cache,
+            &mut self.coalescing,
+            &mut self.atomicity,
+            &mut self.events,
+        ]
+        .into_iter()
+        .chain(&mut self.error_recovery)
+        {
+            value.current = value.saved();
+        }
+        self.host_behavior = [0; 3];
+    }
+
+    pub(crate) fn arbitration(&self) -> Arbitration {
+        self.arbitration.current.into()
+    }
+
+    pub(crate) fn coalescing(&self) -> InterruptCoalescing {
+        self.coalescing.current.into()
+    }
+
+    pub(crate) fn events(&self) -> AsyncEventConfig {
+        self.events.current.into()
+    }
+
+    pub(crate) fn has_write_cache(&self) -> bool {
+        self.write_cache.current & 1 != 0
+    }
+
+    /// Over and under temperature thresholds of the composite temperature in kelvins.
+    pub(crate) fn temperature_limits(&self) -> (u16, u16) {
+        (
+            self.over_temperature.current as u16,
+            self.under_temperature.current as u16,
+        )
+    }
+
+    /// DULBE of a namespace.
+    pub(crate) fn unwritten_error(&self, ns: usize) -> bool {
+        self.error_recovery
+            .get(ns)
+            .is_some_and(|v| ErrorRecovery::from(v.current).unwritten_error())
+    }
+
+    /// What a feature can do (Select = 3).
+    pub(crate) fn capabilities(id: FeatureId) -> u32 {
+        match id {
+            FeatureId::ErrorRecovery => SAVEABLE | PER_NAMESPACE | CHANGEABLE,
+            FeatureId::Arbitration
+            | FeatureId::PowerManagement
+            | FeatureId::TemperatureThreshold
+            | FeatureId::VolatileWriteCache
+            | FeatureId::InterruptCoalescing
+            | FeatureId::WriteAtomicity
+            | FeatureId::AsyncEventConfig => SAVEABLE | CHANGEABLE,
+            FeatureId::NumberOfQueues
+            | FeatureId::InterruptVectorConfig
+            | FeatureId::Timestamp
+            | FeatureId::HostBehavior
+            | FeatureId::CommandSetProfile => CHANGEABLE,
+        }
+    }
+
+    /// The value of a feature that is one dword; `dword11` selects the temperature threshold.
+    /// `None` for features kept elsewhere.
+    pub(crate) fn get(
+        &self,
+        id: FeatureId,
+        dword11: u32,
+        ns: Option<usize>,
+        which: Which,
+    ) -> Result<Option<u32>, Reject> {
+        let value = match id {
+            FeatureId::Arbitration => &self.arbitration,
+            FeatureId::PowerManagement => &self.power,
+            FeatureId::TemperatureThreshold => match threshold_kind(dword11)? {
+                Threshold::Over => &self.over_temperature,
+                Threshold::Under => &self.under_temperature,
+                Threshold::Absent => return Ok(Some(0)),
+            },
+            FeatureId::ErrorRecovery => {
+                let ns = ns.ok_or(Reject::at(Status::InvalidNamespace, 4, 0))?;
+                self.error_recovery
+                    .get(ns)
+                    .ok_or(Reject::at(Status::InvalidNamespace, 4, 0))?
+            }
+            FeatureId::VolatileWriteCache => &self.write_cache,
+            FeatureId::InterruptCoalescing => &self.coalescing,
+            FeatureId::WriteAtomicity => &self.atomicity,
+            FeatureId::AsyncEventConfig => &self.events,
+            FeatureId::NumberOfQueues
+            | FeatureId::InterruptVectorConfig
+            | FeatureId::Timestamp
+            | FeatureId::HostBehavior
+            | FeatureId::CommandSetProfile => return Ok(None),
+        };
+        Ok(Some(match which {
+            Which::Current => value.current,
+            Which::Default => value.default,
+            Which::Saved => value.saved(),
+        }))
+    }
+
+    /// Sets a feature that is one dword, for one namespace or (`None`) all; without effect on
+    /// features kept elsewhere.
+    pub(crate) fn set(
+        &mut self,
+        id: FeatureId,
+        dword11: u32,
+        ns: Option<usize>,
+        save: bool,
+    ) -> Result<(), Reject> {
+        let (value, new) = match id {
+            FeatureId::Arbitration => (&mut self.arbitration, dword11),
+            FeatureId::PowerManagement => {
+                // There is one power state.
+                if dword11 & 0x1f != 0 {
+                    return Err(Reject::invalid(CDW11, 0));
+                }
+                (&mut self.power, dword11 & 0xff)
+            }
+            FeatureId::TemperatureThreshold => match threshold_kind(dword11)? {
+                Threshold::Over => (&mut self.over_temperature, dword11 & 0xffff),
+                Threshold::Under => (&mut self.under_temperature, dword11 & 0xffff),
+                Threshold::Absent => return Err(Reject::invalid(CDW11 + 2, 0)),
+            },
+            FeatureId::ErrorRecovery => {
+                for (i, value) in self.error_recovery.iter_mut().enumerate() {
+                    if ns.is_none_or(|ns| ns == i) {
+                        store(value, dword11 & 0x1_ffff, save);
+                    }
+                }
+                return Ok(());
+            }
+            FeatureId::VolatileWriteCache => (&mut self.write_cache, dword11 & 1),
+            FeatureId::InterruptCoalescing => (&mut self.coalescing, dword11 & 0xffff),
+            FeatureId::WriteAtomicity => (&mut self.atomicity, dword11 & 1),
+            FeatureId::AsyncEventConfig => (&mut self.events, dword11),
+            FeatureId::NumberOfQueues
+            | FeatureId::InterruptVectorConfig
+            | FeatureId::Timestamp
+            | FeatureId::HostBehavior
+            | FeatureId::CommandSetProfile => return Ok(()),
+        };
+        store(value, new, save);
+        Ok(())
+    }
+}
+
+fn store(value: &mut Value, new: u32, save: bool) {
+    value.current = new;
+    if save {
+        value.saved = Some(new);
+    }
+}
+
+enum Threshold {
+    Over,
+    Under,
+    /// A sensor the drive does not have.
+    Absent,
+}
+
+/// The threshold dword 11 selects (Base, figure 321).
+fn threshold_kind(dword11: u32) -> Result<Threshold, Reject> {
+    let threshold = nvme_spec::TemperatureThreshold::from(dword11);
+    match (threshold.sensor().value(), threshold.kind().value()) {
+        (0 | 15, 0) => Ok(Threshold::Over),
+        (0 | 15, 1) => Ok(Threshold::Under),
+        (1..=8, 0 | 1) => Ok(Threshold::Absent),
+        (9..=14, _) => Err(Reject::invalid(CDW11 + 2, 0)),
+        _ => Err(Reject::invalid(CDW11 + 2, 4)),
+    }
+}
+
+/// The feature with this identifier.
+pub(crate) fn feature_id(wire: u8) -> Result<FeatureId, Reject> {
+    FeatureId::from_wire(wire).ok_or(Reject::invalid(CDW10, 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn saved_values_come_back_after_a_reset_and_others_do_not() {
+        let mut f = Features::new(2);
+        let id = FeatureId::VolatileWriteCache;
+        f.set(id, 0, None, false).unwrap();
+        assert!(!f.has_write_cache());
+        f.clear();
+        assert!(f.has_write_cache());
+        f.set(id, 0, None, true).unwrap();
+        f.set(id, 1, None, false).unwrap();
+        assert_eq!(f.get(id, 0, None, Which::Current), Ok(Some(1)));
+        assert_eq!(f.get(id, 0, None, Which::Saved), Ok(Some(0)));
+        assert_eq!(f.get(id, 0, None, Which::Default), Ok(Some(1)));
+        f.clear();
+        assert!(!f.has_write_cache());
+    }
+
+    #[test]
+    fn error_recovery_is_per_namespace() {
+        let mut f = Features::new(2);
+        f.set(FeatureId::ErrorRecovery, 1 << 16, Some(1), false)
+            .unwrap();
+        assert!(!f.unwritten_error(0) && f.unwritten_error(1) && !f.unwritten_error(2));
+        f.set(FeatureId::ErrorRecovery, 1 << 16, None, false)
+            .unwrap();
+        assert!(f.unwritten_error(0));
+    }
+
+    #[test]
+    fn thresholds_of_absent_sensors_are_refused() {
+        let mut f = Features::new(1);
+        let id = FeatureId::TemperatureThreshold;
+        f.set(id, 0x0150, None, false).unwrap();
+        f.set(id, 0x0010_0100, None, false).unwrap();
+        assert_eq!(f.temperature_limits(), (0x150, 0x100));
+        assert_eq!(
+            f.set(id, 0x0001_0150, None, false),
+            Err(Reject::invalid(46, 0))
+        );
+        assert_eq!(
+            f.set(id, 0x0020_0150, None, false),
+            Err(Reject::invalid(46, 4))
+        );
+        assert_eq!(f.get(id, 0x0001_0000, None, Which::Current), Ok(Some(0)));
+    }
+
+    #[test]
+    fn the_clock_runs_from_where_the_host_set_it() {
+        let mut clock = Timestamp::default();
+        let at = |ms: u64| Instant::from_nanos(ms * 1_000_000);
+        assert_eq!(clock.encode(at(5)), 5);
+        clock.set(1_000, at(10));
+        assert_eq!(clock.encode(at(12)), 1_002 | 1 << 49);
+    }
+}

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Get Features and Set Features (Base, sections 5.15 and 5.27).
+
+use nvme_spec::{
+    FeatureCdw10, FeatureId, FeatureSelect, InterruptVectorConfig, QueueCount, Sqe, Status,
+    NSID_ALL,
+};
+use units::Instant;
+
+use crate::admin::at_once;
+use crate::controller::{Controller, Done};
+use crate::drive::Drive;
+use crate::features::{feature_id, Features, Which, SAVEABLE};
+use crate::host::Host;
+use crate::reject::{Reject, CDW10, CDW11, NSID};
+
+/// Size of the Host Behavior Support data structure.
+const HOST_BEHAVIOR_BYTES: usize = 512;
+
+impl<D: Drive> Controller<D> {
+    /// Get Features.
+    pub(crate) fn get_features<H: Host>(
+        &mut self,
+        host: &mut H,
+        sqe: &Sqe,
+        now: Instant,
+    ) -> Result<Done, Reject> {
+        let dword = FeatureCdw10::from(sqe.cdw10());
+        let id = feature_id(dword.id())?;
+        let select = FeatureSelect::from_wire(dword.select().value())
+            .ok_or(Reject::invalid(CDW10 + 1, 0))?;
+        let which = match select {
+            FeatureSelect::Current => Which::Current,
+            FeatureSelect::Default => Which::Default,
+            FeatureSelect::Saved => Which::Saved,
+            FeatureSelect::Capabilities => return at_once(now, Features::capabilities(id)),
+        };
+        let ns = match id {
+            FeatureId::ErrorRecovery => Some(usize::from(self.namespace(sqe.nsid)?.index.0)),
+            _ => None,
+        };
+        if let Some(value) = self.features.get(id, sqe.cdw11(), ns, which)? {
+            return at_once(now, value);
+        }
+        match id {
+            FeatureId::NumberOfQueues => at_once(now, self.queue_count()),
+            FeatureId::InterruptVectorConfig => {
+                let vector = InterruptVectorConfig::from(sqe.cdw11()).vector();
+                let disabled = self
+                    .interrupts
+                    .coalescing_disabled(vector)
+                    .ok_or(Reject::invalid(CDW11, 0))?;
+                let disabled = disabled && which == Which::Current;
+                at_once(now, InterruptVectorConfig::new(vector, disabled).into())
+            }
+            FeatureId::Timestamp => {
+                let value = self.features.timestamp.encode(now);
+                self.send(host, sqe, &value.to_le_bytes())?;
+                at_once(now, 0)
+            }
+            FeatureId::HostBehavior => {
+                let mut bytes = [0; HOST_BEHAVIOR_BYTES];
+                if which == Which::Current {
+                    let (head, _) = bytes.split_at_mut(self.features.host_behavior.len());
+                    head.copy_from_slice(&self.features.host_behavior);
+                }
+                self.send(host, sqe, &bytes)?;
+                at_once(now, 0)
+            }
+            // I/O Command Set Profile: the one combination; the others were answered above.
+            _ => at_once(now, 0),
+        }
+    }
+
+    /// Set Features.
+    pub(crate) fn set_features<H: Host>(
+        &mut self,
+        host: &mut H,
+        sqe: &Sqe,
+        now: Instant,
+    ) -> Result<Done, Reject> {
+        let dword = FeatureCdw10::from(sqe.cdw10());
+        let id = feature_id(dword.id())?;
+        if dword.save() && Features::capabilities(id) & SAVEABLE == 0 {
+            return Err(Reject::at(Status::FeatureNotSaveable, CDW10 + 3, 7));
+        }
+        let ns = match (id, sqe.nsid) {
+            (_, NSID_ALL) => None,
+            (FeatureId::ErrorRecovery, nsid) => Some(usize::from(self.namespace(nsid)?.index.0)),
+            (_, 0) => None,
+            _ => return Err(Reject::at(Status::FeatureNotPerNamespace, NSID, 0)),
+        };
+        match id {
+            FeatureId::NumberOfQueues => return self.set_queue_count(sqe, now),
+            FeatureId::InterruptVectorConfig => {
+                let config = InterruptVectorConfig::from(sqe.cdw11());
+                let disabled = config.coalescing_disabled();
+                if !self
+                    .interrupts
+                    .set_coalescing_disabled(config.vector(), disabled)
+                {
+                    return Err(Reject::invalid(CDW11, 0));
+                }
+            }
+            FeatureId::Timestamp => {
+                let mut bytes = [0; 8];
+                self.receive(host, sqe, &mut bytes)?;
+                self.features.timestamp.set(u64::from_le_bytes(bytes), now);
+            }
+            FeatureId::HostBehavior => {
+                let mut bytes = [0; HOST_BEHAVIOR_BYTES];
+                self.receive(host, sqe, &mut bytes)?;
+                if let Some(head) = bytes.first_chunk() {
+                    self.features.host_behavior = head.map(|byte| byte & 1);
+                }
+            }
+            FeatureId::CommandSetProfile => {
+                // There is one combination, number 0.
+                if sqe.cdw11() & 0x1ff != 0 {
+                    return Err(Reject::at(Status::CommandSetCombination, CDW11, 0));
+                }
+            }
+            _ => {
+                self.features.set(id, sqe.cdw11(), ns, dword.save())?;
+                self.check_health();
+            }
+        }
+        at_once(now, 0)
+    }
+
+    /// Queues the guest may create, whatever it asked for.
+    fn queue_count(&self) -> u32 {
+        let count_z = self.config.io_queues.saturating_sub(1);
+        QueueCount::new(count_z, count_z).into()
+    }
+
+    fn set_queue_count(&mut self, sqe: &Sqe, now: Instant) -> Result<Done, Reject> {
+        let asked = QueueCount::from(sqe.cdw11());
+        if asked.submission_z() == u16::MAX || asked.completion_z() == u16::MAX {
+            return Err(Reject::invalid(CDW11, 0));
+        }
+        // Only before the first I/O queue exists (Base, section 5.27.1.5).
+        if (1..=self.config.io_queues).any(|id| self.queues.cq(id).is_some()) {
+            return Err(Reject::new(Status::CommandSequenceError));
+        }
+        at_once(now, self.queue_count())
+    }
+
+    fn send<H: Host>(&mut self, host: &mut H, sqe: &Sqe, bytes: &[u8]) -> Result<(), Reject> {
+        let page = self.registers.page();
+        self.transfer
+            .map_prp(host, sqe.prp1, sqe.prp2, bytes.len() as u64, page)?;
+        self.transfer.put(host, 0, bytes)
+    }
+
+    fn receive<H: Host>(&mut self, host: &mut H, sqe: &Sqe, into: &mut [u8]) -> Result<(), Reject> {
+        let page = self.registers.page();
+        self.transfer
+            .map_prp(host, sqe.prp1, sqe.prp2, into.len() as u64, page)?;
+        self.transfer.get(host, 0, into)
+    }
+}

@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Zone Management Send and Receive (ZNS, sections 3.4.2 and 3.4.3).
+
+use nvme_spec::{
+    Sqe, WireZoneAction, WireZoneDescriptor, ZoneReceiveCdw13, ZoneReport, ZoneReportFilter,
+    ZoneSendCdw13, REPORT_HEADER_BYTES, ZONE_DESCRIPTOR_BYTES,
+};
+use units::{Instant, Lba, ZoneId};
+
+use crate::controller::{Controller, Done};
+use crate::drive::{
+    Drive, IoCommand, ZoneAction, ZoneAttributes, ZoneDescriptor, ZoneState, ZoneTarget,
+};
+use crate::host::Host;
+use crate::namespace::{Namespace, Zones};
+use crate::reject::{Reject, CDW12, CDW13};
+use crate::transfer::Direction;
+
+/// ZT: Sequential Write Required.
+const SEQUENTIAL: u8 = 2;
+/// Descriptor extensions are moved in pieces of this size, the unit of their length.
+const EXTENSION_UNIT: usize = 64;
+
+/// A report being put together: what is in scratch memory, and where it goes.
+struct Report {
+    /// Offset in the transfer of the first byte in scratch memory.
+    flushed: u64,
+    /// Bytes in scratch memory.
+    filled: usize,
+    /// Bytes the guest has room for.
+    room: u64,
+}
+
+impl<D: Drive> Controller<D> {
+    /// Zone Management Send.
+    pub(crate) fn zone_send<H: Host>(
+        &mut self,
+        host: &mut H,
+        sqe: &Sqe,
+        ns: &Namespace,
+        now: Instant,
+    ) -> Result<Done, Reject> {
+        let zones = ns.zoned()?;
+        let dword = ZoneSendCdw13::from(sqe.cdw13());
+        let action = WireZoneAction::from_wire(dword.action()).ok_or(Reject::invalid(CDW13, 0))?;
+        let action = match action {
+            WireZoneAction::Close => ZoneAction::Close,
+            WireZoneAction::Finish => ZoneAction::Finish,
+            WireZoneAction::Open => ZoneAction::Open {
+                zrwa: dword.option(),
+            },
+            WireZoneAction::Reset => ZoneAction::Reset,
+            WireZoneAction::Offline => ZoneAction::Offline,
+            WireZoneAction::SetExtension => {
+                return self.set_extension(host, sqe, ns, &zones, dword.all(), now);
+            }
+            WireZoneAction::FlushZrwa => return self.flush_zrwa(sqe, ns, dword.all(), now),
+        };
+        if matches!(action, ZoneAction::Open { zrwa: true }) && !zones.has_zrwa {
+            return Err(Reject::invalid(CDW13 + 1, 1));
+        }
+        let target = if dword.all() {
+            ZoneTarget::All
+        } else {
+            ZoneTarget::One(zones.zone_at(sqe.slba())?)
+        };
+        let command = IoCommand::Zone { action, target };
+        let (done, reply) = self.submit(ns.index, &command, now, sqe.slba())?;
+        self.discard(host, ns, reply.discard);
+        Ok(Done::At { done, result: 0 })
+    }
+
+    fn set_extension<H: Host>(
+        &mut self,
+        host: &mut H,
+        sqe: &Sqe,
+        ns: &Namespace,
+        zones: &Zones,
+        all: bool,
+        now: Instant,
+    ) -> Result<Done, Reject> {
+        if all {
+            return Err(Reject::invalid(CDW13 + 1, 0));
+        }
+        if zones.extension == 0 {
+            return Err(Reject::invalid(CDW13, 0));
+        }
+        let zone = zones.zone_at(sqe.slba())?;
+        let page = self.registers.page();
+        self.transfer.map(
+            host,
+            sqe,
+            zones.extension as u64,
+            page,
+            Direction::FromGuest,
+        )?;
+        let command = IoCommand::Zone {
+            action: ZoneAction::SetExtension,
+            target: ZoneTarget::One(zone),
+        };
+        let (done, _) = self.submit(ns.index, &command, now, sqe.slba())?;
+        if let Some(storage) = self.drive.zone_extension(ns.index, zone) {
+            self.transfer.get(host, 0, storage)?;
+        }
+        Ok(Done::At { done, result: 0 })
+    }
+
+    fn flush_zrwa(
+        &mut self,
+        sqe: &Sqe,
+        ns: &Namespace,
+        all: bool,
+        now: Instant,
+    ) -> Result<Done, Reject> {
+        if all {
+            return Err(Reject::invalid(CDW13 + 1, 0));
+        }
+        if !ns.zones.is_some_and(|zones| zones.has_zrwa) {
+            return Err(Reject::invalid(CDW13, 0));
+        }
+        ns.range(sqe.slba(), 1)?;
+        let command = IoCommand::FlushZrwa {
+            upto: Lba::new(sqe.slba()),
+        };
+        let (done, _) = self.submit(ns.index, &command, now, sqe.slba())?;
+        Ok(Done::At { done, result: 0 })
+    }
+
+    /// Zone Management Receive.
+    pub(crate) fn zone_receive<H: Host>(
+        &mut self,
+        host: &mut H,
+        sqe: &Sqe,
+        ns: &Namespace,
+        now: Instant,
+    ) -> Result<Done, Reject> {
+        let zones = ns.zoned()?;
+        let dword = ZoneReceiveCdw13::from(sqe.cdw13());
+        let report = ZoneReport::from_wire(dword.action()).ok_or(Reject::invalid(CDW13, 0))?;
+        let filter =
+            ZoneReportFilter::from_wire(dword.filter()).ok_or(Reject::invalid(CDW13 + 1, 0))?;
+        let extension = match report {
+            ZoneReport::Report => 0,
+            ZoneReport::Extended if zones.extension == 0 => {
+                return Err(Reject::invalid(CDW13, 0));
+            }
+            ZoneReport::Extended => zones.extension,
+        };
+        let bytes = (u64::from(sqe.cdw12()) + 1).saturating_mul(4);
+        if bytes < REPORT_HEADER_BYTES as u64 || bytes > self.max_transfer() {
+            return Err(Reject::invalid(CDW12, 0));
+        }
+        ns.range(sqe.slba(), 1)?;
+        let page = self.registers.page();
+        self.transfer
+            .map(host, sqe, bytes, page, Direction::ToGuest)?;
+        let first = zones.zone_of(sqe.slba());
+        let (filter, partial) = (wanted_state(filter), dword.partial());
+        let found = self.report(host, ns, first, extension, bytes, filter, partial)?;
+        let mut header = [0; REPORT_HEADER_BYTES];
+        let (count, _) = header.split_at_mut(8);
+        count.copy_from_slice(&found.to_le_bytes());
+        self.transfer.put(host, 0, &header)?;
+        Ok(Done::At {
+            done: now,
+            result: 0,
+        })
+    }
+
+    /// Writes descriptors from zone `first` on after the header, as far as there is room; returns
+    /// the number of zones for the header.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the fields of one parsed command"
+    )]
+    fn report<H: Host>(
+        &mut self,
+        host: &mut H,
+        ns: &Namespace,
+        first: ZoneId,
+        extension: usize,
+        bytes: u64,
+        filter: Option<ZoneState>,
+        partial: bool,
+    ) -> Result<u64, Reject> {
+        let zones = ns.zoned()?;
+        let entry = (ZONE_DESCRIPTOR_BYTES + extension) as u64;
+        let fitting = (bytes - REPORT_HEADER_BYTES as u64) / entry;
+        let mut out = Report {
+            flushed: REPORT_HEADER_BYTES as u64,
+            filled: 0,
+            room: fitting,
+        };
+        let mut found = 0_u64;
+        for number in first.get()..zones.count {
+            if out.room == 0 && (partial || filter.is_none()) {
+                // Without a filter the rest need not be looked at to be counted.
+                if !partial {
+                    found += u64::from(zones.count - number);
+                }
+                break;
+            }
+            let zone = ZoneId::new(number);
+            let descriptor = self.drive.zone(ns.index, zone);
+            if filter.is_some_and(|state| state != descriptor.state) {
+                continue;
+            }
+            found += 1;
+            if out.room == 0 {
+                continue;
+            }
+            out.room -= 1;
+            let wire = wire_descriptor(&descriptor).encode();
+            self.report_bytes(host, &mut out, &wire)?;
+            if extension > 0 {
+                self.report_extension(host, &mut out, ns, zone, extension)?;
+            }
+        }
+        self.report_flush(host, &mut out)?;
+        Ok(found)
+    }
+
+    fn report_extension<H: Host>(
+        &mut self,
+        host: &mut H,
+        out: &mut Report,
+        ns: &Namespace,
+        zone: ZoneId,
+        extension: usize,
+    ) -> Result<(), Reject> {
+        for unit in 0..extension / EXTENSION_UNIT {
+            let mut piece = [0; EXTENSION_UNIT];
+            if let Some(stored) = self
+                .drive
+                .zone_extension(ns.index, zone)
+                .and_then(|bytes| bytes.chunks_exact(EXTENSION_UNIT).nth(unit))
+            {
+                piece.copy_from_slice(stored);
+            }
+            self.report_bytes(host, out, &piece)?;
+        }
+        Ok(())
+    }
+
+    /// Adds 64 bytes, which always divide scratch memory.
+    fn report_bytes<H: Host>(
+        &mut self,
+        host: &mut H,
+        out: &mut Report,
+        bytes: &[u8; 64],
+    ) -> Result<(), Reject> {
+        let end = out.filled + bytes.len();
+        if let Some(place) = self.scratch.get_mut(out.filled..end) {
+            place.copy_from_slice(bytes);
+        }
+        out.filled = end;
+        if out.filled >= self.scratch.len() {
+            self.report_flush(host, out)?;
+        }
+        Ok(())
+    }
+
+    fn report_flush<H: Host>(&mut self, host: &mut H, out: &mut Report) -> Result<(), Reject> {
+        let filled = self.scratch.split_at(out.filled.min(self.scratch.len())).0;
+        self.transfer.put(host, out.flushed, filled)?;
+        out.flushed = out.flushed.saturating_add(filled.len() as u64);
+        out.filled = 0;
+        Ok(())
+    }
+}
+
+/// The state a reporting option asks for, `None` for all.
+const fn wanted_state(filter: ZoneReportFilter) -> Option<ZoneState> {
+    match filter {
+        ZoneReportFilter::All => None,
+        ZoneReportFilter::Empty => Some(ZoneState::Empty),
+        ZoneReportFilter::ImplicitlyOpen => Some(ZoneState::ImplicitlyOpen),
+        ZoneReportFilter::ExplicitlyOpen => Some(ZoneState::ExplicitlyOpen),
+        ZoneReportFilter::Closed => Some(ZoneState::Closed),
+        ZoneReportFilter::Full => Some(ZoneState::Full),
+        ZoneReportFilter::ReadOnly => Some(ZoneState::ReadOnly),
+        ZoneReportFilter::Offline => Some(ZoneState::Offline),
+    }
+}
+
+fn wire_descriptor(zone: &ZoneDescriptor) -> WireZoneDescriptor {
+    WireZoneDescriptor {
+        kind: SEQUENTIAL,
+        state: zone.state as u8,
+        attributes: wire_attributes(zone.attributes),
+        capacity: zone.capacity,
+        start: zone.start.get(),
+        write_pointer: zone.write_pointer.map_or(u64::MAX, Lba::get),
+    }
+}
+
+fn wire_attributes(attributes: ZoneAttributes) -> u8 {
+    let ZoneAttributes {
+        finished_by_controller,
+        finish_recommended,
+        reset_recommended,
+        zrwa_valid,
+        extension_valid,
+    } = attributes;
+    [
+        (
+            finished_by_controller,
+            WireZoneDescriptor::FINISHED_BY_CONTROLLER,
+        ),
+        (finish_recommended, WireZoneDescriptor::FINISH_RECOMMENDED),
+        (reset_recommended, WireZoneDescriptor::RESET_RECOMMENDED),
+        (zrwa_valid, WireZoneDescriptor::ZRWA_VALID),
+        (extension_valid, WireZoneDescriptor::EXTENSION_VALID),
+    ]
+    .into_iter()
+    .filter(|(is_set, _)| *is_set)
+    .fold(0, |bits, (_, bit)| bits | bit)
+}
+
+const _: () = assert!(4096 % ZONE_DESCRIPTOR_BYTES == 0 && EXTENSION_UNIT == 64);
