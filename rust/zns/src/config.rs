@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What the drive is made of: every parameter, typed and checked.
+
+use core::fmt;
+use ftl::Costs;
+use nand::{Chips, GeometryError};
+use units::{Bytes, PAGE_BYTES, SECTOR_BYTES};
+
+/// What a write buffer belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BufferScope {
+    /// One buffer for all zones.
+    Global,
+    /// Each zone has a buffer of its own.
+    PerZone,
+}
+
+/// All parameters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The flash.
+    pub chips: Chips,
+    /// Host link bandwidth in MB/s (MB = 2^20 bytes).
+    pub link_mbps: u64,
+    /// Firmware and buffer-access times.
+    pub costs: Costs,
+    /// Number of zones.
+    pub zones: u32,
+    /// Bytes of a zone that can be written.
+    pub zone_capacity: Bytes,
+    /// Span of a zone in the address space.
+    pub zone_size: Bytes,
+    /// Dies that a zone is striped over.
+    pub dies_per_zone: u32,
+    /// What a write buffer belongs to.
+    pub buffer_scope: BufferScope,
+    /// Bytes of each write buffer.
+    pub buffer: Bytes,
+    /// What the length of a write must be a multiple of.
+    pub write_unit: Bytes,
+    /// Zones open at once; 0 for no limit.
+    pub max_open: u32,
+    /// Zones active at once; 0 for no limit.
+    pub max_active: u32,
+    /// Whether a zone reset waits for the erases that it causes.
+    pub reset_wait: bool,
+}
+
+/// Why a configuration makes no drive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConfigError {
+    /// The flash array's shape.
+    Chips(GeometryError),
+    /// A bandwidth is zero.
+    Bandwidth,
+    /// Zones are striped over no die, or over more than there are.
+    DiesPerZone,
+    /// A zone's span is less than its capacity, or not whole pages.
+    ZoneSize,
+    /// The capacity is nothing, or not a multiple of page and write unit.
+    ZoneCapacity,
+    /// There are no zones, or too many, or they span more than 8 EiB.
+    Zones,
+    /// More open than active zones, where both are limited.
+    OpenOverActive,
+    /// The write unit is not whole sectors, or does not divide the one-shot page.
+    WriteUnit,
+    /// A buffer this small could fill up with incomplete one-shot pages.
+    Buffer {
+        /// Bytes needed with the other parameters as they are.
+        need: Bytes,
+    },
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Chips(error) => error.fmt(f),
+            Self::Bandwidth => f.write_str("a bandwidth must be at least 1 MB/s"),
+            Self::DiesPerZone => {
+                f.write_str("dies-per-zone must be 1 to channels x luns-per-channel")
+            }
+            Self::ZoneSize => f.write_str(
+                "zone-size must be a multiple of 4 KiB and at least the zone's capacity",
+            ),
+            Self::ZoneCapacity => {
+                f.write_str("zone-capacity must be a multiple of 4 KiB and of write-unit")
+            }
+            Self::Zones => f.write_str("zones must be 1 to 1048576, and span at most 4 EiB"),
+            Self::OpenOverActive => f.write_str("max-open must not exceed max-active"),
+            Self::WriteUnit => f.write_str(
+                "write-unit must be a multiple of 512 and a divisor of one-shot-page-size",
+            ),
+            Self::Buffer { need } => write!(
+                f,
+                "write-buffer-size must be {need} to 64 GiB: room for an incomplete one-shot page \
+                 of each active zone, and one more"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Config {
+    /// Bound of the zones: each takes some 100 bytes of the host's memory.
+    pub const MAX_ZONES: u32 = 1 << 20;
+
+    /// Checks every bound that the model relies on.
+    ///
+    /// # Errors
+    /// The first bound that does not hold.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.chips.validate().map_err(ConfigError::Chips)?;
+        if self.link_mbps == 0 || self.chips.channel_mbps == 0 {
+            return Err(ConfigError::Bandwidth);
+        }
+        if self.dies_per_zone == 0 || self.dies_per_zone > self.chips.dies() {
+            return Err(ConfigError::DiesPerZone);
+        }
+        let unit = self.write_unit.get();
+        let sound = unit != 0 && unit % SECTOR_BYTES == 0;
+        if !sound || self.chips.one_shot.get() % unit != 0 {
+            return Err(ConfigError::WriteUnit);
+        }
+        let capacity = self.zone_capacity.get();
+        if capacity == 0 || capacity % PAGE_BYTES != 0 || capacity % unit != 0 {
+            return Err(ConfigError::ZoneCapacity);
+        }
+        if self.zone_size < self.zone_capacity || self.zone_size.get() % PAGE_BYTES != 0 {
+            return Err(ConfigError::ZoneSize);
+        }
+        let span = self.zone_size.get().checked_mul(u64::from(self.zones));
+        let zones = 1..=Self::MAX_ZONES;
+        if !zones.contains(&self.zones) || span.is_none_or(|bytes| bytes > 1 << 62) {
+            return Err(ConfigError::Zones);
+        }
+        if self.max_active != 0 && (self.max_open == 0 || self.max_open > self.max_active) {
+            return Err(ConfigError::OpenOverActive);
+        }
+        let need = self.incomplete().saturating_add(self.chips.one_shot.get());
+        if self.buffer.get() < need || self.buffer.get() > 64 << 30 {
+            return Err(ConfigError::Buffer {
+                need: Bytes::new(need),
+            });
+        }
+        Ok(())
+    }
+
+    /// Most bytes of a buffer that incomplete one-shot pages can hold.
+    pub(crate) fn incomplete(&self) -> u64 {
+        let each = self
+            .chips
+            .one_shot
+            .get()
+            .saturating_sub(self.write_unit.get());
+        let zones = match (self.buffer_scope, self.max_active) {
+            (BufferScope::PerZone, _) => 1,
+            (BufferScope::Global, 0) => self.zones,
+            (BufferScope::Global, active) => active.min(self.zones),
+        };
+        each.saturating_mul(u64::from(zones))
+    }
+
+    /// Bytes that the namespace's addresses span.
+    #[must_use]
+    pub fn size(&self) -> Bytes {
+        Bytes::new(self.zone_size.get().saturating_mul(u64::from(self.zones)))
+    }
+}

@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The drive: zones on dies, commands in, completions out.
+
+use crate::{BufferScope, Config, ConfigError, Stats};
+use ftl::{ByteBuffer, Command, Error, Flash, Outcome, ZoneReport, MAX_SECTORS};
+use nand::{BlockId, LinkStats, PlaneId, PlaneStats};
+use units::{Bytes, Instant, Sector, ZoneId, SECTOR_BYTES};
+use zone::{Layout, Limits, State, Zones};
+
+/// What flash holds of a zone.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Body {
+    /// Bytes from the zone's start whose program has been issued. Beyond the last whole one-shot
+    /// page only when the zone will not be written further.
+    pub programmed: u64,
+    /// When the last of these programs ends.
+    pub durable: Instant,
+    /// Times that its blocks were erased.
+    pub erases: u32,
+}
+
+/// Where a byte of a zone is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub plane: PlaneId,
+    pub block: BlockId,
+    /// Flash page within the zone's block on that plane.
+    pub page: u64,
+}
+
+/// The drive: one zoned namespace.
+#[derive(Clone, Debug)]
+pub struct Zns {
+    pub(crate) config: Config,
+    pub(crate) flash: Flash,
+    pub(crate) zones: Zones,
+    pub(crate) bodies: Vec<Body>,
+    /// One, or one for each zone.
+    pub(crate) buffers: Vec<ByteBuffer>,
+    /// When the last program issued so far ends.
+    pub(crate) durable: Instant,
+    /// The latest command's arrival.
+    now: Instant,
+    pub(crate) stats: Stats,
+}
+
+impl Zns {
+    /// An erased drive.
+    ///
+    /// # Errors
+    /// The configuration makes no drive.
+    pub fn new(config: &Config) -> Result<Self, ConfigError> {
+        config.validate()?;
+        let layout = Layout {
+            zones: config.zones,
+            size: config.zone_size.get() / SECTOR_BYTES,
+            capacity: config.zone_capacity.get() / SECTOR_BYTES,
+        };
+        let limits = Limits {
+            max_open: config.max_open,
+            max_active: config.max_active,
+        };
+        let buffers = match config.buffer_scope {
+            BufferScope::Global => 1,
+            BufferScope::PerZone => config.zones as usize,
+        };
+        let buffer = || ByteBuffer::new(config.buffer, config.chips.one_shot);
+        Ok(Self {
+            flash: Flash::new(&config.chips, config.link_mbps, config.costs),
+            zones: Zones::new(layout, limits),
+            bodies: vec![Body::default(); config.zones as usize],
+            // Not `vec![..; n]`: a clone of a queue does not keep its room.
+            buffers: (0..buffers).map(|_| buffer()).collect(),
+            durable: Instant::ZERO,
+            now: Instant::ZERO,
+            stats: Stats::default(),
+            config: config.clone(),
+        })
+    }
+
+    /// Runs a command that arrives at `now`; an earlier `now` than the latest so far counts as that.
+    pub fn submit(&mut self, command: &Command, now: Instant) -> Outcome {
+        self.advance(now);
+        let now = self.now;
+        let outcome = match self.run(command, now) {
+            Ok(outcome) => outcome,
+            Err(error) => Outcome::failed(now, error),
+        };
+        self.stats.host.count(command, now, &outcome);
+        outcome
+    }
+
+    /// When background work is due next: never, for erases are booked when they are caused.
+    #[must_use]
+    pub const fn next_event(&self) -> Option<Instant> {
+        None
+    }
+
+    /// Nothing will be asked for before `now`.
+    pub fn advance(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+        self.flash.prune(self.now);
+    }
+
+    /// A zone, for reports. `None` if there is no such zone.
+    #[must_use]
+    pub fn zone(&self, id: ZoneId) -> Option<ZoneReport> {
+        let zone = self.zones.get(id)?;
+        let start = self.zones.start(id);
+        let layout = self.zones.layout();
+        let pointer = match zone.state {
+            State::Full => layout.size,
+            _ => zone.written,
+        };
+        Some(ZoneReport {
+            id,
+            start,
+            capacity: layout.capacity,
+            write_pointer: Sector::new(start.get().saturating_add(pointer)),
+            state: zone.state,
+        })
+    }
+
+    /// Whether no byte of a sector range within a zone has been written (for DULBE).
+    #[must_use]
+    pub fn is_unmapped(&self, at: Sector, _sectors: u64) -> bool {
+        let Some(id) = self.zones.locate(at) else {
+            return true;
+        };
+        let offset = at.get().saturating_sub(self.zones.start(id).get());
+        self.zones.get(id).is_none_or(|z| offset >= z.written)
+    }
+
+    /// What it has done so far.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.stats.clone()
+    }
+
+    /// What each plane has done.
+    pub fn plane_stats(&self) -> impl ExactSizeIterator<Item = PlaneStats> + '_ {
+        self.flash.plane_stats()
+    }
+
+    /// What each channel has done.
+    pub fn channel_stats(&self) -> impl ExactSizeIterator<Item = LinkStats> + '_ {
+        self.flash.channel_stats()
+    }
+
+    /// What the host link has done.
+    #[must_use]
+    pub const fn link_stats(&self) -> LinkStats {
+        self.flash.link_stats()
+    }
+
+    /// The configuration it was made from.
+    #[must_use]
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Panics if zones, bodies and buffers disagree. For tests.
+    pub fn check_invariants(&self) {
+        self.zones.check_invariants();
+        self.flash.check_invariants();
+        let one_shot = self.config.chips.one_shot.get();
+        let mut waiting = vec![0; self.buffers.len()];
+        for id in self.zones.ids() {
+            let zone = self.zones.get(ZoneId::new(id)).unwrap_or_default();
+            let body = self.body(ZoneId::new(id));
+            let buffered = self.buffered(ZoneId::new(id));
+            assert!(body.programmed <= zone.written * SECTOR_BYTES);
+            assert!(buffered < one_shot);
+            if !zone.state.is_active() {
+                assert_eq!(buffered, 0, "zone {id}: {zone:?} {body:?}");
+            } else {
+                assert_eq!(body.programmed % one_shot, 0);
+            }
+            if let Some(sum) = waiting.get_mut(self.buffer_index(ZoneId::new(id))) {
+                *sum += buffered;
+            }
+        }
+        for (buffer, waiting) in self.buffers.iter().zip(waiting) {
+            buffer.check_invariants(Bytes::new(waiting));
+        }
+    }
+
+    /// The latest command's arrival.
+    pub(crate) const fn arrival(&self) -> Instant {
+        self.now
+    }
+
+    fn run(&mut self, command: &Command, now: Instant) -> Result<Outcome, Error> {
+        match *command {
+            Command::Read {
+                at,
+                sectors,
+                internal,
+            } => self.read(at, sectors, internal, now),
+            Command::Write {
+                at,
+                sectors,
+                fua,
+                internal,
+            } => self.write(at, sectors, fua, internal, now),
+            Command::Append { zone, sectors, fua } => self.append(zone, sectors, fua, now),
+            Command::WriteZeroes { at, sectors } => self.write(at, sectors, false, true, now),
+            Command::Deallocate { at, sectors } => {
+                self.check_range(at, sectors)?;
+                Ok(Outcome::done(now))
+            }
+            Command::Flush => Ok(Outcome::done(now.max(self.durable))),
+            Command::Zone { action, target } => self.manage(action, target, now),
+        }
+    }
+
+    pub(crate) fn check_range(&self, at: Sector, sectors: u64) -> Result<(), Error> {
+        let size = self.config.size().get() / SECTOR_BYTES;
+        match at.get().checked_add(sectors) {
+            Some(end) if end <= size && sectors <= MAX_SECTORS => Ok(()),
+            _ => Err(Error::OutOfRange),
+        }
+    }
+
+    /// Where byte `offset` of a zone is: one-shot pages go round the planes of the zone's dies.
+    pub(crate) fn place(&self, id: ZoneId, offset: u64) -> Place {
+        let chips = self.flash.chips();
+        let one_shot = chips.one_shot.get().max(1);
+        let flash_page = chips.flash_page.get().max(1);
+        let planes = u64::from(chips.planes_per_lun.max(1));
+        let per_zone = u64::from(self.config.dies_per_zone.max(1));
+        let unit = offset / one_shot;
+        let lane = unit % (per_zone * planes);
+        let row = unit / (per_zone * planes);
+        let die = (u64::from(id.get()) * per_zone + lane / planes) % u64::from(chips.dies().max(1));
+        // Lossless: a die's and a plane's number are below their u32 counts.
+        Place {
+            plane: chips.plane(die as u32, (lane % planes) as u32),
+            block: BlockId(id.get()),
+            page: row * (one_shot / flash_page) + offset % one_shot / flash_page,
+        }
+    }
+
+    pub(crate) fn body(&self, id: ZoneId) -> Body {
+        self.bodies
+            .get(id.get() as usize)
+            .copied()
+            .unwrap_or_default()
+    }
+
+    /// Bytes of the zone's incomplete one-shot page.
+    pub(crate) fn buffered(&self, id: ZoneId) -> u64 {
+        let written = self.zones.get(id).map_or(0, |z| z.written);
+        (written * SECTOR_BYTES).saturating_sub(self.body(id).programmed)
+    }
+
+    pub(crate) fn buffer_index(&self, id: ZoneId) -> usize {
+        match self.config.buffer_scope {
+            BufferScope::Global => 0,
+            BufferScope::PerZone => id.get() as usize,
+        }
+    }
+}

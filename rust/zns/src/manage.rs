@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Zone management.
+
+use crate::Zns;
+use ftl::{Discard, Error, Outcome, ZoneAction, ZoneTarget};
+use nand::Priority;
+use units::{Bytes, Instant, Sector, ZoneId, SECTOR_BYTES};
+use zone::State;
+
+impl Zns {
+    /// Fault injection: the zone becomes read-only, or offline.
+    ///
+    /// # Errors
+    /// There is no such zone.
+    pub fn inject_zone(&mut self, id: ZoneId, offline: bool) -> Result<(), Error> {
+        self.zones.get(id).ok_or(zone::Error::NoSuchZone)?;
+        // It will not be written further: its incomplete one-shot page goes as it is, or is lost.
+        let now = self.arrival();
+        if offline {
+            self.drop_buffered(id, now);
+            let written = self.zones.get(id).map_or(0, |z| z.written);
+            if let Some(body) = self.bodies.get_mut(id.get() as usize) {
+                body.programmed = written * SECTOR_BYTES;
+            }
+        } else {
+            self.program_rest(id, now);
+        }
+        Ok(self.zones.inject(id, offline)?)
+    }
+
+    pub(crate) fn manage(
+        &mut self,
+        action: ZoneAction,
+        target: ZoneTarget,
+        now: Instant,
+    ) -> Result<Outcome, Error> {
+        match target {
+            ZoneTarget::One(at) => {
+                let id = self.zone_at(at)?;
+                let done = self.act(action, id, now)?;
+                let discard = match action {
+                    ZoneAction::Reset => self.span(id),
+                    _ => Discard::Nothing,
+                };
+                Ok(Outcome {
+                    discard,
+                    ..Outcome::done(done)
+                })
+            }
+            ZoneTarget::All => self.manage_all(action, now),
+        }
+    }
+
+    /// The zone that starts at `at`.
+    pub(crate) fn zone_at(&self, at: Sector) -> Result<ZoneId, Error> {
+        let id = self.zones.locate(at).ok_or(Error::OutOfRange)?;
+        if self.zones.start(id) == at {
+            Ok(id)
+        } else {
+            Err(Error::NotZoneStart)
+        }
+    }
+
+    fn manage_all(&mut self, action: ZoneAction, now: Instant) -> Result<Outcome, Error> {
+        let applies = |state: State| match action {
+            ZoneAction::Open => state == State::Closed,
+            ZoneAction::Close => state.is_open(),
+            ZoneAction::Finish => state.is_active(),
+            ZoneAction::Reset => state.is_active() || state == State::Full,
+            ZoneAction::Offline => state == State::ReadOnly,
+        };
+        if action == ZoneAction::Open && self.config.max_open > 0 {
+            // All or none: closing one of them to open another would not open all.
+            let closed = self.zones.active_count() - self.zones.open_count();
+            if closed > 0 && self.zones.active_count() > self.config.max_open {
+                return Err(Error::Zone(zone::Error::TooManyOpen));
+            }
+        }
+        let mut done = now;
+        for id in self.zones.ids() {
+            let id = ZoneId::new(id);
+            if self.zones.get(id).is_some_and(|z| applies(z.state)) {
+                done = done.max(self.act(action, id, now)?);
+            }
+        }
+        let discard = match action {
+            ZoneAction::Reset => Discard::EmptyZones,
+            _ => Discard::Nothing,
+        };
+        Ok(Outcome {
+            discard,
+            ..Outcome::done(done)
+        })
+    }
+
+    /// Applies an action to one zone; returns when it is complete.
+    fn act(&mut self, action: ZoneAction, id: ZoneId, now: Instant) -> Result<Instant, Error> {
+        match action {
+            ZoneAction::Open => self.zones.open(id).map(drop)?,
+            ZoneAction::Close => self.zones.close(id)?,
+            ZoneAction::Offline => self.zones.offline(id)?,
+            ZoneAction::Finish => return self.finish(id, now),
+            ZoneAction::Reset => return self.reset(id, now),
+        }
+        Ok(now)
+    }
+
+    fn finish(&mut self, id: ZoneId, now: Instant) -> Result<Instant, Error> {
+        self.zones.finish(id)?;
+        self.program_rest(id, now);
+        self.stats.zone_finishes += 1;
+        Ok(now.max(self.body(id).durable))
+    }
+
+    fn reset(&mut self, id: ZoneId, now: Instant) -> Result<Instant, Error> {
+        let state = self.zones.get(id).map(|z| z.state);
+        if matches!(state, None | Some(State::ReadOnly | State::Offline)) {
+            return Err(Error::Zone(zone::Error::InvalidTransition));
+        }
+        self.drop_buffered(id, now);
+        self.zones.reset(id)?;
+        let erased = self.erase(id, now);
+        Ok(if self.config.reset_wait { erased } else { now })
+    }
+
+    /// Erases the blocks that hold data of the zone, in the background; returns when that is over.
+    fn erase(&mut self, id: ZoneId, now: Instant) -> Instant {
+        let one_shot = self.config.chips.one_shot.get().max(1);
+        let used = self.body(id).programmed.div_ceil(one_shot);
+        let lanes = u64::from(self.config.dies_per_zone)
+            .saturating_mul(u64::from(self.config.chips.planes_per_lun));
+        let blocks = used.min(lanes);
+        let mut erased = now;
+        for lane in 0..blocks {
+            let place = self.place(id, lane * one_shot);
+            let end = self
+                .flash
+                .erase(now, place.plane, place.block, Priority::Background);
+            erased = erased.max(end);
+        }
+        if let Some(body) = self.bodies.get_mut(id.get() as usize) {
+            body.programmed = 0;
+            body.durable = Instant::ZERO;
+            if blocks > 0 {
+                body.erases = body.erases.saturating_add(1);
+                self.stats.zone_resets += 1;
+                self.stats.zone_erases_max = self.stats.zone_erases_max.max(body.erases);
+            }
+        }
+        self.stats.erases += blocks;
+        erased
+    }
+
+    /// Programs the zone's incomplete one-shot page as it is.
+    fn program_rest(&mut self, id: ZoneId, now: Instant) {
+        let written = self.zones.get(id).map_or(0, |z| z.written);
+        self.program(id, written * SECTOR_BYTES, now);
+    }
+
+    /// Drops the zone's incomplete one-shot page.
+    fn drop_buffered(&mut self, id: ZoneId, now: Instant) {
+        let bytes = self.buffered(id);
+        let index = self.buffer_index(id);
+        if let (Some(buffer), 1..) = (self.buffers.get_mut(index), bytes) {
+            buffer.release(now, Bytes::new(bytes));
+        }
+    }
+
+    fn span(&self, id: ZoneId) -> Discard {
+        let start = self.zones.start(id).get();
+        Discard::Sectors(start..start.saturating_add(self.zones.layout().size))
+    }
+}

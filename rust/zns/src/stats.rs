@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What the drive has done.
+
+use ftl::HostStats;
+use units::{Bytes, Nanos};
+
+/// Counters since the drive was made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// The host's side.
+    pub host: HostStats,
+    /// Bytes of reads that were still in the buffer.
+    pub buffer_hit_bytes: Bytes,
+    /// Bytes of reads that were never written.
+    pub unwritten_bytes: Bytes,
+    /// Flash pages sensed.
+    pub senses: u64,
+    /// One-shot pages programmed.
+    pub programs: u64,
+    /// Bytes in them.
+    pub program_bytes: Bytes,
+    /// Writes that had to wait for room in the buffer.
+    pub buffer_waits: u64,
+    /// How long they waited, summed.
+    pub buffer_wait: Nanos,
+    /// Zones reset that had data.
+    pub zone_resets: u64,
+    /// Zones finished.
+    pub zone_finishes: u64,
+    /// Blocks erased.
+    pub erases: u64,
+    /// Most erases of a zone.
+    pub zone_erases_max: u32,
+}
+
+/// Adds `n` bytes.
+pub(crate) fn add(to: &mut Bytes, n: u64) {
+    *to = Bytes::new(to.get().saturating_add(n));
+}
