@@ -73,7 +73,7 @@ fn environment() -> [(&'static str, &'static str); 4] {
         ),
         ("HOME", "/root"),
         ("TERM", "linux"),
-        ("LC_ALL", "C.UTF-8"),
+        ("LC_ALL", "C"),
     ]
 }
 

@@ -80,16 +80,23 @@ fn compile(source: &Path, libaio: &Path, log: &Path) -> Result<()> {
         .canonicalize()
         .context("libaio was not unpacked")?
         .join("usr");
-    let flags = format!("-I{0}/include -L{0}/lib/x86_64-linux-gnu", libaio.display());
+    // gcc looks there for headers and libraries: fio's own flags do not reach its last link.
+    let paths = [
+        ("C_INCLUDE_PATH", libaio.join("include")),
+        ("LIBRARY_PATH", libaio.join("lib/x86_64-linux-gnu")),
+    ];
     let mut configure = Command::new("./configure");
     configure
         .args(CONFIGURE)
-        .arg(format!("--extra-cflags={flags}"))
+        .envs(paths.clone())
         .current_dir(source);
     tools::run_logged(&mut configure, log)?;
     let jobs = thread::available_parallelism().map_or(1, usize::from);
     let mut make = Command::new("make");
-    make.arg(format!("-j{jobs}")).arg("fio").current_dir(source);
+    make.arg(format!("-j{jobs}"))
+        .arg("fio")
+        .envs(paths)
+        .current_dir(source);
     tools::run_logged(&mut make, log)?;
     tools::run_logged(Command::new("strip").arg("fio").current_dir(source), log)
 }

@@ -15,13 +15,12 @@ use std::path::{Path, PathBuf};
 
 /// What the guest uses, by module name. File systems load on mount; F2FS and btrfs ask the crypto API for their
 /// checksums by name, which no dependency tells.
-const WANTED: [&str; 14] = [
+const WANTED: [&str; 13] = [
     "nvme",
     "f2fs",
     "zonefs",
     "btrfs",
     "ext4",
-    "xfs",
     "crc32_generic",
     "crc32c_generic",
     "configfs",

@@ -16,11 +16,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Debian packages: first the programs', then the libraries'.
-pub(super) const PACKAGES: [&str; 38] = [
+pub(super) const PACKAGES: [&str; 39] = [
     "busybox-static",
     "bash",
     "coreutils",
     "util-linux",
+    "mount",
     "grep",
     "sed",
     "jq",
@@ -29,7 +30,7 @@ pub(super) const PACKAGES: [&str; 38] = [
     "zonefs-tools",
     "btrfs-progs",
     "e2fsprogs",
-    "xfsprogs",
+    "libext2fs2t64",
     "libc6",
     "libtinfo6",
     "libselinux1",
@@ -58,7 +59,7 @@ pub(super) const PACKAGES: [&str; 38] = [
 ];
 
 /// Programs, where their packages put them.
-const PROGRAMS: [&str; 39] = [
+const PROGRAMS: [&str; 37] = [
     "/usr/bin/busybox",
     "/usr/bin/bash",
     "/usr/bin/cat",
@@ -96,16 +97,19 @@ const PROGRAMS: [&str; 39] = [
     "/usr/sbin/mkzonefs",
     "/usr/sbin/mke2fs",
     "/usr/sbin/e2fsck",
-    "/usr/sbin/mkfs.xfs",
-    "/usr/sbin/xfs_repair",
 ];
 
 /// Other names of programs.
-const LINKS: [(&str, &str); 8] = [
+const LINKS: [(&str, &str); 9] = [
     ("/bin", "usr/bin"),
     ("/sbin", "usr/sbin"),
     ("/lib", "usr/lib"),
     ("/lib64", "usr/lib64"),
+    // Programs name their loader by this path.
+    (
+        "/usr/lib64/ld-linux-x86-64.so.2",
+        "../lib/x86_64-linux-gnu/ld-linux-x86-64.so.2",
+    ),
     ("/usr/sbin/mkfs.zonefs", "mkzonefs"),
     ("/usr/sbin/mkfs.ext4", "mke2fs"),
     ("/usr/sbin/modprobe", "../bin/busybox"),
@@ -223,10 +227,12 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let error = Userland::collect(root.path()).unwrap_err().to_string();
         assert_eq!(error, "no package brings /usr/bin/busybox");
-        for program in PROGRAMS {
-            let file = root.path().join(program.trim_start_matches('/'));
+        let program = root.path().join("program");
+        fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+        for path in PROGRAMS {
+            let file = root.path().join(path.trim_start_matches('/'));
             fs::create_dir_all(file.parent().unwrap()).unwrap();
-            fs::copy(std::env::current_exe().unwrap(), file).unwrap();
+            fs::hard_link(&program, file).unwrap();
         }
         let error = Userland::collect(root.path()).unwrap_err().to_string();
         assert!(error.contains("which") && error.contains(".so"), "{error}");
