@@ -10,13 +10,14 @@ use crate::error::ConfigError;
 use crate::layout::{eui64, nguid};
 use crate::model::{io_error, Model};
 use crate::plan::Plan;
+use crate::stats::vendor_log;
 use nvme::{
     Discard, DriveEvent, Health, IoCommand, IoError, LbaRange, NamespaceInfo, NsIndex, Outcome,
     Reply, ZoneAction, ZoneAttributes, ZoneDescriptor, ZoneState, ZoneTarget, ZonedInfo,
     LBA_SHIFTS, VENDOR_LOG_BYTES,
 };
 use std::collections::VecDeque;
-use units::{Bytes, Instant, Lba, Sector, ZoneId, PAGE_BYTES};
+use units::{Bytes, Instant, Lba, Sector, ZoneId};
 use zms::{Command, DataNamespace, Namespace};
 
 /// Most events kept for the guest; the oldest are lost.
@@ -299,8 +300,8 @@ impl nvme::Drive for Drive {
             ..
         } = command
         {
-            let pages = pages(scale.sector(range.start), scale.sectors(range.blocks));
-            if { pages }.any(|page| self.model.is_unmapped(kind, page, 1)) {
+            let (at, sectors) = (scale.sector(range.start), scale.sectors(range.blocks));
+            if self.model.has_unmapped(kind, at, sectors) {
                 return failed(IoError::Unwritten);
             }
         }
@@ -406,15 +407,8 @@ impl nvme::Drive for Drive {
     }
 
     fn vendor_log(&self, page: &mut [u8; VENDOR_LOG_BYTES]) {
-        page.fill(0);
+        vendor_log(&self.model, page);
     }
-}
-
-/// The first sector of each page that a range touches.
-fn pages(at: Sector, sectors: u64) -> impl Iterator<Item = Sector> {
-    const PER_PAGE: u64 = PAGE_BYTES / units::SECTOR_BYTES;
-    let end = at.get().saturating_add(sectors).div_ceil(PER_PAGE);
-    (at.get() / PER_PAGE..end).map(|page| Sector::new(page * PER_PAGE))
 }
 
 /// What a namespace without zones says of one; the controller does not ask.

@@ -60,11 +60,19 @@ impl Model {
         }
     }
 
-    /// Whether every page of a sector range is unmapped.
+    /// Whether some page of a sector range is unmapped.
     #[must_use]
     pub fn is_unmapped(&self, ns: Namespace, at: Sector, sectors: u64) -> bool {
         match self {
-            Self::Zms(zms) => zms.is_unmapped(ns, at, sectors),
+            Self::Zms(zms) => zms.has_unmapped(ns, at, sectors),
+        }
+    }
+
+    /// What it has done so far.
+    #[must_use]
+    pub fn stats(&self) -> zms::Stats {
+        match self {
+            Self::Zms(zms) => zms.stats(),
         }
     }
 
