@@ -61,8 +61,6 @@ pub struct ConzoneNvme {
     busy: BqlCell<bool>,
     /// A reset arrived while busy.
     reset_due: BqlCell<bool>,
-    /// Level of the interrupt pin.
-    pin: BqlCell<bool>,
     /// What the timer is armed for.
     armed: BqlCell<Option<Instant>>,
     log: GuestLog,
@@ -207,7 +205,6 @@ impl ConzoneNvme {
             addr_of_mut!((*this).inner).write(BqlRefCell::new(None));
             addr_of_mut!((*this).busy).write(BqlCell::new(false));
             addr_of_mut!((*this).reset_due).write(BqlCell::new(false));
-            addr_of_mut!((*this).pin).write(BqlCell::new(false));
             addr_of_mut!((*this).armed).write(BqlCell::new(None));
             addr_of_mut!((*this).log).write(GuestLog::default());
         }
@@ -309,18 +306,13 @@ impl ConzoneNvme {
                 self.parent_obj.msix_notify(vector);
             }
         }
-        self.set_pin(pin && !msix);
+        // PCI takes the pin down by itself at times; it ignores what changes nothing.
+        self.parent_obj.set_pin(pin && !msix);
         if let Some(deadline) = signals.wake {
             if self.armed.get() != Some(deadline) {
                 self.armed.set(Some(deadline));
                 self.timer.arm(deadline.as_nanos());
             }
-        }
-    }
-
-    fn set_pin(&self, level: bool) {
-        if self.pin.replace(level) != level {
-            self.parent_obj.set_pin(level);
         }
     }
 
@@ -333,8 +325,6 @@ impl ConzoneNvme {
         }
         self.timer.cancel();
         self.armed.set(None);
-        // PCI's own part of the reset has taken the pin down.
-        self.pin.set(false);
         if let Some(inner) = self.inner.borrow_mut().as_mut() {
             inner.core.reset();
         }

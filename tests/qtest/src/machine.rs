@@ -227,19 +227,9 @@ impl Machine {
             .map(drop)
     }
 
-    /// Steps virtual time by `ns`; the new time in ns.
+    /// Steps virtual time by `ns`, at least 1; the new time in ns.
     pub fn clock_step(&self, ns: u64) -> Result<u64> {
         self.number(&format!("clock_step {ns}"))
-    }
-
-    /// Steps virtual time to the next timer's deadline; the new time in ns.
-    pub fn clock_step_to_next_timer(&self) -> Result<u64> {
-        self.number("clock_step")
-    }
-
-    /// Virtual time now, in ns.
-    pub fn now(&self) -> Result<u64> {
-        self.clock_step(0)
     }
 
     /// Records the interrupt lines going into the device at QOM path `path`.
@@ -249,19 +239,23 @@ impl Machine {
 
     /// Whether intercepted line `line` is high, and how often it rose.
     pub fn irq(&self, line: u32) -> Result<(bool, u64)> {
-        self.now()?; // drains what is in the socket
+        self.read(0, 1)?; // takes what is in the socket
         Ok(self.qtest.borrow().irq(line))
     }
 
     /// How often any intercepted line rose.
     pub fn irq_rises(&self) -> Result<u64> {
-        self.now()?;
+        self.read(0, 1)?;
         Ok(self.qtest.borrow().rises())
     }
 
     /// Runs a QMP command.
     pub fn qmp(&self, command: &str, arguments: &Value) -> Result<Value> {
-        self.qmp.borrow_mut().execute(command, arguments)
+        let answer = self.qmp.borrow_mut().execute(command, arguments);
+        answer.map_err(|e| match self.process.borrow_mut().try_wait() {
+            Ok(Some(status)) => self.explain(e.context(format!("QEMU ended with {status}"))),
+            _ => e,
+        })
     }
 
     /// Waits for a QMP event.

@@ -26,8 +26,14 @@ impl Qmp {
 
     /// Runs one command. An error answer becomes an error with QEMU's own words.
     pub(crate) fn execute(&mut self, command: &str, arguments: &Value) -> Result<Value> {
-        let request = json!({ "execute": command, "arguments": arguments });
-        writeln!(self.reader.get_mut(), "{request}")
+        // In one piece: QEMU acts on `quit` before it has seen the newline.
+        let request = format!(
+            "{}\n",
+            json!({ "execute": command, "arguments": arguments })
+        );
+        self.reader
+            .get_mut()
+            .write_all(request.as_bytes())
             .with_context(|| format!("sending {command}"))?;
         loop {
             let mut answer = self.message()?;
