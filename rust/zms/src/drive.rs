@@ -93,7 +93,7 @@ impl Zms {
     pub fn submit(&mut self, namespace: Namespace, command: &Command, now: Instant) -> Outcome {
         let arrived = now;
         let now = now.max(self.now);
-        self.run_events(now, false);
+        self.run_events(now);
         self.now = now;
         self.core.prune(now);
         let mut outcome = Outcome {
@@ -129,44 +129,29 @@ impl Zms {
     /// Does the background work due until `now`, inclusive.
     pub fn advance(&mut self, now: Instant) {
         let now = now.max(self.now);
-        self.run_events(now, true);
+        self.run_events(now);
         self.now = now;
     }
 
-    /// The buffer whose window ends next: data buffer, or `None` for the meta buffer (or the
-    /// block namespace's).
-    fn next_window(&self) -> Option<(Instant, Window)> {
-        let meta = self.meta.as_ref().and_then(Paged::next_window);
-        let data = match &self.data {
-            Data::Zoned(zoned) => zoned
-                .buffers
-                .next_window()
-                .map(|(i, at)| (at, Window::Data(i))),
-            Data::Block(block) => block.next_window().map(|at| (at, Window::Data(0))),
-        };
-        let meta = meta.map(|at| (at, Window::Meta));
-        [meta, data].into_iter().flatten().min_by_key(|w| w.0)
+    /// The data buffer whose window ends next.
+    fn next_window(&self) -> Option<(Instant, usize)> {
+        match &self.data {
+            Data::Zoned(zoned) => zoned.buffers.next_window().map(|(i, at)| (at, i)),
+            Data::Block(block) => block.next_window().map(|at| (at, 0)),
+        }
     }
 
-    fn run_events(&mut self, now: Instant, inclusive: bool) {
-        while let Some((at, window)) = self.next_window() {
-            if at > now || at == now && !inclusive {
+    fn run_events(&mut self, now: Instant) {
+        while let Some((at, buffer)) = self.next_window() {
+            if at > now {
                 break;
             }
             let at = at.max(self.now);
             self.core.prune(at);
-            match (window, &mut self.meta, &mut self.data) {
-                (Window::Meta, Some(meta), _) => {
-                    meta.flush(&mut self.core, Cause::Window, at);
-                }
-                (Window::Meta, None, _) => break,
-                (Window::Data(i), _, Data::Zoned(zoned)) => {
-                    zoned.flush(&mut self.core, i, Cause::Window, at);
-                }
-                (Window::Data(_), _, Data::Block(block)) => {
-                    block.flush(&mut self.core, Cause::Window, at);
-                }
-            }
+            match &mut self.data {
+                Data::Zoned(zoned) => zoned.flush(&mut self.core, buffer, Cause::Window, at),
+                Data::Block(block) => block.flush(&mut self.core, Cause::Window, at),
+            };
         }
     }
 
@@ -295,13 +280,6 @@ impl Zms {
             Data::Block(block) => block.check_invariants(),
         }
     }
-}
-
-/// A buffer whose dwell window ends.
-#[derive(Clone, Copy, Debug)]
-enum Window {
-    Meta,
-    Data(usize),
 }
 
 /// Which superblocks.

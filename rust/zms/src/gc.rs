@@ -77,14 +77,14 @@ impl<const NS: u8> Paged<NS> {
             if self.slc.pool.free_count() <= self.gc_threshold + 1 {
                 self.collect_slc(core, at);
             }
-            self.slc.host = Appender::on(self.slc.pool.open_any()?);
+            self.slc.host = Appender::on(self.slc.pool.open()?);
             return Some(at);
         }
         let mut at = at;
         if self.slc.pool.free_count() == 0 {
             at = self.reclaim(core, at);
         }
-        self.slc.host = Appender::on(self.slc.pool.open_any()?);
+        self.slc.host = Appender::on(self.slc.pool.open()?);
         if self.slc.pool.free_count() <= self.migrate_threshold {
             at = self.reclaim(core, at);
         }
@@ -100,7 +100,7 @@ impl<const NS: u8> Paged<NS> {
         priority: Priority,
     ) -> Option<(Loc, u32, Instant)> {
         if !self.slc.internal.is_open() {
-            self.slc.internal = Appender::on(self.slc.pool.open_any()?);
+            self.slc.internal = Appender::on(self.slc.pool.open()?);
         }
         let (loc, n) = self.slc.internal.take(&mut self.slc.pool, most);
         let load = core.load(at, self.slc.pool.place(loc), n, priority);
@@ -254,7 +254,7 @@ impl<const NS: u8> Paged<NS> {
         if appender.is_open() {
             return true;
         }
-        let Some(sb) = native.pool.open_any() else {
+        let Some(sb) = native.pool.open() else {
             return false;
         };
         *appender = Appender::on(sb);

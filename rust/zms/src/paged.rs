@@ -278,20 +278,25 @@ impl<const NS: u8> Paged<NS> {
                 left = rest;
                 continue;
             }
-            let Some((loc, n, issued, ended)) = self.program_host(core, left.len() as u32, at)
-            else {
-                break;
-            };
-            at = issued;
-            end = end.max(ended);
-            let (now, rest) = left.split_at(n as usize);
-            for (&lpn, loc) in now.iter().zip(loc..) {
-                self.map_to(core, lpn, loc);
+            // One flash page's worth at a time, wherever the write pointer stands.
+            let mut round = left.len().min(self.slc.pool.lpp() as usize);
+            while round > 0 {
+                let Some((loc, n, issued, ended)) = self.program_host(core, round as u32, at)
+                else {
+                    return end;
+                };
+                at = issued;
+                end = end.max(ended);
+                let (now, rest) = left.split_at(n as usize);
+                for (&lpn, loc) in now.iter().zip(loc..) {
+                    self.map_to(core, lpn, loc);
+                }
+                if self.bypass {
+                    self.a.extend_from_slice(now);
+                }
+                round -= now.len();
+                left = rest;
             }
-            if self.bypass {
-                self.a.extend_from_slice(now);
-            }
-            left = rest;
         }
         end
     }
@@ -313,7 +318,7 @@ impl<const NS: u8> Paged<NS> {
         let mut at = now;
         if !self.buffer.is_empty() {
             at = now.max(self.free);
-            self.flush(core, Cause::Durable, at);
+            at = self.flush(core, Cause::Durable, at);
         }
         self.back_up(core, at, Priority::User);
         now.max(self.durable)

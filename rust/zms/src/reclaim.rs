@@ -23,10 +23,7 @@ impl Zoned {
     /// The write pointer for host data of zone `z`.
     pub fn host_appender(&mut self, z: u32) -> &mut Appender {
         match self.shape.slc_map {
-            SlcMap::Page => {
-                let group = self.group(z) as usize;
-                &mut self.host[group]
-            }
+            SlcMap::Page => &mut self.host,
             SlcMap::Zone => &mut self.zone_mut(z).slc,
         }
     }
@@ -40,7 +37,6 @@ impl Zoned {
         sectors: u64,
         now: Instant,
     ) -> Result<(), Error> {
-        let group = self.group(z);
         let buffered = self
             .buffers
             .capacity
@@ -52,13 +48,13 @@ impl Zoned {
         let need = u64::from(buffered) + u64::from(stripe) + u64::from(pages);
         for _ in 0..=self.slc.count() {
             let room = self.host_appender(z).room(&self.slc);
-            let free = u64::from(self.slc.free_in(group)) * u64::from(self.slc.pages);
+            let free = u64::from(self.slc.free_count()) * u64::from(self.slc.pages);
             if free + u64::from(room) >= need {
                 return Ok(());
             }
-            let free = self.slc.free_in(group);
-            self.reclaim(core, group, now);
-            if self.slc.free_in(group) <= free {
+            let free = self.slc.free_count();
+            self.reclaim(core, now);
+            if self.slc.free_count() <= free {
                 break;
             }
         }
@@ -67,27 +63,23 @@ impl Zoned {
 
     /// Opens a pSLC superblock for host data of `z`; returns when it can be used.
     pub fn open_slc(&mut self, core: &mut Core, z: u32, at: Instant) -> Option<Instant> {
-        let group = self.group(z);
         let mut at = at;
-        if self.slc.free_in(group) == 0 {
-            at = self.reclaim(core, group, at);
+        if self.slc.free_count() == 0 {
+            at = self.reclaim(core, at);
         }
-        let sb = self.slc.open_in(group)?;
+        let sb = self.slc.open()?;
         *self.host_appender(z) = Appender::on(sb);
-        if self.slc.free_in(group) <= self.shape.threshold {
-            at = self.reclaim(core, group, at);
+        if self.slc.free_count() <= self.shape.threshold {
+            at = self.reclaim(core, at);
         }
         Some(at)
     }
 
     /// Erases what is fully invalid, or else migrates one superblock; returns when the caller may
     /// go on: later than `at` if another migration had to end first.
-    pub fn reclaim(&mut self, core: &mut Core, group: u32, at: Instant) -> Instant {
+    pub fn reclaim(&mut self, core: &mut Core, at: Instant) -> Instant {
         let mut erased = false;
-        while let Some(sb) = self
-            .slc
-            .oldest_closed(|sb, s| s.valid == 0 && self.in_group(sb, group))
-        {
+        while let Some(sb) = self.slc.oldest_closed(|_, s| s.valid == 0) {
             core.erase(at, &self.slc, sb, Priority::User);
             self.slc.release(sb);
             erased = true;
@@ -95,25 +87,17 @@ impl Zoned {
         if erased {
             return at;
         }
-        let Some(victim) = self.slc.oldest_closed(|sb, _| self.in_group(sb, group)) else {
+        let Some(victim) = self.slc.oldest_closed(|_, _| true) else {
             return at;
         };
         // Everything of the victim might have to go to the internal write pointer.
-        let internal = self
-            .internal
-            .get(group as usize)
-            .copied()
-            .unwrap_or_default();
-        if self.slc.free_in(group) == 0 && internal.room(&self.slc) < self.slc.get(victim).valid {
+        let internal = self.internal;
+        if self.slc.free_count() == 0 && internal.room(&self.slc) < self.slc.get(victim).valid {
             return at;
         }
         let at = at.max(self.migration_end(core));
         self.migrate(core, victim, at);
         at
-    }
-
-    fn in_group(&self, sb: u32, group: u32) -> bool {
-        self.slc.group_of(sb) == group
     }
 
     /// When the migration issued last ends, as it stands now.
@@ -229,7 +213,7 @@ impl Zoned {
         let mut pages = pages.iter();
         while !pages.as_slice().is_empty() {
             let left = pages.len() as u32;
-            let Some(p) = self.program_internal(core, self.group(z), left, at) else {
+            let Some(p) = self.program_internal(core, left, at) else {
                 debug_assert!(false, "no pSLC to move pages of zone {z} to");
                 break;
             };
@@ -243,20 +227,19 @@ impl Zoned {
         end
     }
 
-    /// Programs up to `most` pages at the group's internal write pointer.
+    /// Programs up to `most` pages at the internal write pointer.
     pub fn program_internal(
         &mut self,
         core: &mut Core,
-        group: u32,
         most: u32,
         at: Instant,
     ) -> Option<Programmed> {
-        let mut appender = *self.internal.get(group as usize)?;
+        let mut appender = self.internal;
         if !appender.is_open() {
-            appender = Appender::on(self.slc.open_in(group)?);
+            appender = Appender::on(self.slc.open()?);
         }
         let (loc, n) = appender.take(&mut self.slc, most);
-        self.internal[group as usize] = appender;
+        self.internal = appender;
         let load = core.load(at, self.slc.place(loc), n, Priority::Background);
         self.counters.pages_slc += u64::from(n);
         Some(Programmed {

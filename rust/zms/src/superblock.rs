@@ -10,7 +10,7 @@
 //! location ([`Loc`]) is superblock x pages + offset, so that the place of a page is computed.
 //!
 //! Invariants: a superblock is free, open (somebody's write pointer is in it) or closed; free ones
-//! have no valid pages and are in exactly one free list.
+//! have no valid pages and are in the free list once.
 
 use nand::{BlockId, Cell, Geometry, PlaneId};
 use std::collections::VecDeque;
@@ -60,7 +60,7 @@ pub(crate) struct Pool {
     groups: u32,
     first_block: u32,
     sbs: Vec<Superblock>,
-    free: Vec<VecDeque<u32>>,
+    free: VecDeque<u32>,
     opened: u64,
     pub erases: u64,
 }
@@ -69,9 +69,6 @@ impl Pool {
     /// A pool of `count` erased superblocks, numbered from `first_block` drive-wide.
     pub fn new(geometry: &Geometry, mode: Cell, count: u32, first_block: u32) -> Self {
         let groups = geometry.groups().max(1);
-        let free = (0..groups)
-            .map(|g| (g..count).step_by(groups as usize).collect())
-            .collect();
         Self {
             mode,
             pages: u32::try_from(geometry.superblock_lpns(mode)).unwrap_or(u32::MAX),
@@ -80,7 +77,7 @@ impl Pool {
             groups,
             first_block,
             sbs: vec![Superblock::default(); count as usize],
-            free,
+            free: (0..count).collect(),
             opened: 0,
             erases: 0,
         }
@@ -88,14 +85,6 @@ impl Pool {
 
     pub fn count(&self) -> u32 {
         u32::try_from(self.sbs.len()).unwrap_or(u32::MAX)
-    }
-
-    pub fn groups(&self) -> u32 {
-        self.groups
-    }
-
-    pub fn group_of(&self, sb: u32) -> u32 {
-        sb % self.groups
     }
 
     pub fn get(&self, sb: u32) -> Superblock {
@@ -106,28 +95,16 @@ impl Pool {
         (0u32..).zip(&self.sbs)
     }
 
-    /// Free superblocks of one group.
-    pub fn free_in(&self, group: u32) -> u32 {
-        let list = self.free.get(group as usize);
-        list.map_or(0, |f| u32::try_from(f.len()).unwrap_or(u32::MAX))
-    }
-
     /// Free superblocks.
     pub fn free_count(&self) -> u32 {
-        (0..self.groups).map(|g| self.free_in(g)).sum()
+        u32::try_from(self.free.len()).unwrap_or(u32::MAX)
     }
 
-    /// Opens the superblock of `group` that has been free longest.
-    pub fn open_in(&mut self, group: u32) -> Option<u32> {
-        let sb = self.free.get_mut(group as usize)?.pop_front()?;
+    /// Opens the superblock that has been free longest: wear spreads, and so do die groups.
+    pub fn open(&mut self) -> Option<u32> {
+        let sb = self.free.pop_front()?;
         self.mark_open(sb);
         Some(sb)
-    }
-
-    /// Opens a superblock of the group with the most free ones; the lowest of several.
-    pub fn open_any(&mut self) -> Option<u32> {
-        let most = (0..self.groups).max_by_key(|&g| (self.free_in(g), core::cmp::Reverse(g)))?;
-        self.open_in(most)
     }
 
     fn mark_open(&mut self, sb: u32) {
@@ -148,17 +125,13 @@ impl Pool {
 
     /// Puts an erased superblock back to the free ones.
     pub fn release(&mut self, sb: u32) {
-        let group = self.group_of(sb);
-        if let (Some(s), Some(free)) = (
-            self.sbs.get_mut(sb as usize),
-            self.free.get_mut(group as usize),
-        ) {
+        if let Some(s) = self.sbs.get_mut(sb as usize) {
             debug_assert!(s.state != SbState::Free, "superblock {sb} freed twice");
             s.state = SbState::Free;
             s.valid = 0;
             s.erases = s.erases.saturating_add(1);
             self.erases += 1;
-            free.push_back(sb);
+            self.free.push_back(sb);
         }
     }
 
@@ -246,11 +219,8 @@ impl Pool {
     pub fn check_invariants(&self) {
         let free = self.sbs.iter().filter(|s| s.state == SbState::Free).count();
         assert_eq!(free, self.free_count() as usize);
-        for (group, list) in (0u32..).zip(&self.free) {
-            for &sb in list {
-                assert_eq!((self.get(sb).state, self.get(sb).valid), (SbState::Free, 0));
-                assert_eq!(self.group_of(sb), group);
-            }
+        for &sb in &self.free {
+            assert_eq!((self.get(sb).state, self.get(sb).valid), (SbState::Free, 0));
         }
         assert!(self.sbs.iter().all(|s| s.valid <= self.pages));
     }

@@ -185,25 +185,35 @@ impl Zoned {
                 left -= fresh;
                 continue;
             }
-            let Some(p) = self.program_slc(core, z, left, at) else {
-                break;
-            };
-            at = p.at;
-            end = end.max(p.end);
-            left -= p.n;
-            let first = self.first_lpn(z) + zone.flushed;
-            for i in 0..p.n {
-                self.table.insert(first + i, p.loc + i);
-                self.cache_page(core, first + i);
+            // One flash page's worth at a time, wherever the write pointer stands.
+            let mut round = left.min(self.shape.lpp);
+            while round > 0 {
+                let Some(p) = self.program_slc(core, z, round, at) else {
+                    return (end, left);
+                };
+                at = p.at;
+                end = end.max(p.end);
+                round -= p.n;
+                left -= p.n;
+                self.map_slc(core, z, p);
             }
-            self.slc.add_valid(p.loc, p.n);
-            let bypass = self.shape.bypass;
-            let zone = self.zone_mut(z);
-            zone.flushed += p.n;
-            zone.a += if bypass { p.n } else { 0 };
-            self.cache_sub_zone(core, first + p.n - 1);
         }
         (end, left)
+    }
+
+    /// The next pages of zone `z` are in pSLC now.
+    fn map_slc(&mut self, core: &mut Core, z: u32, p: Programmed) {
+        let first = self.first_lpn(z) + self.zone(z).flushed;
+        for (lpn, loc) in (first..first + p.n).zip(p.loc..) {
+            self.table.insert(lpn, loc);
+            self.cache_page(core, lpn);
+        }
+        self.slc.add_valid(p.loc, p.n);
+        let bypass = self.shape.bypass;
+        let zone = self.zone_mut(z);
+        zone.flushed += p.n;
+        zone.a += if bypass { p.n } else { 0 };
+        self.cache_sub_zone(core, first + p.n - 1);
     }
 
     /// Reads the secondary buffer of `z` back and drops it from pSLC; returns when it is in.
@@ -232,8 +242,8 @@ impl Zoned {
         priority: Priority,
     ) -> Instant {
         if self.zone(z).sb == NONE {
-            // There are more superblocks than zones in each group.
-            let Some(sb) = self.native.open_in(self.group(z)) else {
+            // There are more superblocks than zones.
+            let Some(sb) = self.native.open() else {
                 debug_assert!(false, "no native superblock for zone {z}");
                 return at;
             };
@@ -323,7 +333,7 @@ impl Zoned {
         let mut at = now;
         if buffer != NONE {
             at = now.max(self.buffers.get(buffer as usize).free);
-            self.flush(core, buffer as usize, Cause::Durable, at);
+            at = self.flush(core, buffer as usize, Cause::Durable, at);
         }
         self.back_up(core, z, at, Priority::User);
         now.max(self.zone(z).durable)
@@ -331,14 +341,15 @@ impl Zoned {
 
     /// The durability point of the namespace.
     pub fn flush_all(&mut self, core: &mut Core, now: Instant) -> Instant {
+        let mut at = now;
         for index in 0..self.buffers.iter().count() {
             let b = self.buffers.get(index);
             if b.pages > 0 {
-                self.flush(core, index, Cause::Durable, now.max(b.free));
+                at = at.max(self.flush(core, index, Cause::Durable, now.max(b.free)));
             }
         }
         while let Some(&z) = self.loaded.first() {
-            self.back_up(core, z, now, Priority::User);
+            self.back_up(core, z, at, Priority::User);
         }
         now.max(self.durable)
     }
@@ -351,7 +362,7 @@ impl Zoned {
         while left > 0 {
             let programmed = match priority {
                 Priority::User => self.program_slc(core, z, left, at),
-                Priority::Background => self.program_internal(core, self.group(z), left, at),
+                Priority::Background => self.program_internal(core, left, at),
             };
             let Some(p) = programmed else {
                 break;

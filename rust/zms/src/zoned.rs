@@ -96,9 +96,9 @@ pub(crate) struct Zoned {
     pub slc: Pool,
     pub table: SlcTable,
     pub buffers: Buffers,
-    /// pSLC write pointers of each die group: for host data ([`SlcMap::Page`]) and for data moved.
-    pub host: Vec<Appender>,
-    pub internal: Vec<Appender>,
+    /// pSLC write pointers: for host data ([`SlcMap::Page`]) and for data moved.
+    pub host: Appender,
+    pub internal: Appender,
     /// Zones with loaded flash pages that have no backup.
     pub loaded: Vec<u32>,
     /// When the last program of host data ends.
@@ -177,19 +177,14 @@ impl Zoned {
             native,
             slc,
             buffers: Buffers::new(b.count, config.data_buffer_pages(), b.policy, b.dwell),
-            host: vec![Appender::default(); groups as usize],
-            internal: vec![Appender::default(); groups as usize],
+            host: Appender::default(),
+            internal: Appender::default(),
             loaded: Vec::with_capacity(active as usize),
             durable: Instant::ZERO,
             migrating: NONE,
             counters: Counters::default(),
             shape,
         })
-    }
-
-    /// The die group of a zone.
-    pub fn group(&self, z: u32) -> u32 {
-        z % self.native.groups()
     }
 
     /// First LPN of a zone.
