@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
 /// Words for the kernel that make it start fast and repeatably: no randomised layout, no calibration, no probing of
-/// hardware the machine has not; `iomem=relaxed` lets `nvme show-regs` read the registers.
+/// hardware the machine has not. A panic reboots, which ends the machine;
+/// `iomem=relaxed` lets `nvme show-regs` read the registers.
 const CMDLINE: &str = "console=ttyS0 quiet nokaslr mitigations=off tsc=reliable no_timer_check \
     i8042.noaux i8042.nokbd cryptomgr.notests audit=0 apparmor=0 selinux=0 nmi_watchdog=0 \
-    raid=noautodetect lpj=4000000 iomem=relaxed";
+    raid=noautodetect lpj=4000000 iomem=relaxed panic=-1";
 
 /// Which clock the guest lives by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,12 +54,11 @@ pub struct Machine {
     pub accel: Accel,
     /// `-device` strings.
     pub devices: Vec<String>,
-    /// More arguments for QEMU, as they are.
+    /// More arguments for QEMU. They come last and so override: `-action reboot=reset` makes a reset boot the
+    /// guest again, which then starts its job again, instead of ending the machine.
     pub extra_args: Vec<String>,
     /// More words for the kernel's command line.
     pub extra_cmdline: String,
-    /// Whether a reset reboots the guest, which then starts its job again; otherwise it ends the machine.
-    pub allow_reset: bool,
 }
 
 impl Machine {
@@ -76,7 +76,6 @@ impl Machine {
             devices: Vec::new(),
             extra_args: Vec::new(),
             extra_cmdline: String::new(),
-            allow_reset: false,
         }
     }
 
@@ -95,13 +94,16 @@ impl Machine {
     /// Files of the image that cannot be read, or a QEMU that cannot be executed.
     pub fn shell(&self) -> Result<ExitStatus> {
         let mut command = self.command(&self.image.initramfs(self.kernel))?;
-        command.args(["-serial", "mon:stdio", "-no-reboot"]);
+        command
+            .args(["-serial", "mon:stdio", "-no-reboot"])
+            .args(&self.extra_args);
         command
             .status()
             .with_context(|| format!("cannot execute {}", self.qemu.display()))
     }
 
-    /// QEMU with everything but what connects the job: serial ports, monitor, what a shutdown does.
+    /// QEMU with everything but what connects the job (serial ports, monitor, what a shutdown does) and the extra
+    /// arguments.
     pub(crate) fn command(&self, initramfs: &Path) -> Result<Command> {
         let kernel = self.image.vmlinux(self.kernel);
         for file in [kernel.as_path(), initramfs] {
@@ -153,18 +155,11 @@ impl Machine {
         for device in &self.devices {
             command.args(["-device", device]);
         }
-        command.args(&self.extra_args);
         Ok(command)
     }
 
     fn cmdline(&self) -> String {
-        // A panic reboots at once, which ends the machine, or waits for the reset that is to come.
-        let panic = if self.allow_reset {
-            "panic=0"
-        } else {
-            "panic=-1"
-        };
-        format!("{CMDLINE} {panic} {}", self.extra_cmdline)
+        format!("{CMDLINE} {}", self.extra_cmdline)
             .trim_end()
             .to_owned()
     }
@@ -197,12 +192,11 @@ mod tests {
     }
 
     #[test]
-    fn devices_keep_their_order_and_come_before_extra_arguments() {
+    fn devices_keep_their_order() {
         let (_target, mut machine) = machine();
         machine.devices = vec!["pcie-root-port,id=rp".into(), "nvme,bus=rp,serial=a".into()];
-        machine.extra_args = vec!["-d".into(), "guest_errors".into()];
         let line = arguments(&machine);
-        let end = "-device pcie-root-port,id=rp -device nvme,bus=rp,serial=a -d guest_errors";
+        let end = "-device pcie-root-port,id=rp -device nvme,bus=rp,serial=a";
         assert!(line.ends_with(end), "{line}");
     }
 
@@ -228,14 +222,5 @@ mod tests {
             .unwrap_err()
             .to_string()
             .contains("TCG"));
-    }
-
-    #[test]
-    fn only_a_machine_that_may_be_reset_stays_after_a_panic() {
-        let (_target, mut machine) = machine();
-        machine.extra_cmdline = "memmap=1G$1G".into();
-        assert!(machine.cmdline().ends_with(" panic=-1 memmap=1G$1G"));
-        machine.allow_reset = true;
-        assert!(machine.cmdline().contains(" panic=0"));
     }
 }

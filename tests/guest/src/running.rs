@@ -94,14 +94,8 @@ impl Running {
         command
             .arg("-qmp")
             .arg(format!("unix:{},server=on,wait=off", at("qmp").display()));
-        let reboot = if machine.allow_reset {
-            "reset"
-        } else {
-            "shutdown"
-        };
-        command
-            .arg("-action")
-            .arg(format!("reboot={reboot},shutdown=pause"));
+        command.args(["-action", "reboot=shutdown,shutdown=pause"]);
+        command.args(&machine.extra_args);
         command
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
