@@ -62,7 +62,7 @@ impl Model {
 
     /// Whether some page of a sector range is unmapped.
     #[must_use]
-    pub fn is_unmapped(&self, ns: Namespace, at: Sector, sectors: u64) -> bool {
+    pub fn has_unmapped(&self, ns: Namespace, at: Sector, sectors: u64) -> bool {
         match self {
             Self::Zms(zms) => zms.has_unmapped(ns, at, sectors),
         }
