@@ -5,6 +5,8 @@
 //! main      the command line; one module per command below
 //! paths     where things are: the repository, target/ and what is built there
 //! progress  bars and lines on a terminal, silence when piped
+//! vm        the virtual machine that run, exec and shell start
+//! report    figures, pictures and the page of a run
 //! failure   which exit status an error has
 //! ```
 //!
@@ -19,12 +21,14 @@ mod paths;
 mod progress;
 mod properties;
 mod qemu;
+mod report;
 mod run;
 mod setup;
 mod shell;
 mod sim;
 mod test;
 mod validate;
+mod vm;
 
 use std::process::ExitCode;
 
