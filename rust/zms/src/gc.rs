@@ -36,7 +36,7 @@ fn greedy_victim(pool: &Pool) -> Option<u32> {
 /// Erases what is fully invalid; tells whether there was anything.
 fn erase_invalid(core: &mut Core, pool: &mut Pool, at: Instant) -> bool {
     let mut any = false;
-    while let Some(sb) = pool.oldest_closed(|_, s| s.valid == 0) {
+    while let Some(sb) = pool.fully_invalid() {
         core.erase(at, pool, sb, Priority::User);
         pool.release(sb);
         any = true;
@@ -307,7 +307,7 @@ impl<const NS: u8> Paged<NS> {
         if erase_invalid(core, &mut self.slc.pool, at) {
             return at;
         }
-        let Some(victim) = self.slc.pool.oldest_closed(|_, _| true) else {
+        let Some(victim) = self.slc.pool.oldest_closed(|_| true) else {
             return at;
         };
         let at = at.max(self.migration_end(core));

@@ -239,12 +239,9 @@ impl<const NS: u8> Paged<NS> {
         }
         let mut buffer = core::mem::take(&mut self.buffer);
         buffer.sort_unstable();
-        for &lpn in &buffer {
-            self.unmap_flash(core, lpn);
-            if let Some(word) = self.map.get_mut(lpn as usize) {
-                *word &= !BUFFERED;
-            }
-        }
+        // Pages rewritten leave A. Their old copies stay valid until the new ones are in flash.
+        let map = &self.map;
+        self.a.retain(|&l| map.get(l as usize).is_some_and(|w| w & BUFFERED == 0));
         let end = self.place(core, &buffer, at);
         buffer.clear();
         self.buffer = buffer;
@@ -271,6 +268,7 @@ impl<const NS: u8> Paged<NS> {
                 let ready = self.read_secondary(core, at);
                 let mut whole = core::mem::take(&mut self.a);
                 whole.extend_from_slice(fresh);
+                fresh.iter().for_each(|&lpn| self.leave_buffer(lpn));
                 end =
                     end.max(self.program_unit(core, &whole, ready, Pointer::Host, Priority::User));
                 whole.clear();
@@ -289,6 +287,8 @@ impl<const NS: u8> Paged<NS> {
                 end = end.max(ended);
                 let (now, rest) = left.split_at(n as usize);
                 for (&lpn, loc) in now.iter().zip(loc..) {
+                    self.unmap_flash(core, lpn);
+                    self.leave_buffer(lpn);
                     self.map_to(core, lpn, loc);
                 }
                 if self.bypass {
@@ -299,6 +299,12 @@ impl<const NS: u8> Paged<NS> {
             }
         }
         end
+    }
+
+    fn leave_buffer(&mut self, lpn: u32) {
+        if let Some(word) = self.map.get_mut(lpn as usize) {
+            *word &= !BUFFERED;
+        }
     }
 
     /// Reads A back and drops it from pSLC; returns when it is in.

@@ -12,7 +12,7 @@
 use crate::config::SlcMap;
 use crate::core::Core;
 use crate::l2p::Grain;
-use crate::superblock::{Appender, SbState, NONE};
+use crate::superblock::{Appender, NONE};
 use crate::write::Programmed;
 use crate::zoned::Zoned;
 use crate::Error;
@@ -79,7 +79,7 @@ impl Zoned {
     /// go on: later than `at` if another migration had to end first.
     pub fn reclaim(&mut self, core: &mut Core, at: Instant) -> Instant {
         let mut erased = false;
-        while let Some(sb) = self.slc.oldest_closed(|_, s| s.valid == 0) {
+        while let Some(sb) = self.slc.fully_invalid() {
             core.erase(at, &self.slc, sb, Priority::User);
             self.slc.release(sb);
             erased = true;
@@ -87,7 +87,7 @@ impl Zoned {
         if erased {
             return at;
         }
-        let Some(victim) = self.slc.oldest_closed(|_, _| true) else {
+        let Some(victim) = self.slc.oldest_closed(|_| true) else {
             return at;
         };
         // Everything of the victim might have to go to the internal write pointer.
@@ -275,16 +275,13 @@ impl Zoned {
             self.slc.close(zone.slc.sb);
         }
         for page in zone.native..zone.flushed {
-            let Some(loc) = self.table.remove(first + page) else {
-                continue;
-            };
-            if self.slc.drop_valid(loc) {
-                end = end.max(self.erase_slc(core, loc / self.slc.pages, now));
+            if let Some(loc) = self.table.remove(first + page) {
+                self.slc.drop_valid(loc);
             }
         }
-        // Its own superblock may have nothing in it but backups.
-        if zone.slc.is_open() && self.slc.get(zone.slc.sb).state == SbState::Closed {
-            end = end.max(self.erase_slc(core, zone.slc.sb, now));
+        while let Some(sb) = self.slc.fully_invalid() {
+            end = end.max(core.erase(now, &self.slc, sb, Priority::User));
+            self.slc.release(sb);
         }
         if zone.sb != NONE {
             end = end.max(core.erase(now, &self.native, zone.sb, Priority::User));
@@ -294,12 +291,6 @@ impl Zoned {
         let done = if self.shape.reset_wait { end } else { now };
         self.counters.reset_latency.add(done.since(now));
         Ok(done)
-    }
-
-    fn erase_slc(&mut self, core: &mut Core, sb: u32, at: Instant) -> Instant {
-        let end = core.erase(at, &self.slc, sb, Priority::User);
-        self.slc.release(sb);
-        end
     }
 
     /// Drops every entry of a zone from the cache.

@@ -49,6 +49,12 @@ pub(crate) struct Superblock {
     pub erases: u32,
 }
 
+impl Superblock {
+    fn is_invalid(&self) -> bool {
+        self.state == SbState::Closed && self.valid == 0
+    }
+}
+
 /// Superblocks of one cell mode.
 #[derive(Clone, Debug)]
 pub(crate) struct Pool {
@@ -63,6 +69,8 @@ pub(crate) struct Pool {
     free: VecDeque<u32>,
     opened: u64,
     pub erases: u64,
+    /// Closed superblocks without valid pages.
+    invalid: u32,
 }
 
 impl Pool {
@@ -80,6 +88,7 @@ impl Pool {
             free: (0..count).collect(),
             opened: 0,
             erases: 0,
+            invalid: 0,
         }
     }
 
@@ -120,6 +129,7 @@ impl Pool {
     pub fn close(&mut self, sb: u32) {
         if let Some(s) = self.sbs.get_mut(sb as usize) {
             s.state = SbState::Closed;
+            self.invalid += u32::from(s.valid == 0);
         }
     }
 
@@ -127,6 +137,7 @@ impl Pool {
     pub fn release(&mut self, sb: u32) {
         if let Some(s) = self.sbs.get_mut(sb as usize) {
             debug_assert!(s.state != SbState::Free, "superblock {sb} freed twice");
+            self.invalid -= u32::from(s.is_invalid());
             s.state = SbState::Free;
             s.valid = 0;
             s.erases = s.erases.saturating_add(1);
@@ -137,20 +148,25 @@ impl Pool {
 
     pub fn add_valid(&mut self, loc: Loc, n: u32) {
         if let Some(s) = self.sbs.get_mut((loc / self.pages) as usize) {
+            self.invalid -= u32::from(s.is_invalid() && n > 0);
             s.valid += n;
         }
     }
 
-    /// Takes a valid page away; tells whether its superblock is closed and has none left.
-    pub fn drop_valid(&mut self, loc: Loc) -> bool {
-        match self.sbs.get_mut((loc / self.pages) as usize) {
-            Some(s) => {
-                debug_assert!(s.valid > 0, "location {loc} is invalid already");
-                s.valid = s.valid.saturating_sub(1);
-                s.valid == 0 && s.state == SbState::Closed
-            }
-            None => false,
+    /// Takes a valid page away.
+    pub fn drop_valid(&mut self, loc: Loc) {
+        if let Some(s) = self.sbs.get_mut((loc / self.pages) as usize) {
+            s.valid = s.valid.saturating_sub(1);
+            self.invalid += u32::from(s.is_invalid());
         }
+    }
+
+    /// A closed superblock without valid pages: the one opened longest ago of several.
+    pub fn fully_invalid(&self) -> Option<u32> {
+        if self.invalid == 0 {
+            return None;
+        }
+        self.oldest_closed(|s| s.valid == 0)
     }
 
     /// First location of a superblock.
@@ -208,9 +224,9 @@ impl Pool {
     }
 
     /// The closed superblock opened longest ago, of those that `wanted` accepts.
-    pub fn oldest_closed(&self, wanted: impl Fn(u32, &Superblock) -> bool) -> Option<u32> {
+    pub fn oldest_closed(&self, wanted: impl Fn(&Superblock) -> bool) -> Option<u32> {
         self.iter()
-            .filter(|(sb, s)| s.state == SbState::Closed && wanted(*sb, s))
+            .filter(|(_, s)| s.state == SbState::Closed && wanted(s))
             .min_by_key(|(_, s)| s.opened)
             .map(|(sb, _)| sb)
     }
@@ -219,6 +235,8 @@ impl Pool {
     pub fn check_invariants(&self) {
         let free = self.sbs.iter().filter(|s| s.state == SbState::Free).count();
         assert_eq!(free, self.free_count() as usize);
+        let invalid = self.sbs.iter().filter(|s| s.is_invalid()).count();
+        assert_eq!(invalid, self.invalid as usize);
         for &sb in &self.free {
             assert_eq!((self.get(sb).state, self.get(sb).valid), (SbState::Free, 0));
         }

@@ -348,8 +348,8 @@ impl Zoned {
                 at = at.max(self.flush(core, index, Cause::Durable, now.max(b.free)));
             }
         }
-        while let Some(&z) = self.loaded.first() {
-            self.back_up(core, z, at, Priority::User);
+        while let Some(&z) = self.loaded.iter().min_by_key(|z| self.zone(**z).sb) {
+            at = self.back_up(core, z, at, Priority::User);
         }
         now.max(self.durable)
     }
