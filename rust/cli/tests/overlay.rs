@@ -2,6 +2,8 @@
 //! QEMU's build and Cargo's must agree on the crates of the device: rust/meson.build lists them with their
 //! edges, and so do their manifests.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where it fails")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Firmware for the emulator: SeaBIOS and the boot ROMs, which Debian's QEMU source leaves out.
+//! Firmware for the emulator: SeaBIOS, boot and network ROMs, which Debian's QEMU source leaves out.
 //!
 //! It is unpacked below `target/`, not installed, and always from one release: the same guest boots the same
 //! way on every host.
@@ -17,9 +17,10 @@ use crate::paths::Paths;
 const SUITE: Suite = Suite::Trixie;
 
 /// The packages, and where each has its files.
-const PACKAGES: [(&str, &str); 2] = [
+const PACKAGES: [(&str, &str); 3] = [
     ("seabios", "usr/share/seabios"),
     ("qemu-system-data", "usr/share/qemu"),
+    ("ipxe-qemu", "usr/share/qemu"),
 ];
 
 /// What the firmware is made from. The version is Debian's current one at the time it is first fetched.
