@@ -335,7 +335,7 @@ impl ConzoneNvme {
             return "{}".to_owned();
         }
         match self.inner.borrow().as_ref() {
-            Some(inner) => stats_json(inner.core.drive()),
+            Some(inner) => ssd::stats_json(inner.core.drive().model()),
             None => "{}".to_owned(),
         }
     }
@@ -343,8 +343,4 @@ impl ConzoneNvme {
 
 fn config_error(e: ssd::ConfigError) -> Error {
     Error::new(e.to_string())
-}
-
-fn stats_json(_drive: &Drive) -> String {
-    "{}".to_owned()
 }

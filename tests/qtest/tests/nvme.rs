@@ -256,3 +256,21 @@ fn the_admin_queue_refuses_what_it_does_not_know() -> Result<()> {
     );
     machine.quit()
 }
+
+#[test]
+fn statistics_count_what_the_guest_does() -> Result<()> {
+    let machine = Machine::with_device(DEVICE)?;
+    let mut nvme = NvmeDriver::start(&machine, SLOT)?;
+    let mut queue = nvme.create_queue(1, 32, 0)?;
+    for page in 0..10 {
+        let data = pattern(page, 4096);
+        write_then_read(&nvme, &mut queue, 2, page * 8, &data)?;
+    }
+    let text = machine.qom_get("d", "stats")?;
+    let stats: serde_json::Value = serde_json::from_str(text.as_str().unwrap_or_default())?;
+    assert_eq!(stats["host_write_pages"], 10);
+    assert_eq!(stats["host_read_pages"], 10);
+    assert_eq!(stats["buffer_hits"], 10, "768 KiB of buffer hold it all");
+    assert_eq!(stats["namespaces"]["meta"]["host_writes"], 0);
+    machine.quit()
+}
