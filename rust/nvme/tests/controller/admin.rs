@@ -1,0 +1,450 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Identify, logs, features, Format.
+
+use nvme::ControllerConfig;
+use nvme_spec::{AdminOpcode, Cns, FeatureId, LogId, NvmOpcode, Sqe, Status, NSID_ALL};
+use testkit::{command, FakeConfig, FakeDrive, Guest};
+use units::Instant;
+
+use crate::{
+    assert_ok, assert_rejected, assert_status, guest, guest_with, pattern, DATA, META, SHIFT,
+};
+
+fn identify(guest: &mut Guest<FakeDrive>, cns: Cns, nsid: u32, set: u8) -> Vec<u8> {
+    let (cqe, page) = guest.receive(0, command::identify(cns, nsid, set), 4096);
+    assert_ok(cqe);
+    page
+}
+
+fn u16_at(page: &[u8], at: usize) -> u16 {
+    u16::from_le_bytes(page[at..at + 2].try_into().unwrap())
+}
+
+fn u32_at(page: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(page[at..at + 4].try_into().unwrap())
+}
+
+fn u64_at(page: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(page[at..at + 8].try_into().unwrap())
+}
+
+#[test]
+fn the_controller_describes_itself() {
+    let mut guest = guest(0);
+    let page = identify(&mut guest, Cns::Controller, 0, 0);
+    assert_eq!(&page[4..24], b"conzone             ");
+    assert_eq!((page[77], page[111]), (6, 1));
+    assert_ne!(u16_at(&page, 78), 0);
+    assert_eq!(u32_at(&page, 80), 0x0002_0000);
+    assert_eq!(u32_at(&page, 516), 2);
+    assert_eq!(page[525] & 1, 1);
+    let nqn = String::from_utf8(page[768..1024].to_vec()).unwrap();
+    assert!(nqn.starts_with("nqn.2014-08.org.nvmexpress:uuid:"));
+    // What is announced answers something better than Invalid Opcode.
+    let oncs = u16_at(&page, 520);
+    for (bit, opcode) in [
+        (0, NvmOpcode::Compare),
+        (2, NvmOpcode::DatasetManagement),
+        (3, NvmOpcode::WriteZeroes),
+        (7, NvmOpcode::Verify),
+        (8, NvmOpcode::Copy),
+    ] {
+        assert_ne!(oncs & 1 << bit, 0, "{opcode:?}");
+    }
+}
+
+#[test]
+fn namespaces_are_listed() {
+    let mut guest = guest(0);
+    let ids = |page: &[u8]| -> Vec<u32> {
+        page.chunks_exact(4)
+            .map(|c| u32::from_le_bytes(c.try_into().unwrap()))
+            .take_while(|&id| id != 0)
+            .collect()
+    };
+    for (cns, nsid, set, expected) in [
+        (Cns::ActiveList, 0, 0, vec![1, 2]),
+        (Cns::ActiveList, 1, 0, vec![2]),
+        (Cns::ActiveList, 2, 0, vec![]),
+        (Cns::AllocatedList, 0, 0, vec![1, 2]),
+        (Cns::SetActiveList, 0, 0, vec![1]),
+        (Cns::SetActiveList, 0, 2, vec![2]),
+        (Cns::SetAllocatedList, 0, 2, vec![2]),
+        (Cns::SetAllocatedList, 2, 2, vec![]),
+    ] {
+        let page = identify(&mut guest, cns, nsid, set);
+        assert_eq!(ids(&page), expected, "{cns:?} {nsid} {set}");
+    }
+    let cqe = guest.admin(command::identify(Cns::ActiveList, NSID_ALL, 0));
+    assert_rejected(&mut guest, cqe, Status::InvalidNamespace, Some((4, 0)));
+}
+
+#[test]
+fn namespaces_describe_themselves() {
+    let mut guest = guest(0);
+    let page = identify(&mut guest, Cns::Namespace, META, 0);
+    assert_eq!((u64_at(&page, 0), u64_at(&page, 8)), (1024, 1024));
+    assert_eq!(
+        (page[25], page[26]),
+        (1, 1),
+        "two formats, the second in use"
+    );
+    assert_eq!((page[130], page[134]), (9, 12));
+    assert_eq!(page[104..128], [[2; 16].as_slice(), &[1; 8]].concat());
+    assert_eq!(u16_at(&page, 64), 15, "64 KiB, zero-based");
+    let page = identify(&mut guest, Cns::AllocatedNamespace, DATA, 0);
+    assert_eq!((u64_at(&page, 0), u64_at(&page, 8)), (2048, 8 * 192));
+    let page = identify(&mut guest, Cns::SetNamespace, DATA, 2);
+    assert_eq!((u16_at(&page, 0), u16_at(&page, 2)), (0, 0));
+    assert_eq!((u32_at(&page, 4), u32_at(&page, 8)), (5, 5));
+    assert_eq!((u64_at(&page, 2816), u64_at(&page, 2832)), (2048, 256));
+    assert_eq!((page[2824], page[2840]), (1, 1));
+    assert_eq!(
+        identify(&mut guest, Cns::SetNamespace, META, 0),
+        vec![0; 4096]
+    );
+    let page = identify(&mut guest, Cns::IndependentNamespace, DATA, 0);
+    assert_eq!(page[14], 1);
+    let page = identify(&mut guest, Cns::Descriptors, DATA, 0);
+    assert_eq!(page[..4], [1, 8, 0, 0]);
+    assert_eq!(page[12..16], [2, 16, 0, 0]);
+    assert_eq!(page[32..37], [4, 1, 0, 0, 2]);
+    assert_eq!(page[37..41], [0; 4], "the list ends");
+    assert_eq!(
+        identify(&mut guest, Cns::SetController, 0, 0)[..16],
+        [0; 16]
+    );
+    assert_eq!(
+        u64_at(&identify(&mut guest, Cns::CommandSets, 0, 0), 0),
+        0b101
+    );
+}
+
+#[test]
+fn every_malformed_identify_has_its_status() {
+    let mut guest = guest(0);
+    let cases = [
+        (Cns::Namespace, 3, 0, Status::InvalidNamespace, (4, 0)),
+        (Cns::Namespace, 0, 0, Status::InvalidNamespace, (4, 0)),
+        (
+            Cns::Namespace,
+            NSID_ALL,
+            0,
+            Status::InvalidNamespace,
+            (4, 0),
+        ),
+        (Cns::SetNamespace, META, 2, Status::InvalidField, (47, 0)),
+        (Cns::SetNamespace, META, 1, Status::InvalidField, (47, 0)),
+        (Cns::SetController, 0, 7, Status::InvalidField, (47, 0)),
+        (Cns::Descriptors, 9, 0, Status::InvalidNamespace, (4, 0)),
+    ];
+    for (cns, nsid, set, status, field) in cases {
+        let cqe = guest.admin(command::identify(cns, nsid, set));
+        assert_rejected(&mut guest, cqe, status, Some(field));
+    }
+    let cqe = guest.admin(command::admin(AdminOpcode::Identify, 0, 0xff, 0));
+    assert_rejected(&mut guest, cqe, Status::InvalidField, Some((40, 0)));
+    let cqe = guest.admin(command::plain(0xff, 0));
+    assert_rejected(&mut guest, cqe, Status::InvalidOpcode, Some((0, 0)));
+}
+
+#[test]
+fn zrwa_is_described_if_the_drive_has_it() {
+    let drive = FakeConfig {
+        zrwa: true,
+        ..FakeConfig::default()
+    };
+    let mut guest = guest_with(ControllerConfig::default(), drive, 0);
+    let page = identify(&mut guest, Cns::SetNamespace, DATA, 2);
+    assert_eq!(u16_at(&page, 2), 2);
+    assert_eq!(u32_at(&page, 44), 1);
+    assert_eq!((u16_at(&page, 48), u16_at(&page, 50), page[52]), (1, 16, 1));
+}
+
+#[test]
+fn logs_are_read_in_pieces_and_bounded() {
+    let mut guest = guest(0);
+    let (cqe, whole) = guest.receive(0, command::log(LogId::Vendor, 0, 4096, 0), 4096);
+    assert_ok(cqe);
+    assert_eq!(&whole[..10], b"fake drive");
+    let (_, part) = guest.receive(0, command::log(LogId::Vendor, 0, 8, 4), 8);
+    assert_eq!(part, whole[4..12]);
+    // Past the end nothing is written.
+    let (cqe, _) = guest.receive(0, command::log(LogId::Smart, 0, 8, 512), 8);
+    assert_ok(cqe);
+    let cases = [
+        (
+            command::log(LogId::Smart, 0, 8, 516),
+            Status::InvalidField,
+            (48, 0),
+        ),
+        (
+            command::log(LogId::Smart, 0, 8, 2),
+            Status::InvalidField,
+            (48, 0),
+        ),
+        (
+            command::log(LogId::Smart, META, 512, 0),
+            Status::InvalidField,
+            (4, 0),
+        ),
+        (
+            command::log(LogId::Smart, 0, 260 << 10, 0),
+            Status::InvalidField,
+            (42, 0),
+        ),
+        (
+            command::admin(AdminOpcode::GetLogPage, 0, 0x77, 0),
+            Status::InvalidLogPage,
+            (40, 0),
+        ),
+    ];
+    for (sqe, status, field) in cases {
+        let cqe = guest.admin(sqe);
+        assert_rejected(&mut guest, cqe, status, Some(field));
+    }
+}
+
+#[test]
+fn every_log_that_is_listed_can_be_read() {
+    let mut guest = guest(0);
+    let (cqe, list) = guest.receive(0, command::log(LogId::Supported, 0, 1024, 0), 1024);
+    assert_ok(cqe);
+    let listed: Vec<_> = (0..=255_u8)
+        .filter(|&id| list[usize::from(id) * 4] & 1 != 0)
+        .collect();
+    assert_eq!(listed.len(), LogId::ALL.len());
+    for id in listed {
+        let id = LogId::from_wire(id).unwrap();
+        let nsid = if id == LogId::ChangedZones { DATA } else { 0 };
+        assert_ok(guest.receive(0, command::log(id, nsid, 512, 0), 512).0);
+    }
+}
+
+#[test]
+fn effects_and_slots_are_reported() {
+    let mut guest = guest(0);
+    let mut sqe = command::log(LogId::Effects, 0, 4096, 0);
+    sqe.cdw[4] = 2 << 24;
+    let (_, zoned) = guest.receive(0, sqe, 4096);
+    let append = 1024 + 4 * usize::from(NvmOpcode::ZoneAppend.wire());
+    assert_eq!(u32_at(&zoned, append) & 3, 3);
+    let format = 4 * usize::from(AdminOpcode::FormatNvm.wire());
+    assert_eq!(u32_at(&zoned, format) & 7, 7);
+    sqe.cdw[4] = 0;
+    let (_, nvm) = guest.receive(0, sqe, 4096);
+    assert_eq!(u32_at(&nvm, append), 0);
+    sqe.cdw[4] = 1 << 24;
+    assert_status(guest.receive(0, sqe, 4096).0, Status::InvalidField);
+    let (_, slots) = guest.receive(0, command::log(LogId::FirmwareSlot, 0, 512, 0), 512);
+    assert_eq!((slots[0], &slots[8..16]), (1, b"0.1     ".as_slice()));
+}
+
+#[test]
+fn smart_counts_what_the_host_did() {
+    let mut guest = guest(1);
+    assert_ok(guest.write(META, 0, SHIFT, &pattern(0, 64 << SHIFT)));
+    assert_ok(guest.write(META, 64, SHIFT, &pattern(0, 64 << SHIFT)));
+    assert_ok(guest.read(META, 0, SHIFT, 1).0);
+    guest.host.clock = Instant::from_nanos(2 * 3_600_000_000_000);
+    guest.admin(command::plain(0xff, 0));
+    let (_, smart) = guest.receive(0, command::log(LogId::Smart, NSID_ALL, 512, 0), 512);
+    assert_eq!(smart[..6], [0, 44, 1, 100, 10, 1]);
+    assert_eq!(
+        (u64_at(&smart, 32), u64_at(&smart, 48)),
+        (1, 2),
+        "data units"
+    );
+    assert_eq!((u64_at(&smart, 64), u64_at(&smart, 80)), (1, 2), "commands");
+    assert_eq!(
+        (u64_at(&smart, 112), u64_at(&smart, 128)),
+        (1, 2),
+        "cycles, hours"
+    );
+    assert_eq!(u64_at(&smart, 176), 1, "error log entries");
+}
+
+#[test]
+fn features_have_current_default_and_saved_values() {
+    let mut guest = guest(1);
+    let get = |guest: &mut Guest<FakeDrive>, id, select| {
+        let cqe = guest.admin(command::get_feature(id, select, META, 0));
+        assert_ok(cqe);
+        cqe.result
+    };
+    for (id, default, other, capabilities) in [
+        (FeatureId::Arbitration, 6, 3, 5),
+        (FeatureId::ErrorRecovery, 0, 1 << 16, 7),
+        (FeatureId::VolatileWriteCache, 1, 0, 5),
+        (FeatureId::InterruptCoalescing, 0, 0x102, 5),
+        (FeatureId::WriteAtomicity, 0, 1, 5),
+        (FeatureId::AsyncEventConfig, 0, 0xff, 5),
+    ] {
+        assert_eq!(get(&mut guest, id, 0), default, "{id:?}");
+        let nsid = if id == FeatureId::ErrorRecovery {
+            META
+        } else {
+            0
+        };
+        let mut set = command::set_feature(id, nsid, other);
+        assert_ok(guest.admin(set));
+        assert_eq!(get(&mut guest, id, 0), u64::from(other), "{id:?}");
+        assert_eq!(get(&mut guest, id, 1), default);
+        assert_eq!(get(&mut guest, id, 2), default, "not saved");
+        set.cdw[0] |= 1 << 31;
+        assert_ok(guest.admin(set));
+        assert_eq!(get(&mut guest, id, 2), u64::from(other), "saved");
+        assert_eq!(get(&mut guest, id, 3), capabilities, "{id:?}");
+    }
+    guest.disable();
+    assert!(guest.enable());
+    assert_eq!(get(&mut guest, FeatureId::Arbitration, 0), 3);
+}
+
+#[test]
+fn every_malformed_feature_command_has_its_status() {
+    let mut guest = guest(1);
+    let save = |mut sqe: Sqe| {
+        sqe.cdw[0] |= 1 << 31;
+        sqe
+    };
+    let set = command::set_feature;
+    let get = command::get_feature;
+    let unknown = |opcode| command::admin(opcode, 0, 0x7f, 0);
+    let cases = [
+        (
+            unknown(AdminOpcode::GetFeatures),
+            Status::InvalidField,
+            Some((40, 0)),
+        ),
+        (
+            unknown(AdminOpcode::SetFeatures),
+            Status::InvalidField,
+            Some((40, 0)),
+        ),
+        (
+            get(FeatureId::Arbitration, 4, 0, 0),
+            Status::InvalidField,
+            Some((41, 0)),
+        ),
+        (
+            get(FeatureId::ErrorRecovery, 0, 0, 0),
+            Status::InvalidNamespace,
+            Some((4, 0)),
+        ),
+        (
+            get(FeatureId::InterruptVectorConfig, 0, 0, 99),
+            Status::InvalidField,
+            Some((44, 0)),
+        ),
+        (
+            set(FeatureId::Arbitration, META, 0),
+            Status::FeatureNotPerNamespace,
+            Some((4, 0)),
+        ),
+        (
+            set(FeatureId::ErrorRecovery, 7, 0),
+            Status::InvalidNamespace,
+            Some((4, 0)),
+        ),
+        (
+            set(FeatureId::InterruptVectorConfig, 0, 99),
+            Status::InvalidField,
+            Some((44, 0)),
+        ),
+        (
+            set(FeatureId::PowerManagement, 0, 1),
+            Status::InvalidField,
+            Some((44, 0)),
+        ),
+        (
+            set(FeatureId::CommandSetProfile, 0, 1),
+            Status::CommandSetCombination,
+            Some((44, 0)),
+        ),
+        (
+            set(FeatureId::NumberOfQueues, 0, 0xffff),
+            Status::InvalidField,
+            Some((44, 0)),
+        ),
+        (
+            set(FeatureId::NumberOfQueues, 0, 0),
+            Status::CommandSequenceError,
+            None,
+        ),
+        (
+            save(set(FeatureId::Timestamp, 0, 0)),
+            Status::FeatureNotSaveable,
+            Some((43, 7)),
+        ),
+    ];
+    for (sqe, status, field) in cases {
+        let cqe = guest.admin(sqe);
+        assert_rejected(&mut guest, cqe, status, field);
+    }
+}
+
+#[test]
+fn the_number_of_queues_is_negotiated() {
+    let config = ControllerConfig {
+        io_queues: 4,
+        vectors: 5,
+        ..ControllerConfig::default()
+    };
+    let mut guest = guest_with(config, FakeConfig::default(), 0);
+    let cqe = guest.admin(command::set_feature(
+        FeatureId::NumberOfQueues,
+        0,
+        0x0007_0007,
+    ));
+    assert_ok(cqe);
+    assert_eq!(cqe.result, 0x0003_0003);
+    assert!(guest.create_queues(4, 8));
+    assert_status(guest.create_cq(5, 8, Some(0)), Status::InvalidQueueId);
+}
+
+#[test]
+fn the_timestamp_runs_and_host_behavior_is_kept() {
+    let mut guest = guest(0);
+    let set = command::set_feature(FeatureId::Timestamp, 0, 0);
+    assert_ok(guest.send(0, set, &1_000_000_u64.to_le_bytes()));
+    guest.host.clock += units::Nanos::from_micros(5_000);
+    let (cqe, value) = guest.receive(0, command::get_feature(FeatureId::Timestamp, 0, 0, 0), 8);
+    assert_ok(cqe);
+    assert_eq!(u64_at(&value, 0), 1_000_005 | 1 << 49);
+    let mut behavior = vec![0; 512];
+    behavior[0] = 1;
+    let set = command::set_feature(FeatureId::HostBehavior, 0, 0);
+    assert_ok(guest.send(0, set, &behavior));
+    let get = command::get_feature(FeatureId::HostBehavior, 0, 0, 0);
+    assert_eq!(guest.receive(0, get, 512).1, behavior);
+}
+
+fn format(nsid: u32, cdw10: u32) -> Sqe {
+    command::admin(AdminOpcode::FormatNvm, nsid, cdw10, 0)
+}
+
+#[test]
+fn format_erases_and_changes_the_lba_size() {
+    let mut guest = guest(1);
+    assert_ok(guest.write(DATA, 0, SHIFT, &pattern(1, 4 << SHIFT)));
+    assert_ok(guest.admin(format(DATA, 1)));
+    assert!(guest.read(DATA, 0, SHIFT, 4).1.iter().all(|&b| b == 0));
+    assert_ok(guest.admin(format(DATA, 0)));
+    let page = identify(&mut guest, Cns::Namespace, DATA, 0);
+    assert_eq!((u64_at(&page, 0), page[26]), (16384, 0));
+    assert_ok(guest.write(DATA, 0, 9, &pattern(1, 512)));
+    let cases = [
+        (format(META, 1), Status::InvalidFormat, (40, 0)),
+        (format(DATA, 2), Status::InvalidFormat, (40, 0)),
+        (format(DATA, 1 << 12), Status::InvalidFormat, (40, 0)),
+        (format(DATA, 1 << 5), Status::InvalidFormat, (40, 0)),
+        (format(DATA, 3 << 9), Status::InvalidField, (41, 1)),
+        (format(5, 0), Status::InvalidNamespace, (4, 0)),
+    ];
+    for (sqe, status, field) in cases {
+        let cqe = guest.admin(sqe);
+        assert_rejected(&mut guest, cqe, status, Some(field));
+    }
+    assert_ok(guest.admin(format(NSID_ALL, 2 << 9)));
+}
