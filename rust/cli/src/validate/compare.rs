@@ -18,10 +18,7 @@ const P99_BAND: f64 = 0.10;
 const COUNTER_BAND: f64 = 0.01;
 
 /// Counters with a band: what the policies decided.
-const COUNTERS: [&str; 22] = [
-    "host_reads",
-    "host_writes",
-    "host_flushes",
+const COUNTERS: [&str; 19] = [
     "buffer_hits",
     "flush_full",
     "flush_premature",
@@ -125,6 +122,8 @@ pub struct Comparison {
     pub commands: u64,
     /// How many completions (instant and status) are the same, if the other side's are known.
     pub identical: Option<u64>,
+    /// The first command whose completion differs: its number from 1, ours and theirs.
+    pub first_difference: Option<(u64, String, String)>,
     /// Latencies, by operation.
     pub latencies: Vec<LatencyRow>,
     /// Counters.
@@ -167,6 +166,7 @@ fn with_spec(case: &Case, simulation: &mut Simulation) -> anyhow::Result<Compari
     let mut theirs = AnswerReader::new(trace::open(&path, |raw| raw)?, &shown(&path));
     let (mut our_samples, mut their_samples) = (Samples::default(), Samples::default());
     let (mut commands, mut identical, mut statuses) = (0, 0, 0);
+    let mut first_difference = None;
     replay(case, simulation, |ours| {
         let Some(their) = theirs.next_answer()? else {
             bail!("{} ends before the trace", shown(&path));
@@ -186,6 +186,9 @@ fn with_spec(case: &Case, simulation: &mut Simulation) -> anyhow::Result<Compari
             && ours.command.arrival == their.command.arrival
             && ours.status == their.status;
         identical += u64::from(same);
+        if !same && first_difference.is_none() {
+            first_difference = Some((commands, line(&ours)?, line(&their)?));
+        }
         Ok(())
     })?;
     let latencies = latency_rows(our_samples, &their_samples.figures(), "", true);
@@ -201,10 +204,18 @@ fn with_spec(case: &Case, simulation: &mut Simulation) -> anyhow::Result<Compari
         name: case.name.clone(),
         commands,
         identical: Some(identical),
+        first_difference,
         latencies,
         counters,
         inside: Some(inside),
     })
+}
+
+/// The answer's line.
+fn line(answer: &Answer) -> anyhow::Result<String> {
+    let mut text = Vec::new();
+    answer.write(&mut text)?;
+    Ok(String::from_utf8_lossy(&text).trim_end().to_string())
 }
 
 fn with_reference(case: &Case, simulation: &mut Simulation) -> anyhow::Result<Comparison> {
@@ -250,6 +261,7 @@ fn with_reference(case: &Case, simulation: &mut Simulation) -> anyhow::Result<Co
         name: case.name.clone(),
         commands,
         identical: None,
+        first_difference: None,
         latencies,
         counters,
         inside: None,

@@ -157,6 +157,9 @@ fn print_comparison(c: &Comparison, all: bool) {
         format!("{n} of {} completions identical", c.commands)
     });
     println!("{} {identical} {}", c.name, verdict(c.inside));
+    if let Some((number, ours, theirs)) = &c.first_difference {
+        println!("  first at command {number}: ours '{ours}' theirs '{theirs}'");
+    }
     for row in &c.latencies {
         println!(
             "  {:<24} ours {:<34} theirs {:<34} mean {} p99 {} {}",
