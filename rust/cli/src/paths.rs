@@ -87,7 +87,10 @@ impl Paths {
 fn repository_around(start: &Path) -> Option<PathBuf> {
     let is_root =
         |dir: &&Path| dir.join("rust/cli/Cargo.toml").exists() && dir.join("hw/Kconfig").exists();
-    start.ancestors().find(is_root).map(Path::to_path_buf)
+    let found = start.ancestors().find(is_root)?;
+    // A folder of links to the repository's entries is that repository.
+    let entry = found.join("hw").canonicalize().ok()?;
+    entry.parent().map(Path::to_path_buf)
 }
 
 #[cfg(test)]
@@ -99,5 +102,11 @@ mod tests {
         let root = repository_around(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap();
         assert!(root.join("patches").is_dir());
         assert_eq!(repository_around(Path::new("/")), None);
+
+        let links = tempfile::tempdir().unwrap();
+        for entry in ["hw", "rust"] {
+            std::os::unix::fs::symlink(root.join(entry), links.path().join(entry)).unwrap();
+        }
+        assert_eq!(repository_around(links.path()).as_ref(), Some(&root));
     }
 }
