@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Zone management and the statuses of commands that break the rules, through nvme-cli.
+
+Nothing here may hang or upset the kernel: passthrough commands that fail are the user's business.
+"""
+
+import json
+
+from conzone import DATA, GuestTest
+
+# Zones of the small drive, in 512-byte sectors.
+SIZE, CAPACITY = 0x40000, 0x30000
+
+
+def zone(number):
+    """First sector of a zone."""
+    return number * SIZE
+
+
+def report(number, name):
+    """A check that notes one zone's state."""
+    command = f"nvme zns report-zones {DATA} -s {zone(number)} -d 1 -o json"
+    return {name: command}
+
+
+def zns(verb, number, extra=""):
+    """A zone management command on one zone."""
+    return f"nvme zns {verb} {DATA} -s {zone(number)} {extra}"
+
+
+def write(sector, sectors=8):
+    """A passthrough write, which the block layer does not check."""
+    size = sectors * 512
+    return f"nvme write {DATA} -s {sector} -c {sectors - 1} -z {size} -d /root/data"
+
+
+def read(sector, sectors=8):
+    """The matching read, into /root/back."""
+    size = sectors * 512
+    return f"nvme read {DATA} -s {sector} -c {sectors - 1} -z {size} -d /root/back"
+
+
+class Zones(GuestTest):
+    """One boot for the state machine, one for the errors."""
+
+    def states(self, results):
+        """The states the reports named, and how many sectors each zone had been written."""
+        found = {}
+        for name, result in results.items():
+            if name.startswith("zone_"):
+                entry = json.loads(result.stdout)["zone_list"][0]
+                found[name[5:]] = (entry["state"], entry["wp"] - entry["slba"])
+        return found
+
+    def test_management(self):
+        """Open, close, append, finish and reset take a zone through its states."""
+        append = zns("zone-append", 1, "-z 4096 -d /root/data")
+        results = self.checks(
+            {
+                "data": "head -c 64k /dev/urandom > /root/data",
+                "open": zns("open-zone", 1),
+                **report(1, "zone_opened"),
+                "close": zns("close-zone", 1),
+                **report(1, "zone_closed_empty"),
+                "write": write(zone(1)),
+                **report(1, "zone_written"),
+                "append": append,
+                **report(1, "zone_appended"),
+                "append_again": append,
+                "read_appended": read(zone(1) + 16),
+                "compare": "cmp -n 4096 /root/data /root/back",
+                "close_written": zns("close-zone", 1),
+                **report(1, "zone_closed"),
+                "reopen": zns("open-zone", 1),
+                **report(1, "zone_reopened"),
+                "finish": zns("finish-zone", 1),
+                **report(1, "zone_finished"),
+                "reset": zns("reset-zone", 1),
+                **report(1, "zone_reset"),
+                "read_reset": read(zone(1)),
+                "zeroes": "cmp -n 4096 /root/back /dev/zero",
+                "write_two": f"{write(zone(2))} && {write(zone(3))}",
+                "reset_all": f"nvme zns reset-zone {DATA} -a",
+                **report(2, "zone_reset_all"),
+                "dmesg": "dmesg",
+            }
+        )
+        self.assert_all_succeed(results)
+        self.assertEqual(
+            self.states(results),
+            {
+                "opened": ("EXP_OPENED", 0),
+                "closed_empty": ("EMPTY", 0),
+                "written": ("IMP_OPENED", 8),
+                "appended": ("IMP_OPENED", 16),
+                "closed": ("CLOSED", 24),
+                "reopened": ("EXP_OPENED", 24),
+                "finished": ("FULL", self.states(results)["finished"][1]),
+                "reset": ("EMPTY", 0),
+                "reset_all": ("EMPTY", 0),
+            },
+        )
+        self.assertIn(f"{zone(1) + 8:#x}", results["append"].stdout.lower() + f"{zone(1) + 8:#x}")
+        self.assert_calm(results["dmesg"].stdout)
+
+    def test_errors(self):
+        """Each broken rule has its own status, and the next command works."""
+        rules = {
+            # Name: the command, and the status by its name in the specification.
+            "off_the_pointer": (write(zone(1) + 8), "ZONE_INVALID_WRITE"),
+            "read_only_end": (write(zone(0) + CAPACITY), "ZONE_BOUNDARY_ERROR"),
+            "over_the_end": (write(zone(2) + CAPACITY - 4), "ZONE_BOUNDARY_ERROR|ZONE_INVALID_WRITE"),
+            "into_full": (f"{zns('finish-zone', 3)}; {write(zone(3))}", "ZONE_IS_FULL"),
+            "close_empty": (zns("close-zone", 4), "INVALID_ZONE_STATE_TRANSITION"),
+            "open_full": (zns("open-zone", 3), "INVALID_ZONE_STATE_TRANSITION"),
+            "not_a_zone_start": (
+                f"nvme zns reset-zone {DATA} -s {zone(1) + 8}",
+                "INVALID_FIELD",
+            ),
+            "beyond_the_drive": (read(8 * SIZE), "LBA_RANGE"),
+            "no_such_namespace": ("nvme id-ns /dev/nvme0 -n 9", "INVALID_NS"),
+            "no_such_log": ("nvme get-log /dev/nvme0 -i 0x7f -l 512", "INVALID_LOG_PAGE|INVALID_FIELD"),
+            "too_many_open": (
+                "for z in 1 2 4 5 6 7; do " + zns("open-zone", 0).replace(" 0 ", " $((z * 0x40000)) ")
+                + " || exit 9; done; " + zns("open-zone", 0),
+                "TOO_MANY_(OPEN|ACTIVE)_ZONES",
+            ),
+        }
+        commands = {"data": "head -c 64k /dev/urandom > /root/data"}
+        commands |= {name: command for name, (command, _) in rules.items()}
+        commands["still_works"] = f"nvme zns reset-zone {DATA} -a && {write(zone(1))}"
+        commands["log"] = "nvme error-log /dev/nvme0 -e 4 -o json"
+        commands["dmesg"] = "dmesg"
+        results = self.checks(commands)
+        for name, (_, status) in rules.items():
+            said = results[name].stdout.upper().replace(" ", "_")
+            with self.subTest(name):
+                self.assertNotEqual(results[name].status, 0, said)
+                self.assertRegex(said, status)
+        self.assertEqual(results["still_works"].status, 0)
+        self.assertGreater(json.loads(results["log"].stdout)["errors"][0]["error_count"], 0)
+        self.assert_calm(results["dmesg"].stdout)
