@@ -64,9 +64,9 @@ impl Simple {
         self.now = self.now.max(now);
     }
 
-    /// Whether a range is known to be unmapped: never, for there is no map.
+    /// Whether some sector of a range is known to be unmapped: never, for there is no map.
     #[must_use]
-    pub const fn is_unmapped(&self, _at: Sector, _sectors: u64) -> bool {
+    pub const fn has_unmapped(&self, _at: Sector, _sectors: u64) -> bool {
         false
     }
 

@@ -121,14 +121,15 @@ impl Zns {
         })
     }
 
-    /// Whether no byte of a sector range within a zone has been written (for DULBE).
+    /// Whether some sector of a range within a zone was never written (for DULBE).
     #[must_use]
-    pub fn is_unmapped(&self, at: Sector, _sectors: u64) -> bool {
+    pub fn has_unmapped(&self, at: Sector, sectors: u64) -> bool {
         let Some(id) = self.zones.locate(at) else {
             return true;
         };
         let offset = at.get().saturating_sub(self.zones.start(id).get());
-        self.zones.get(id).is_none_or(|z| offset >= z.written)
+        let end = offset.saturating_add(sectors);
+        self.zones.get(id).is_none_or(|z| end > z.written)
     }
 
     /// What it has done so far.

@@ -67,10 +67,10 @@ fn reset_drops_what_is_buffered() {
     assert_eq!(outcome.discard, Discard::Sectors(SIZE..2 * SIZE));
     assert_eq!((outcome.done, state(&d, 1)), (at(10), State::Empty));
     assert_eq!((d.stats().programs, d.stats().erases), (0, 0));
-    assert!(d.is_unmapped(Sector::new(SIZE), 8));
+    assert!(d.has_unmapped(Sector::new(SIZE), 8));
     done(&mut d, &write(SIZE, PAGE * 2), 20);
-    assert!(!d.is_unmapped(Sector::new(SIZE + 15), 8));
-    assert!(d.is_unmapped(Sector::new(SIZE + 16), 8));
+    assert!(!d.has_unmapped(Sector::new(SIZE + 8), 8));
+    assert!(d.has_unmapped(Sector::new(SIZE + 15), 2));
     let all = Command::Zone {
         action: ZoneAction::Reset,
         target: ZoneTarget::All,

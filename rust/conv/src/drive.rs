@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The drive: one block namespace on flash of its own.
+
+use crate::{Config, ConfigError, Engine, Stats};
+use ftl::{Command, Flash, Outcome};
+use nand::{LinkStats, PlaneStats};
+use units::{Instant, Sector};
+
+/// The drive.
+#[derive(Clone, Debug)]
+pub struct Conv {
+    config: Config,
+    flash: Flash,
+    engine: Engine,
+    /// The latest command's arrival.
+    now: Instant,
+}
+
+impl Conv {
+    /// An erased drive.
+    ///
+    /// # Errors
+    /// The configuration makes no drive.
+    pub fn new(config: &Config) -> Result<Self, ConfigError> {
+        config.validate()?;
+        Ok(Self {
+            flash: Flash::new(&config.chips, config.link_mbps, config.costs),
+            engine: Engine::new(&config.paged, &config.chips, 0)?,
+            now: Instant::ZERO,
+            config: config.clone(),
+        })
+    }
+
+    /// Runs a command that arrives at `now`; an earlier `now` than the latest so far counts as that.
+    pub fn submit(&mut self, command: &Command, now: Instant) -> Outcome {
+        self.advance(now);
+        self.engine.submit(&mut self.flash, command, self.now)
+    }
+
+    /// When background work is due next: never, for collection is booked when it is caused.
+    #[must_use]
+    pub const fn next_event(&self) -> Option<Instant> {
+        None
+    }
+
+    /// Nothing will be asked for before `now`.
+    pub fn advance(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+        self.flash.prune(self.now);
+    }
+
+    /// Whether some page of a sector range is not mapped (for DULBE).
+    #[must_use]
+    pub fn has_unmapped(&self, at: Sector, sectors: u64) -> bool {
+        self.engine.has_unmapped(at, sectors)
+    }
+
+    /// What it has done so far.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.engine.stats()
+    }
+
+    /// What each plane has done.
+    pub fn plane_stats(&self) -> impl ExactSizeIterator<Item = PlaneStats> + '_ {
+        self.flash.plane_stats()
+    }
+
+    /// What each channel has done.
+    pub fn channel_stats(&self) -> impl ExactSizeIterator<Item = LinkStats> + '_ {
+        self.flash.channel_stats()
+    }
+
+    /// What the host link has done.
+    #[must_use]
+    pub const fn link_stats(&self) -> LinkStats {
+        self.flash.link_stats()
+    }
+
+    /// The configuration it was made from.
+    #[must_use]
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Panics if maps, superblocks and buffer disagree. For tests.
+    pub fn check_invariants(&self) {
+        self.engine.check_invariants();
+        self.flash.check_invariants();
+    }
+}

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Superblocks: free, open or closed; and who is the next victim.
+//!
+//! ```text
+//!   valid pages:   0      1      2      3  ...        lists, oldest first; `least` is a lower bound
+//!                 [ ]    [7]->[4]     [9]              of the first that is not empty
+//! ```
+//! Every operation is O(1), except that finding the victim may pass over empty lists that
+//! invalidations have left behind.
+
+use std::collections::VecDeque;
+
+/// No superblock.
+const NONE: u32 = u32::MAX;
+
+/// What a superblock is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Use {
+    /// Erased.
+    Free,
+    /// Being written, or emptied.
+    Open,
+    /// Written to its end; in the list of its number of valid pages.
+    Closed,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Superblock {
+    valid: u32,
+    erases: u32,
+    prev: u32,
+    next: u32,
+    usage: Use,
+}
+
+/// All superblocks of a partition.
+#[derive(Clone, Debug)]
+pub(crate) struct Pool {
+    blocks: Vec<Superblock>,
+    free: VecDeque<u32>,
+    /// First and last of each list, by valid pages.
+    lists: Vec<(u32, u32)>,
+    least: usize,
+}
+
+impl Pool {
+    /// `superblocks` erased ones of `pages` pages each.
+    pub fn new(superblocks: u32, pages: u32) -> Self {
+        let erased = Superblock {
+            valid: 0,
+            erases: 0,
+            prev: NONE,
+            next: NONE,
+            usage: Use::Free,
+        };
+        Self {
+            blocks: vec![erased; superblocks as usize],
+            free: (0..superblocks).collect(),
+            lists: vec![(NONE, NONE); pages as usize + 1],
+            least: pages as usize,
+        }
+    }
+
+    /// Erased superblocks.
+    pub fn free(&self) -> usize {
+        self.free.len()
+    }
+
+    /// Takes the superblock that has been free longest.
+    pub fn take(&mut self) -> Option<u32> {
+        let taken = self.free.pop_front()?;
+        if let Some(block) = self.blocks.get_mut(taken as usize) {
+            block.usage = Use::Open;
+        }
+        Some(taken)
+    }
+
+    /// An open superblock has been written to its end.
+    pub fn close(&mut self, superblock: u32) {
+        if let Some(block) = self.blocks.get_mut(superblock as usize) {
+            block.usage = Use::Closed;
+            self.link(superblock);
+        }
+    }
+
+    /// Takes the superblock with the fewest valid pages, at least one page being invalid.
+    pub fn take_victim(&mut self) -> Option<u32> {
+        let pages = self.lists.len() - 1;
+        while self.least < pages {
+            match self.lists.get(self.least) {
+                Some(&(first, _)) if first != NONE => {
+                    self.unlink(first);
+                    if let Some(block) = self.blocks.get_mut(first as usize) {
+                        block.usage = Use::Open;
+                    }
+                    return Some(first);
+                }
+                _ => self.least += 1,
+            }
+        }
+        None
+    }
+
+    /// An open superblock has been erased.
+    pub fn erased(&mut self, superblock: u32) {
+        if let Some(block) = self.blocks.get_mut(superblock as usize) {
+            block.usage = Use::Free;
+            block.erases = block.erases.saturating_add(1);
+            self.free.push_back(superblock);
+        }
+    }
+
+    /// One more valid page in an open superblock.
+    pub fn add_valid(&mut self, superblock: u32) {
+        if let Some(block) = self.blocks.get_mut(superblock as usize) {
+            block.valid += 1;
+        }
+    }
+
+    /// One valid page fewer.
+    pub fn remove_valid(&mut self, superblock: u32) {
+        let Some(block) = self.blocks.get(superblock as usize) else {
+            return;
+        };
+        let listed = block.usage == Use::Closed;
+        if listed {
+            self.unlink(superblock);
+        }
+        if let Some(block) = self.blocks.get_mut(superblock as usize) {
+            block.valid = block.valid.saturating_sub(1);
+        }
+        if listed {
+            self.link(superblock);
+        }
+    }
+
+    /// Erases of each superblock.
+    pub fn erases(&self) -> impl Iterator<Item = u32> + '_ {
+        self.blocks.iter().map(|b| b.erases)
+    }
+
+    /// Panics unless the lists hold just the closed superblocks, and the valid pages are `valid`'s.
+    /// For tests.
+    pub fn check_invariants(&self, valid: impl Fn(u32) -> u32) {
+        let mut listed = 0;
+        for (count, &(first, last)) in self.lists.iter().enumerate() {
+            let (mut at, mut prev) = (first, NONE);
+            while let Some(block) = self.blocks.get(at as usize) {
+                assert_eq!((block.usage, block.valid as usize), (Use::Closed, count));
+                assert_eq!(block.prev, prev);
+                assert!(count >= self.least);
+                listed += 1;
+                (prev, at) = (at, block.next);
+            }
+            assert_eq!(prev, last);
+        }
+        let used = |usage| self.blocks.iter().filter(|b| b.usage == usage).count();
+        assert_eq!(
+            (listed, self.free.len()),
+            (used(Use::Closed), used(Use::Free))
+        );
+        for (index, block) in (0..).zip(&self.blocks) {
+            assert_eq!(block.valid, valid(index), "superblock {index}");
+        }
+    }
+
+    fn link(&mut self, superblock: u32) {
+        let Some(block) = self.blocks.get_mut(superblock as usize) else {
+            return;
+        };
+        let count = block.valid as usize;
+        let Some(list) = self.lists.get_mut(count) else {
+            return;
+        };
+        let last = list.1;
+        (block.prev, block.next) = (last, NONE);
+        list.1 = superblock;
+        if last == NONE {
+            list.0 = superblock;
+        } else if let Some(last) = self.blocks.get_mut(last as usize) {
+            last.next = superblock;
+        }
+        self.least = self.least.min(count);
+    }
+
+    fn unlink(&mut self, superblock: u32) {
+        let Some(&Superblock {
+            valid, prev, next, ..
+        }) = self.blocks.get(superblock as usize)
+        else {
+            return;
+        };
+        let Some(list) = self.lists.get_mut(valid as usize) else {
+            return;
+        };
+        if prev == NONE {
+            list.0 = next;
+        } else if let Some(prev) = self.blocks.get_mut(prev as usize) {
+            prev.next = next;
+        }
+        if next == NONE {
+            list.1 = prev;
+        } else if let Some(next) = self.blocks.get_mut(next as usize) {
+            next.prev = prev;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_victim_has_the_fewest_valid_pages_and_came_there_first() {
+        let mut pool = Pool::new(4, 3);
+        for n in 0..4 {
+            assert_eq!(pool.take(), Some(n));
+            (0..3).for_each(|_| pool.add_valid(n));
+            pool.close(n);
+        }
+        assert_eq!((pool.take(), pool.take_victim()), (None, None));
+        pool.remove_valid(2);
+        pool.remove_valid(1);
+        pool.remove_valid(3);
+        pool.remove_valid(3);
+        pool.check_invariants(|n| [3, 2, 2, 1][n as usize]);
+        assert_eq!(pool.take_victim(), Some(3));
+        assert_eq!(pool.take_victim(), Some(2));
+        // Emptied and erased, it is free again.
+        pool.remove_valid(3);
+        pool.erased(3);
+        pool.check_invariants(|n| [3, 2, 2, 0][n as usize]);
+        assert_eq!((pool.free(), pool.take()), (1, Some(3)));
+        assert_eq!(pool.erases().collect::<Vec<_>>(), [0, 0, 0, 1]);
+    }
+}

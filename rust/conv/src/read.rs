@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Reads: flash pages in parallel, each on to the host as soon as it is in.
+
+use crate::engine::{touched, Engine, PAGE_SECTORS};
+use crate::partition::{FlashPage, Home, Partition};
+use core::ops::Range;
+use ftl::Flash;
+use units::{Bytes, Instant, PAGE_BYTES, SECTOR_BYTES};
+
+/// Flash pages to sense for one command.
+#[derive(Clone, Debug)]
+pub(crate) struct Batch {
+    senses: Vec<Sense>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Sense {
+    from: FlashPage,
+    /// 4 KiB pages that cross the channel.
+    pages: u32,
+    /// Bytes of them that go on to the host.
+    host_bytes: u64,
+}
+
+impl Batch {
+    /// Senses that a command may add to: bounds the search in a large scattered read, and covers
+    /// one flash page of each plane in a sequential one.
+    const SEARCHED: usize = 64;
+
+    pub fn new() -> Self {
+        Self {
+            senses: Vec::with_capacity(1 << 10),
+        }
+    }
+
+    fn add(&mut self, from: FlashPage, host_bytes: u64) {
+        let recent = self.senses.iter_mut().rev().take(Self::SEARCHED);
+        match recent.into_iter().find(|s| s.from == from) {
+            Some(sense) => {
+                sense.pages += 1;
+                sense.host_bytes += host_bytes;
+            }
+            None => self.senses.push(Sense {
+                from,
+                pages: 1,
+                host_bytes,
+            }),
+        }
+    }
+}
+
+impl Partition {
+    /// Senses the old content of a page that is written in part; returns when it is in.
+    pub(crate) fn read_old(&mut self, flash: &mut Flash, page: u32, at: Instant) -> Instant {
+        match self.home(page) {
+            Home::Unmapped | Home::Memory => at,
+            Home::Flash(from) => {
+                self.counters.partial_reads += 1;
+                let bytes = Bytes::new(PAGE_BYTES);
+                flash.read(at, from.plane, from.block, from.page, bytes)
+            }
+        }
+    }
+}
+
+impl Engine {
+    /// Reads a range; returns when it is complete.
+    pub(crate) fn read(
+        &mut self,
+        flash: &mut Flash,
+        range: &Range<u64>,
+        internal: bool,
+        now: Instant,
+    ) -> Instant {
+        if range.is_empty() {
+            return now;
+        }
+        let bytes = Bytes::new((range.end - range.start) * SECTOR_BYTES);
+        let ready = now + flash.firmware(bytes);
+        let mut buffered = 0;
+        let mut unmapped = 0;
+        for page in touched(range) {
+            let start = range.start.max(page * PAGE_SECTORS);
+            let end = range.end.min((page + 1) * PAGE_SECTORS);
+            let bytes = (end - start) * SECTOR_BYTES;
+            let (part, local) = self.split(page);
+            let Some(partition) = self.partitions.get_mut(part) else {
+                continue;
+            };
+            match partition.home(local) {
+                Home::Flash(from) => self.batch.add(from, bytes),
+                Home::Memory => {
+                    buffered += bytes;
+                    partition.counters.buffer_hits += 1;
+                }
+                Home::Unmapped => {
+                    unmapped += bytes;
+                    partition.counters.unmapped_reads += 1;
+                }
+            }
+        }
+        let senses = self.batch.senses.len() as u64;
+        if let Some(partition) = self.partitions.first_mut() {
+            // Only their sum is ever shown.
+            partition.counters.senses += senses;
+        }
+        let mut done = ready;
+        let mut send = |flash: &mut Flash, at, bytes| {
+            let end = match internal {
+                true => at,
+                false => flash.cross_link(at, Bytes::new(bytes)),
+            };
+            done = done.max(end);
+        };
+        for sense in self.batch.senses.drain(..) {
+            let FlashPage { plane, block, page } = sense.from;
+            let bytes = Bytes::new(u64::from(sense.pages) * PAGE_BYTES);
+            let read = flash.read(ready, plane, block, page, bytes);
+            send(flash, read, sense.host_bytes);
+        }
+        if buffered > 0 {
+            let access = flash.buffer_access(Bytes::new(buffered));
+            send(flash, ready + access, buffered);
+        }
+        if unmapped > 0 {
+            send(flash, ready, unmapped);
+        }
+        done
+    }
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What the drive has done.
+
+use ftl::HostStats;
+use units::{Bytes, Nanos};
+
+/// Flash work, of one partition or of all. Pages are 4 KiB.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Pages that the host's writes put into flash.
+    pub pages_host: u64,
+    /// Pages rewritten while they were still in the buffer.
+    pub pages_rewritten: u64,
+    /// Pages that collection moved.
+    pub pages_gc: u64,
+    /// Pages left empty because flush or FUA programmed an incomplete one-shot page.
+    pub pages_padded: u64,
+    /// One-shot pages programmed.
+    pub programs: u64,
+    /// Flash pages sensed for the host.
+    pub senses: u64,
+    /// Flash pages sensed for collection.
+    pub gc_senses: u64,
+    /// Pages sensed because a write covered part of them.
+    pub partial_reads: u64,
+    /// Victims.
+    pub gc_runs: u64,
+    /// From the start of each collection to its last operation's end, summed.
+    pub gc_time: Nanos,
+    /// Superblocks erased.
+    pub erases: u64,
+    /// Pages read that were still in the buffer.
+    pub buffer_hits: u64,
+    /// Pages read that are not mapped.
+    pub unmapped_reads: u64,
+    /// Pages unmapped by the host.
+    pub unmapped: u64,
+}
+
+impl Counters {
+    /// Pages written to flash for each page that the host wrote; 1 before any.
+    #[must_use]
+    pub fn write_amplification(&self) -> f64 {
+        if self.pages_host == 0 {
+            return 1.0;
+        }
+        // Exact below 2^53 pages.
+        (self.pages_host + self.pages_gc + self.pages_padded) as f64 / self.pages_host as f64
+    }
+
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.pages_host += other.pages_host;
+        self.pages_rewritten += other.pages_rewritten;
+        self.pages_gc += other.pages_gc;
+        self.pages_padded += other.pages_padded;
+        self.programs += other.programs;
+        self.senses += other.senses;
+        self.gc_senses += other.gc_senses;
+        self.partial_reads += other.partial_reads;
+        self.gc_runs += other.gc_runs;
+        self.gc_time += other.gc_time;
+        self.erases += other.erases;
+        self.buffer_hits += other.buffer_hits;
+        self.unmapped_reads += other.unmapped_reads;
+        self.unmapped += other.unmapped;
+    }
+}
+
+/// Everything at once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// The host's side.
+    pub host: HostStats,
+    /// Flash work of all partitions.
+    pub flash: Counters,
+    /// Writes that had to wait for room in the buffer.
+    pub buffer_waits: u64,
+    /// How long they waited, summed.
+    pub buffer_wait: Nanos,
+    /// Superblocks, of all partitions.
+    pub superblocks: u64,
+    /// Erased ones.
+    pub free_superblocks: u64,
+    /// Bytes of a superblock.
+    pub superblock: Bytes,
+    /// Fewest erases of a superblock.
+    pub erases_min: u32,
+    /// Most erases of a superblock.
+    pub erases_max: u32,
+}
