@@ -196,9 +196,11 @@ impl<D: Drive> Controller<D> {
         };
         let (eui64, nguid, set) = (info.eui64, info.nguid, set_of(info));
         let set = [set.wire()];
-        let descriptors: [(NamespaceIdType, &[u8]); 3] = [
+        let uuid = uuid_of(nguid);
+        let descriptors: [(NamespaceIdType, &[u8]); 4] = [
             (NamespaceIdType::Eui64, &eui64),
             (NamespaceIdType::Nguid, &nguid),
+            (NamespaceIdType::Uuid, &uuid),
             (NamespaceIdType::CommandSet, &set),
         ];
         let mut rest: &mut [u8] = &mut *self.scratch;
@@ -330,6 +332,15 @@ fn subsystem_nqn(serial: &str) -> String {
         nqn.push(digit);
     }
     nqn
+}
+
+/// A UUID of custom form (RFC 9562, version 8) that is as unique and stable as the NGUID. Linux
+/// warns when it has to show an NGUID in place of a UUID.
+fn uuid_of(nguid: [u8; 16]) -> [u8; 16] {
+    let mut uuid = nguid;
+    uuid[6] = uuid[6] & 0x0f | 0x80;
+    uuid[8] = uuid[8] & 0x3f | 0x80;
+    uuid
 }
 
 #[cfg(test)]

@@ -318,7 +318,8 @@ const fn admin_effects(opcode: AdminOpcode) -> u32 {
 
 /// `None` if the command is not in the command set.
 const fn nvm_effects(opcode: NvmOpcode, set: CommandSet) -> Option<u32> {
-    let base = CommandEffects::SUPPORTED | SCOPE_NAMESPACE;
+    // No scope (which may be left unreported): Linux warns of any bit it does not expect here.
+    let base = CommandEffects::SUPPORTED;
     let is_zoned = matches!(set, CommandSet::Zoned);
     match opcode {
         NvmOpcode::Flush | NvmOpcode::Read | NvmOpcode::Compare | NvmOpcode::Verify => Some(base),
@@ -383,5 +384,14 @@ mod tests {
         assert!(supported(CommandSet::Zoned, NvmOpcode::ZoneAppend));
         assert!(!supported(CommandSet::Nvm, NvmOpcode::ZoneAppend));
         assert!(supported(CommandSet::Nvm, NvmOpcode::Write));
+    }
+
+    #[test]
+    fn linux_expects_nothing_but_support_and_content_changes_of_io_commands() {
+        for &opcode in NvmOpcode::ALL {
+            let effects = nvm_effects(opcode, CommandSet::Zoned).unwrap();
+            let expected = CommandEffects::SUPPORTED | CommandEffects::CONTENT;
+            assert_eq!(effects & !expected, 0, "{opcode:?}");
+        }
     }
 }

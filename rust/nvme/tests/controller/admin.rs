@@ -108,8 +108,10 @@ fn namespaces_describe_themselves() {
     let page = identify(&mut guest, Cns::Descriptors, DATA, 0);
     assert_eq!(page[..4], [1, 8, 0, 0]);
     assert_eq!(page[12..16], [2, 16, 0, 0]);
-    assert_eq!(page[32..37], [4, 1, 0, 0, 2]);
-    assert_eq!(page[37..41], [0; 4], "the list ends");
+    assert_eq!(page[32..36], [3, 16, 0, 0]);
+    assert_eq!((page[42] >> 4, page[44] >> 6), (8, 2), "UUID version, variant");
+    assert_eq!(page[52..57], [4, 1, 0, 0, 2]);
+    assert_eq!(page[57..61], [0; 4], "the list ends");
     assert_eq!(
         identify(&mut guest, Cns::SetController, 0, 0)[..16],
         [0; 16]
