@@ -40,3 +40,4 @@ pub use drive::{
     ZrwaInfo, LBA_SHIFTS, VENDOR_LOG_BYTES,
 };
 pub use host::{DmaFault, GuestError, Host};
+pub use reject::status_of;

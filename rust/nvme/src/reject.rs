@@ -73,7 +73,8 @@ impl Reject {
 }
 
 /// The status of a drive's error: the one place where the two vocabularies meet.
-const fn status_of(error: IoError) -> Status {
+#[must_use]
+pub const fn status_of(error: IoError) -> Status {
     match error {
         IoError::LbaOutOfRange => Status::LbaOutOfRange,
         IoError::CapacityExceeded => Status::CapacityExceeded,

@@ -11,6 +11,7 @@ use crate::layout::{eui64, nguid};
 use crate::model::{io_error, Model};
 use crate::plan::Plan;
 use crate::stats::vendor_log;
+use nand::Cell;
 use nvme::{
     Discard, DriveEvent, Health, IoCommand, IoError, LbaRange, NamespaceInfo, NsIndex, Outcome,
     Reply, ZoneAction, ZoneAttributes, ZoneDescriptor, ZoneState, ZoneTarget, ZonedInfo,
@@ -25,6 +26,19 @@ const MAX_EVENTS: usize = 64;
 /// A drive in a phone at work.
 const TEMPERATURE_KELVIN: u16 = 313;
 
+/// Erases that a block is good for with one bit per cell: typical of data sheets.
+const RATED_SLC_ERASES: u64 = 30_000;
+
+/// Erases that a block is good for with all its bits: typical of data sheets.
+const fn rated_erases(cell: Cell) -> u64 {
+    match cell {
+        Cell::Slc => RATED_SLC_ERASES,
+        Cell::Mlc => 5_000,
+        Cell::Tlc => 3_000,
+        Cell::Qlc => 1_000,
+    }
+}
+
 /// A drive: a model, and what the controller must know of it.
 #[derive(Clone, Debug)]
 pub struct Drive {
@@ -33,6 +47,8 @@ pub struct Drive {
     /// The model's name of each namespace.
     kinds: Vec<Namespace>,
     timed: bool,
+    /// Erases that native blocks are good for.
+    rated_erases: u64,
     events: VecDeque<DriveEvent>,
 }
 
@@ -47,6 +63,7 @@ impl Drive {
             namespaces: Vec::with_capacity(2),
             kinds: Vec::with_capacity(2),
             timed: plan.timed,
+            rated_erases: rated_erases(plan.model.geometry.cell),
             events: VecDeque::with_capacity(MAX_EVENTS),
         };
         if let Some(offset) = plan.layout.meta {
@@ -395,11 +412,14 @@ impl nvme::Drive for Drive {
     }
 
     fn health(&self) -> Health {
+        let worn = self.model.mean_erases();
+        let slc = worn.slc.saturating_mul(100) / RATED_SLC_ERASES;
+        let native = worn.native.saturating_mul(100) / self.rated_erases;
         Health {
             temperature_kelvin: TEMPERATURE_KELVIN,
             available_spare: 100,
             spare_threshold: 10,
-            percentage_used: 0,
+            percentage_used: u8::try_from(slc.max(native)).unwrap_or(u8::MAX),
             media_errors: 0,
             read_only: false,
             degraded: false,

@@ -30,7 +30,7 @@ pub use config::Config;
 pub use drive::{build, Drive, Ssd};
 pub use error::ConfigError;
 pub use layout::Layout;
-pub use model::{io_error, status_code, Model};
+pub use model::{io_error, status_code, MeanErases, Model};
 pub use plan::{Media, Plan};
 pub use properties::{property, Default, Key, Kind, Preset, Property, PRESETS};
 pub use stats::stats_json;

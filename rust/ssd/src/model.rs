@@ -5,7 +5,7 @@ use crate::error::ConfigError;
 use crate::plan::Plan;
 use nvme::IoError;
 use units::{Instant, Sector, ZoneId};
-use zms::{Command, Namespace, Outcome, Zms, ZoneReport};
+use zms::{Command, Namespace, Outcome, Pools, Zms, ZoneReport};
 
 /// A flash model.
 #[derive(Clone, Debug)]
@@ -76,6 +76,25 @@ impl Model {
         }
     }
 
+    /// Mean erases of a superblock in pSLC and in native pools, the most worn pool of each kind,
+    /// rounded down; in constant time.
+    #[must_use]
+    pub fn mean_erases(&self) -> MeanErases {
+        let mut mean = MeanErases::default();
+        match self {
+            Self::Zms(zms) => {
+                for (pool, erases, superblocks) in zms.pool_erases() {
+                    let worn = match pool {
+                        Pools::Native => &mut mean.native,
+                        Pools::Meta | Pools::Slc => &mut mean.slc,
+                    };
+                    *worn = (*worn).max(erases / u64::from(superblocks.max(1)));
+                }
+            }
+        }
+        mean
+    }
+
     /// Makes a zone read-only, or offline.
     ///
     /// # Errors
@@ -85,6 +104,15 @@ impl Model {
             Self::Zms(zms) => zms.inject_zone(id, offline),
         }
     }
+}
+
+/// Mean erases of a superblock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MeanErases {
+    /// Of blocks used with one bit per cell.
+    pub slc: u64,
+    /// Of blocks used with all their bits.
+    pub native: u64,
 }
 
 /// A model's error in the controller's terms.
@@ -110,25 +138,5 @@ pub fn io_error(error: zms::Error) -> IoError {
 /// NVMe status code type and code of a failed command, as completions carry them.
 #[must_use]
 pub const fn status_code(error: IoError) -> u16 {
-    use nvme_spec::Status;
-    let status = match error {
-        IoError::LbaOutOfRange => Status::LbaOutOfRange,
-        IoError::CapacityExceeded => Status::CapacityExceeded,
-        IoError::ZoneBoundary => Status::ZoneBoundary,
-        IoError::ZoneFull => Status::ZoneFull,
-        IoError::ZoneReadOnly => Status::ZoneReadOnly,
-        IoError::ZoneOffline => Status::ZoneOffline,
-        IoError::ZoneInvalidWrite => Status::ZoneInvalidWrite,
-        IoError::TooManyActive => Status::TooManyActive,
-        IoError::TooManyOpen => Status::TooManyOpen,
-        IoError::InvalidTransition => Status::InvalidTransition,
-        IoError::InvalidZoneOperation => Status::InvalidZoneOperation,
-        IoError::ZrwaUnavailable => Status::ZrwaUnavailable,
-        IoError::Unwritten => Status::Unwritten,
-        IoError::MediaRead => Status::UnrecoveredRead,
-        IoError::MediaWrite => Status::WriteFault,
-        IoError::NotSupported => Status::InvalidField,
-        IoError::Internal => Status::InternalError,
-    };
-    status.wire()
+    nvme::status_of(error).wire()
 }

@@ -373,15 +373,15 @@ impl Planner<'_> {
 
     /// A page-mapped namespace's flash must be within the reach of the model's locations.
     fn pool(&self, key: Key, geometry: &Geometry, mode: Cell) -> Result<(), ConfigError> {
-        let spare = 4 * geometry.superblock_lpns(mode);
+        // The threshold, 2 open superblocks, and one for rounding up.
+        let spare = (self.u64(Key::GcThreshold) + 3).saturating_mul(geometry.superblock_lpns(mode));
         let pages = (self.u64(key) / PAGE_BYTES)
             .saturating_mul(100 + self.u64(Key::OverProvisioning))
             .div_ceil(100)
-            .saturating_add(geometry.superblock_lpns(mode))
             .saturating_add(spare);
         self.rule(pages <= MAX_POOL_PAGES, key, || {
             format!(
-                "with over-provisioning, it must not exceed {} of flash",
+                "with over-provisioning and gc-threshold, it must not exceed {} of flash",
                 Bytes::new(MAX_POOL_PAGES * PAGE_BYTES)
             )
         })
@@ -533,7 +533,7 @@ mod tests {
             (&[("meta-write-buffer-size", "4K")], "property 'meta-write-buffer-size' = 4K: must hold one flash page, 32 KiB"),
             (&[("slc-superblocks", "3")], "property 'slc-superblocks' = 3: must be at least migrate-threshold + 2 = 4"),
             (&[("slc-map", "sub-zone"), ("slc-superblocks", "9")], "property 'slc-superblocks' = 9: must be at least max-active + migrate-threshold + 2 = 10"),
-            (&[("meta-size", "8T")], "property 'meta-size' = 8T: with over-provisioning, it must not exceed 4 TiB of flash"),
+            (&[("meta-size", "8T")], "property 'meta-size' = 8T: with over-provisioning and gc-threshold, it must not exceed 4 TiB of flash"),
             (&[("l2p-cache-size", "8")], "property 'l2p-cache-size' = 8: over l2p-entry-size it has 2 entries; there must be 3 (l2p-slots) to 1073741824"),
             (&[("chunk-size", "12K")], "property 'chunk-size' = 12K: must be a power of two"),
             (&[("memmap-start", "1G")], "property 'memmap-start' = 1G: needs memmap-size"),

@@ -253,6 +253,22 @@ impl Zms {
         stats
     }
 
+    /// Erases so far and superblocks of each pool, in constant time.
+    #[must_use]
+    pub fn pool_erases(&self) -> [(Pools, u64, u32); 3] {
+        let of = |which, pool: &Pool| (which, pool.erases, pool.count());
+        let meta = self.meta.as_ref().map(|m| of(Pools::Meta, &m.slc.pool));
+        let (slc, native) = match &self.data {
+            Data::Zoned(data) => (&data.slc, Some(&data.native)),
+            Data::Block(block) => (&block.slc.pool, block.native.as_ref().map(|n| &n.pool)),
+        };
+        [
+            meta.unwrap_or((Pools::Meta, 0, 0)),
+            of(Pools::Slc, slc),
+            native.map_or((Pools::Native, 0, 0), |n| of(Pools::Native, n)),
+        ]
+    }
+
     /// Erases of each superblock: meta pSLC, data pSLC, data native.
     pub fn wear(&self) -> impl Iterator<Item = (Pools, u32)> + '_ {
         let meta = self.meta.as_ref().map(|m| (Pools::Meta, &m.slc.pool));

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The drive behind the real controller, driven by a guest's driver in a fake machine.
+
+use nvme::Drive as _;
+use nvme_spec::{NvmOpcode, Status, WireZoneAction};
+use ssd::{Config, Drive};
+use testkit::{command, Guest};
+use units::{Instant, Nanos, ZoneId};
+
+const OK: Option<Status> = Some(Status::Success);
+
+fn config(preset: &str, settings: &[(&str, &str)]) -> Config {
+    let mut config = Config::preset(preset).unwrap();
+    for (name, value) in settings {
+        config.set(name, value).unwrap();
+    }
+    config
+}
+
+/// A machine with an enabled drive of a few MiB and one I/O queue pair.
+fn guest(preset: &str, settings: &[(&str, &str)]) -> Guest<Drive> {
+    let small = [("meta-size", "4M"), ("zones", "4"), ("block-size", "3M")];
+    let mut config = config(preset, &small);
+    for (name, value) in settings {
+        config.set(name, value).unwrap();
+    }
+    let plan = config.plan().unwrap();
+    let media = usize::try_from(plan.layout.size.get()).unwrap();
+    let drive = Drive::new(&plan).unwrap();
+    let mut guest = Guest::new(plan.controller.clone(), drive, 4 << 20, media).unwrap();
+    assert!(guest.enable());
+    assert!(guest.create_queues(1, 16));
+    guest
+}
+
+fn pattern(len: usize, seed: u8) -> Vec<u8> {
+    (0..len).map(|i| (i / 512) as u8 ^ seed).collect()
+}
+
+#[test]
+fn data_written_to_both_namespaces_reads_back() {
+    for (preset, shift) in [
+        ("tlc-zoned", 9),
+        ("ufs4-tlc", 12),
+        ("tlc-block", 9),
+        ("qlc-block", 12),
+    ] {
+        let lba = if shift == 9 { "512" } else { "4096" };
+        let block = if preset.starts_with("qlc") {
+            "4M"
+        } else {
+            "3M"
+        };
+        let mut guest = guest(preset, &[("lba-size", lba), ("block-size", block)]);
+        for nsid in [1, 2] {
+            let data = pattern(64 << 10, nsid as u8);
+            assert_eq!(guest.write(nsid, 0, shift, &data).status(), OK, "{preset}");
+            let (cqe, read) = guest.read(nsid, 0, shift, (data.len() >> shift) as u32);
+            assert_eq!(cqe.status(), OK);
+            assert!(read == data, "{preset} namespace {nsid}");
+        }
+    }
+}
+
+#[test]
+fn a_reset_zone_reads_as_zeroes_and_starts_over() {
+    let mut guest = guest("tlc-zoned", &[]);
+    let data = pattern(4096, 1);
+    assert_eq!(guest.write(2, 0, 9, &data).status(), OK);
+    let early = guest.write(2, 16, 9, &data).status();
+    assert_eq!(early, Some(Status::ZoneInvalidWrite));
+    let reset = guest.io(command::zone_send(2, 0, WireZoneAction::Reset, false));
+    assert_eq!(reset.status(), OK);
+    let (cqe, read) = guest.read(2, 0, 9, 8);
+    assert_eq!(cqe.status(), OK);
+    assert!(read.iter().all(|b| *b == 0));
+    assert_eq!(guest.write(2, 0, 9, &data).status(), OK);
+}
+
+#[test]
+fn commands_take_the_models_time_unless_timing_is_off() {
+    for (timing, expected) in [("on", 7_503), ("off", 0)] {
+        let mut guest = guest("ufs4-tlc", &[("timing", timing)]);
+        let before = guest.host.clock;
+        assert_eq!(guest.write(2, 0, 9, &pattern(4096, 0)).status(), OK);
+        let took = guest.host.clock.since(before);
+        assert_eq!(took, Nanos::new(expected), "timing={timing}");
+    }
+}
+
+#[test]
+fn a_trimmed_page_of_a_block_namespace_reads_as_zeroes() {
+    let mut guest = guest("tlc-block", &[]);
+    assert_eq!(guest.write(2, 0, 9, &pattern(8192, 3)).status(), OK);
+    let sqe = command::blocks(NvmOpcode::WriteZeroes, 2, 8, 8);
+    assert_eq!(guest.io(sqe).status(), OK);
+    let (_, read) = guest.read(2, 0, 9, 16);
+    assert!(read[..4096] == pattern(8192, 3)[..4096]);
+    assert!(read[4096..].iter().all(|b| *b == 0));
+}
+
+#[test]
+fn one_namespace_without_meta() {
+    let plan = config("tlc-zoned", &[("meta-size", "0")]).plan().unwrap();
+    let drive = Drive::new(&plan).unwrap();
+    let [data] = drive.namespaces() else {
+        panic!("one namespace");
+    };
+    assert!(data.zoned.is_some());
+    assert_eq!(data.media_offset, 0);
+}
+
+#[test]
+fn an_injected_zone_state_is_reported_as_an_event() {
+    let plan = config("tlc-zoned", &[]).plan().unwrap();
+    let mut drive = Drive::new(&plan).unwrap();
+    drive.inject_zone(ZoneId::new(3), false).unwrap();
+    let ns = nvme::NsIndex(1);
+    let zone = ZoneId::new(3);
+    assert_eq!(drive.zone(ns, zone).state, nvme::ZoneState::ReadOnly);
+    let event = nvme::DriveEvent::ZoneChanged { ns, zone };
+    assert_eq!(drive.take_event(), Some(event));
+    assert_eq!(drive.take_event(), None);
+    assert!(drive.inject_zone(ZoneId::new(99), true).is_err());
+}
+
+#[test]
+fn formatting_changes_the_lba_size_and_empties_the_namespace() {
+    let plan = config("tlc-zoned", &[]).plan().unwrap();
+    let mut drive = Drive::new(&plan).unwrap();
+    let (ns, start) = (nvme::NsIndex(1), Instant::ZERO);
+    let write = nvme::IoCommand::Append {
+        zone: ZoneId::new(0),
+        blocks: 8,
+        fua: false,
+    };
+    assert!(drive.submit(ns, &write, start).result.is_ok());
+    assert!(drive.format(ns, 1, start).is_ok());
+    let info = &drive.namespaces()[1];
+    assert_eq!((info.lba_shift, info.blocks()), (12, 32 * 128 * 256));
+    assert_eq!(drive.zone(ns, ZoneId::new(0)).state, nvme::ZoneState::Empty);
+    assert!(drive.format(ns, 2, start).is_err());
+}
+
+#[test]
+fn statistics_are_valid_json_and_agree_with_the_log() {
+    let mut guest = guest("tlc-zoned", &[]);
+    assert_eq!(guest.write(2, 0, 9, &pattern(8192, 3)).status(), OK);
+    let drive = guest.controller.drive();
+    let text = ssd::stats_json(drive.model());
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(json["host_write_pages"], 2);
+    assert_eq!(json["namespaces"]["data"]["host_writes"], 1);
+    assert_eq!(json["namespaces"]["meta"]["host_writes"], 0);
+    let mut page = [0xff; nvme::VENDOR_LOG_BYTES];
+    drive.vendor_log(&mut page);
+    assert_eq!(&page[..6], b"CZST\x01\x00");
+    let counters = usize::from(u16::from_le_bytes([page[6], page[7]]));
+    let at = 8 + 8 * (counters + 3);
+    let host_write_pages = u64::from_le_bytes(page[at..at + 8].try_into().unwrap());
+    assert_eq!(host_write_pages, 2);
+}
