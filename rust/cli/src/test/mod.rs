@@ -1,13 +1,254 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! `cargo conzone test`: the tests.
+//! `cargo conzone test`: every runner of the project, and one table of how they ended.
+//!
+//! ```text
+//! lint         cargo fmt, cargo clippy
+//! unit         cargo nextest (or cargo test) over the workspace, and the examples in its documentation
+//! qtest        the same for tests/qtest: the real QEMU, driven without a guest
+//! functional   avocado over tests/functional: Linux on the device; then the commands in the documentation
+//! ```
+//! A runner's output is passed on as it comes; its own summary line is repeated at the end. All runners run, even
+//! after one failed.
 
-use std::process::ExitCode;
+mod docs;
+mod runner;
 
-use crate::Context;
+use std::env;
+use std::ffi::OsString;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context as _, Result};
+use clap::ValueEnum;
+use serde_json::json;
+
+use crate::failure::Prerequisite;
+use crate::{setup, Context};
+use runner::{Ended, Runner};
 
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+#[command(after_help = "Examples:
+  cargo conzone test
+  cargo conzone test unit
+  cargo conzone test functional -- tests/functional/zns.py")]
+pub struct Args {
+    /// Which tests
+    #[arg(value_enum, default_value = "all")]
+    suite: Suite,
+    /// Print how the runners ended as JSON; their own output then goes to standard error
+    #[arg(long)]
+    json: bool,
+    /// Arguments for the suite's runner, such as a filter; not with `all`
+    #[arg(last = true, value_name = "ARGUMENTS")]
+    arguments: Vec<OsString>,
+}
 
-pub fn run(_context: &Context, _args: &Args) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("`test` is not there yet")
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Suite {
+    /// Formatting and lints
+    Lint,
+    /// Tests beside the code, without QEMU
+    Unit,
+    /// The device in QEMU, driven without a guest
+    Qtest,
+    /// Linux on the device, and the commands in the documentation
+    Functional,
+    /// All of them
+    All,
+}
+
+/// Runs the suite and tells how it ended.
+pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
+    if args.suite == Suite::All && !args.arguments.is_empty() {
+        return Err(
+            Prerequisite("arguments after -- need a suite's name before them".into()).into(),
+        );
+    }
+    let suites = match args.suite {
+        Suite::All => vec![Suite::Lint, Suite::Unit, Suite::Qtest, Suite::Functional],
+        one => vec![one],
+    };
+    if suites.contains(&Suite::Lint) {
+        need_component("fmt", "rustfmt")?;
+        need_component("clippy", "clippy")?;
+    }
+    let mut ended = Vec::new();
+    for suite in suites {
+        for runner in runners(context, suite, &args.arguments)? {
+            ended.push(runner.run(args.json)?);
+        }
+        if suite == Suite::Functional && args.arguments.is_empty() {
+            ended.push(docs::run(context, args.json)?);
+        }
+    }
+    show(&ended, args.json);
+    let passed = ended.iter().all(|one| one.passed);
+    Ok(if passed {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn runners(context: &Context, suite: Suite, arguments: &[OsString]) -> Result<Vec<Runner>> {
+    let cargo = |words: &[&str]| {
+        let mut command = Command::new(cargo());
+        command.current_dir(context.paths.root()).args(words);
+        command
+    };
+    let runners = match suite {
+        Suite::Lint => vec![
+            Runner::new("fmt", cargo(&["fmt", "--all", "--check"])),
+            Runner::new(
+                "clippy",
+                cargo(&[
+                    "clippy",
+                    "--workspace",
+                    "--all-targets",
+                    "--",
+                    "-D",
+                    "warnings",
+                ]),
+            ),
+        ],
+        Suite::Unit => {
+            let what = ["--workspace", "--exclude", "conzone-qtest"];
+            let mut runners = vec![rust_tests("unit", cargo, &what, arguments)];
+            if arguments.is_empty() {
+                let doc = ["test", "--doc", "--workspace", "--exclude", "conzone-qtest"];
+                runners.push(Runner::new("doc", cargo(&doc)));
+            }
+            runners
+        }
+        Suite::Qtest => {
+            setup::ensure_qemu(context)?;
+            let mut runner = rust_tests("qtest", cargo, &["-p", "conzone-qtest"], arguments);
+            runner.command.env("CONZONE_QEMU", context.paths.qemu());
+            vec![runner]
+        }
+        Suite::Functional => {
+            setup::ensure(context)?;
+            vec![functional(context, arguments)?]
+        }
+        Suite::All => Vec::new(),
+    };
+    Ok(runners)
+}
+
+/// nextest where it is installed: it runs the tests of all crates side by side.
+fn rust_tests(
+    name: &'static str,
+    cargo: impl Fn(&[&str]) -> Command,
+    what: &[&str],
+    arguments: &[OsString],
+) -> Runner {
+    let mut command = if works(cargo(&["nextest", "--version"])) {
+        cargo(&["nextest", "run", "--no-fail-fast"])
+    } else {
+        cargo(&["test", "--no-fail-fast"])
+    };
+    command.args(what).args(arguments);
+    Runner::new(name, command)
+}
+
+/// avocado, in a virtual environment of its own.
+fn functional(context: &Context, arguments: &[OsString]) -> Result<Runner> {
+    let root = context.paths.root();
+    let venv = context.paths.target().join("avocado");
+    let python = venv.join("bin/python");
+    let wanted = std::fs::read(root.join("tests/functional/requirements.txt"))
+        .context("reading tests/functional/requirements.txt")?;
+    let installed = venv.join("requirements.txt");
+    if std::fs::read(&installed).ok().as_ref() != Some(&wanted) {
+        let spinner = context.progress.spinner("installing avocado");
+        let made = Command::new("python3")
+            .args(["-m", "venv"])
+            .arg(&venv)
+            .output();
+        runner::succeeded(made, "python3 -m venv (install python3-venv)")?;
+        let pip = Command::new(&python)
+            .args([
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                "-r",
+            ])
+            .arg(root.join("tests/functional/requirements.txt"))
+            .output();
+        runner::succeeded(pip, "pip install -r tests/functional/requirements.txt")?;
+        std::fs::write(&installed, wanted).context("recording what was installed")?;
+        spinner.finish_and_clear();
+    }
+    let mut command = Command::new(python);
+    command.current_dir(root).args(["-m", "avocado"]);
+    let config = root.join("tests/functional/avocado.conf");
+    if config.exists() {
+        command.arg("--config").arg(config);
+    }
+    command
+        .arg("run")
+        .arg("--job-results-dir")
+        .arg(context.paths.target().join("avocado-results"));
+    if arguments.is_empty() {
+        command.arg("tests/functional");
+    }
+    command.args(arguments).envs(environment(context)?);
+    Ok(Runner::new("functional", command))
+}
+
+/// How tests find this program and the repository.
+fn environment(context: &Context) -> Result<[(&'static str, OsString); 2]> {
+    let binary = env::current_exe().context("finding this program")?;
+    Ok([
+        ("CONZONE_BIN", binary.into()),
+        ("CONZONE_ROOT", context.paths.root().into()),
+    ])
+}
+
+/// The cargo that started us.
+fn cargo() -> OsString {
+    env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
+
+fn works(mut command: Command) -> bool {
+    command.output().is_ok_and(|output| output.status.success())
+}
+
+fn need_component(command: &str, component: &str) -> Result<()> {
+    let mut probe = Command::new(cargo());
+    probe.args([command, "--version"]);
+    if works(probe) {
+        return Ok(());
+    }
+    let why = format!("cargo {command} is missing; run: rustup component add {component}");
+    Err(Prerequisite(why).into())
+}
+
+fn show(ended: &[Ended], json: bool) {
+    if json {
+        let list: Vec<_> = ended
+            .iter()
+            .map(|one| {
+                json!({"runner": one.name, "passed": one.passed,
+                    "seconds": one.elapsed.as_secs_f64(), "summary": one.summary})
+            })
+            .collect();
+        println!("{:#}", json!(list));
+        return;
+    }
+    println!();
+    for one in ended {
+        let mark = if one.passed {
+            console::style("passed").green()
+        } else {
+            console::style("FAILED").red().bold()
+        };
+        println!(
+            "{mark}  {:10} {:6.1} s  {}",
+            one.name,
+            one.elapsed.as_secs_f64(),
+            one.summary
+        );
+    }
 }

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What the program says to wrong command lines: one clear line and exit status 2, before anything is built.
+
+#![expect(clippy::unwrap_used, reason = "a test program")]
+
+use assert_cmd::Command;
+use predicates::prelude::*;
+
+fn conzone(words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_conzone"));
+    command.args(words);
+    command
+}
+
+fn refused(words: &[&str], reason: &str) {
+    let output = conzone(words).output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{words:?}: {text}");
+    assert!(text.contains(reason), "{words:?}: {text}");
+    assert!(output.stdout.is_empty(), "{words:?} prints results");
+}
+
+#[test]
+fn unknown_names_are_answered_with_the_known_ones() {
+    refused(&["run", "--preset", "x"], "tlc-zoned");
+    refused(&["run", "--timing", "fast"], "virtual");
+    refused(&["exec", "--kernel", "5.10", "--", "true"], "6.12");
+    refused(&["test", "everything"], "functional");
+    refused(&["rum"], "run");
+}
+
+#[test]
+fn properties_are_checked_before_anything_is_built() {
+    refused(&["run", "--set", "zones"], "zones");
+    refused(&["run", "--set", "no-such=1"], "no-such");
+    refused(&["exec", "--set", "channels=0", "--", "true"], "channels");
+    refused(&["shell", "--set", "flash-page-size=3"], "flash-page-size");
+}
+
+#[test]
+fn a_refusal_is_one_line() {
+    let assert = conzone(&["run", "--set", "channels=0"]).assert().code(2);
+    let text = String::from_utf8(assert.get_output().stderr.clone()).unwrap();
+    assert_eq!(text.trim_end().lines().count(), 1, "{text}");
+    assert!(text.starts_with("error: "), "{text}");
+}
+
+#[test]
+fn missing_arguments_and_files_are_named() {
+    refused(&["exec"], "CMD");
+    refused(
+        &["exec", "--file", "here", "--", "true"],
+        "SOURCE:DESTINATION",
+    );
+    refused(&["run", "--job", "/nonexistent.fio"], "/nonexistent.fio");
+    refused(&["test", "--", "x"], "suite");
+}
+
+#[test]
+fn every_command_explains_itself() {
+    for command in [
+        "setup", "run", "exec", "shell", "qemu", "test", "bench", "sim", "validate",
+    ] {
+        conzone(&[command, "--help"])
+            .assert()
+            .success()
+            .stdout(predicate::str::contains("Usage:"));
+    }
+    for command in ["run", "exec", "shell", "test"] {
+        conzone(&[command, "--help"])
+            .assert()
+            .success()
+            .stdout(predicate::str::contains("Example"));
+    }
+}
