@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The drive behind the real controller, driven by a guest's driver in a fake machine.
+#![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
 use nvme::Drive as _;
 use nvme_spec::{NvmOpcode, Status, WireZoneAction};
