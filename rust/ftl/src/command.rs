@@ -4,6 +4,15 @@
 use core::ops::Range;
 use units::{Instant, Sector, ZoneId};
 
+/// Which namespace of a drive that can have two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Namespace {
+    /// The conventional namespace for file-system metadata; may be absent.
+    Meta,
+    /// The data namespace.
+    Data,
+}
+
 /// Longest range a command can be about: 2^54 sectors are 8 EiB, where byte offsets end.
 pub const MAX_SECTORS: u64 = 1 << 54;
 

@@ -44,6 +44,8 @@ pub struct Config {
     pub max_active: u32,
     /// Whether a zone reset waits for the erases that it causes.
     pub reset_wait: bool,
+    /// A conventional namespace on the same dies, if any.
+    pub meta: Option<conv::Paged>,
 }
 
 /// Why a configuration makes no drive.
@@ -65,6 +67,8 @@ pub enum ConfigError {
     OpenOverActive,
     /// The write unit is not whole sectors, or does not divide the one-shot page.
     WriteUnit,
+    /// The conventional namespace.
+    Meta(conv::ConfigError),
     /// A buffer this small could fill up with incomplete one-shot pages.
     Buffer {
         /// Bytes needed with the other parameters as they are.
@@ -91,6 +95,7 @@ impl fmt::Display for ConfigError {
             Self::WriteUnit => f.write_str(
                 "write-unit must be a multiple of 512 and a divisor of one-shot-page-size",
             ),
+            Self::Meta(error) => write!(f, "the conventional namespace: {error}"),
             Self::Buffer { need } => write!(
                 f,
                 "write-buffer-size must be {need} to 64 GiB: room for an incomplete one-shot page \
@@ -144,7 +149,10 @@ impl Config {
                 need: Bytes::new(need),
             });
         }
-        Ok(())
+        match &self.meta {
+            Some(meta) => meta.validate(&self.chips).map_err(ConfigError::Meta),
+            None => Ok(()),
+        }
     }
 
     /// Most bytes of a buffer that incomplete one-shot pages can hold.

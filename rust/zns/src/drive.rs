@@ -2,7 +2,8 @@
 //! The drive: zones on dies, commands in, completions out.
 
 use crate::{BufferScope, Config, ConfigError, Stats};
-use ftl::{ByteBuffer, Command, Error, Flash, Outcome, ZoneReport, MAX_SECTORS};
+use conv::Engine;
+use ftl::{ByteBuffer, Command, Error, Flash, Namespace, Outcome, ZoneReport, MAX_SECTORS};
 use nand::{BlockId, LinkStats, PlaneId, PlaneStats};
 use units::{Bytes, Instant, Sector, ZoneId, SECTOR_BYTES};
 use zone::{Layout, Limits, State, Zones};
@@ -28,7 +29,7 @@ pub(crate) struct Place {
     pub page: u64,
 }
 
-/// The drive: one zoned namespace.
+/// The drive: one zoned namespace, and perhaps a conventional one.
 #[derive(Clone, Debug)]
 pub struct Zns {
     pub(crate) config: Config,
@@ -37,6 +38,8 @@ pub struct Zns {
     pub(crate) bodies: Vec<Body>,
     /// One, or one for each zone.
     pub(crate) buffers: Vec<ByteBuffer>,
+    /// The conventional namespace.
+    meta: Option<Engine>,
     /// When the last program issued so far ends.
     pub(crate) durable: Instant,
     /// The latest command's arrival.
@@ -64,6 +67,9 @@ impl Zns {
             BufferScope::Global => 1,
             BufferScope::PerZone => config.zones as usize,
         };
+        // The blocks of zones have their zones' numbers.
+        let meta = config.meta.as_ref();
+        let meta = meta.map(|paged| Engine::new(paged, &config.chips, config.zones));
         let buffer = || ByteBuffer::new(config.buffer, config.chips.one_shot);
         Ok(Self {
             flash: Flash::new(&config.chips, config.link_mbps, config.costs),
@@ -71,6 +77,7 @@ impl Zns {
             bodies: vec![Body::default(); config.zones as usize],
             // Not `vec![..; n]`: a clone of a queue does not keep its room.
             buffers: (0..buffers).map(|_| buffer()).collect(),
+            meta: meta.transpose().map_err(ConfigError::Meta)?,
             durable: Instant::ZERO,
             now: Instant::ZERO,
             stats: Stats::default(),
@@ -79,9 +86,15 @@ impl Zns {
     }
 
     /// Runs a command that arrives at `now`; an earlier `now` than the latest so far counts as that.
-    pub fn submit(&mut self, command: &Command, now: Instant) -> Outcome {
+    pub fn submit(&mut self, namespace: Namespace, command: &Command, now: Instant) -> Outcome {
         self.advance(now);
         let now = self.now;
+        if namespace == Namespace::Meta {
+            return match &mut self.meta {
+                Some(meta) => meta.submit(&mut self.flash, command, now),
+                None => Outcome::failed(now, Error::Unsupported),
+            };
+        }
         let outcome = match self.run(command, now) {
             Ok(outcome) => outcome,
             Err(error) => Outcome::failed(now, error),
@@ -121,9 +134,14 @@ impl Zns {
         })
     }
 
-    /// Whether some sector of a range within a zone was never written (for DULBE).
+    /// Whether some sector of a range, of the data namespace within a zone, was never written (for
+    /// DULBE).
     #[must_use]
-    pub fn has_unmapped(&self, at: Sector, sectors: u64) -> bool {
+    pub fn has_unmapped(&self, namespace: Namespace, at: Sector, sectors: u64) -> bool {
+        if namespace == Namespace::Meta {
+            let meta = self.meta.as_ref();
+            return meta.is_none_or(|meta| meta.has_unmapped(at, sectors));
+        }
         let Some(id) = self.zones.locate(at) else {
             return true;
         };
@@ -135,7 +153,10 @@ impl Zns {
     /// What it has done so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.stats.clone()
+        Stats {
+            meta: self.meta.as_ref().map(Engine::stats),
+            ..self.stats.clone()
+        }
     }
 
     /// What each plane has done.
@@ -162,6 +183,9 @@ impl Zns {
 
     /// Panics if zones, bodies and buffers disagree. For tests.
     pub fn check_invariants(&self) {
+        if let Some(meta) = &self.meta {
+            meta.check_invariants();
+        }
         self.zones.check_invariants();
         self.flash.check_invariants();
         let one_shot = self.config.chips.one_shot.get();

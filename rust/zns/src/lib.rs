@@ -22,7 +22,10 @@
 //! a program; the buffer always has room for a one-shot page beside the incomplete ones; metadata
 //! is per zone, never per page.
 //!
-//! Not modelled: ZRWA, zone descriptor extensions, bad blocks, a conventional namespace beside.
+//! A conventional namespace, if there is one, is `conv`'s with one partition, on other blocks of the
+//! same dies: they share planes, channels and host link, and have buffers of their own.
+//!
+//! Not modelled: ZRWA, zone descriptor extensions, bad blocks.
 
 #![forbid(unsafe_code)]
 

@@ -31,6 +31,8 @@ pub struct Stats {
     pub erases: u64,
     /// Most erases of a zone.
     pub zone_erases_max: u32,
+    /// The conventional namespace, if there is one.
+    pub meta: Option<conv::Stats>,
 }
 
 /// Adds `n` bytes.

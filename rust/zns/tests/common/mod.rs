@@ -2,7 +2,7 @@
 //! The three presets at their full size, and short ways to say commands.
 #![allow(dead_code, reason = "each test file uses its part")]
 
-use ftl::{Command, Costs, Error, Outcome, ZoneAction, ZoneTarget};
+use ftl::{Command, Costs, Error, Namespace, Outcome, ZoneAction, ZoneTarget};
 use nand::{Cell, Chips};
 use units::{Bytes, Instant, Nanos, Sector};
 use zns::{BufferScope, Config, Zns};
@@ -48,6 +48,7 @@ pub fn proto() -> Config {
         max_open: 0,
         max_active: 0,
         reset_wait: false,
+        meta: None,
     }
 }
 
@@ -172,7 +173,7 @@ pub fn zone(action: ZoneAction, sector: u64) -> Command {
 }
 
 pub fn submit(drive: &mut Zns, command: &Command, now: u64) -> Outcome {
-    let outcome = drive.submit(command, at(now));
+    let outcome = drive.submit(Namespace::Data, command, at(now));
     drive.check_invariants();
     outcome
 }
