@@ -9,14 +9,12 @@
 //! A run works at one instant. Its work is bounded by the budget of commands, each of which is
 //! bounded by MDTS or by the number of zones.
 
-use core::sync::atomic::{fence, Ordering};
-
 use nvme_spec::{AsyncEvent, Sqe, MORE};
 use units::{GuestAddr, Instant, QueueId};
 
 use crate::config::{ConfigError, ControllerConfig};
 use crate::counters::Counters;
-use crate::drive::{Drive, DriveEvent};
+use crate::drive::Drive;
 use crate::error_log::ErrorLog;
 use crate::events::Events;
 use crate::features::Features;
@@ -62,7 +60,7 @@ pub struct Controller<D> {
     /// Shadow doorbells and event indices, as Doorbell Buffer Config set them.
     pub(crate) doorbell_buffer: Option<(GuestAddr, GuestAddr)>,
     /// Submission and completion queues whose doorbells were rung since the last run.
-    rung: (Set, Set),
+    pub(crate) rung: (Set, Set),
     guest_errors: Vec<GuestError>,
     shutdown: Shutdown,
 }
@@ -224,7 +222,7 @@ impl<D: Drive> Controller<D> {
         Some(true)
     }
 
-    fn ring_cq(&mut self, queue: QueueId, head: u32) -> Option<bool> {
+    pub(crate) fn ring_cq(&mut self, queue: QueueId, head: u32) -> Option<bool> {
         let cq = self.queues.cq(queue.get())?;
         if !cq.consume_to(head) {
             return Some(false);
@@ -358,7 +356,7 @@ impl<D: Drive> Controller<D> {
     }
 
     /// A queue cannot be reached: the controller stops with CSTS.CFS.
-    fn fail<H: Host>(&mut self, host: &mut H, queue: u16) {
+    pub(crate) fn fail<H: Host>(&mut self, host: &mut H, queue: u16) {
         host.guest_error(GuestError::QueueMemory {
             queue: QueueId::new(queue),
         });
@@ -402,6 +400,10 @@ impl<D: Drive> Controller<D> {
     /// Posts the completions that are due.
     pub(crate) fn post_due<H: Host>(&mut self, host: &mut H, now: Instant) {
         while let Some((index, command)) = self.pending.pop_due(now) {
+            if !self.registers.is_running() {
+                self.pending.release(index);
+                continue;
+            }
             match self.queues.cq(command.cq) {
                 Some(cq) if cq.is_full() || !cq.waiting.is_empty() => {
                     self.pending.append(&mut cq.waiting, index);
@@ -460,87 +462,6 @@ impl<D: Drive> Controller<D> {
         }
     }
 
-    /// Turns the drive's events into the guest's, and completes requests that wait for some.
-    fn deliver_events(&mut self, now: Instant) {
-        while let Some(event) = self.drive.take_event() {
-            match event {
-                DriveEvent::ZoneChanged { ns, zone } => {
-                    if let Some(list) = self.changed_zones.get_mut(usize::from(ns.0)) {
-                        list.push(zone);
-                    }
-                    if self.features.events().zone_changed() {
-                        self.events.raise(AsyncEvent::zone_changed(ns.nsid().get()));
-                    }
-                }
-            }
-            self.check_health();
-        }
-        while let Some((cid, event)) = self.events.take() {
-            let command = Waiting {
-                sq: 0,
-                cq: 0,
-                cid,
-                status: 0,
-                result: event.result(),
-            };
-            // Counted again from here on, so that the completion can give it back.
-            if let Some(sq) = self.queues.sq(0) {
-                sq.in_flight += 1;
-            }
-            let has_room = self.pending.push(command, now);
-            debug_assert!(has_room);
-        }
-    }
-
-    /// Tells the guest where it should ring next and picks up what it did not ring for.
-    fn sync_shadows<H: Host>(&mut self, host: &mut H) {
-        while let Some(id) = self.rung.0.pop() {
-            let Some(sq) = self.queues.sq(id) else {
-                continue;
-            };
-            let (tail, shadow) = (sq.tail, sq.shadow);
-            let Some(shadow) = shadow else { continue };
-            match exchange(host, shadow.event_index, tail, shadow.doorbell) {
-                Ok(newer) => {
-                    if newer != tail {
-                        self.ring_shadow_sq(id, newer);
-                    }
-                }
-                Err(()) => self.fail(host, id),
-            }
-        }
-        while let Some(id) = self.rung.1.pop() {
-            let Some(cq) = self.queues.cq(id) else {
-                continue;
-            };
-            let (head, shadow) = (cq.head, cq.shadow);
-            let Some(shadow) = shadow else { continue };
-            match exchange(host, shadow.event_index, head, shadow.doorbell) {
-                Ok(newer) => {
-                    if newer != head {
-                        self.ring_shadow_cq(id, newer);
-                    }
-                }
-                Err(()) => self.fail(host, id),
-            }
-        }
-    }
-
-    /// A shadow doorbell moved without the real one. A value outside the queue is ignored: unlike
-    /// the register, guest memory may hold anything at any time.
-    fn ring_shadow_sq(&mut self, id: u16, tail: u32) {
-        if let Some(sq) = self.queues.sq(id).filter(|sq| tail < sq.entries) {
-            sq.tail = tail;
-            self.queues.refresh(id);
-        }
-    }
-
-    fn ring_shadow_cq(&mut self, id: u16, head: u32) {
-        // `ring_cq` marks the queue as rung; it has been looked at in this run already.
-        let _ = self.ring_cq(QueueId::new(id), head);
-        self.rung.1.remove(id);
-    }
-
     /// Level of the interrupt pin, for a host that switches from MSI-X to the pin.
     #[must_use]
     pub fn pin_level(&self) -> bool {
@@ -558,20 +479,4 @@ impl<D: Drive> Controller<D> {
     pub fn drive_mut(&mut self) -> &mut D {
         &mut self.drive
     }
-}
-
-/// Writes an event index, then reads the doorbell it is for: whatever the guest writes after that
-/// it will ring for.
-fn exchange<H: Host>(
-    host: &mut H,
-    event_index: GuestAddr,
-    seen: u32,
-    doorbell: GuestAddr,
-) -> Result<u32, ()> {
-    host.dma_write(event_index, &seen.to_le_bytes())
-        .map_err(|_| ())?;
-    fence(Ordering::SeqCst);
-    let mut value = [0; 4];
-    host.dma_read(doorbell, &mut value).map_err(|_| ())?;
-    Ok(u32::from_le_bytes(value))
 }

@@ -6,6 +6,28 @@
 //!                      │
 //!                      └────────► Drive  (namespaces, zone states, completion instants)
 //! ```
+//!
+//! The life of a command: a doorbell write is recorded; [`Controller::run`] fetches the entry once,
+//! parses it once, resolves its data pointer, submits it to the [`Drive`], moves its bytes, and
+//! keeps its completion until the instant the drive gave. Completions due at the same instant are
+//! posted in the order of submission; a full completion queue holds them back without loss; each
+//! vector is signalled once per run, after all entries are written.
+//!
+//! Invariants:
+//! - each command that was fetched completes exactly once, or is dropped by a reset or by the
+//!   deletion of its queue;
+//! - nothing a guest does panics, allocates per command, loops without bound, or touches bytes
+//!   outside its own buffers and the namespace it names;
+//! - no clock is read and no state is global: the same calls give the same results.
+//!
+//! Where to find what: `registers` (MMIO), `controller` (run loop), `queue`, `pending`, `interrupt`,
+//! `shadow` (the machinery); `transfer` (PRP, SGL); `admin`, `identify`, `logs`, `features`,
+//! `set_features`, `events` (admin commands); `io`, `zones` (I/O commands); `reject` (errors to
+//! status). docs/spec-coverage.md maps the specification to code and tests.
+//!
+//! Not modelled: fused commands, metadata and protection information, namespace management,
+//! firmware download, sanitize, reservations, directives, Keep Alive, host and controller memory
+//! buffers, power states other than 0, weighted round robin, virtualization, fabrics.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -29,6 +51,7 @@ mod queue;
 mod registers;
 mod reject;
 mod set_features;
+mod shadow;
 mod transfer;
 mod zones;
 

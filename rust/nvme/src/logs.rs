@@ -154,14 +154,7 @@ impl<D: Drive> Controller<D> {
                 Ok(SMART_BYTES)
             }
             LogId::FirmwareSlot => {
-                let revision = self.config.firmware.bytes().chain([b' '; 8]);
-                for (place, byte) in self.scratch.iter_mut().skip(8).take(8).zip(revision) {
-                    *place = byte;
-                }
-                // AFI: slot 1 is active.
-                if let Some(byte) = self.scratch.first_mut() {
-                    *byte = 1;
-                }
+                self.fill_firmware_slots();
                 Ok(512)
             }
             LogId::Effects => {
@@ -194,6 +187,17 @@ impl<D: Drive> Controller<D> {
                 self.drive.vendor_log(&mut self.scratch);
                 Ok(VENDOR_LOG_BYTES)
             }
+        }
+    }
+
+    /// One slot, which is active (Base, figure 209).
+    fn fill_firmware_slots(&mut self) {
+        let revision = self.config.firmware.bytes().chain([b' '; 8]);
+        for (place, byte) in self.scratch.iter_mut().skip(8).take(8).zip(revision) {
+            *place = byte;
+        }
+        if let Some(active) = self.scratch.first_mut() {
+            *active = 1;
         }
     }
 

@@ -109,7 +109,11 @@ fn namespaces_describe_themselves() {
     assert_eq!(page[..4], [1, 8, 0, 0]);
     assert_eq!(page[12..16], [2, 16, 0, 0]);
     assert_eq!(page[32..36], [3, 16, 0, 0]);
-    assert_eq!((page[42] >> 4, page[44] >> 6), (8, 2), "UUID version, variant");
+    assert_eq!(
+        (page[42] >> 4, page[44] >> 6),
+        (8, 2),
+        "UUID version, variant"
+    );
     assert_eq!(page[52..57], [4, 1, 0, 0, 2]);
     assert_eq!(page[57..61], [0; 4], "the list ends");
     assert_eq!(
