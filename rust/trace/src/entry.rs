@@ -62,9 +62,19 @@ impl Op {
     }
 
     pub(crate) fn from_code(code: &[u8]) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|op| op.code().as_bytes() == code)
+        Some(match code {
+            b"R" => Self::Read,
+            b"W" => Self::Write,
+            b"A" => Self::Append,
+            b"F" => Self::Flush,
+            b"RST" => Self::Reset,
+            b"FIN" => Self::Finish,
+            b"OPN" => Self::Open,
+            b"CLS" => Self::Close,
+            b"TRIM" => Self::Trim,
+            b"WZ" => Self::WriteZeroes,
+            _ => return None,
+        })
     }
 }
 
@@ -143,5 +153,18 @@ impl Answer {
         put(number.format(self.completion.as_nanos()), b' ');
         put(number.format(self.status), b'\n');
         out.write_all(line.get(..at).unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_read_back() {
+        for (i, op) in Op::ALL.into_iter().enumerate() {
+            assert_eq!(op as usize, i);
+            assert_eq!(Op::from_code(op.code().as_bytes()), Some(op));
+        }
     }
 }

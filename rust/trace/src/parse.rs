@@ -117,28 +117,59 @@ struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
+    /// Goes to the next field's first byte.
+    fn skip_blanks(&mut self) {
+        while let [b' ' | b'\t' | b'\r' | b'\n', rest @ ..] = self.rest {
+            self.rest = rest;
+        }
+    }
+
     fn next_text(&mut self) -> Option<&'a [u8]> {
-        let start = self.rest.iter().position(|b| !b.is_ascii_whitespace())?;
-        let (_, from_start) = self.rest.split_at(start);
-        let len = from_start
-            .iter()
-            .position(u8::is_ascii_whitespace)
-            .unwrap_or(from_start.len());
-        let (text, rest) = from_start.split_at(len);
+        self.skip_blanks();
+        let is_blank = |b: &u8| matches!(b, b' ' | b'\t' | b'\r' | b'\n');
+        let len = self.rest.iter().position(is_blank);
+        let (text, rest) = self.rest.split_at(len.unwrap_or(self.rest.len()));
         self.rest = rest;
-        Some(text)
+        (!text.is_empty()).then_some(text)
     }
 
     fn text(&mut self, field: &'static str) -> Result<&'a [u8], Problem> {
         self.next_text().ok_or(Problem::Missing { field })
     }
 
+    /// A number in one pass, which is most of the work of reading a trace. `None`, with nothing
+    /// taken, if the field is anything else or may overflow.
+    fn short_number(&mut self) -> Option<u64> {
+        /// So many digits cannot overflow.
+        const SHORT: usize = 19;
+        self.skip_blanks();
+        let mut n: u64 = 0;
+        for (at, byte) in self.rest.iter().take(SHORT).enumerate() {
+            let digit = byte.wrapping_sub(b'0');
+            if digit > 9 {
+                let blank = matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
+                self.rest = self.rest.get(at..).filter(|_| at > 0 && blank)?;
+                return Some(n);
+            }
+            n = n * 10 + u64::from(digit);
+        }
+        None
+    }
+
     fn number(&mut self, field: &'static str) -> Result<u64, Problem> {
+        if let Some(n) = self.short_number() {
+            return Ok(n);
+        }
         let text = self.text(field)?;
         parse_u64(text).ok_or_else(|| bad(field, text, "a whole number below 2^64"))
     }
 
     fn number_u32(&mut self, field: &'static str) -> Result<u32, Problem> {
+        let start = self.rest;
+        if let Some(Ok(n)) = self.short_number().map(u32::try_from) {
+            return Ok(n);
+        }
+        self.rest = start;
         let text = self.text(field)?;
         parse_u64(text)
             .and_then(|n| u32::try_from(n).ok())
@@ -223,16 +254,13 @@ impl<R: BufRead> Reader<R> {
             return Ok(None);
         }
         let mut fields = self.lines.fields();
-        let first = fields.text("arrival_ns")?;
-        let line = match first {
-            b"Q" => {
-                let depth = fields.number_u32("depth")?;
-                self.open_loop = depth == 0;
-                Line::Depth(depth)
-            }
-            b"I" => Line::Idle(Nanos::new(fields.number("ns")?)),
-            _ => Line::Command(command(first, &mut fields)?),
+        let line = match fields.short_number() {
+            Some(arrival) => Line::Command(command(arrival, &mut fields)?),
+            None => other(&mut fields)?,
         };
+        if let Line::Depth(depth) = line {
+            self.open_loop = depth == 0;
+        }
         if let (true, Line::Command(command)) = (self.open_loop, &line) {
             if command.arrival < self.previous {
                 return Err(Problem::BackInTime {
@@ -247,10 +275,21 @@ impl<R: BufRead> Reader<R> {
     }
 }
 
+/// A line that does not start with a short number.
+fn other(fields: &mut Fields<'_>) -> Result<Line, Problem> {
+    match fields.text("arrival_ns")? {
+        b"Q" => Ok(Line::Depth(fields.number_u32("depth")?)),
+        b"I" => Ok(Line::Idle(Nanos::new(fields.number("ns")?))),
+        text => {
+            let expected = "a whole number below 2^64, Q or I";
+            let arrival = parse_u64(text).ok_or_else(|| bad("arrival_ns", text, expected))?;
+            Ok(Line::Command(command(arrival, fields)?))
+        }
+    }
+}
+
 /// The command whose first field has been taken.
-fn command(first: &[u8], fields: &mut Fields<'_>) -> Result<Command, Problem> {
-    let arrival = parse_u64(first)
-        .ok_or_else(|| bad("arrival_ns", first, "a whole number below 2^64, Q or I"))?;
+fn command(arrival: u64, fields: &mut Fields<'_>) -> Result<Command, Problem> {
     Ok(Command {
         arrival: Instant::from_nanos(arrival),
         data: fields.bit("ns", "0 (meta) or 1 (data)")?,
