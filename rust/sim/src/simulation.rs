@@ -102,8 +102,17 @@ fn translate(command: &Command) -> zms::Command {
         target: ZoneTarget::One(at),
     };
     match command.op {
-        Op::Read => zms::Command::Read { at, sectors },
-        Op::Write => zms::Command::Write { at, sectors, fua },
+        Op::Read => zms::Command::Read {
+            at,
+            sectors,
+            internal: false,
+        },
+        Op::Write => zms::Command::Write {
+            at,
+            sectors,
+            fua,
+            internal: false,
+        },
         Op::Append => zms::Command::Append {
             zone: at,
             sectors,

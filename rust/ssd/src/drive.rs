@@ -254,14 +254,22 @@ impl Scale {
 
     fn command(self, command: &IoCommand) -> Result<Command, IoError> {
         Ok(match *command {
-            IoCommand::Read { range, .. } => Command::Read {
+            IoCommand::Read {
+                range, internal, ..
+            } => Command::Read {
                 at: self.sector(range.start),
                 sectors: self.sectors(range.blocks),
+                internal,
             },
-            IoCommand::Write { range, fua, .. } => Command::Write {
+            IoCommand::Write {
+                range,
+                fua,
+                internal,
+            } => Command::Write {
                 at: self.sector(range.start),
                 sectors: self.sectors(range.blocks),
                 fua,
+                internal,
             },
             IoCommand::Append { zone, blocks, fua } => Command::Append {
                 zone: self.zone_start(zone),

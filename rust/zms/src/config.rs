@@ -4,6 +4,7 @@
 //! Presets, property names and text live in the `ssd` crate; this is the plain result.
 
 use core::fmt;
+use ftl::Costs;
 use nand::{Cell, Geometry, GeometryError, Timing};
 use units::{Bytes, Nanos, PAGE_BYTES};
 
@@ -42,19 +43,6 @@ pub struct Config {
     pub reset_wait: bool,
     /// Seed of the random replacement policy.
     pub seed: u64,
-}
-
-/// Times that the controller itself takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Costs {
-    /// Firmware time of a read of up to 4 KiB.
-    pub read_4k: Nanos,
-    /// Firmware time of a larger read.
-    pub read: Nanos,
-    /// Write buffer access, once per access.
-    pub buffer_base: Nanos,
-    /// Write buffer access, for each 4 KiB.
-    pub buffer_page: Nanos,
 }
 
 /// Volatile write buffers.

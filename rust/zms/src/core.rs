@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What both namespaces share: flash, host link, map cache, costs and a batch of reads.
 
-use crate::config::{Config, Costs};
+use crate::config::Config;
 use crate::l2p::Cache;
 use crate::superblock::{FlashPage, Pool};
+use ftl::Costs;
 use nand::{Booking, Link, Media, Op, Priority};
 use units::{Bytes, Instant, PAGE_BYTES};
 

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The drive: commands to namespaces, background events in time order.
 
-use crate::command::{
-    Command, Discard, Error, Namespace, Outcome, Reply, ZoneAction, ZoneReport, ZoneTarget,
-};
 use crate::config::{pool_superblocks, Config, ConfigError, DataNamespace};
 use crate::core::Core;
 use crate::paged::Paged;
@@ -11,6 +8,7 @@ use crate::stats::{PoolStats, Stats};
 use crate::superblock::{Pool, SbState};
 use crate::write::{Cause, Write};
 use crate::zoned::{page_range, Zoned};
+use ftl::{Command, Discard, Error, Namespace, Outcome, Reply, ZoneAction, ZoneReport, ZoneTarget};
 use nand::Cell;
 use units::{Bytes, Instant, Sector, ZoneId, PAGE_BYTES, SECTOR_BYTES};
 
@@ -344,11 +342,20 @@ fn paged<const NS: u8>(
 ) -> Result<Instant, Error> {
     let size = ns.sectors();
     match *command {
-        Command::Read { at, sectors } => {
+        Command::Read {
+            at,
+            sectors,
+            internal,
+        } => {
             inside(at, sectors, size)?;
-            Ok(ns.read(core, at, sectors, now))
+            Ok(ns.read(core, at, sectors, internal, now))
         }
-        Command::Write { at, sectors, fua } => {
+        Command::Write {
+            at,
+            sectors,
+            fua,
+            internal,
+        } => {
             inside(at, sectors, size)?;
             ns.write(
                 core,
@@ -356,7 +363,7 @@ fn paged<const NS: u8>(
                     at,
                     sectors,
                     fua,
-                    data: true,
+                    data: !internal,
                 },
                 now,
             )
@@ -388,11 +395,20 @@ fn zoned(
     let layout = ns.zones.layout();
     let size = layout.size.saturating_mul(u64::from(layout.zones));
     match *command {
-        Command::Read { at, sectors } => {
+        Command::Read {
+            at,
+            sectors,
+            internal,
+        } => {
             inside(at, sectors, size)?;
-            Ok(ns.read(core, at, sectors, now)?)
+            Ok(ns.read(core, at, sectors, internal, now)?)
         }
-        Command::Write { at, sectors, fua } => {
+        Command::Write {
+            at,
+            sectors,
+            fua,
+            internal,
+        } => {
             inside(at, sectors, size)?;
             ns.write(
                 core,
@@ -400,7 +416,7 @@ fn zoned(
                     at,
                     sectors,
                     fua,
-                    data: true,
+                    data: !internal,
                 },
                 now,
             )

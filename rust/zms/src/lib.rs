@@ -22,7 +22,6 @@
 #![forbid(unsafe_code)]
 
 mod buffer;
-mod command;
 mod config;
 mod core;
 mod drive;
@@ -37,12 +36,12 @@ mod superblock;
 mod write;
 mod zoned;
 
-pub use command::{
-    Command, Discard, Error, Namespace, Outcome, Reply, ZoneAction, ZoneReport, ZoneTarget,
-};
 pub use config::{
-    BufferPolicy, Buffers, Config, ConfigError, Costs, DataNamespace, L2p, L2pPolicy, L2pSearch,
-    SlcMap,
+    BufferPolicy, Buffers, Config, ConfigError, DataNamespace, L2p, L2pPolicy, L2pSearch, SlcMap,
 };
 pub use drive::{Pools, Zms};
-pub use stats::{ByGrain, Counters, Histogram, PoolStats, Stats};
+pub use ftl::{
+    Command, Costs, Discard, Error, Histogram, Namespace, Outcome, Reply, ZoneAction, ZoneReport,
+    ZoneTarget,
+};
+pub use stats::{ByGrain, Counters, PoolStats, Stats};

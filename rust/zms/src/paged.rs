@@ -14,7 +14,7 @@ use crate::config::{Config, ConfigError};
 use crate::core::Core;
 use crate::gc::Pointer;
 use crate::l2p::{Grain, Key};
-use crate::read::{Found, Map, Search};
+use crate::read::{Found, Map, Search, Wanted};
 use crate::stats::Counters;
 use crate::superblock::{Appender, FlashPage, Loc, Pool, NONE};
 use crate::write::{Cause, Write};
@@ -127,13 +127,25 @@ impl<const NS: u8> Paged<NS> {
         self.map.len() as u64 * PAGE_SECTORS
     }
 
-    pub fn read(&mut self, core: &mut Core, at: Sector, sectors: u64, now: Instant) -> Instant {
+    pub fn read(
+        &mut self,
+        core: &mut Core,
+        at: Sector,
+        sectors: u64,
+        internal: bool,
+        now: Instant,
+    ) -> Instant {
         let (first, n) = page_range(at, sectors);
         let mut counters = core::mem::take(&mut self.counters);
         counters.host_reads += 1;
         counters.host_read_pages += u64::from(n);
-        let what = (first, n, Bytes::new(sectors.saturating_mul(SECTOR_BYTES)));
-        let done = crate::read::read(core, self, self.search, &mut counters, what, now);
+        let wanted = Wanted {
+            first,
+            pages: n,
+            bytes: Bytes::new(sectors.saturating_mul(SECTOR_BYTES)),
+            internal,
+        };
+        let done = crate::read::read(core, self, self.search, &mut counters, wanted, now);
         counters.read_latency.add(done.since(now));
         self.counters = counters;
         done
@@ -241,7 +253,8 @@ impl<const NS: u8> Paged<NS> {
         buffer.sort_unstable();
         // Pages rewritten leave A. Their old copies stay valid until the new ones are in flash.
         let map = &self.map;
-        self.a.retain(|&l| map.get(l as usize).is_some_and(|w| w & BUFFERED == 0));
+        self.a
+            .retain(|&l| map.get(l as usize).is_some_and(|w| w & BUFFERED == 0));
         let end = self.place(core, &buffer, at);
         buffer.clear();
         self.buffer = buffer;

@@ -58,16 +58,30 @@ fn count(by: &mut ByGrain, grain: Grain) {
     }
 }
 
-/// Reads `n` pages from `first`, `bytes` of them; returns the completion.
+/// What a read command asks for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted {
+    /// First page.
+    pub first: u32,
+    /// Pages touched.
+    pub pages: u32,
+    /// Bytes of them.
+    pub bytes: Bytes,
+    /// Whether the data stays inside the drive.
+    pub internal: bool,
+}
+
+/// Reads what is wanted; returns the completion.
 pub(crate) fn read<M: Map>(
     core: &mut Core,
     map: &M,
     search: Search,
     counters: &mut Counters,
-    (first, n, bytes): (u32, u32, Bytes),
+    wanted: Wanted,
     now: Instant,
 ) -> Instant {
-    let firmware = if bytes.get() <= PAGE_BYTES {
+    let Wanted { first, pages, .. } = wanted;
+    let firmware = if wanted.bytes.get() <= PAGE_BYTES {
         core.costs.read_4k
     } else {
         core.costs.read
@@ -76,7 +90,7 @@ pub(crate) fn read<M: Map>(
     let mut at = start;
     let mut end = start;
     let mut buffered: u32 = 0;
-    for lpn in first..first.saturating_add(n) {
+    for lpn in first..first.saturating_add(pages) {
         let page = match map.find(lpn) {
             Found::Unmapped => {
                 counters.unmapped_reads += 1;
@@ -103,7 +117,10 @@ pub(crate) fn read<M: Map>(
         let access = core.costs.buffer_base + core.costs.buffer_page.times(buffered.into());
         end = end.max(start + access);
     }
-    core.link.transfer(end, bytes)
+    if wanted.internal {
+        return end;
+    }
+    core.link.transfer(end, wanted.bytes)
 }
 
 /// The granularity at which the page's mapping is cached, if it is.

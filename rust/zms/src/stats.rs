@@ -1,93 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! What the drive has done: counters and latency histograms (zms-model §10).
+//! What the drive has done: counters and latencies (zms-model §10).
 
+use ftl::Histogram;
 use units::Nanos;
-
-/// Latencies by power-of-two bucket, four buckets an octave, in model time.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Histogram {
-    buckets: [u64; Self::BUCKETS],
-    count: u64,
-    sum: u64,
-    max: u64,
-}
-
-impl Default for Histogram {
-    fn default() -> Self {
-        Self {
-            buckets: [0; Self::BUCKETS],
-            count: 0,
-            sum: 0,
-            max: 0,
-        }
-    }
-}
-
-impl Histogram {
-    /// Buckets: four for each power of two of a 64-bit number.
-    pub const BUCKETS: usize = 256;
-
-    pub(crate) fn add(&mut self, time: Nanos) {
-        let ns = time.get();
-        if let Some(bucket) = self.buckets.get_mut(Self::bucket(ns)) {
-            *bucket += 1;
-        }
-        self.count += 1;
-        self.sum = self.sum.saturating_add(ns);
-        self.max = self.max.max(ns);
-    }
-
-    fn bucket(ns: u64) -> usize {
-        match ns.checked_ilog2() {
-            None => 0,
-            // The two bits below the leading one pick the quarter of the octave.
-            Some(log) => {
-                let quarter = if log >= 2 {
-                    ns >> (log - 2) & 3
-                } else {
-                    ns << (2 - log) & 3
-                };
-                log as usize * 4 + quarter as usize
-            }
-        }
-    }
-
-    /// Commands counted.
-    #[must_use]
-    pub const fn count(&self) -> u64 {
-        self.count
-    }
-
-    /// Mean, rounded down; zero without commands.
-    #[must_use]
-    pub fn mean(&self) -> Nanos {
-        Nanos::new(self.sum.checked_div(self.count).unwrap_or(0))
-    }
-
-    /// The longest.
-    #[must_use]
-    pub const fn max(&self) -> Nanos {
-        Nanos::new(self.max)
-    }
-
-    /// Non-empty buckets: lower bound of the bucket, and how many.
-    pub fn buckets(&self) -> impl Iterator<Item = (Nanos, u64)> + '_ {
-        self.buckets
-            .iter()
-            .enumerate()
-            .filter(|(_, n)| **n > 0)
-            .map(|(i, n)| {
-                let (log, quarter) = (i / 4, i as u64 % 4);
-                let base = 1u64 << log;
-                let floor = if log >= 2 {
-                    base + (quarter << (log - 2))
-                } else {
-                    base
-                };
-                (Nanos::new(if i == 0 { 0 } else { floor }), *n)
-            })
-    }
-}
 
 /// Hits or misses by granularity of the mapping.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -237,26 +152,4 @@ pub struct Stats {
     pub channels: Vec<nand::LinkStats>,
     /// The host link.
     pub link: nand::LinkStats,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn buckets_quarter_each_octave() {
-        let mut h = Histogram::default();
-        for ns in [0, 1, 2, 3, 4, 5, 8, 9, 10, 64_050, u64::MAX] {
-            h.add(Nanos::new(ns));
-        }
-        let floors: Vec<_> = h.buckets().map(|(t, n)| (t.get(), n)).collect();
-        assert_eq!(floors[0], (0, 2));
-        assert!(floors.contains(&(57_344, 1)), "{floors:?}");
-        assert!(
-            floors.contains(&(8, 2)) && floors.contains(&(10, 1)),
-            "{floors:?}"
-        );
-        assert_eq!((h.count(), h.max()), (11, Nanos::new(u64::MAX)));
-        assert!(floors.windows(2).all(|w| w[0].0 <= w[1].0), "{floors:?}");
-    }
 }

@@ -15,7 +15,7 @@ use crate::buffer::Buffers;
 use crate::config::{Config, ConfigError, DataNamespace, SlcMap};
 use crate::core::Core;
 use crate::l2p::{Grain, Key};
-use crate::read::{Found, Map, Search};
+use crate::read::{Found, Map, Search, Wanted};
 use crate::slc_map::SlcTable;
 use crate::stats::Counters;
 use crate::superblock::{Appender, Pool, NONE};
@@ -215,6 +215,7 @@ impl Zoned {
         core: &mut Core,
         at: Sector,
         sectors: u64,
+        internal: bool,
         now: Instant,
     ) -> Result<Instant, zone::Error> {
         self.zones.check_read(at, sectors)?;
@@ -222,8 +223,13 @@ impl Zoned {
         let mut counters = core::mem::take(&mut self.counters);
         counters.host_reads += 1;
         counters.host_read_pages += u64::from(n);
-        let what = (first, n, Bytes::new(sectors.saturating_mul(SECTOR_BYTES)));
-        let done = crate::read::read(core, self, self.search, &mut counters, what, now);
+        let wanted = Wanted {
+            first,
+            pages: n,
+            bytes: Bytes::new(sectors.saturating_mul(SECTOR_BYTES)),
+            internal,
+        };
+        let done = crate::read::read(core, self, self.search, &mut counters, wanted, now);
         counters.read_latency.add(done.since(now));
         self.counters = counters;
         Ok(done)

@@ -184,8 +184,17 @@ fn parse(fields: &[&str]) -> (Namespace, Command) {
         target: ZoneTarget::One(at),
     };
     let command = match fields[2] {
-        "R" => Command::Read { at, sectors },
-        "W" => Command::Write { at, sectors, fua },
+        "R" => Command::Read {
+            at,
+            sectors,
+            internal: false,
+        },
+        "W" => Command::Write {
+            at,
+            sectors,
+            fua,
+            internal: false,
+        },
         "A" => Command::Append {
             zone: at,
             sectors,
