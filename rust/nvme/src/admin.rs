@@ -112,7 +112,7 @@ impl<D: Drive> Controller<D> {
             Some(cq) if cq.users > 0 => Err(Reject::at(Status::InvalidQueueDeletion, CDW10, 0)),
             Some(_) => {
                 self.queues.set_cq(id, None);
-                self.interrupts.acknowledged(id);
+                self.interrupts.forget(id);
                 at_once(now, 0)
             }
         }

@@ -104,6 +104,14 @@ impl Interrupts {
         self.unacknowledged.remove(cq);
     }
 
+    /// The completion queue was deleted.
+    pub(crate) fn forget(&mut self, cq: u16) {
+        self.unacknowledged.remove(cq);
+        for vector in &mut self.vectors {
+            vector.queues.remove(cq);
+        }
+    }
+
     /// Signals what is marked, or held back long enough, and sets the pin.
     pub(crate) fn deliver<H: Host>(
         &mut self,

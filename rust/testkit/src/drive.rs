@@ -10,6 +10,9 @@ use nvme::{
 };
 use units::{Bytes, Instant, Lba, Nanos, ZoneId};
 
+/// Commands recorded at most, so that long tests stay small.
+const RECORDED: usize = 4096;
+
 /// Shape of a fake drive.
 #[derive(Clone, Debug)]
 pub struct FakeConfig {
@@ -61,7 +64,7 @@ pub struct FakeDrive {
     config: FakeConfig,
     namespaces: Vec<NamespaceInfo>,
     zones: Vec<Zone>,
-    /// Commands submitted, in order.
+    /// The first commands submitted, in order.
     pub submitted: Vec<(NsIndex, IoCommand)>,
     /// The next command fails with this.
     pub fail_next: Option<IoError>,
@@ -85,7 +88,7 @@ impl FakeDrive {
         let mut drive = Self {
             namespaces: Vec::new(),
             zones: vec![zone; config.zones as usize],
-            submitted: Vec::new(),
+            submitted: Vec::with_capacity(RECORDED),
             fail_next: None,
             health: Health {
                 temperature_kelvin: 300,
@@ -335,7 +338,9 @@ impl Drive for FakeDrive {
     }
 
     fn submit(&mut self, ns: NsIndex, command: &IoCommand, now: Instant) -> Outcome {
-        self.submitted.push((ns, *command));
+        if self.submitted.len() < RECORDED {
+            self.submitted.push((ns, *command));
+        }
         Outcome {
             done: now + self.config.latency,
             result: self.apply(ns, command),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! A machine made of byte vectors.
 
+use core::ops::Range;
 use std::collections::BTreeMap;
 
 use nvme::{DmaFault, GuestError, Host};
@@ -24,7 +25,7 @@ pub struct FakeHost {
     /// Guest errors reported.
     pub guest_errors: Vec<GuestError>,
     /// Address range that faults although it is inside `memory`, as the drive's own BAR would.
-    pub hole: core::ops::Range<u64>,
+    pub hole: Range<u64>,
     /// Media bytes discarded.
     pub discarded: u64,
 }
@@ -46,28 +47,34 @@ impl FakeHost {
         }
     }
 
-    /// Guest memory at an address, if all of it is mapped.
-    fn guest(&mut self, at: GuestAddr, len: usize) -> Result<&mut [u8], DmaFault> {
+    /// The part of guest memory at an address, if all of it is mapped.
+    fn guest(&self, at: GuestAddr, len: usize) -> Result<Range<usize>, DmaFault> {
         let start = at.get();
         let end = start.checked_add(len as u64).ok_or(DmaFault)?;
-        if start < self.hole.end && self.hole.start < end {
+        let is_in_hole = start < self.hole.end && self.hole.start < end;
+        if is_in_hole || end > self.memory.len() as u64 {
             return Err(DmaFault);
         }
-        let range = usize::try_from(start).map_err(|_| DmaFault)?
-            ..usize::try_from(end).map_err(|_| DmaFault)?;
-        self.memory.get_mut(range).ok_or(DmaFault)
+        // Both are at most the length of a vector.
+        Ok(start as usize..end as usize)
     }
 
-    /// Media bytes, which the controller must never look for outside the media.
-    fn media(&mut self, at: u64, len: u64) -> &mut [u8] {
-        let range = at as usize..(at + len) as usize;
+    /// The part of the media at an offset; the controller must never ask for more than there is.
+    fn part(&self, at: u64, len: u64) -> Range<usize> {
         let size = self.media.len();
-        let found = self.media.get_mut(range);
+        let end = at.checked_add(len).filter(|&end| end <= size as u64);
         assert!(
-            found.is_some(),
+            end.is_some(),
             "{len} bytes at {at} of {size} bytes of media"
         );
-        found.unwrap_or_default()
+        at as usize..end.unwrap_or(at) as usize
+    }
+}
+
+/// Copies between parts that have been checked.
+fn copy(to: &mut [u8], to_part: Range<usize>, from: &[u8], from_part: Range<usize>) {
+    if let (Some(to), Some(from)) = (to.get_mut(to_part), from.get(from_part)) {
+        to.copy_from_slice(from);
     }
 }
 
@@ -77,37 +84,46 @@ impl Host for FakeHost {
     }
 
     fn dma_read(&mut self, from: GuestAddr, into: &mut [u8]) -> Result<(), DmaFault> {
-        into.copy_from_slice(self.guest(from, into.len())?);
+        let (part, whole) = (self.guest(from, into.len())?, 0..into.len());
+        copy(into, whole, &self.memory, part);
         Ok(())
     }
 
     fn dma_write(&mut self, to: GuestAddr, from: &[u8]) -> Result<(), DmaFault> {
-        self.guest(to, from.len())?.copy_from_slice(from);
+        let part = self.guest(to, from.len())?;
+        copy(&mut self.memory, part, from, 0..from.len());
         Ok(())
     }
 
     fn media_from_guest(&mut self, at: u64, from: GuestAddr, len: u32) -> Result<(), DmaFault> {
-        let bytes = self.guest(from, len as usize)?.to_vec();
-        self.media(at, u64::from(len)).copy_from_slice(&bytes);
+        let from = self.guest(from, len as usize)?;
+        let to = self.part(at, u64::from(len));
+        copy(&mut self.media, to, &self.memory, from);
         Ok(())
     }
 
     fn media_to_guest(&mut self, at: u64, to: GuestAddr, len: u32) -> Result<(), DmaFault> {
-        let bytes = self.media(at, u64::from(len)).to_vec();
-        self.guest(to, len as usize)?.copy_from_slice(&bytes);
+        let from = self.part(at, u64::from(len));
+        let to = self.guest(to, len as usize)?;
+        copy(&mut self.memory, to, &self.media, from);
         Ok(())
     }
 
     fn media_read(&mut self, at: u64, into: &mut [u8]) {
-        into.copy_from_slice(self.media(at, into.len() as u64));
+        let (part, whole) = (self.part(at, into.len() as u64), 0..into.len());
+        copy(into, whole, &self.media, part);
     }
 
     fn media_write(&mut self, at: u64, from: &[u8]) {
-        self.media(at, from.len() as u64).copy_from_slice(from);
+        let part = self.part(at, from.len() as u64);
+        copy(&mut self.media, part, from, 0..from.len());
     }
 
     fn media_discard(&mut self, at: u64, len: u64) {
-        self.media(at, len).fill(0);
+        let part = self.part(at, len);
+        if let Some(bytes) = self.media.get_mut(part) {
+            bytes.fill(0);
+        }
         self.discarded += len;
     }
 
