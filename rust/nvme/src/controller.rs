@@ -278,9 +278,12 @@ impl<D: Drive> Controller<D> {
             Shutdown::Until(at) => Some(at),
             Shutdown::None | Shutdown::Requested => None,
         };
+        // A controller that failed waits for a reset, and so do its commands.
+        let is_running = self.registers.is_running();
+        let completion = self.pending.next_due().filter(|_| is_running);
         let deadline = [
             has_more.then_some(now),
-            self.pending.next_due(),
+            completion,
             self.drive.next_event(),
             self.interrupts.deadline(self.features.coalescing()),
             shutdown,
@@ -399,11 +402,10 @@ impl<D: Drive> Controller<D> {
 
     /// Posts the completions that are due.
     pub(crate) fn post_due<H: Host>(&mut self, host: &mut H, now: Instant) {
-        while let Some((index, command)) = self.pending.pop_due(now) {
-            if !self.registers.is_running() {
-                self.pending.release(index);
-                continue;
-            }
+        while self.registers.is_running() {
+            let Some((index, command)) = self.pending.pop_due(now) else {
+                break;
+            };
             match self.queues.cq(command.cq) {
                 Some(cq) if cq.is_full() || !cq.waiting.is_empty() => {
                     self.pending.append(&mut cq.waiting, index);

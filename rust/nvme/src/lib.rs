@@ -33,6 +33,7 @@
 #![warn(missing_docs)]
 
 mod admin;
+mod check;
 mod config;
 mod controller;
 mod counters;

@@ -172,23 +172,40 @@ impl Pending {
         self.slots.get(index as usize).map(|slot| slot.command)
     }
 
-    /// Each slot is in exactly one place; `listed` are those in waiting lists.
-    #[cfg(test)]
-    pub(crate) fn check_invariants(&self, lists: &[List]) {
-        let mut seen = vec![0; self.slots.len()];
+    /// Checks that each slot is in exactly one place; calls `each` for those in use.
+    pub(crate) fn check(
+        &self,
+        lists: impl Iterator<Item = List>,
+        mut each: impl FnMut(&Waiting),
+    ) -> Result<(), &'static str> {
+        let mut seen = vec![false; self.slots.len()];
+        let mut see = |index: u32, each: &mut dyn FnMut(&Waiting)| {
+            let slot = self
+                .slots
+                .get(index as usize)
+                .zip(seen.get_mut(index as usize));
+            let (slot, seen) = slot.ok_or("an index has no slot")?;
+            if core::mem::replace(seen, true) {
+                return Err("a slot is in two places");
+            }
+            each(&slot.command);
+            Ok(())
+        };
         for &index in &self.free {
-            seen[index as usize] += 1;
+            see(index, &mut |_| ())?;
         }
         for Reverse((_, _, index)) in &self.due {
-            seen[*index as usize] += 1;
+            see(*index, &mut each)?;
         }
-        for list in lists {
-            let mut list = *list;
+        for mut list in lists {
             while let Some((index, _)) = self.pop_front(&mut list) {
-                seen[index as usize] += 1;
+                see(index, &mut each)?;
             }
         }
-        assert!(seen.iter().all(|&n| n == 1), "{seen:?}");
+        if seen.contains(&false) {
+            return Err("a slot is lost");
+        }
+        Ok(())
     }
 }
 
@@ -210,7 +227,7 @@ mod tests {
         for (cid, at) in [(1, 20), (2, 10), (3, 20), (4, 5)] {
             assert!(pending.push(command(cid), Instant::from_nanos(at)));
         }
-        pending.check_invariants(&[]);
+        pending.check([].into_iter(), |_| ()).unwrap();
         assert_eq!(pending.next_due(), Some(Instant::from_nanos(5)));
         let mut order = Vec::new();
         while let Some((index, c)) = pending.pop_due(Instant::from_nanos(20)) {
@@ -219,7 +236,7 @@ mod tests {
         }
         assert_eq!(order, [4, 2, 1, 3]);
         assert!(pending.is_idle());
-        pending.check_invariants(&[]);
+        pending.check([].into_iter(), |_| ()).unwrap();
     }
 
     #[test]
@@ -233,7 +250,7 @@ mod tests {
         while let Some((index, _)) = pending.pop_due(Instant::ZERO) {
             pending.append(&mut list, index);
         }
-        pending.check_invariants(&[list]);
+        pending.check([list].into_iter(), |_| ()).unwrap();
         for cid in 0..3 {
             let (index, c) = pending.pop_front(&mut list).unwrap();
             assert_eq!(c.cid, cid);

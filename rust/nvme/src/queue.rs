@@ -26,6 +26,10 @@ impl Set {
         self.0 == 0
     }
 
+    pub(crate) fn contains(self, n: u16) -> bool {
+        self.0 & Self::bit(n) != 0
+    }
+
     /// Takes the lowest number out.
     pub(crate) fn pop(&mut self) -> Option<u16> {
         let first = self.first_from(0)?;

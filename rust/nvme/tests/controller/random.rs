@@ -111,6 +111,7 @@ proptest! {
                     guest.wake();
                 }
             }
+            prop_assert_eq!(guest.controller.check_invariants(), Ok(()));
         }
         for queue in 1..4 {
             guest.ring(queue);
@@ -152,6 +153,7 @@ proptest! {
             guest.run();
             guest.wake();
             guest.controller.mmio_read(at, size);
+            prop_assert_eq!(guest.controller.check_invariants(), Ok(()));
         }
         guest.disable();
         prop_assert!(guest.enable());

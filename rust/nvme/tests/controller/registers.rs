@@ -77,6 +77,23 @@ fn a_reset_drops_commands_in_flight() {
 }
 
 #[test]
+fn a_controller_that_failed_is_quiet() {
+    let mut guest = guest(2);
+    guest.submit(1, command::plain(NvmOpcode::Flush.wire(), META));
+    guest.submit(2, command::plain(NvmOpcode::Flush.wire(), META));
+    // The completion queues are no longer there when the commands are due.
+    guest.host.hole = 0x10_000..0x40_000;
+    guest.settle(10);
+    assert_eq!(guest.read32(offset::CSTS), 3);
+    assert_eq!(guest.host.guest_errors.len(), 1, "said once");
+    assert_eq!(guest.host.wake, None);
+    assert_eq!(guest.controller.check_invariants(), Ok(()));
+    guest.host.hole = 0..0;
+    guest.disable();
+    assert!(guest.enable());
+}
+
+#[test]
 fn a_power_cycle_forgets_registers_and_counts_unsafe_shutdowns() {
     let mut guest = guest(1);
     guest.controller.reset();
