@@ -176,7 +176,23 @@ impl<'a> Fields<'a> {
             .ok_or_else(|| bad(field, text, "a whole number below 2^32"))
     }
 
+    /// Takes a field of one character, the usual case for all but the numbers.
+    fn letter(&mut self) -> Option<u8> {
+        if let [b' ', letter, b' ', rest @ ..] | [b' ', letter, b'\n', rest @ ..] = self.rest {
+            // The blank after it stays, for the next field.
+            self.rest = self.rest.get(self.rest.len() - rest.len() - 1..)?;
+            return Some(*letter);
+        }
+        None
+    }
+
     fn bit(&mut self, field: &'static str, expected: &'static str) -> Result<bool, Problem> {
+        let start = self.rest;
+        match self.letter() {
+            Some(b'0') => return Ok(false),
+            Some(b'1') => return Ok(true),
+            _ => self.rest = start,
+        }
         match self.text(field)? {
             b"0" => Ok(false),
             b"1" => Ok(true),
@@ -185,6 +201,12 @@ impl<'a> Fields<'a> {
     }
 
     fn op(&mut self) -> Result<Op, Problem> {
+        let start = self.rest;
+        match self.letter() {
+            Some(b'R') => return Ok(Op::Read),
+            Some(b'W') => return Ok(Op::Write),
+            _ => self.rest = start,
+        }
         let text = self.text("op")?;
         Op::from_code(text).ok_or_else(|| bad("op", text, "one of R W A F RST FIN OPN CLS TRIM WZ"))
     }
