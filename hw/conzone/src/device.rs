@@ -18,10 +18,11 @@ use qemu_api::qom::{ObjectImpl, Owned, ParentField};
 use qemu_api::qom_isa;
 use qemu_api::vmstate::VMStateDescription;
 use qemu_api::zeroable::Zeroable;
-use ssd::{Config, Drive, PROPERTIES};
-use units::Instant;
+use ssd::{Config, Drive, Key, Property};
+use units::{Instant, ZoneId};
 
 use crate::host::{GuestLog, Signals, Visit};
+use crate::properties::{Extra, Which};
 use crate::{media, properties};
 
 /// Commands worked in one visit at most; the rest follows from the timer at the same instant. With
@@ -151,26 +152,23 @@ impl PciDeviceImpl for ConzoneNvme {
 
 impl TextProperties for ConzoneNvme {
     fn set_property(&self, index: usize, text: &str) -> Result<(), Error> {
-        let Some(property) = PROPERTIES.get(index) else {
-            return Err(Error::new("this property can only be read"));
-        };
-        if self.parent_obj.is_realized() {
-            return Err(Error::new(format!(
-                "property '{}' cannot be changed once the device is plugged",
-                property.name()
-            )));
+        match properties::which(index) {
+            Some(Which::Table(property)) => self.configure(property, text),
+            Some(Which::Extra(Extra::ZoneReadOnly)) => self.inject_zone(text, false),
+            Some(Which::Extra(Extra::ZoneOffline)) => self.inject_zone(text, true),
+            Some(Which::Extra(Extra::Statistics)) | None => {
+                Err(Error::new("this property can only be read"))
+            }
         }
-        self.config
-            .borrow_mut()
-            .set(property.name(), text)
-            .map_err(config_error)
     }
 
     fn property(&self, index: usize) -> PropertyValue {
-        match PROPERTIES.get(index) {
-            Some(property) => properties::read(&self.config.borrow(), property),
-            None if index == properties::STATS => PropertyValue::Text(self.statistics()),
-            None => PropertyValue::Text(String::new()),
+        match properties::which(index) {
+            Some(Which::Table(property)) => properties::read(&self.config.borrow(), property),
+            Some(Which::Extra(Extra::Statistics)) => PropertyValue::Text(self.statistics()),
+            Some(Which::Extra(Extra::ZoneReadOnly | Extra::ZoneOffline)) | None => {
+                PropertyValue::Text(String::new())
+            }
         }
     }
 }
@@ -230,6 +228,39 @@ impl ConzoneNvme {
             ));
         }
         Ok(())
+    }
+
+    /// Sets a property of the table: any before realize, afterwards only what can change at run
+    /// time.
+    fn configure(&self, property: &Property, text: &str) -> Result<(), Error> {
+        let plugged = self.parent_obj.is_realized();
+        if plugged && property.key != Key::Timing {
+            return Err(Error::new(format!(
+                "property '{}' cannot be changed once the device is plugged",
+                property.name()
+            )));
+        }
+        let mut config = self.config.borrow_mut();
+        config.set(property.name(), text).map_err(config_error)?;
+        if plugged {
+            let timed = config.plan().map_err(config_error)?.timed;
+            drop(config);
+            self.visit(|core| core.drive_mut().set_timed(timed));
+        }
+        Ok(())
+    }
+
+    /// Fault injection: a zone fails, as flash does.
+    fn inject_zone(&self, text: &str, offline: bool) -> Result<(), Error> {
+        let zone = text
+            .parse()
+            .map_err(|_| Error::new(format!("'{text}' is not the number of a zone")))?;
+        if !self.parent_obj.is_realized() {
+            return Err(Error::new("zones can only fail once the device is plugged"));
+        }
+        let mut result = Ok(());
+        self.visit(|core| result = core.drive_mut().inject_zone(ZoneId::new(zone), offline));
+        result.map_err(|_| Error::new(format!("there is no zone {zone}, or it has failed already")))
     }
 
     fn register_read(&self, offset: u64, size: u32) -> u64 {

@@ -1,30 +1,69 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The device's QOM properties: the drive's property table, and the statistics.
 
-use pci::{add_property, PropertyValue};
+use pci::{add_property, Access, PropertyValue};
 use qemu_api::qom::ObjectClass;
 use ssd::{Config, Default, Kind, Property, PRESETS, PROPERTIES};
 use units::Bytes;
 
 use crate::device::ConzoneNvme;
 
-/// Index of the first property that is not in the table.
-pub(crate) const STATS: usize = PROPERTIES.len();
+/// Properties of the device beside those of the table: what one may look at and do at run time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extra {
+    Statistics,
+    ZoneReadOnly,
+    ZoneOffline,
+}
+
+const EXTRAS: [(Extra, &str, &str, Access, &str); 3] = [
+    (
+        Extra::Statistics,
+        "stats",
+        "str",
+        Access::Read,
+        "statistics of the flash model, as JSON (read only)",
+    ),
+    (
+        Extra::ZoneReadOnly,
+        "zone-read-only",
+        "uint64",
+        Access::Write,
+        "at run time: the zone of this number becomes read-only, and the guest is told",
+    ),
+    (
+        Extra::ZoneOffline,
+        "zone-offline",
+        "uint64",
+        Access::Write,
+        "at run time: the zone of this number goes offline, and the guest is told",
+    ),
+];
+
+/// What index `index` stands for.
+pub(crate) enum Which {
+    Table(&'static Property),
+    Extra(Extra),
+}
+
+/// Resolves the index that a property was added with.
+pub(crate) fn which(index: usize) -> Option<Which> {
+    if let Some(property) = PROPERTIES.get(index) {
+        return Some(Which::Table(property));
+    }
+    let extra = EXTRAS.get(index.checked_sub(PROPERTIES.len())?)?;
+    Some(Which::Extra(extra.0))
+}
 
 /// Adds all properties to the device's class.
 pub(crate) fn register(class: &mut ObjectClass) {
     for (index, property) in PROPERTIES.iter().enumerate() {
         let (name, text) = (property.name(), describe(property));
-        add_property::<ConzoneNvme>(class, name, kind(property), &text, index, true);
+        add_property::<ConzoneNvme>(class, name, kind(property), &text, index, Access::ReadWrite);
     }
-    add_property::<ConzoneNvme>(
-        class,
-        "stats",
-        "str",
-        "statistics of the flash model, as JSON (read only)",
-        STATS,
-        false,
-    );
+    for (index, (_, name, kind, access, text)) in (PROPERTIES.len()..).zip(EXTRAS) {
+        add_property::<ConzoneNvme>(class, name, kind, text, index, access);
+    }
 }
 
 /// The type that `-device conzone-nvme,help` shows.

@@ -41,6 +41,6 @@ pub use device::{
 pub use dma::DmaFault;
 pub use error::Error;
 pub use log::guest_error;
-pub use property::{add_property, PropertyValue, TextProperties};
+pub use property::{add_property, Access, PropertyValue, TextProperties};
 pub use ram::Ram;
 pub use timer::VirtualTimer;

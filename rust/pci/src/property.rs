@@ -36,6 +36,17 @@ pub enum PropertyValue {
     Text(String),
 }
 
+/// Which way a property goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// It can be read.
+    Read,
+    /// It can be set, which does something; there is nothing to read.
+    Write,
+    /// Both.
+    ReadWrite,
+}
+
 /// A device with properties that are known by an index of its own choice.
 pub trait TextProperties: ObjectType {
     /// Sets property `index` from text.
@@ -50,15 +61,14 @@ pub trait TextProperties: ObjectType {
 
 /// Adds a property to the class of `T`.
 ///
-/// `kind` is the type that `-device T,help` and `qom-list` show. Without `writable` the property
-/// can only be read.
+/// `kind` is the type that `-device T,help` and `qom-list` show.
 pub fn add_property<T: TextProperties + IsA<Object>>(
     class: &mut ObjectClass,
     name: &str,
     kind: &str,
     description: &str,
     index: usize,
-    writable: bool,
+    access: Access,
 ) {
     let (name, kind, description) = (c_text(name), c_text(kind), c_text(description));
     // SAFETY: class_init time; C copies all strings, and the accessors get back the index, which
@@ -68,8 +78,16 @@ pub fn add_property<T: TextProperties + IsA<Object>>(
             class,
             name.as_ptr(),
             kind.as_ptr(),
-            Some(rust_get::<T>),
-            if writable { Some(rust_set::<T>) } else { None },
+            if access == Access::Write {
+                None
+            } else {
+                Some(rust_get::<T>)
+            },
+            if access == Access::Read {
+                None
+            } else {
+                Some(rust_set::<T>)
+            },
             None,
             index as *mut c_void,
         );

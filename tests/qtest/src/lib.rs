@@ -25,5 +25,5 @@ mod protocol;
 mod qmp;
 
 pub use driver::{register, Cqe, NvmeDriver, Queue, Sqe, CC_ENABLED, CSTS_FATAL, CSTS_READY};
-pub use machine::{refusal, Machine, Options, TIMEOUT};
+pub use machine::{binary, refusal, Machine, Options, TIMEOUT};
 pub use pci::{PciAddress, PciDevice};

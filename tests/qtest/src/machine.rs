@@ -351,7 +351,10 @@ pub fn refusal(options: &Options) -> Result<(ExitStatus, String)> {
 }
 
 /// The QEMU under test: `$CONZONE_QEMU`, or where `cargo conzone setup` puts it.
-fn binary() -> Result<PathBuf> {
+///
+/// # Errors
+/// There is none.
+pub fn binary() -> Result<PathBuf> {
     let path = match std::env::var_os("CONZONE_QEMU") {
         Some(path) => PathBuf::from(path),
         None => repository().join("target/qemu/qemu-system-x86_64"),

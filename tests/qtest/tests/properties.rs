@@ -122,7 +122,7 @@ fn help_explains_every_property() -> Result<()> {
         gc-threshold migrate-threshold max-open max-active slc-read-ns mlc-read-ns tlc-read-ns \
         qlc-read-ns slc-program-ns mlc-program-ns tlc-program-ns qlc-program-ns erase-ns \
         fw-read-4k-ns fw-read-ns wbuf-base-ns wbuf-page-ns reset-wait timing memdev memmap-start \
-        memmap-size lba-size mdts queue-entries num-queues serial seed stats";
+        memmap-size lba-size mdts queue-entries num-queues serial seed stats zone-read-only zone-offline";
     let list = answer.as_array().context("a list of properties")?;
     for name in ours.split_whitespace() {
         let property = list

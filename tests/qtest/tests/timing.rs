@@ -4,6 +4,7 @@
 
 use anyhow::{ensure, Result};
 use qtest::{Machine, NvmeDriver, PciAddress, Queue, Sqe};
+use serde_json::json;
 
 const SLOT: PciAddress = PciAddress::slot(4);
 const WRITE: u8 = 0x01;
@@ -118,6 +119,22 @@ fn timing_off_completes_inside_the_doorbell() -> Result<()> {
         ensure!(done.is_some_and(|c| c.status == 0), "{done:?}");
     }
     assert_eq!(machine.clock_step(1)?, before + 1, "time passed");
+    machine.quit()
+}
+
+#[test]
+fn timing_can_be_switched_at_run_time() -> Result<()> {
+    let machine = Machine::with_device("conzone-nvme,id=d,addr=4,preset=ufs4-tlc")?;
+    let mut drive = Drive::start(&machine)?;
+    let read = drive.command(READ, 0, 4096)?;
+    let ns = 20_000 + link_ns(4096, HOST_LINK);
+    drive.takes(&read, ns)?;
+    machine.qom_set("d", "timing", &json!(false))?;
+    drive.nvme.submit(&mut drive.queue, &read)?;
+    ensure!(drive.nvme.poll(&mut drive.queue)?.is_some(), "still timed");
+    machine.qom_set("d", "timing", &json!(true))?;
+    drive.settle()?;
+    drive.takes(&read, ns)?;
     machine.quit()
 }
 

@@ -3,6 +3,7 @@
 
 use anyhow::{ensure, Result};
 use qtest::{Cqe, Machine, NvmeDriver, Options, PciAddress, Queue, Sqe};
+use serde_json::json;
 
 const SLOT: PciAddress = PciAddress::slot(4);
 const WRITE: u8 = 0x01;
@@ -26,7 +27,9 @@ const EMPTY: u8 = 0x1;
 const IMPLICITLY_OPEN: u8 = 0x2;
 const EXPLICITLY_OPEN: u8 = 0x3;
 const CLOSED: u8 = 0x4;
+const READ_ONLY: u8 = 0xd;
 const FULL: u8 = 0xe;
+const OFFLINE: u8 = 0xf;
 
 struct Drive<'m> {
     nvme: NvmeDriver<'m>,
@@ -178,6 +181,51 @@ fn reset_zones_read_as_zeroes_and_give_host_memory_back() -> Result<()> {
     );
     drive.io(READ, 0, 8)?.success()?;
     assert_eq!(machine.memread(drive.nvme.buffer, 4096)?, vec![0; 4096]);
+    machine.quit()
+}
+
+#[test]
+fn zones_fail_on_demand_and_the_guest_is_told() -> Result<()> {
+    let machine = machine()?;
+    let mut drive = Drive::start(&machine)?;
+    // Asynchronous Event Configuration: zone descriptor changed notices; then a request that waits.
+    let configure = Sqe::new(0x09).dword(10, 0x0b).dword(11, 1 << 27);
+    drive.nvme.admin(&configure)?.success()?;
+    let mut admin = std::mem::replace(&mut drive.nvme.admin, Queue::alloc(&machine, 0, 2)?);
+    drive.nvme.submit(&mut admin, &Sqe::new(0x0c))?;
+    ensure!(
+        drive.nvme.poll(&mut admin)?.is_none(),
+        "an event from the start"
+    );
+
+    drive.io(WRITE, 2 * ZONE, 8)?.success()?;
+    machine.qom_set("d", "zone-read-only", &json!(2))?;
+    let event = drive.nvme.wait(&mut admin)?.success()?;
+    assert_eq!(
+        event.result & 0xffff_ffff,
+        0xbf_ef_02,
+        "notice, zone changed, log BFh"
+    );
+    assert_eq!(event.result >> 32, 2, "the namespace");
+    assert_eq!(drive.zone(2)?.0, READ_ONLY);
+    assert_eq!(
+        drive.io(WRITE, 2 * ZONE + 8, 8)?.code(),
+        0x1ba,
+        "Zone Is Read Only"
+    );
+    drive.io(READ, 2 * ZONE, 8)?.success()?;
+
+    machine.qom_set("d", "zone-offline", &json!(3))?;
+    assert_eq!(drive.zone(3)?.0, OFFLINE);
+    assert_eq!(
+        drive.io(READ, 3 * ZONE, 8)?.code(),
+        0x1bb,
+        "Zone Is Offline"
+    );
+    for (property, value) in [("zone-offline", json!(32)), ("zone-read-only", json!("x"))] {
+        let error = machine.qom_set("d", property, &value);
+        ensure!(error.is_err(), "{property} took {value}");
+    }
     machine.quit()
 }
 
