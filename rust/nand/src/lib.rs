@@ -33,4 +33,4 @@ pub use error::GeometryError;
 pub use geometry::Geometry;
 pub use link::{Link, LinkStats};
 pub use media::{Media, Op, PlaneId};
-pub use plane::{BlockId, PlaneStats};
+pub use plane::{BlockId, PlaneStats, Yield};

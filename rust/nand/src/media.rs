@@ -4,7 +4,7 @@
 use crate::plane::Plane;
 use crate::{
     BlockId, Booking, Cell, CellTiming, Chips, Geometry, Link, LinkStats, PlaneStats, Priority,
-    Timing,
+    Timing, Yield,
 };
 use units::{Bytes, Instant, Nanos};
 
@@ -55,6 +55,7 @@ pub enum Op {
 #[derive(Clone, Debug)]
 pub struct Media {
     timing: Timing,
+    rule: Yield,
     planes: Vec<Plane>,
     channel_of: Vec<u32>,
     channels: Vec<Link>,
@@ -69,6 +70,7 @@ impl Media {
         let planes = geometry.planes();
         Self {
             timing: *timing,
+            rule: Yield::default(),
             planes: vec![Plane::default(); planes as usize],
             channel_of: (0..planes).map(|p| geometry.channel_of(p)).collect(),
             channels: vec![Link::new(timing.channel_mbps); geometry.channels as usize],
@@ -92,11 +94,18 @@ impl Media {
                 erase: chips.erase,
                 channel_mbps: chips.channel_mbps,
             },
+            rule: Yield::default(),
             planes: vec![Plane::default(); planes as usize],
             channel_of: (0..planes).map(|p| chips.channel_of(PlaneId(p))).collect(),
             channels: vec![link; chips.channels as usize],
             horizon: Instant::ZERO,
         }
+    }
+
+    /// The same array under another rule for background work. For one that is idle.
+    #[must_use]
+    pub fn with_yield(self, rule: Yield) -> Self {
+        Self { rule, ..self }
     }
 
     /// Books `op` on `block` of `plane`, asked for at `at`. A plane that does not exist does
@@ -118,7 +127,9 @@ impl Media {
             return nothing;
         };
         let start = match priority {
-            Priority::User => p.user_start(at, block),
+            // What is being moved can still be read where it was.
+            Priority::User if matches!(op, Op::Read { .. }) => p.user_start(at, None),
+            Priority::User => p.user_start(at, Some(block)),
             Priority::Background => p.background_start(at),
         };
         let end = match op {
@@ -146,7 +157,8 @@ impl Media {
             Priority::User => p.book_user(at, start, end),
             Priority::Background => {
                 p.prune(self.horizon);
-                p.book_background(at, block, start, end);
+                let booking = Booking { start, end };
+                p.book_background(self.rule, block, at, booking);
             }
         }
         Booking { start, end }

@@ -6,14 +6,28 @@
 //!    |--------|[ read 7 ][ read 7 ][ program 9 ] ...
 //!             ^ a user operation on block 3 goes in here; the rest shifts by what it takes
 //! ```
-//! A user operation waits for background work that has started, and for any on its own block.
+//! Under [`Yield::Queued`] a user operation waits for background work that has started, and, unless
+//! it is a read, for any on its own block; what it overtakes shifts. Under [`Yield::Suspend`] it
+//! waits for none: a running background program or erase is suspended, and the end that was planned
+//! for background work stands.
 
+use crate::Booking;
 use std::collections::VecDeque;
 use units::{Instant, Nanos};
 
 /// A block's number, unique within the drive: blocks of different superblocks never share one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BlockId(pub u32);
+
+/// When background work makes way for user operations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Yield {
+    /// Always: what runs is suspended, at no cost (program and erase suspend).
+    #[default]
+    Suspend,
+    /// As long as it has not started.
+    Queued,
+}
 
 /// What a plane has done so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,18 +56,15 @@ pub(crate) struct Plane {
     queue: VecDeque<Queued>,
     /// Added to the times in `queue`: what user operations took so far.
     shift: u64,
-    /// End of the background operation retired last.
-    retired: u64,
+    /// End of the last background operation: as planned, or, when queued, as retired.
+    planned: u64,
     pub(crate) stats: PlaneStats,
 }
 
 impl Plane {
-    /// When a user operation on `block` asked for at `at` starts.
-    pub(crate) fn user_start(&mut self, at: Instant, block: BlockId) -> Instant {
+    /// When a user operation asked for at `at` starts, after all work queued for `after`.
+    pub(crate) fn user_start(&mut self, at: Instant, after: Option<BlockId>) -> Instant {
         let mut start = at.as_nanos().max(self.free);
-        if self.queue.is_empty() {
-            return Instant::from_nanos(start);
-        }
         while let Some(front) = self.queue.front() {
             if front.start.saturating_add(self.shift) >= start {
                 break;
@@ -61,7 +72,7 @@ impl Plane {
             start = start.max(front.end.saturating_add(self.shift));
             self.retire();
         }
-        while self.queue.iter().any(|q| q.block == block) {
+        while after.is_some() && self.queue.iter().any(|q| Some(q.block) == after) {
             self.retire();
             start = start.max(self.free);
         }
@@ -79,29 +90,31 @@ impl Plane {
 
     /// When a background operation asked for at `at` starts.
     pub(crate) fn background_start(&self, at: Instant) -> Instant {
-        let last = self
-            .queue
-            .back()
-            .map_or(0, |q| q.end.saturating_add(self.shift));
-        Instant::from_nanos(at.as_nanos().max(self.free).max(last))
+        at.max(Instant::from_nanos(self.free))
+            .max(self.background_end())
     }
 
     /// Books a background operation that [`Plane::background_start`] has placed.
     pub(crate) fn book_background(
         &mut self,
-        asked: Instant,
+        rule: Yield,
         block: BlockId,
-        start: Instant,
-        end: Instant,
+        asked: Instant,
+        Booking { start, end }: Booking,
     ) {
-        if self.queue.is_empty() {
-            self.shift = 0;
+        match rule {
+            Yield::Suspend => self.planned = end.as_nanos(),
+            Yield::Queued => {
+                if self.queue.is_empty() {
+                    self.shift = 0;
+                }
+                self.queue.push_back(Queued {
+                    start: start.as_nanos().saturating_sub(self.shift),
+                    end: end.as_nanos().saturating_sub(self.shift),
+                    block,
+                });
+            }
         }
-        self.queue.push_back(Queued {
-            start: start.as_nanos().saturating_sub(self.shift),
-            end: end.as_nanos().saturating_sub(self.shift),
-            block,
-        });
         self.account(asked, start, end);
     }
 
@@ -110,7 +123,7 @@ impl Plane {
         let last = self
             .queue
             .back()
-            .map_or(self.retired, |q| q.end.saturating_add(self.shift));
+            .map_or(self.planned, |q| q.end.saturating_add(self.shift));
         Instant::from_nanos(last)
     }
 
@@ -132,8 +145,8 @@ impl Plane {
 
     fn retire(&mut self) {
         if let Some(front) = self.queue.pop_front() {
-            self.retired = front.end.saturating_add(self.shift);
-            self.free = self.free.max(self.retired);
+            self.planned = front.end.saturating_add(self.shift);
+            self.free = self.free.max(self.planned);
         }
     }
 
@@ -156,7 +169,7 @@ mod tests {
     }
 
     fn user(plane: &mut Plane, asked: u64, block: BlockId, takes: u64) -> (u64, u64) {
-        let start = plane.user_start(at(asked), block);
+        let start = plane.user_start(at(asked), Some(block));
         let end = start + Nanos::new(takes);
         plane.book_user(at(asked), start, end);
         (start.as_nanos(), end.as_nanos())
@@ -165,7 +178,7 @@ mod tests {
     fn background(plane: &mut Plane, asked: u64, block: BlockId, takes: u64) -> (u64, u64) {
         let start = plane.background_start(at(asked));
         let end = start + Nanos::new(takes);
-        plane.book_background(at(asked), block, start, end);
+        plane.book_background(Yield::Queued, block, at(asked), Booking { start, end });
         (start.as_nanos(), end.as_nanos())
     }
 
@@ -194,6 +207,17 @@ mod tests {
         // Work on its own block goes first.
         assert_eq!(user(&mut plane, 121, A, 10), (320, 330));
         assert_eq!(plane.idle_at(), at(330));
+    }
+
+    #[test]
+    fn background_work_is_suspended_and_its_planned_end_stands() {
+        let mut plane = Plane::default();
+        let start = plane.background_start(at(5));
+        let end = start + Nanos::new(100);
+        plane.book_background(Yield::Suspend, A, at(5), Booking { start, end });
+        assert_eq!(user(&mut plane, 50, A, 10), (50, 60));
+        assert_eq!(plane.background_end(), at(105));
+        assert_eq!(plane.background_start(at(0)), at(105));
     }
 
     #[test]
