@@ -26,6 +26,7 @@ mod run;
 mod setup;
 mod shell;
 mod sim;
+mod table;
 mod test;
 mod validate;
 mod vm;

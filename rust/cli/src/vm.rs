@@ -90,6 +90,14 @@ impl Options {
             let why = "--accel kvm cannot count instructions: use --timing real or off with it";
             return Err(Prerequisite(why.into()).into());
         }
+        self.config()?.validate().map_err(refused)
+    }
+
+    /// The drive's properties, by the table that the device itself uses.
+    ///
+    /// # Errors
+    /// A [`Prerequisite`] that names the property.
+    pub fn config(&self) -> Result<ssd::Config> {
         let mut config = ssd::Config::preset(&self.preset).map_err(refused)?;
         for pair in &self.set {
             if pair.starts_with("id=") {
@@ -98,7 +106,7 @@ impl Options {
             }
             config.set_pair(pair).map_err(refused)?;
         }
-        Ok(())
+        Ok(config)
     }
 
     /// The timing in effect.
@@ -216,6 +224,7 @@ mod tests {
             "--set zones",
             "--set zones=many",
             "--set id=mine",
+            "--set channels=0",
             "--accel kvm --timing virtual",
         ] {
             let error = args(line).check(Timing::Real).unwrap_err();

@@ -174,6 +174,11 @@ impl Running {
         &mut self.qmp
     }
 
+    /// QEMU's process, to measure what it costs the host.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What the kernel has written to its console so far.
     pub fn console(&self) -> String {
         read_lossy(&self.folder.path().join("console"))

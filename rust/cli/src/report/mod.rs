@@ -13,6 +13,7 @@ pub mod fio;
 mod html;
 #[cfg(test)]
 mod samples;
+mod statistics;
 pub mod summary;
 pub mod timeline;
 
@@ -22,7 +23,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-pub use html::Setting;
+pub use html::{DriveProperty, Setting};
 use summary::Summary;
 use timeline::Timeline;
 
@@ -41,6 +42,8 @@ pub struct Report {
     pub timeline: Timeline,
     /// What the run was made with: command, device, versions.
     pub settings: Vec<Setting>,
+    /// The drive's properties; none for a device of the user's own.
+    pub properties: Vec<DriveProperty>,
     /// The fio job file.
     pub job: String,
 }
@@ -91,6 +94,11 @@ mod tests {
             ),
             timeline: timeline::parse(samples::LOGS, 20).unwrap(),
             settings: vec![Setting::new("device", "conzone-nvme,serial=<a&b>")],
+            properties: vec![DriveProperty {
+                name: "zones",
+                value: "8".into(),
+                explicit: true,
+            }],
             job: "[fill]\nrw=write\n".into(),
         }
     }
@@ -122,6 +130,10 @@ mod tests {
             "needs no other file"
         );
         assert!(page.contains("75.0 %"), "hit rate");
+        assert!(
+            page.contains("<b>zones</b>"),
+            "what the user set stands out"
+        );
     }
 
     #[test]

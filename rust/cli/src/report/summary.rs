@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The figures `run` ends with: one row for each job and direction, and what the drive counted.
 
-use comfy_table::{presets, Cell, CellAlignment, Table};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::fio::Output;
+use crate::table;
 
 /// Results of one run, as `--json` prints them.
 #[derive(Debug, Clone, Serialize)]
@@ -89,15 +89,7 @@ impl Summary {
 
     /// The table and the lines below it, for a terminal.
     pub fn text(&self) -> String {
-        let mut table = Table::new();
-        table.load_style(presets::UTF8_HORIZONTAL_ONLY);
-        table.set_header(Row::HEADER);
-        for row in &self.jobs {
-            table.add_row(row.cells());
-        }
-        for column in table.column_iter_mut().skip(2) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
+        let table = table::figures(Row::HEADER, 2, self.jobs.iter().map(Row::texts));
         format!(
             "{table}\nwrite amplification {}   L2P hit rate {}   errors {}",
             self.write_amplification_text(),
@@ -140,10 +132,6 @@ impl Row {
             percentile(latency.p999),
             micros(latency.max as f64),
         ]
-    }
-
-    fn cells(&self) -> Vec<Cell> {
-        self.texts().into_iter().map(Cell::new).collect()
     }
 }
 

@@ -16,7 +16,7 @@ use anyhow::{bail, Context as _, Result};
 use serde_json::{json, Value};
 
 use crate::failure::Prerequisite;
-use crate::report::{fio, timeline, Report, Setting};
+use crate::report::{fio, timeline, DriveProperty, Report, Setting};
 use crate::vm::{self, Timing};
 use crate::Context;
 
@@ -99,6 +99,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         fio_text,
         stats,
         timeline: timeline::parse(&read("samples"), SAMPLE_MS)?,
+        properties: properties(&args.vm)?,
         job: read("job"),
     };
     let out = args
@@ -197,6 +198,23 @@ fn settings(
         Setting::new("fio", fio.version.clone()),
         Setting::new("conzone", env!("CARGO_PKG_VERSION")),
     ]
+}
+
+/// Every property of the drive with its value in effect.
+fn properties(vm: &vm::Options) -> Result<Vec<DriveProperty>> {
+    if !vm.device.is_empty() {
+        return Ok(Vec::new());
+    }
+    let config = vm.config()?;
+    let property = |property: &ssd::Property| {
+        let (name, explicit) = (property.name(), config.is_explicit(property.key));
+        Ok(DriveProperty {
+            name,
+            value: config.get(name)?,
+            explicit,
+        })
+    };
+    ssd::PROPERTIES.iter().map(property).collect()
 }
 
 /// What to type to get the same again.

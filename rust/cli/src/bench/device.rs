@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The device's own speed: fio on it and on QEMU's `nvme`, in the same boot of the same guest.
+//!
+//! Our drive takes no time (`timing=off`), so what is measured is the device: doorbell to interrupt. Theirs has a
+//! RAM-backed file. The guest announces each job's begin and end; QEMU's processor time in between, over the I/Os
+//! done, is the host's cost of an I/O (guest included, which is the same for both).
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{bail, ensure, Context as _, Result};
+use serde::Serialize;
+
+use crate::{setup, table, Context};
+
+const GUEST_SCRIPT: &str = include_str!("device.sh");
+
+/// Twelve zones are used: eight to read, four to write.
+const ZONES: u64 = 16;
+const ZONE_SIZE: u64 = 128 << 20;
+
+/// The kernel counts processor time in these (`USER_HZ`, a constant of the x86 ABI).
+const TICK: Duration = Duration::from_millis(10);
+
+/// A job on both devices.
+#[derive(Debug, Serialize)]
+struct Comparison {
+    job: String,
+    conzone: Figures,
+    qemu_nvme: Figures,
+    /// Ours over theirs; more is better.
+    iops_ratio: f64,
+    /// Ours over theirs; less is better.
+    host_cpu_ratio: f64,
+}
+
+/// A job on one device.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+struct Figures {
+    iops: f64,
+    /// Host processor time, microseconds per I/O.
+    host_cpu_us: f64,
+}
+
+/// Boots, measures, prints the table of ratios.
+pub fn run(context: &Context, seconds: u64, json: bool) -> Result<ExitCode> {
+    let image = setup::ensure(context)?;
+    let folder = tempfile::tempdir_in("/dev/shm").context("making a folder in /dev/shm")?;
+    let backing = folder.path().join("reference");
+    let file = File::create(&backing).with_context(|| format!("making {}", backing.display()))?;
+    file.set_len(ZONES * ZONE_SIZE)
+        .context("sizing the reference drive")?;
+    let mut machine = guest::Machine::new(context.paths.qemu(), image);
+    machine.firmware = vec![context.paths.firmware()];
+    machine.smp = 2;
+    machine.devices = devices();
+    machine.extra_args = vec!["-drive".into(), drive(&backing)];
+
+    let mut running = machine.start(&guest::Job::new(format!(
+        "seconds={seconds}\n{GUEST_SCRIPT}"
+    )))?;
+    let spinner = context.progress.spinner("starting the guest");
+    let pid = running.pid();
+    let mut meter = Meter::default();
+    let mut complaints = String::new();
+    let limit = Duration::from_secs(600 + seconds * 60);
+    let outcome = running.wait(limit, |stream, bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        match stream {
+            guest::Stream::Stdout => meter.take(&text, || processor_time(pid)),
+            guest::Stream::Stderr => complaints.push_str(&text),
+        }
+        if let Some(job) = &meter.current {
+            spinner.set_message(job.clone());
+        }
+    })?;
+    running.quit()?;
+    spinner.finish_and_clear();
+    if outcome.status != 0 {
+        bail!("the benchmark failed in the guest: {}", complaints.trim());
+    }
+    let rows = meter.comparisons()?;
+    if json {
+        println!("{:#}", serde_json::to_value(&rows)?);
+    } else {
+        println!("{}", text(&rows));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Ours, and theirs with the same zones.
+fn devices() -> Vec<String> {
+    let capacity = 96u64 << 20;
+    vec![
+        format!("conzone-nvme,serial=conzone,preset=tlc-zoned,timing=off,zones={ZONES}"),
+        "nvme,id=reference,serial=reference".into(),
+        format!(
+            "nvme-ns,drive=reference,bus=reference,zoned=on,zoned.zone_size={ZONE_SIZE},\
+             zoned.zone_capacity={capacity},zoned.max_open=6,zoned.max_active=6"
+        ),
+    ]
+}
+
+fn drive(backing: &Path) -> String {
+    // A comma in a path is doubled for QEMU.
+    let path = backing.display().to_string().replace(',', ",,");
+    format!("if=none,id=reference,format=raw,file={path}")
+}
+
+/// User and system time that a process has used.
+fn processor_time(pid: u32) -> Result<Duration> {
+    let path = format!("/proc/{pid}/stat");
+    let text = std::fs::read_to_string(&path).with_context(|| path.clone())?;
+    ticks(&text)
+        .map(|n| TICK * n)
+        .with_context(|| format!("reading {path}"))
+}
+
+/// Fields 14 and 15 of `/proc/PID/stat`; the second field is a name in parentheses that may contain blanks.
+fn ticks(stat: &str) -> Option<u32> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_whitespace().skip(11);
+    let user: u32 = fields.next()?.parse().ok()?;
+    let system: u32 = fields.next()?.parse().ok()?;
+    user.checked_add(system)
+}
+
+/// Reads the guest's announcements.
+#[derive(Debug, Default)]
+struct Meter {
+    partial: String,
+    current: Option<String>,
+    begun: Duration,
+    /// By job, then by serial number.
+    done: BTreeMap<String, BTreeMap<String, Figures>>,
+    order: Vec<String>,
+    problem: Option<String>,
+}
+
+impl Meter {
+    fn take(&mut self, text: &str, mut clock: impl FnMut() -> Result<Duration>) {
+        self.partial.push_str(text);
+        while let Some((line, rest)) = self.partial.split_once('\n') {
+            let (line, rest) = (line.to_owned(), rest.to_owned());
+            self.partial = rest;
+            if let Err(error) = self.line(&line, &mut clock) {
+                self.problem.get_or_insert(format!("{error:#}"));
+            }
+        }
+    }
+
+    fn line(&mut self, line: &str, clock: &mut impl FnMut() -> Result<Duration>) -> Result<()> {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words.as_slice() {
+            ["begin", name] => {
+                self.begun = clock()?;
+                self.current = Some((*name).to_owned());
+            }
+            ["end", name, iops, ios, errors] => {
+                let used = clock()?.saturating_sub(self.begun);
+                ensure!(*errors == "0", "{name}: {errors} I/O errors");
+                let (serial, job) = name.split_once(':').context("a job without a device")?;
+                let iops: f64 = iops.parse().with_context(|| line.to_owned())?;
+                let ios: f64 = ios.parse().with_context(|| line.to_owned())?;
+                let host_cpu_us = used.as_secs_f64() * 1e6 / ios;
+                self.record(serial, job, Figures { iops, host_cpu_us });
+            }
+            // fio's own remarks.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, serial: &str, job: &str, figures: Figures) {
+        if !self.order.iter().any(|known| known == job) {
+            self.order.push(job.to_owned());
+        }
+        self.done
+            .entry(job.to_owned())
+            .or_default()
+            .insert(serial.to_owned(), figures);
+    }
+
+    fn comparisons(&self) -> Result<Vec<Comparison>> {
+        if let Some(problem) = &self.problem {
+            bail!("{problem}");
+        }
+        let rows = self.order.iter().map(|job| {
+            let of = |serial: &str| self.done.get(job)?.get(serial).copied();
+            let (conzone, qemu_nvme) = of("conzone")
+                .zip(of("reference"))
+                .with_context(|| format!("{job} ran on one device only"))?;
+            Ok(Comparison {
+                job: job.clone(),
+                conzone,
+                qemu_nvme,
+                iops_ratio: conzone.iops / qemu_nvme.iops,
+                host_cpu_ratio: conzone.host_cpu_us / qemu_nvme.host_cpu_us,
+            })
+        });
+        rows.collect()
+    }
+}
+
+fn text(rows: &[Comparison]) -> String {
+    let header = [
+        "job",
+        "IOPS",
+        "QEMU nvme",
+        "ratio",
+        "host us/IO",
+        "QEMU nvme",
+        "ratio",
+    ];
+    let cells = rows.iter().map(|row| {
+        [
+            row.job.clone(),
+            format!("{:.0}", row.conzone.iops),
+            format!("{:.0}", row.qemu_nvme.iops),
+            format!("{:.2}", row.iops_ratio),
+            format!("{:.1}", row.conzone.host_cpu_us),
+            format!("{:.1}", row.qemu_nvme.host_cpu_us),
+            format!("{:.2}", row.host_cpu_ratio),
+        ]
+    });
+    table::figures(header, 1, cells).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meter(lines: &str) -> Meter {
+        let mut meter = Meter::default();
+        let mut now = 0;
+        // Each look at the clock finds another 100 ms used.
+        let mut clock = || {
+            now += 100;
+            Ok(Duration::from_millis(now))
+        };
+        for piece in lines.as_bytes().chunks(7) {
+            meter.take(std::str::from_utf8(piece).unwrap(), &mut clock);
+        }
+        meter
+    }
+
+    #[test]
+    fn both_devices_are_compared_job_by_job() {
+        let rows = meter(
+            "begin conzone:b\nend conzone:b 1000 2000 0\nfio: a remark\nbegin conzone:a\nend conzone:a 10 100 0\n\
+             begin reference:b\nend reference:b 250 500 0\nbegin reference:a\nend reference:a 20 200 0\n",
+        )
+        .comparisons()
+        .unwrap();
+        let jobs: Vec<_> = rows
+            .iter()
+            .map(|r| (r.job.as_str(), r.iops_ratio))
+            .collect();
+        assert_eq!(jobs, [("b", 4.0), ("a", 0.5)]);
+        assert!(
+            (rows[0].conzone.host_cpu_us - 50.0).abs() < 1e-6,
+            "0.1 s over 2000 I/Os"
+        );
+        assert!((rows[0].host_cpu_ratio - 0.25).abs() < 1e-6);
+        assert!(text(&rows).contains("4.00"));
+    }
+
+    #[test]
+    fn errors_and_missing_halves_are_refused() {
+        let error = |lines| meter(lines).comparisons().unwrap_err().to_string();
+        assert!(error("begin conzone:a\nend conzone:a 1 1 3\n").contains("3 I/O errors"));
+        assert!(error("begin conzone:a\nend conzone:a 1 1 0\n").contains("one device only"));
+    }
+
+    #[test]
+    fn processor_time_is_read_past_the_name() {
+        let stat = "42 (qemu (x) 1) S 1 2 3 4 5 6 7 8 9 10 70 30 0 0";
+        assert_eq!(ticks(stat), Some(100));
+        assert_eq!(ticks("nonsense"), None);
+    }
+}

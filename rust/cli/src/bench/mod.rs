@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! `cargo conzone bench`: how fast the emulation itself is.
+//!
+//! ```text
+//! model    criterion benches and instruction counts of the flash model alone
+//! device   fio in a guest: the device without drive latency beside QEMU's own `nvme`, in the same boot
+//! ```
+
+mod device;
+
+use std::env;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context as _, Result};
+use clap::ValueEnum;
+
+use crate::failure::Prerequisite;
+use crate::Context;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cargo conzone bench model
+  cargo conzone bench device --seconds 10")]
+pub struct Args {
+    /// What to measure
+    #[arg(value_enum)]
+    what: What,
+    /// How long each job of the device's runs
+    #[arg(long, value_name = "SECONDS", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+    /// Print the device's figures as JSON
+    #[arg(long)]
+    json: bool,
+    /// Arguments for the model's benches, such as a filter
+    #[arg(last = true, value_name = "ARGUMENTS")]
+    arguments: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum What {
+    /// The flash model alone
+    Model,
+    /// The device in QEMU, beside QEMU's own
+    Device,
+}
+
+/// Measures and prints.
+pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
+    match args.what {
+        What::Model => model(context, args),
+        What::Device => device::run(context, args.seconds, args.json),
+    }
+}
+
+/// The criterion benches of the crate that runs the model alone.
+fn model(context: &Context, args: &Args) -> Result<ExitCode> {
+    if args.json {
+        let why = "--json is for `bench device`; criterion leaves JSON in target/criterion";
+        return Err(Prerequisite(why.into()).into());
+    }
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command
+        .current_dir(context.paths.root())
+        .args(["bench", "--package", "conzone-sim"]);
+    if !args.arguments.is_empty() {
+        command.arg("--").args(&args.arguments);
+    }
+    let status = command.status().context("starting cargo bench")?;
+    Ok(if status.success() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
