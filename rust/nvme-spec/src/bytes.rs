@@ -55,7 +55,7 @@ pub(crate) fn get<const N: usize>(page: &[u8], offset: usize) -> [u8; N] {
         .unwrap_or([0; N])
 }
 
-/// ASCII text, padded with spaces to the field's width (Base, section 1.4.2).
+/// ASCII text, padded with spaces to the field's width.
 pub(crate) fn put_text(page: &mut [u8], offset: usize, width: usize, text: &str) {
     let padded = text.bytes().chain(core::iter::repeat(b' ')).take(width);
     for (i, byte) in padded.enumerate() {

@@ -13,7 +13,7 @@ use crate::bytes::get;
 /// Size of a submission queue entry in bytes.
 pub const SQE_BYTES: usize = 64;
 
-/// A submission queue entry (Base, figures 85 to 87).
+/// A submission queue entry (Base).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sqe {
     /// OPC.
@@ -140,7 +140,7 @@ impl Sqe {
     }
 }
 
-/// Create and Delete I/O queue, dword 10 (Base, figures 149, 153, 159, 162).
+/// Create and Delete I/O queue, dword 10 (Base).
 #[bitsize(32)]
 #[derive(Clone, Copy, FromBits, DebugBits)]
 pub struct CreateQueueCdw10 {
@@ -150,7 +150,7 @@ pub struct CreateQueueCdw10 {
     pub size_z: u16,
 }
 
-/// Create I/O Completion Queue, dword 11 (Base, figure 150).
+/// Create I/O Completion Queue, dword 11 (Base).
 #[bitsize(32)]
 #[derive(Clone, Copy, FromBits, DebugBits)]
 pub struct CreateCqCdw11 {
@@ -163,7 +163,7 @@ pub struct CreateCqCdw11 {
     pub vector: u16,
 }
 
-/// Create I/O Submission Queue, dword 11 (Base, figure 154).
+/// Create I/O Submission Queue, dword 11 (Base).
 #[bitsize(32)]
 #[derive(Clone, Copy, FromBits, DebugBits)]
 pub struct CreateSqCdw11 {
@@ -176,7 +176,7 @@ pub struct CreateSqCdw11 {
     pub cq: u16,
 }
 
-/// Abort, dword 10 (Base, figure 143).
+/// Abort, dword 10 (Base).
 #[bitsize(32)]
 #[derive(Clone, Copy, FromBits, DebugBits)]
 pub struct AbortCdw10 {
@@ -186,7 +186,7 @@ pub struct AbortCdw10 {
     pub cid: u16,
 }
 
-/// Identify, dword 10 (Base, figure 270).
+/// Identify, dword 10 (Base).
 #[bitsize(32)]
 #[derive(Clone, Copy, FromBits, DebugBits)]
 pub struct IdentifyCdw10 {
@@ -197,7 +197,7 @@ pub struct IdentifyCdw10 {
     pub controller: u16,
 }
 
-/// Identify, dword 11 (Base, figure 271).
+/// Identify, dword 11 (Base).
 #[bitsize(32)]
 #[derive(Clone, Copy, FromBits, DebugBits)]
 pub struct IdentifyCdw11 {
@@ -208,7 +208,7 @@ pub struct IdentifyCdw11 {
     pub command_set: u8,
 }
 
-/// Get Log Page, dword 10 (Base, figure 196).
+/// Get Log Page, dword 10 (Base).
 #[bitsize(32)]
 #[derive(Clone, Copy, FromBits, DebugBits)]
 pub struct LogCdw10 {
@@ -222,7 +222,7 @@ pub struct LogCdw10 {
     pub dwords_low_z: u16,
 }
 
-/// Get Log Page, dword 11 (Base, figure 197).
+/// Get Log Page, dword 11 (Base).
 #[bitsize(32)]
 #[derive(Clone, Copy, FromBits, DebugBits)]
 pub struct LogCdw11 {
@@ -232,7 +232,7 @@ pub struct LogCdw11 {
     pub specific_id: u16,
 }
 
-/// Get Log Page, dword 14 (Base, figure 200).
+/// Get Log Page, dword 14 (Base).
 #[bitsize(32)]
 #[derive(Clone, Copy, FromBits, DebugBits)]
 pub struct LogCdw14 {
@@ -245,7 +245,7 @@ pub struct LogCdw14 {
     pub command_set: u8,
 }
 
-/// Get and Set Features, dword 10 (Base, figures 187, 316).
+/// Get and Set Features, dword 10 (Base).
 #[bitsize(32)]
 #[derive(Clone, Copy, FromBits, DebugBits)]
 pub struct FeatureCdw10 {
@@ -258,7 +258,7 @@ pub struct FeatureCdw10 {
     pub save: bool,
 }
 
-/// Format NVM, dword 10 (NVM, figure 84 of the base's section 5.14).
+/// Format NVM, dword 10 (Base, section 5.14; NVM, section 4.1.2).
 #[bitsize(32)]
 #[derive(Clone, Copy, FromBits, DebugBits)]
 pub struct FormatCdw10 {
@@ -277,8 +277,8 @@ pub struct FormatCdw10 {
     reserved: u18,
 }
 
-/// Read, Write, Compare, Verify, Write Zeroes, Zone Append, dword 12 (NVM, figures 21, 44, 53, 57;
-/// ZNS, figure 30).
+/// Read, Write, Compare, Verify, Write Zeroes, Zone Append, dword 12 (NVM;
+/// ZNS).
 #[bitsize(32)]
 #[derive(Clone, Copy, FromBits, DebugBits)]
 pub struct ReadWriteCdw12 {
@@ -299,7 +299,7 @@ pub struct ReadWriteCdw12 {
     pub limited_retry: bool,
 }
 
-/// Dataset Management, dword 10 (NVM, figure 38).
+/// Dataset Management, dword 10 (NVM).
 #[bitsize(32)]
 #[derive(Clone, Copy, FromBits, DebugBits)]
 pub struct DsmCdw10 {
@@ -308,7 +308,7 @@ pub struct DsmCdw10 {
     reserved: u24,
 }
 
-/// Dataset Management, dword 11 (NVM, figure 39).
+/// Dataset Management, dword 11 (NVM).
 #[bitsize(32)]
 #[derive(Clone, Copy, FromBits, DebugBits)]
 pub struct DsmCdw11 {
@@ -324,7 +324,7 @@ pub struct DsmCdw11 {
 /// Size of one range of Dataset Management in bytes.
 pub const DSM_RANGE_BYTES: usize = 16;
 
-/// A range of Dataset Management (NVM, figure 40).
+/// A range of Dataset Management (NVM).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DsmRange {
     /// Starting LBA.
@@ -350,7 +350,7 @@ impl DsmRange {
     }
 }
 
-/// Copy, dword 12 (NVM, figure 27).
+/// Copy, dword 12 (NVM).
 #[bitsize(32)]
 #[derive(Clone, Copy, FromBits, DebugBits)]
 pub struct CopyCdw12 {
@@ -377,7 +377,7 @@ pub struct CopyCdw12 {
 /// Size of one source range of Copy, format 0, in bytes.
 pub const COPY_RANGE_BYTES: usize = 32;
 
-/// A source range of Copy, descriptor format 0 (NVM, figure 31).
+/// A source range of Copy, descriptor format 0 (NVM).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CopyRange {
     /// Starting LBA.
@@ -406,7 +406,7 @@ impl CopyRange {
     }
 }
 
-/// Zone Management Send, dword 13 (ZNS, figure 45).
+/// Zone Management Send, dword 13 (ZNS).
 #[bitsize(32)]
 #[derive(Clone, Copy, FromBits, DebugBits)]
 pub struct ZoneSendCdw13 {
@@ -419,7 +419,7 @@ pub struct ZoneSendCdw13 {
     reserved: u22,
 }
 
-/// Zone Management Receive, dword 13 (ZNS, figure 35).
+/// Zone Management Receive, dword 13 (ZNS).
 #[bitsize(32)]
 #[derive(Clone, Copy, FromBits, DebugBits)]
 pub struct ZoneReceiveCdw13 {

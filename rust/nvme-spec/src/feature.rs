@@ -11,7 +11,7 @@ use bilge::prelude::*;
 use crate::bytes::wire_enum;
 
 wire_enum! {
-    /// Feature identifiers (Base, figure 317).
+    /// Feature identifiers (Base).
     FeatureId: u8 {
         /// Arbitration.
         Arbitration = 0x01,
@@ -43,7 +43,7 @@ wire_enum! {
 }
 
 wire_enum! {
-    /// SEL of Get Features (Base, figure 188).
+    /// SEL of Get Features (Base).
     FeatureSelect: u8 {
         /// Current value.
         Current = 0,
@@ -56,7 +56,7 @@ wire_enum! {
     }
 }
 
-/// Arbitration (Base, figure 318).
+/// Arbitration (Base).
 #[bitsize(32)]
 #[derive(Clone, Copy, FromBits, DebugBits)]
 pub struct Arbitration {
@@ -67,7 +67,7 @@ pub struct Arbitration {
     pub weights: u24,
 }
 
-/// Temperature Threshold (Base, figure 321).
+/// Temperature Threshold (Base).
 #[bitsize(32)]
 #[derive(Clone, Copy, FromBits, DebugBits)]
 pub struct TemperatureThreshold {
@@ -80,7 +80,7 @@ pub struct TemperatureThreshold {
     reserved: u10,
 }
 
-/// Error Recovery (NVM, figure 89).
+/// Error Recovery (NVM).
 #[bitsize(32)]
 #[derive(Clone, Copy, FromBits, DebugBits)]
 pub struct ErrorRecovery {
@@ -91,7 +91,7 @@ pub struct ErrorRecovery {
     reserved: u15,
 }
 
-/// Number of Queues, both directions (Base, figures 324, 325).
+/// Number of Queues, both directions (Base).
 #[bitsize(32)]
 #[derive(Clone, Copy, FromBits, DebugBits)]
 pub struct QueueCount {
@@ -101,7 +101,7 @@ pub struct QueueCount {
     pub completion_z: u16,
 }
 
-/// Interrupt Coalescing (PCIe, figure 27).
+/// Interrupt Coalescing (PCIe).
 #[bitsize(32)]
 #[derive(Clone, Copy, FromBits, DebugBits)]
 pub struct InterruptCoalescing {
@@ -112,7 +112,7 @@ pub struct InterruptCoalescing {
     reserved: u16,
 }
 
-/// Interrupt Vector Configuration (PCIe, figure 28).
+/// Interrupt Vector Configuration (PCIe).
 #[bitsize(32)]
 #[derive(Clone, Copy, FromBits, DebugBits)]
 pub struct InterruptVectorConfig {
@@ -123,7 +123,7 @@ pub struct InterruptVectorConfig {
     reserved: u15,
 }
 
-/// Asynchronous Event Configuration (Base, figure 326).
+/// Asynchronous Event Configuration (Base).
 #[bitsize(32)]
 #[derive(Clone, Copy, FromBits, DebugBits)]
 pub struct AsyncEventConfig {
@@ -134,7 +134,7 @@ pub struct AsyncEventConfig {
     /// Firmware Activation Notices.
     pub firmware: bool,
     reserved: u17,
-    /// Zone Descriptor Changed Notices (ZNS, figure 55).
+    /// Zone Descriptor Changed Notices (ZNS).
     pub zone_changed: bool,
     reserved: u4,
 }

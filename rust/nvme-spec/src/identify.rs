@@ -7,7 +7,7 @@ use crate::bytes::{put, put_text, wire_enum};
 pub const IDENTIFY_BYTES: usize = 4096;
 
 wire_enum! {
-    /// Controller or Namespace Structure (Base, figure 273).
+    /// Controller or Namespace Structure (Base).
     Cns: u8 {
         /// Identify Namespace, NVM command set.
         Namespace = 0x00,
@@ -39,7 +39,7 @@ wire_enum! {
 }
 
 wire_enum! {
-    /// Command Set Identifier (Base, figure 274).
+    /// Command Set Identifier (Base).
     CommandSet: u8 {
         /// NVM.
         Nvm = 0x00,
@@ -49,7 +49,7 @@ wire_enum! {
 }
 
 wire_enum! {
-    /// Namespace Identifier Type (Base, figure 277).
+    /// Namespace Identifier Type (Base).
     NamespaceIdType: u8 {
         /// IEEE Extended Unique Identifier, 8 bytes.
         Eui64 = 1,
@@ -62,7 +62,7 @@ wire_enum! {
     }
 }
 
-/// Identify Controller (Base, figure 275); fields left out are zero.
+/// Identify Controller (Base); fields left out are zero.
 #[derive(Clone, Copy, Debug)]
 pub struct IdentifyController<'a> {
     /// VID.
@@ -166,7 +166,7 @@ impl IdentifyController<'_> {
     }
 }
 
-/// Identify Namespace, NVM command set (NVM, figure 97); fields left out are zero.
+/// Identify Namespace, NVM command set (NVM); fields left out are zero.
 #[derive(Clone, Copy, Debug)]
 pub struct IdentifyNamespace<'a> {
     /// NSZE in LBAs.
@@ -229,7 +229,7 @@ impl IdentifyNamespace<'_> {
     }
 }
 
-/// I/O command set independent Identify Namespace (Base, figure 280).
+/// I/O command set independent Identify Namespace (Base).
 #[derive(Clone, Copy, Debug)]
 pub struct IndependentNamespace {
     /// NSFEAT, the bits common to all command sets.
@@ -246,7 +246,7 @@ impl IndependentNamespace {
     }
 }
 
-/// Identify Controller, NVM command set (NVM, figure 100).
+/// Identify Controller, NVM command set (NVM).
 #[derive(Clone, Copy, Debug)]
 pub struct NvmController {
     /// VSL as a power of two of the smallest memory page, 0 for no limit.
@@ -271,7 +271,7 @@ impl NvmController {
     }
 }
 
-/// Identify Namespace, Zoned Namespace command set (ZNS, figure 48); fields left out are zero.
+/// Identify Namespace, Zoned Namespace command set (ZNS); fields left out are zero.
 #[derive(Clone, Copy, Debug)]
 pub struct ZonedNamespace<'a> {
     /// OZCS bit 0: reads may cross zone boundaries.

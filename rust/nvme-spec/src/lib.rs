@@ -3,7 +3,8 @@
 //!
 //! Sources, cited on the items: NVM Express Base Specification 2.0 ("Base"), NVM Command Set
 //! Specification 1.0 ("NVM"), Zoned Namespace Command Set Specification 1.1 ("ZNS"), NVMe over PCIe
-//! Transport Specification 1.0 ("PCIe"). Figures are numbered as there.
+//! Transport Specification 1.0 ("PCIe"). Each item gives the specification's own name or acronym of
+//! the structure or field, by which it is found in any revision; figure numbers move.
 //!
 //! Registers and command dwords are bit fields ([`bilge`]), queue entries are arrays of
 //! little-endian dwords, and the large, sparse structures (identify, logs) are plain structs that

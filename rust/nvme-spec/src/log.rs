@@ -4,7 +4,7 @@
 use crate::bytes::{get, put, wire_enum};
 
 wire_enum! {
-    /// Log page identifiers (Base, figure 202; ZNS, figure 40).
+    /// Log page identifiers (Base; ZNS).
     LogId: u8 {
         /// Supported Log Pages.
         Supported = 0x00,
@@ -30,7 +30,7 @@ wire_enum! {
 /// Size of an Error Information entry in bytes.
 pub const ERROR_ENTRY_BYTES: usize = 64;
 
-/// An Error Information log entry (Base, figure 206).
+/// An Error Information log entry (Base).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ErrorLogEntry {
     /// Error Count: a number unique to the error; 0 for an entry that is not in use.
@@ -90,7 +90,7 @@ impl ErrorLogEntry {
 /// Size of the SMART / Health Information log in bytes.
 pub const SMART_BYTES: usize = 512;
 
-/// SMART / Health Information (Base, figure 207); fields left out are zero.
+/// SMART / Health Information (Base); fields left out are zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SmartLog {
     /// Critical Warning.
@@ -166,7 +166,7 @@ impl SmartLog {
     }
 }
 
-/// What the Commands Supported and Effects log says of one command (Base, figure 211).
+/// What the Commands Supported and Effects log says of one command (Base).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CommandEffects(pub u32);
 
@@ -182,7 +182,7 @@ impl CommandEffects {
 }
 
 wire_enum! {
-    /// Asynchronous Event Type (Base, figure 145).
+    /// Asynchronous Event Type (Base).
     AsyncEventType: u8 {
         /// Error status.
         Error = 0,
@@ -195,7 +195,7 @@ wire_enum! {
     }
 }
 
-/// An asynchronous event: dword 0 of the request's completion (Base, figure 145).
+/// An asynchronous event: dword 0 of the request's completion (Base).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AsyncEvent {
     /// Asynchronous Event Type.
@@ -209,9 +209,9 @@ pub struct AsyncEvent {
 }
 
 impl AsyncEvent {
-    /// Write to Invalid Doorbell Register (Base, figure 146).
+    /// Write to Invalid Doorbell Register (Base).
     pub const INVALID_DOORBELL: Self = Self::error(0x00);
-    /// Invalid Doorbell Write Value (Base, figure 146).
+    /// Invalid Doorbell Write Value (Base).
     pub const INVALID_DOORBELL_VALUE: Self = Self::error(0x01);
 
     const fn error(information: u8) -> Self {
@@ -223,7 +223,7 @@ impl AsyncEvent {
         }
     }
 
-    /// SMART / Health: 0 reliability, 1 temperature, 2 spare (Base, figure 147).
+    /// SMART / Health: 0 reliability, 1 temperature, 2 spare (Base).
     #[must_use]
     pub const fn smart(information: u8) -> Self {
         Self {
@@ -234,7 +234,7 @@ impl AsyncEvent {
         }
     }
 
-    /// Zone Descriptor Changed notice (ZNS, figure 24).
+    /// Zone Descriptor Changed notice (ZNS).
     #[must_use]
     pub const fn zone_changed(nsid: u32) -> Self {
         Self {

@@ -4,7 +4,7 @@
 use crate::bytes::wire_enum;
 
 wire_enum! {
-    /// Admin commands (Base, figure 87; NVM, figure 9 adds none that are here).
+    /// Admin commands (Base; NVM adds none that are here).
     AdminOpcode: u8 {
         /// Delete I/O Submission Queue.
         DeleteSq = 0x00,
@@ -34,7 +34,7 @@ wire_enum! {
 }
 
 wire_enum! {
-    /// I/O commands of the NVM and Zoned Namespace command sets (NVM, figure 8; ZNS, figure 27).
+    /// I/O commands of the NVM and Zoned Namespace command sets (NVM; ZNS).
     NvmOpcode: u8 {
         /// Flush.
         Flush = 0x00,

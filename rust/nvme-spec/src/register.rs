@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Controller registers (Base, section 3.1.3; doorbells: PCIe, section 3.1.2).
+//! Controller registers (Base, section 3.1.3; doorbells: PCIe).
 
 #![expect(
     missing_docs,
@@ -8,7 +8,7 @@
 
 use bilge::prelude::*;
 
-/// Byte offsets of the registers (Base, figure 33).
+/// Byte offsets of the registers (Base).
 pub mod offset {
     /// Controller Capabilities, 8 bytes.
     pub const CAP: u64 = 0x00;
@@ -36,10 +36,10 @@ pub mod offset {
     pub const DOORBELLS: u64 = 0x1000;
 }
 
-/// VS of a controller that complies with revision 2.0 (Base, figure 37).
+/// VS of a controller that complies with revision 2.0 (Base).
 pub const VERSION_2_0: u32 = 0x0002_0000;
 
-/// CAP: Controller Capabilities (Base, figure 36).
+/// CAP: Controller Capabilities (Base).
 #[bitsize(64)]
 #[derive(Clone, Copy, FromBits, DebugBits)]
 pub struct Cap {
@@ -84,7 +84,7 @@ pub struct Cap {
     reserved: u3,
 }
 
-/// CC: Controller Configuration (Base, figure 46).
+/// CC: Controller Configuration (Base).
 #[bitsize(32)]
 #[derive(Clone, Copy, FromBits, DebugBits)]
 pub struct Cc {
@@ -108,7 +108,7 @@ pub struct Cc {
     reserved: u7,
 }
 
-/// CSTS: Controller Status (Base, figure 47).
+/// CSTS: Controller Status (Base).
 #[bitsize(32)]
 #[derive(Clone, Copy, FromBits, DebugBits)]
 pub struct Csts {
@@ -134,7 +134,7 @@ pub const SHST_OCCURRING: u8 = 1;
 /// SHST: shutdown processing complete.
 pub const SHST_COMPLETE: u8 = 2;
 
-/// AQA: Admin Queue Attributes (Base, figure 49).
+/// AQA: Admin Queue Attributes (Base).
 #[bitsize(32)]
 #[derive(Clone, Copy, FromBits, DebugBits)]
 pub struct Aqa {
@@ -146,7 +146,7 @@ pub struct Aqa {
     reserved: u4,
 }
 
-/// CRTO: Controller Ready Timeouts in 500 ms (Base, figure 59).
+/// CRTO: Controller Ready Timeouts in 500 ms (Base).
 #[bitsize(32)]
 #[derive(Clone, Copy, FromBits, DebugBits)]
 pub struct Crto {

@@ -7,7 +7,7 @@ use crate::bytes::wire_enum;
 pub const SGL_BYTES: usize = 16;
 
 wire_enum! {
-    /// SGL descriptor types (Base, figure 104).
+    /// SGL descriptor types (Base).
     SglType: u8 {
         /// Data block.
         DataBlock = 0,
@@ -20,7 +20,7 @@ wire_enum! {
     }
 }
 
-/// An SGL descriptor (Base, figures 102 to 109).
+/// An SGL descriptor (Base).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SglDescriptor {
     /// Address of the data block or of the segment's descriptors.

@@ -4,7 +4,7 @@
 use crate::bytes::wire_enum;
 
 wire_enum! {
-    /// Status (Base, figures 94 to 97; NVM, section 3.1; ZNS, figure 26).
+    /// Status codes of Base, NVM and ZNS, with their names there.
     Status: u16 {
         /// Successful Completion.
         Success = 0x000,
@@ -99,9 +99,9 @@ wire_enum! {
     }
 }
 
-/// Do Not Retry, above the status code type and code (Base, figure 92, bit 31 of dword 3).
+/// Do Not Retry, above the status code type and code (Base, bit 31 of dword 3).
 pub const DNR: u16 = 1 << 14;
-/// More information is in the error log (Base, figure 92, bit 30 of dword 3).
+/// More information is in the error log (Base, bit 30 of dword 3).
 pub const MORE: u16 = 1 << 13;
 
 impl Status {

@@ -4,7 +4,7 @@
 use crate::bytes::{get, put, wire_enum};
 
 wire_enum! {
-    /// Zone Send Action (ZNS, figure 46).
+    /// Zone Send Action (ZNS).
     WireZoneAction: u8 {
         /// Close Zone.
         Close = 0x01,
@@ -24,7 +24,7 @@ wire_enum! {
 }
 
 wire_enum! {
-    /// Reporting options of Report Zones (ZNS, figure 36).
+    /// Reporting options of Report Zones (ZNS).
     ZoneReportFilter: u8 {
         /// All zones.
         All = 0x0,
@@ -46,7 +46,7 @@ wire_enum! {
 }
 
 wire_enum! {
-    /// Zone Receive Action (ZNS, figure 35).
+    /// Zone Receive Action (ZNS).
     ZoneReport: u8 {
         /// Report Zones.
         Report = 0x0,
@@ -60,7 +60,7 @@ pub const REPORT_HEADER_BYTES: usize = 64;
 /// Size of a zone descriptor in bytes.
 pub const ZONE_DESCRIPTOR_BYTES: usize = 64;
 
-/// A zone descriptor (ZNS, figure 37).
+/// A zone descriptor (ZNS).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WireZoneDescriptor {
     /// ZT: 2 for Sequential Write Required.

@@ -33,7 +33,7 @@ impl<D: Drive> Controller<D> {
     ) -> Result<Done, Reject> {
         let opcode =
             AdminOpcode::from_wire(sqe.opcode).ok_or(Reject::at(Status::InvalidOpcode, 0, 0))?;
-        // Over PCIe, admin commands use PRPs (PCIe, section 3.3).
+        // Over PCIe, admin commands use PRPs (PCIe).
         if sqe.psdt() != 0 {
             return Err(Reject::invalid(1, 6));
         }

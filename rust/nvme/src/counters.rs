@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The SMART counters the controller keeps itself (Base, figure 207).
+//! The SMART counters the controller keeps itself (Base).
 
 use units::{Instant, Nanos};
 

@@ -81,7 +81,7 @@ pub struct ZonedInfo {
     pub zrwa: Option<ZrwaInfo>,
 }
 
-/// Zone Random Write Area limits (Zoned Namespace 1.1, section 5.7).
+/// Zone Random Write Area limits (Zoned Namespace 1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ZrwaInfo {
     /// Size of the area of one zone.
@@ -92,7 +92,7 @@ pub struct ZrwaInfo {
     pub max_zones: Option<u32>,
 }
 
-/// Zone state; the discriminants are the wire's (Zoned Namespace 1.1, figure 37).
+/// Zone state; the discriminants are the wire's (Zoned Namespace 1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum ZoneState {
@@ -127,7 +127,7 @@ pub struct ZoneDescriptor {
     pub attributes: ZoneAttributes,
 }
 
-/// Zone attributes (Zoned Namespace 1.1, figure 37, byte 2).
+/// Zone attributes (Zoned Namespace 1.1, byte 2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ZoneAttributes {
     /// Zone Finished by Controller.

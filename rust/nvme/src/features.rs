@@ -18,7 +18,7 @@ pub(crate) const CRITICAL_KELVIN: u16 = 358;
 /// Arbitration burst the controller likes best (RAB): 2^6 commands.
 pub(crate) const ARBITRATION_BURST: u8 = 6;
 
-/// Get Features, Select = 3: what the feature can do (Base, figure 189).
+/// Get Features, Select = 3: what the feature can do (Base).
 pub(crate) const SAVEABLE: u32 = 1 << 0;
 const PER_NAMESPACE: u32 = 1 << 1;
 const CHANGEABLE: u32 = 1 << 2;
@@ -74,7 +74,7 @@ pub(crate) struct Features {
     pub(crate) timestamp: Timestamp,
 }
 
-/// Timestamp (Base, section 5.27.1.11).
+/// Timestamp (Base, section 5.27.1).
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Timestamp {
     /// Milliseconds the guest set, and when it did so.
@@ -285,7 +285,7 @@ enum Threshold {
     Absent,
 }
 
-/// The threshold dword 11 selects (Base, figure 321).
+/// The threshold dword 11 selects (Base).
 fn threshold_kind(dword11: u32) -> Result<Threshold, Reject> {
     let threshold = nvme_spec::TemperatureThreshold::from(dword11);
     match (threshold.sensor().value(), threshold.kind().value()) {

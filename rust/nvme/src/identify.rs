@@ -189,7 +189,7 @@ impl<D: Drive> Controller<D> {
         Ok(())
     }
 
-    /// Namespace Identification Descriptor list (Base, figure 277).
+    /// Namespace Identification Descriptor list (Base).
     fn identify_descriptors(&mut self, nsid: u32) -> Result<(), Reject> {
         let Some(info) = self.identified(nsid, true)? else {
             return Err(Reject::invalid(NSID, 0));
@@ -243,7 +243,7 @@ impl<D: Drive> Controller<D> {
             }
             .encode(&mut self.scratch),
             CommandSet::Zoned => {
-                // ZASL is the only field (ZNS, figure 49).
+                // ZASL is the only field (ZNS).
                 if let Some(byte) = self.scratch.first_mut() {
                     *byte = self.config.zasl;
                 }

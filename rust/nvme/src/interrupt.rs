@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Interrupts: one per vector and run, coalescing, and the pin (PCIe, section 3.5).
+//! Interrupts: one per vector and run, coalescing, and the pin.
 //!
 //! Completions mark their vector; [`Interrupts::deliver`] signals the marked ones once all entries
 //! of a run are in guest memory. The pin's level is high while a completion queue that was
@@ -89,7 +89,7 @@ impl Interrupts {
         };
         v.queues.insert(cq);
         v.count = v.count.saturating_add(1);
-        // The admin queue's completions are never held back (PCIe, section 3.5.1.1).
+        // The admin queue's completions are never held back.
         let may_hold = cq != 0 && !v.coalescing_disabled && rule.time() != 0;
         if may_hold && v.count <= u32::from(rule.threshold_z()) {
             v.since.get_or_insert(now);

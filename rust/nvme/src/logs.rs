@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Get Log Page (Base, section 5.16; ZNS, section 4.1.2).
+//! Get Log Page (Base, section 5.16; ZNS).
 
 use nvme_spec::{
     AdminOpcode, AsyncEvent, CommandEffects, CommandSet, ErrorLogEntry, FeatureId, LogCdw10,
@@ -15,9 +15,9 @@ use crate::features::Features;
 use crate::host::Host;
 use crate::reject::{Reject, CDW10, CDW12, CDW14, NSID};
 
-/// Zones a Changed Zone List names at most (ZNS, figure 43).
+/// Zones a Changed Zone List names at most (ZNS).
 const MAX_CHANGED: usize = 511;
-/// Scope of a command or feature: the namespace (Base, figure 211, CSP).
+/// Scope of a command or feature: the namespace (Base, CSP).
 const SCOPE_NAMESPACE: u32 = 1 << 20;
 /// Scope: the controller.
 const SCOPE_CONTROLLER: u32 = 1 << 21;
@@ -190,7 +190,7 @@ impl<D: Drive> Controller<D> {
         }
     }
 
-    /// One slot, which is active (Base, figure 209).
+    /// One slot, which is active (Base).
     fn fill_firmware_slots(&mut self) {
         let revision = self.config.firmware.bytes().chain([b' '; 8]);
         for (place, byte) in self.scratch.iter_mut().skip(8).take(8).zip(revision) {
@@ -339,7 +339,7 @@ const fn nvm_effects(opcode: NvmOpcode, set: CommandSet) -> Option<u32> {
     }
 }
 
-/// Feature Identifiers Supported and Effects (Base, figure 256): FSUPP and the scope.
+/// Feature Identifiers Supported and Effects (Base): FSUPP and the scope.
 fn feature_effects(feature: FeatureId) -> u32 {
     const PER_NAMESPACE: u32 = 1 << 1;
     let scope = if Features::capabilities(feature) & PER_NAMESPACE != 0 {

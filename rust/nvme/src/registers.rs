@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The register file and the CC / CSTS state machine (Base, section 3.1.3 and 3.5).
+//! The register file and the CC / CSTS state machine (Base, sections 3.1.3, 3.5 and 3.6).
 //!
 //! Knows nothing of queues: a write returns what the controller has to do.
 

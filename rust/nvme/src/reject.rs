@@ -23,7 +23,7 @@ pub(crate) const PRP2: u8 = 32;
 /// Byte of the namespace identifier.
 pub(crate) const NSID: u8 = 4;
 
-/// A command's failure, with the field at fault for the error log (Base, figure 206).
+/// A command's failure, with the field at fault for the error log (Base).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Reject {
     pub(crate) status: Status,

@@ -227,7 +227,7 @@ impl Transfer {
         let at = match descriptor.kind() {
             Some(SglType::DataBlock) => Some(descriptor.address),
             Some(SglType::BitBucket) if direction == Direction::ToGuest => None,
-            // A bit bucket takes nothing from data that the guest sends (Base, figure 106).
+            // A bit bucket takes nothing from data that the guest sends (Base).
             Some(SglType::BitBucket) => return Ok(()),
             Some(SglType::Segment | SglType::LastSegment) | None => {
                 return Err(Reject::at(Status::SglTypeInvalid, DPTR, 0));
