@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! docs/spec-coverage.md names code and tests that exist, and a test for whatever works.
+
+#![allow(clippy::unwrap_used, reason = "all of this file is a test")]
+
+use std::fs;
+use std::path::Path;
+
+/// The text of all Rust files below a folder.
+fn sources(folder: &Path) -> String {
+    let mut text = String::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            text += &sources(&path);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            text += &fs::read_to_string(&path).unwrap();
+        }
+    }
+    text
+}
+
+/// What stands between backquotes in a table cell.
+fn quoted(cell: &str) -> impl Iterator<Item = &str> {
+    cell.split('`').skip(1).step_by(2)
+}
+
+#[test]
+fn the_document_names_what_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let document = fs::read_to_string(root.join("../../docs/spec-coverage.md")).unwrap();
+    let code = sources(&root.join("src"));
+    let all = code + &sources(&root.join("tests"));
+    let mut rows = 0;
+    for line in document.lines().filter(|line| line.starts_with("| ")) {
+        let cells: Vec<_> = line.split('|').map(str::trim).collect();
+        let (&tests, status) = match cells.as_slice() {
+            [_, "specification" | "what", ..] => continue,
+            [_, _, _, file, tests, status, _] => {
+                for name in quoted(file) {
+                    assert!(root.join("src").join(name).exists(), "{name}");
+                }
+                assert!(["yes", "model", "part", "no"].contains(status), "{line}");
+                (tests, *status)
+            }
+            [_, _, tests, _] => (tests, "yes"),
+            _ => unreachable!("{line}"),
+        };
+        rows += 1;
+        assert!(status == "no" || tests.contains('`'), "no test: {line}");
+        for name in quoted(tests) {
+            let is_there = all.contains(&format!("fn {name}"));
+            assert!(is_there, "no test {name}: {line}");
+        }
+    }
+    assert!(rows > 60, "{rows}");
+}
