@@ -434,7 +434,7 @@ impl<const NS: u8> Paged<NS> {
             let Some((_, n, issued, ended)) = programmed else {
                 break;
             };
-            at = issued;
+
             end = end.max(ended);
             left -= n;
         }

@@ -250,7 +250,6 @@ impl<const NS: u8> Paged<NS> {
             Cause::Durable => self.counters.flush_durable += 1,
         }
         let mut buffer = core::mem::take(&mut self.buffer);
-        buffer.sort_unstable();
         // Pages rewritten leave A. Their old copies stay valid until the new ones are in flash.
         let map = &self.map;
         self.a
@@ -296,7 +295,7 @@ impl<const NS: u8> Paged<NS> {
                 else {
                     return end;
                 };
-                at = issued;
+
                 end = end.max(ended);
                 let (now, rest) = left.split_at(n as usize);
                 for (&lpn, loc) in now.iter().zip(loc..) {

@@ -191,7 +191,7 @@ impl Zoned {
                 let Some(p) = self.program_slc(core, z, round, at) else {
                     return (end, left);
                 };
-                at = p.at;
+
                 end = end.max(p.end);
                 round -= p.n;
                 left -= p.n;
@@ -367,7 +367,7 @@ impl Zoned {
             let Some(p) = programmed else {
                 break;
             };
-            at = p.at;
+
             end = end.max(p.end);
             left -= p.n;
         }

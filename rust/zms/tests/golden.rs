@@ -31,8 +31,35 @@ fn stats(path: &Path) -> Vec<(String, u64)> {
         .collect()
 }
 
-/// Differences between ours and theirs, in words.
-fn compare(dir: &Path, preset: &str, name: &str) -> Vec<String> {
+/// Mean and 99th percentile of latencies in nanoseconds, by operation.
+fn latencies(rows: &[(String, u64)]) -> Vec<(String, f64, u64)> {
+    let mut ops: Vec<_> = rows.iter().map(|r| r.0.clone()).collect();
+    ops.sort();
+    ops.dedup();
+    ops.into_iter()
+        .map(|op| {
+            let mut times: Vec<_> = rows.iter().filter(|r| r.0 == op).map(|r| r.1).collect();
+            times.sort_unstable();
+            let mean = times.iter().sum::<u64>() as f64 / times.len() as f64;
+            (op, mean, times[(times.len() * 99).div_ceil(100) - 1])
+        })
+        .collect()
+}
+
+/// Whether `ours` is within `percent` of `theirs`.
+fn near(ours: f64, theirs: f64, percent: f64) -> bool {
+    (ours - theirs).abs() <= theirs.abs() * percent / 100.0
+}
+
+/// One trace's comparison.
+struct Comparison {
+    /// Lines that differ.
+    different: usize,
+    /// What is outside the bands: mean 3 %, 99th percentile 10 %, counters 1 %.
+    outside: Vec<String>,
+}
+
+fn compare(dir: &Path, preset: &str, name: &str) -> Comparison {
     let file = |suffix: &str| dir.join(preset).join(format!("{name}{suffix}"));
     let cmd = std::fs::read_to_string(file(".cmd")).unwrap();
     let words: Vec<_> = cmd.split_ascii_whitespace().collect();
@@ -45,63 +72,69 @@ fn compare(dir: &Path, preset: &str, name: &str) -> Vec<String> {
     let ours = common::run(&mut zms, &gunzip(&file(".trace.gz")));
     zms.check_invariants();
     let theirs = gunzip(&file(".out.gz"));
-    let mut differences = Vec::new();
-    let mut bad = 0;
-    let mut count = 0;
-    let (mut our_sum, mut their_sum) = (0u64, 0u64);
-    for (i, (a, b)) in ours.iter().zip(theirs.lines()).enumerate() {
-        count += 1;
+    let mut result = Comparison {
+        different: 0,
+        outside: Vec::new(),
+    };
+    let (mut rows, mut their_rows) = (Vec::new(), Vec::new());
+    assert_eq!(ours.len(), theirs.lines().count());
+    for (a, b) in ours.iter().zip(theirs.lines()) {
         let mine = format!("{} {} {} {}", a.arrival, a.line, a.completion, a.status);
-        let f: Vec<u64> = b.split(' ').filter_map(|w| w.parse().ok()).collect();
-        our_sum += a.completion - a.arrival;
-        their_sum += f[f.len() - 2] - f[0];
-        if mine != b {
-            bad += 1;
-            if bad <= 3 {
-                differences.push(format!("  line {}: ours {mine} | theirs {b}", i + 1));
-            }
+        let f: Vec<_> = b.split(' ').collect();
+        let number = |i: usize| f[i].parse::<u64>().unwrap();
+        rows.push((f[2].to_string(), a.completion - a.arrival));
+        their_rows.push((f[2].to_string(), number(5) - number(0)));
+        if a.status.to_string() != f[6] {
+            result
+                .outside
+                .push(format!("status: ours {mine}, theirs {b}"));
+        }
+        result.different += usize::from(mine != b);
+        if mine != b && result.different < 4 && std::env::var_os("CONZONE_VERBOSE").is_some() {
+            println!("{preset}/{name}: ours {mine} | theirs {b}");
         }
     }
-    if bad > 0 {
-        differences.insert(
-            0,
-            format!(
-                "{bad} of {count} lines differ, latency sum {our_sum} vs {their_sum} ({:+.2} %)",
-                (our_sum as f64 / their_sum as f64 - 1.0) * 100.0
-            ),
-        );
+    for (a, b) in latencies(&rows).iter().zip(latencies(&their_rows)) {
+        if !near(a.1, b.1, 3.0) {
+            result
+                .outside
+                .push(format!("{} mean: ours {:.0}, theirs {:.0}", a.0, a.1, b.1));
+        }
+        if !near(a.2 as f64, b.2 as f64, 10.0) {
+            result
+                .outside
+                .push(format!("{} p99: ours {}, theirs {}", a.0, a.2, b.2));
+        }
     }
     let mine = common::counters(&zms);
     for (key, value) in stats(&file(".stats.json")) {
         let ours = mine.iter().find(|c| c.0 == key).map_or(0, |c| c.1);
-        if ours != value && key != "waf" {
-            differences.push(format!("  {key}: ours {ours} theirs {value}"));
+        // Theirs counts refused writes as well.
+        let counted = key != "waf" && key != "host_writes";
+        if counted && !near(ours as f64, value as f64, 1.0) {
+            result
+                .outside
+                .push(format!("{key}: ours {ours}, theirs {value}"));
         }
     }
     for (key, value) in &mine {
         if !stats(&file(".stats.json")).iter().any(|s| s.0 == *key) {
-            differences.push(format!("  {key}: ours {value} theirs none"));
+            result
+                .outside
+                .push(format!("{key}: ours {value}, theirs none"));
         }
     }
-    differences
+    result
 }
 
-fn golden() -> Option<PathBuf> {
-    std::env::var_os("CONZONE_GOLDEN").map(PathBuf::from)
-}
-
-#[test]
-fn every_trace_matches() {
-    let Some(dir) = golden() else {
-        return;
-    };
+/// `CONZONE_GOLDEN` names another set of traces, `CONZONE_ONLY` a part of the names.
+fn traces() -> (PathBuf, Vec<(String, String)>) {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/spec");
+    let dir = std::env::var_os("CONZONE_GOLDEN").map_or(own, PathBuf::from);
     let only = std::env::var("CONZONE_ONLY").unwrap_or_default();
     let mut names = Vec::new();
-    for preset in std::fs::read_dir(&dir)
-        .unwrap()
-        .flatten()
-        .filter(|e| e.path().is_dir())
-    {
+    let presets = std::fs::read_dir(&dir).into_iter().flatten().flatten();
+    for preset in presets.filter(|e| e.path().is_dir()) {
         for file in std::fs::read_dir(preset.path()).unwrap().flatten() {
             let name = file.file_name().into_string().unwrap();
             if let Some(name) = name.strip_suffix(".cmd") {
@@ -109,19 +142,37 @@ fn every_trace_matches() {
             }
         }
     }
+    names.retain(|(preset, name)| format!("{preset}/{name}").contains(&only));
     names.sort();
-    let mut bad = 0;
-    let mut total = 0;
-    for (preset, name) in names {
-        if !format!("{preset}/{name}").contains(&only) {
-            continue;
+    (dir, names)
+}
+
+#[test]
+fn every_trace_is_within_the_bands_and_simple_ones_are_exact() {
+    const INEXACT: [&str; 6] = [
+        "migrate",
+        "reset_cycles",
+        "meta_over",
+        "block_over",
+        "mixed_open",
+        "mixed_slow",
+    ];
+    let (dir, names) = traces();
+    let mut failures = Vec::new();
+    for (preset, name) in &names {
+        let c = compare(&dir, preset, name);
+        if c.different > 0 && !INEXACT.contains(&name.as_str()) {
+            failures.push(format!("{preset}/{name}: {} lines differ", c.different));
         }
-        total += 1;
-        let differences = compare(&dir, &preset, &name);
-        if !differences.is_empty() {
-            bad += 1;
-            println!("{preset}/{name}: {}", differences.join("\n"));
+        if c.different > 0 {
+            println!("{preset}/{name}: {} lines differ", c.different);
         }
+        failures.extend(c.outside.iter().map(|o| format!("{preset}/{name}: {o}")));
     }
-    assert_eq!(bad, 0, "of {total} traces");
+    assert!(
+        failures.is_empty(),
+        "of {} traces:\n{}",
+        names.len(),
+        failures.join("\n")
+    );
 }
