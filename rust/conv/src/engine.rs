@@ -143,15 +143,7 @@ impl Engine {
                 Ok(Outcome::done(done))
             }
             Command::Flush => Ok(Outcome::done(self.flush(flash, now))),
-            Command::Deallocate { at, sectors } => {
-                let range = self.range(at, sectors)?;
-                let pages = self.unmap(&range);
-                Ok(Outcome {
-                    discard: Discard::Sectors(pages.start * PAGE_SECTORS..pages.end * PAGE_SECTORS),
-                    ..Outcome::done(now)
-                })
-            }
-            Command::WriteZeroes { at, sectors } => {
+            Command::Deallocate { at, sectors } | Command::WriteZeroes { at, sectors } => {
                 let range = self.range(at, sectors)?;
                 self.unmap(&range);
                 Ok(Outcome {
@@ -314,18 +306,17 @@ impl Engine {
         }
     }
 
-    /// Unmaps the pages that lie wholly in a range; returns them.
-    fn unmap(&mut self, range: &Range<u64>) -> Range<u64> {
+    /// Unmaps the pages that lie wholly in a range.
+    fn unmap(&mut self, range: &Range<u64>) {
         let first = range.start.div_ceil(PAGE_SECTORS);
         let pages = first..(range.end / PAGE_SECTORS).max(first);
-        for page in pages.clone() {
+        for page in pages {
             let (part, local) = self.split(page);
             if let Some(partition) = self.partitions.get_mut(part) {
                 let was_mapped = partition.unmap(local);
                 partition.counters.unmapped += u64::from(was_mapped);
             }
         }
-        pages
     }
 }
 

@@ -3,7 +3,9 @@
 
 use crate::{BufferScope, Config, ConfigError, Stats};
 use conv::Engine;
-use ftl::{ByteBuffer, Command, Error, Flash, Namespace, Outcome, ZoneReport, MAX_SECTORS};
+use ftl::{
+    ByteBuffer, Command, Discard, Error, Flash, Namespace, Outcome, ZoneReport, MAX_SECTORS,
+};
 use nand::{BlockId, LinkStats, PlaneId, PlaneStats};
 use units::{Bytes, Instant, Sector, ZoneId, SECTOR_BYTES};
 use zone::{Layout, Limits, State, Zones};
@@ -229,7 +231,10 @@ impl Zns {
                 internal,
             } => self.write(at, sectors, fua, internal, now),
             Command::Append { zone, sectors, fua } => self.append(zone, sectors, fua, now),
-            Command::WriteZeroes { at, sectors } => self.write(at, sectors, false, true, now),
+            Command::WriteZeroes { at, sectors } => Ok(Outcome {
+                discard: Discard::Sectors(at.get()..at.get().saturating_add(sectors)),
+                ..self.write(at, sectors, false, true, now)?
+            }),
             Command::Deallocate { at, sectors } => {
                 self.check_range(at, sectors)?;
                 Ok(Outcome::done(now))

@@ -71,6 +71,14 @@ fn reset_drops_what_is_buffered() {
     done(&mut d, &write(SIZE, PAGE * 2), 20);
     assert!(!d.has_unmapped(Namespace::Data, Sector::new(SIZE + 8), 8));
     assert!(d.has_unmapped(Namespace::Data, Sector::new(SIZE + 15), 2));
+    // Zeroes are written like data, but need not cross the link.
+    let zeroes = Command::WriteZeroes {
+        at: Sector::new(SIZE + 16),
+        sectors: 8,
+    };
+    let outcome = submit(&mut d, &zeroes, 25);
+    assert_eq!(outcome.discard, Discard::Sectors(SIZE + 16..SIZE + 24));
+    assert_eq!(outcome.done, at(25 + 6_200));
     let all = Command::Zone {
         action: ZoneAction::Reset,
         target: ZoneTarget::All,
