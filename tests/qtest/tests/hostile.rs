@@ -260,33 +260,143 @@ fn it_survives_unplugging_itself_by_dma() -> Result<()> {
     machine.quit()
 }
 
-/// Reads and writes of every size all over the BAR, in a fixed pseudo-random order.
+/// Pseudo-random numbers that repeat with their seed (Knuth's MMIX constants).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        self.0 >> 16
+    }
+
+    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[(self.next() % from.len() as u64) as usize]
+    }
+}
+
+/// Reads and writes of every size all over the BAR.
+fn random_accesses(nvme: &NvmeDriver, random: &mut Random, count: u32) -> Result<()> {
+    for _ in 0..count {
+        let size = 1 << (random.next() % 4);
+        let span = random.pick(&[0x60, 0x1210]);
+        let offset = random.next() % span;
+        if random.next() % 3 == 0 {
+            nvme.reg(offset, size)?;
+        } else {
+            nvme.set_reg(offset, size, random.next() << 16 ^ random.next())?;
+        }
+        if random.next() % 64 == 0 {
+            nvme.machine().clock_step(1 + random.next() % 1_000_000)?;
+        }
+    }
+    Ok(())
+}
+
+/// Commands whose every field is likely, unlikely or impossible, on the admin queue and three
+/// I/O queues. A fatal error ends them early: a round is best kept short.
+fn random_commands(nvme: &mut NvmeDriver, random: &mut Random, count: u32) -> Result<()> {
+    nvme.enable_controller()?;
+    let mut queues = vec![Queue::alloc(nvme.machine(), 0, 16)?];
+    for id in 1..4 {
+        queues.push(nvme.create_queue(id, 7 + id, id)?);
+    }
+    std::mem::swap(&mut queues[0], &mut nvme.admin);
+    let bar = nvme.reg_address(0);
+    let pages = [
+        0,
+        nvme.buffer,
+        nvme.buffer + 0x1000,
+        bar,
+        bar + 0x1000,
+        1 << 40,
+        u64::MAX,
+    ];
+    for _ in 0..count {
+        let n = (random.next() % 4) as usize;
+        let opcode = if n == 0 {
+            random.pick(&[0, 1, 2, 4, 5, 6, 8, 9, 0xa, 0xc, 0x7c, 0x80, 0xff])
+        } else {
+            random.pick(&[0, 1, 2, 4, 5, 8, 9, 0xc, 0x19, 0x79, 0x7a, 0x7d, 0x7f])
+        };
+        let mut command = Sqe::new(opcode)
+            .nsid(random.pick(&[0, 1, 2, 2, 2, 3, u32::MAX]))
+            .prp(
+                random.pick(&pages),
+                random
+                    .pick(&pages)
+                    .wrapping_add(random.pick(&[0, 0, 0, 4, 0xff8])),
+            );
+        command.0[0] |= random.pick(&[0, 0, 0, 1 << 14, 3 << 8]);
+        for dword in 10..16 {
+            let value = random.next() as u32;
+            let small = random.pick(&[0, 1, 2, 3, 7, 8, 0x0007_0001, 0x4_0000, 0xffff]);
+            command.0[dword] = random.pick(&[0, small, small, value & 0xfff, value]);
+        }
+        nvme.submit(&mut queues[n], &command)?;
+        while nvme.poll(&mut queues[n])?.is_some() {}
+        if random.next() % 8 == 0 {
+            nvme.machine().clock_step(1 + random.next() % 5_000_000)?;
+        }
+    }
+    std::mem::swap(&mut queues[0], &mut nvme.admin);
+    Ok(())
+}
+
 #[test]
 fn random_register_accesses_do_no_harm() -> Result<()> {
     let machine = Machine::with_device(DEVICE)?;
     let mut nvme = NvmeDriver::start(&machine, SLOT)?;
-    for seed in 1..=4_u64 {
-        let mut x = seed;
-        let mut next = || {
-            x = x
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            x >> 16
-        };
-        for _ in 0..5_000 {
-            let size = 1 << (next() % 4);
-            let span = if next() % 2 == 0 { 0x60 } else { 0x1210 };
-            let offset = next() % span;
-            if next() % 3 == 0 {
-                nvme.reg(offset, size)?;
-            } else {
-                nvme.set_reg(offset, size, next() << 16 ^ next())?;
-            }
-            if next() % 64 == 0 {
-                machine.clock_step(next() % 1_000_000)?;
-            }
-        }
+    for seed in 1..=4 {
+        random_accesses(&nvme, &mut Random(seed), 5_000).with_context(|| format!("seed {seed}"))?;
         still_works(&mut nvme)?;
     }
     machine.quit()
+}
+
+#[test]
+fn random_commands_do_no_harm() -> Result<()> {
+    for seed in 1..=4 {
+        let machine = Machine::with_device(DEVICE)?;
+        let mut nvme = NvmeDriver::start_with_msix(&machine, SLOT)?;
+        let random = &mut Random(seed);
+        for _ in 0..20 {
+            random_commands(&mut nvme, random, 100).with_context(|| format!("seed {seed}"))?;
+        }
+        format_meta(&mut nvme)?;
+        still_works(&mut nvme)?;
+        machine.quit()?;
+    }
+    Ok(())
+}
+
+/// Back to 512-byte blocks, whatever a random Format command has chosen.
+fn format_meta(nvme: &mut NvmeDriver) -> Result<()> {
+    nvme.enable_controller()?;
+    nvme.admin(&Sqe::new(0x80).nsid(1))?.success().map(drop)
+}
+
+/// Both for ten minutes, with a new seed each round: run it with `--ignored`.
+#[test]
+#[ignore = "takes ten minutes"]
+fn ten_minutes_of_random_guests() -> Result<()> {
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(600);
+    let mut seed = 1000;
+    while std::time::Instant::now() < end {
+        let machine = Machine::with_device(DEVICE)?;
+        let mut nvme = NvmeDriver::start_with_msix(&machine, SLOT)?;
+        for _ in 0..100 {
+            seed += 1;
+            let random = &mut Random(seed);
+            let what = || format!("seed {seed}");
+            random_accesses(&nvme, random, 500).with_context(what)?;
+            random_commands(&mut nvme, random, 100).with_context(what)?;
+        }
+        format_meta(&mut nvme)?;
+        still_works(&mut nvme)?;
+        machine.quit()?;
+    }
+    Ok(())
 }
