@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The flash array and the host link, with the controller's own costs.
 
-use nand::{BlockId, Chips, Link, Media, Op, PlaneId, Priority};
+use nand::{BlockId, Chips, Link, Media, Op, PlaneId, Priority, Yield};
 use units::{Bytes, Instant, Nanos, PAGE_BYTES};
 
 /// Times that the controller itself takes.
@@ -32,7 +32,7 @@ impl Flash {
     pub fn new(chips: &Chips, link_mbps: u64, costs: Costs) -> Self {
         Self {
             chips: *chips,
-            media: Media::with_chips(chips),
+            media: Media::with_chips(chips).with_yield(Yield::Queued),
             link: Link::new(link_mbps),
             costs,
         }
