@@ -260,6 +260,47 @@ fn it_survives_unplugging_itself_by_dma() -> Result<()> {
     machine.quit()
 }
 
+/// One drive's data rings the other's doorbells, whose data goes into the first one's registers.
+#[test]
+fn drives_aimed_at_each_other_do_no_harm() -> Result<()> {
+    let options = Options::default()
+        .device("conzone-nvme,addr=4,serial=a")
+        .device("conzone-nvme,addr=5,serial=b");
+    let machine = Machine::start(&options)?;
+    let mut a = NvmeDriver::start(&machine, PciAddress::slot(4))?;
+    let mut a_queue = a.create_queue(1, 8, 0)?;
+    let mut b = NvmeDriver::start(&machine, PciAddress::slot(5))?;
+    let mut b_queue = b.create_queue(1, 8, 0)?;
+    // A block whose first dword is the new tail of queue 1.
+    let mut block = vec![0; 512];
+    block[0] = 1;
+    for (nvme, queue) in [(&a, &mut a_queue), (&b, &mut b_queue)] {
+        machine.memwrite(nvme.buffer, &block)?;
+        nvme.run(queue, &Sqe::io(WRITE, 1, 0, 1, nvme.buffer))?
+            .success()?;
+    }
+    let doorbell = register::DOORBELLS + 8;
+    block[0] = 2;
+    for nvme in [&a, &b] {
+        machine.memwrite(nvme.buffer, &block)?;
+    }
+    a.run(&mut a_queue, &Sqe::io(WRITE, 1, 0, 1, a.buffer))?
+        .success()?;
+    let into_a = Sqe::io(READ, 1, 0, 1, a.reg_address(doorbell));
+    let cid = b.place(&mut b_queue, &into_a)?;
+    a.submit(
+        &mut a_queue,
+        &Sqe::io(READ, 1, 0, 1, b.reg_address(doorbell)),
+    )?;
+    machine.clock_step(10_000_000)?;
+    let rung = b.poll(&mut b_queue)?.context("the doorbell did not ring")?;
+    assert_eq!((rung.cid, rung.code()), (cid, DATA_TRANSFER_ERROR));
+    a.wait(&mut a_queue)?;
+    still_works(&mut a)?;
+    still_works(&mut b)?;
+    machine.quit()
+}
+
 /// Pseudo-random numbers that repeat with their seed (Knuth's MMIX constants).
 struct Random(u64);
 

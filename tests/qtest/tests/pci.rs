@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The device as a PCI function: identity, capabilities, plugging.
 
-use anyhow::{ensure, Context, Result};
-use qtest::{Machine, Options, PciAddress, PciDevice};
+use anyhow::{bail, ensure, Context, Result};
+use qtest::{Machine, NvmeDriver, Options, PciAddress, PciDevice};
 use serde_json::json;
 
 const SLOT: PciAddress = PciAddress::slot(4);
@@ -144,6 +144,50 @@ fn it_can_be_plugged_and_unplugged_again_and_again() -> Result<()> {
     // The backend is free for others.
     machine.qmp("object-del", &json!({ "id": "m" }))?;
     machine.quit()
+}
+
+#[test]
+fn unplugging_gives_the_memory_back() -> Result<()> {
+    let options = Options::default().args([
+        "-global",
+        "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off",
+        "-device",
+        "pcie-root-port,id=rp,addr=3",
+        "-device",
+        "conzone-nvme,id=d,bus=rp,timing=off",
+    ]);
+    let machine = Machine::start(&options)?;
+    let port = PciAddress::slot(3);
+    // Bus 1 behind the port, and a memory window over the BARs that will be placed.
+    port.set_config(&machine, 0x18, 0x0001_0100)?;
+    port.set_config(&machine, 0x20, 0xeff0_e000)?;
+    port.set_config(&machine, 0x04, 0x6)?;
+    let address = PciAddress {
+        bus: 1,
+        device: 0,
+        function: 0,
+    };
+    let mut nvme = NvmeDriver::start(&machine, address)?;
+    let mut queue = nvme.create_queue(1, 8, 0)?;
+    machine.memset(nvme.buffer, 256 << 10, 0x77)?;
+    let empty = machine.resident_kib()?;
+    for lba in (0..64 << 20 >> 9).step_by(512) {
+        let write = nvme.transfer(0x01, 2, lba, 512, 512, nvme.buffer)?;
+        nvme.run(&mut queue, &write)?.success()?;
+    }
+    let full = machine.resident_kib()?;
+    ensure!(full > empty + (60 << 10), "{empty} KiB, then {full} KiB");
+    machine.qmp("device_del", &json!({ "id": "d" }))?;
+    set_slot_power(&machine, port, false)?;
+    machine.qmp_event("DEVICE_DELETED")?;
+    // The last reference goes with the next RCU grace period.
+    for _ in 0..100 {
+        if machine.resident_kib()? < empty + (8 << 10) {
+            return machine.quit();
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    bail!("{} KiB are still resident", machine.resident_kib()?)
 }
 
 #[test]
