@@ -19,7 +19,8 @@ use qemu_api::bindings::{
     get_system_memory, memory_region_find, memory_region_get_ram_ptr,
     memory_region_init_ram_flags_nomigrate, memory_region_set_dirty, memory_region_size,
     memory_region_unref, object_ref, object_resolve_path_type, object_unref,
-    ram_block_discard_range, MemoryRegion as CMemoryRegion, RAMBlock, RAM_NORESERVE,
+    ram_block_discard_is_disabled, ram_block_discard_range, MemoryRegion as CMemoryRegion,
+    RAMBlock, RAM_NORESERVE,
 };
 use qemu_api::cell::bql_locked;
 use qemu_api::memory::MemoryRegion;
@@ -302,7 +303,9 @@ impl Ram {
         if self.range(at, bytes).is_none() {
             return;
         }
-        let Discard::Pages(page) = self.discard else {
+        // SAFETY: reads a counter. Somebody (VFIO) may have pinned the pages for DMA.
+        let pinned = unsafe { ram_block_discard_is_disabled() };
+        let (Discard::Pages(page), false) = (self.discard, pinned) else {
             return self.zero(at, bytes);
         };
         // Page boundaries count from the region's start, which mmap aligned.
