@@ -163,6 +163,59 @@ fn data_comes_back_through_every_shape_of_prp() -> Result<()> {
 }
 
 #[test]
+fn every_preset_stores_data() -> Result<()> {
+    for preset in [
+        "ufs4-tlc",
+        "tlc-zoned",
+        "qlc-zoned-page-slc",
+        "qlc-zoned-zone-slc",
+        "tlc-block",
+        "qlc-block",
+    ] {
+        let machine = Machine::with_device(&format!("conzone-nvme,addr=4,preset={preset}"))?;
+        let mut nvme = NvmeDriver::start(&machine, SLOT)?;
+        let mut queue = nvme.create_queue(1, 32, 0)?;
+        // Enough to fill every buffer and to reach the flash.
+        for n in 0..8 {
+            let data = pattern(n, 256 << 10);
+            for nsid in [1, 2] {
+                write_then_read(&nvme, &mut queue, nsid, n * 512, &data)
+                    .with_context(|| format!("{preset}, namespace {nsid}, round {n}"))?;
+            }
+        }
+        nvme.run(&mut queue, &Sqe::new(0x00).nsid(u32::MAX))?
+            .success()?;
+        machine.quit()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn namespaces_and_block_sizes_are_a_choice() -> Result<()> {
+    let machine = Machine::with_device("conzone-nvme,addr=4,meta-size=0,lba-size=4096")?;
+    let mut nvme = NvmeDriver::start(&machine, SLOT)?;
+    let list = nvme.identify(2, 0, 0)?;
+    assert_eq!(
+        list[..8],
+        [1, 0, 0, 0, 0, 0, 0, 0],
+        "the data namespace alone"
+    );
+    let data = nvme.identify(0, 1, 0)?;
+    let format = usize::from(data[26] & 0xf);
+    assert_eq!(data[128 + 4 * format + 2], 12, "4096-byte blocks");
+    assert_eq!(data[..8], (128_u64 << 20 >> 12 << 5).to_le_bytes(), "NSZE");
+    let mut queue = nvme.create_queue(1, 32, 0)?;
+    let bytes = pattern(3, 16384);
+    machine.memwrite(nvme.buffer, &bytes)?;
+    let write = nvme.transfer(WRITE, 1, 0, 4, 4096, nvme.buffer)?;
+    nvme.run(&mut queue, &write)?.success()?;
+    let read = nvme.transfer(READ, 1, 0, 4, 4096, nvme.buffer + 0x40000)?;
+    nvme.run(&mut queue, &read)?.success()?;
+    assert_eq!(machine.memread(nvme.buffer + 0x40000, 16384)?, bytes);
+    machine.quit()
+}
+
+#[test]
 fn queues_wrap_and_keep_order_and_phase() -> Result<()> {
     let machine = Machine::with_device(DEVICE)?;
     let mut nvme = NvmeDriver::start(&machine, SLOT)?;
