@@ -61,6 +61,12 @@ impl Conv {
         self.engine.stats()
     }
 
+    /// Mean erases of a superblock, rounded down; in constant time.
+    #[must_use]
+    pub fn mean_erases(&self) -> u64 {
+        self.engine.mean_erases()
+    }
+
     /// What each plane has done.
     pub fn plane_stats(&self) -> impl ExactSizeIterator<Item = PlaneStats> + '_ {
         self.flash.plane_stats()

@@ -101,6 +101,14 @@ impl Engine {
         stats
     }
 
+    /// Mean erases of a superblock, rounded down; in constant time.
+    #[must_use]
+    pub fn mean_erases(&self) -> u64 {
+        let sum = |of: fn(&Partition) -> u64| self.partitions.iter().map(of).sum::<u64>();
+        let superblocks = sum(|p| p.shape.superblocks.into());
+        sum(|p| p.counters.erases) / superblocks.max(1)
+    }
+
     /// The configuration it was made from.
     #[must_use]
     pub const fn config(&self) -> &Paged {

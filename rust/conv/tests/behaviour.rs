@@ -124,6 +124,9 @@ fn the_whole_size_can_be_rewritten_for_ever() {
         }
         d.check_invariants();
         let stats = d.stats();
+        let mean = d.mean_erases();
+        assert!(u64::from(stats.erases_min) <= mean && mean <= stats.erases_max.into());
+        assert!(mean > 10);
         assert!(stats.erases_max < 2 * stats.erases_min.max(50), "{stats:?}");
     }
 }

@@ -161,6 +161,15 @@ impl Zns {
         }
     }
 
+    /// Mean erases of a zone's block, rounded down; in constant time.
+    #[must_use]
+    pub fn mean_erases(&self) -> u64 {
+        let chips = self.flash.chips();
+        let lanes = u64::from(self.config.dies_per_zone) * u64::from(chips.planes_per_lun);
+        let blocks = u64::from(self.config.zones).saturating_mul(lanes);
+        self.stats.erases / blocks.max(1)
+    }
+
     /// What each plane has done.
     pub fn plane_stats(&self) -> impl ExactSizeIterator<Item = PlaneStats> + '_ {
         self.flash.plane_stats()

@@ -401,6 +401,8 @@ fn soak() {
         }
     }
     let stats = d.stats();
+    // 6 zones on 3 dies.
+    assert_eq!(d.mean_erases(), stats.erases / 18);
     assert!(
         stats.programs > 5_000 && stats.buffer_waits > 100 && stats.erases > 1_000,
         "{stats:?}"
