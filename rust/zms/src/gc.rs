@@ -401,7 +401,9 @@ impl<const NS: u8> Paged<NS> {
         }
         end = end.max(self.rewrite(core, rewritten, read, priority));
         self.a.clear();
-        self.a.extend(rest.into_iter().take(unit - 1));
+        if self.bypass {
+            self.a.extend(rest.into_iter().take(unit - 1));
+        }
         end.max(self.back_up(core, read, priority))
     }
 

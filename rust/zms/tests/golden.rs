@@ -109,6 +109,9 @@ fn compare(dir: &Path, preset: &str, name: &str) -> Comparison {
     let mine = common::counters(&zms);
     for (key, value) in stats(&file(".stats.json")) {
         let ours = mine.iter().find(|c| c.0 == key).map_or(0, |c| c.1);
+        if std::env::var_os("CONZONE_VERBOSE").is_some() && ours != value && key != "waf" {
+            println!("{preset}/{name}: {key}: ours {ours}, theirs {value}");
+        }
         // Theirs counts refused writes as well.
         let counted = key != "waf" && key != "host_writes";
         if counted && !near(ours as f64, value as f64, 1.0) {
