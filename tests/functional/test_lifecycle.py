@@ -3,8 +3,13 @@
 
 from conzone import DATA, META, SMALL, GuestTest, Monitored, fio
 
-# A load that keeps commands in flight until it is killed or fails.
-LOAD = fio(rw="randread", bs="4k", iodepth=16, size="1z", time_based=True, runtime=600)
+# What is read for a load.
+READS = {"zonemode": "none", "rw": "randread", "bs": "4k", "iodepth": 16, "size": "96m"}
+
+# A load that keeps commands in flight until it is killed: reads of a drive that has gone end at once with nothing
+# read, and fio then tries again for ever.
+LOAD = fio(time_based=True, runtime=600, **READS)
+STOP = "killall -q -9 fio; wait"
 
 # Fills what LOAD reads.
 FILL = fio(rw="write", bs="128k", iodepth=4, size="1z")
@@ -13,8 +18,8 @@ FILL = fio(rw="write", bs="128k", iodepth=4, size="1z")
 TRY = fio(rw="write", bs="64k", iodepth=4, size="1z", io_size="16m", verify="crc32c")
 
 APPEARS = """
-appears() { for i in $(seq 600); do [ -e "$1" ] && return; sleep 0.1; done; return 1; }
-vanishes() { for i in $(seq 600); do [ -e "$1" ] || return 0; sleep 0.1; done; return 1; }
+appears() { for i in $(seq 300); do [ -e "$1" ] && return; sleep 0.1; done; return 1; }
+vanishes() { for i in $(seq 300); do [ -e "$1" ] || return 0; sleep 0.1; done; return 1; }
 """
 
 
@@ -39,7 +44,7 @@ class Lifecycle(GuestTest):
                     {LOAD} > /dev/null 2>&1 &
                     sleep 1
                     echo "$function" > unbind && vanishes {DATA} || exit 1
-                    wait
+                    {STOP}
                     echo "$function" > bind && appears {DATA} && appears {META} || exit 2
                 done""",
                 "try": f"blkzone reset {DATA}; {TRY}",
@@ -54,7 +59,7 @@ class Lifecycle(GuestTest):
         results = self.checks(
             {
                 "fill": FILL,
-                "load": fio(rw="randread", bs="4k", iodepth=16, size="1z", time_based=True, runtime=6)
+                "load": fio(time_based=True, runtime=6, **READS)
                 + """ > /root/fio.json & fio=$!
                 for round in 1 2 3; do sleep 1; nvme reset /dev/nvme0 || exit 1; done
                 wait $fio""",
@@ -95,12 +100,12 @@ class Lifecycle(GuestTest):
         {LOAD} > /dev/null 2>&1 &
         sleep 1; echo READY
         vanishes {DATA} && vanishes /dev/nvme0 || exit 1
-        wait; echo GONE
+        {STOP}; echo GONE
         appears /dev/nvme0n2 && sleep 0.5 && {TRY} > /dev/null || exit 2"""
-        slot = "pcie-root-port,id=slot"
-        drive = {"driver": "conzone-nvme", "id": "drive", "bus": "slot", "zones": 8}
-        first = "conzone-nvme,id=drive,bus=slot,zones=8"
-        running = self.monitored(script, ("--device", slot, "--device", first))
+        bridge = "pcie-root-port,id=bridge"
+        drive = {"driver": "conzone-nvme", "id": "drive", "bus": "bridge", "zones": 8}
+        first = "conzone-nvme,id=drive,bus=bridge,zones=8"
+        running = self.monitored(script, ("--device", bridge, "--device", first))
         running.until("READY")
         running.qmp("device_del", id="drive")
         running.event("DEVICE_DELETED")

@@ -108,8 +108,13 @@ class Zones(GuestTest):
         rules = {
             # Name: the command, and the status by its name in the specification.
             "off_the_pointer": (write(zone(1) + 8), "ZONE_INVALID_WRITE"),
-            "read_only_end": (write(zone(0) + CAPACITY), "ZONE_BOUNDARY_ERROR"),
-            "over_the_end": (write(zone(2) + CAPACITY - 4), "ZONE_BOUNDARY_ERROR|ZONE_INVALID_WRITE"),
+            # All but the last four sectors, then eight at the write pointer.
+            "over_the_end": (
+                f"dd if=/dev/zero of={DATA} bs=1M count=95 seek={zone(2) // 2048} oflag=direct"
+                f" && dd if=/dev/zero of={DATA} bs=2k count=511 seek={(zone(2) + 95 * 2048) // 4}"
+                f" oflag=direct; {write(zone(2) + CAPACITY - 4)}",
+                "ZONED?_BOUNDARY_ERROR",
+            ),
             "into_full": (f"{zns('finish-zone', 3)}; {write(zone(3))}", "ZONE_IS_FULL"),
             "close_empty": (zns("close-zone", 4), "INVALID_ZONE_STATE_TRANSITION"),
             "open_full": (zns("open-zone", 3), "INVALID_ZONE_STATE_TRANSITION"),
@@ -117,12 +122,14 @@ class Zones(GuestTest):
                 f"nvme zns reset-zone {DATA} -s {zone(1) + 8}",
                 "INVALID_FIELD",
             ),
-            "beyond_the_drive": (read(8 * SIZE), "LBA_RANGE"),
-            "no_such_namespace": ("nvme id-ns /dev/nvme0 -n 9", "INVALID_NS"),
+            "beyond_the_drive": (read(8 * SIZE), "LBA_OUT_OF_RANGE"),
+            "no_such_namespace": ("nvme id-ns /dev/nvme0 -n 9", "INVALID_NAMESPACE"),
             "no_such_log": ("nvme get-log /dev/nvme0 -i 0x7f -l 512", "INVALID_LOG_PAGE|INVALID_FIELD"),
+            # Zone 2 counts: it was left open.
             "too_many_open": (
-                "for z in 1 2 4 5 6 7; do " + zns("open-zone", 0).replace(" 0 ", " $((z * 0x40000)) ")
-                + " || exit 9; done; " + zns("open-zone", 0),
+                f"for zone in 0 1 4 5 6 7; do nvme zns open-zone {DATA} -s $((zone * SIZE)); done".replace(
+                    "SIZE", str(SIZE)
+                ),
                 "TOO_MANY_(OPEN|ACTIVE)_ZONES",
             ),
         }
