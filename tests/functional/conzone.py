@@ -8,6 +8,7 @@ The tests go through the program that users go through, `conzone exec`; its path
 `cargo conzone test`).
 """
 
+import asyncio
 import os
 import queue
 import re
@@ -163,11 +164,13 @@ class Monitored:
     def event(self, name, limit=60):
         """Waits for a monitor event, which may have come already."""
         end = time.monotonic() + limit
-        while time.monotonic() < end:
-            for event in self.monitor.get_events():
-                if event["event"] == name:
-                    return event
-            self.monitor.pull_event(wait=max(0.1, end - time.monotonic()))
+        while (left := end - time.monotonic()) > 0:
+            try:
+                event = self.monitor.pull_event(wait=left)
+            except asyncio.TimeoutError:
+                break
+            if event["event"] == name:
+                return event
         return self.test.fail(f"no event {name} within {limit} s")
 
     def finish(self):
