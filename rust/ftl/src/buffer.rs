@@ -76,24 +76,6 @@ impl ByteBuffer {
         self.releases.insert(at, (when, bytes.get()));
     }
 
-    /// Bytes held at `now`.
-    #[must_use]
-    pub fn held(&self, now: Instant) -> Bytes {
-        let freed: u64 = self
-            .releases
-            .iter()
-            .take_while(|r| r.0 <= now)
-            .map(|r| r.1)
-            .sum();
-        Bytes::new(self.held - freed)
-    }
-
-    /// When the last program that has been issued frees its bytes, if that is after `now`.
-    #[must_use]
-    pub fn drained(&self, now: Instant) -> Instant {
-        self.releases.back().map_or(now, |r| r.0.max(now))
-    }
-
     /// Panics if more is held than fits, or more is to be released than is held; `waiting` is what
     /// its owner keeps in it without a program. For tests.
     pub fn check_invariants(&self, waiting: Bytes) {
@@ -140,18 +122,6 @@ mod tests {
         b.check_invariants(Bytes::new(62));
         assert_eq!(b.admit(at(60), Bytes::new(39)), None);
         assert_eq!(b.admit(at(60), Bytes::new(38)), Some(at(60)));
-        assert_eq!(b.held(at(60)), Bytes::new(100));
-    }
-
-    #[test]
-    fn what_is_held_shrinks_as_programs_end() {
-        let mut b = buffer(100);
-        assert_eq!(b.admit(at(0), Bytes::new(30)), Some(at(0)));
-        b.release(at(10), Bytes::new(10));
-        b.release(at(20), Bytes::new(10));
-        let held = [0, 9, 10, 20, 99].map(|t| b.held(at(t)).get());
-        assert_eq!(held, [30, 30, 20, 10, 10]);
-        assert_eq!((b.drained(at(3)), b.drained(at(30))), (at(20), at(30)));
     }
 
     proptest! {
