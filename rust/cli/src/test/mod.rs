@@ -5,7 +5,8 @@
 //! lint         cargo fmt, cargo clippy
 //! unit         cargo nextest (or cargo test) over the workspace, and the examples in its documentation
 //! qtest        the same for tests/qtest: the real QEMU, driven without a guest
-//! functional   avocado over tests/functional: Linux on the device; then the commands in the documentation
+//! functional   avocado over tests/functional: Linux on the device
+//! docs         the commands in README.md and docs/, executed
 //! ```
 //! A runner's output is passed on as it comes; its own summary line is repeated at the end. All runners run, even
 //! after one failed.
@@ -50,8 +51,10 @@ enum Suite {
     Unit,
     /// The device in QEMU, driven without a guest
     Qtest,
-    /// Linux on the device, and the commands in the documentation
+    /// Linux on the device
     Functional,
+    /// The commands in the documentation
+    Docs,
     /// All of them
     All,
 }
@@ -64,7 +67,13 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         );
     }
     let suites = match args.suite {
-        Suite::All => vec![Suite::Lint, Suite::Unit, Suite::Qtest, Suite::Functional],
+        Suite::All => vec![
+            Suite::Lint,
+            Suite::Unit,
+            Suite::Qtest,
+            Suite::Functional,
+            Suite::Docs,
+        ],
         one => vec![one],
     };
     if suites.contains(&Suite::Lint) {
@@ -76,7 +85,8 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         for runner in runners(context, suite, &args.arguments)? {
             ended.push(runner.run(args.json)?);
         }
-        if suite == Suite::Functional && args.arguments.is_empty() {
+        if suite == Suite::Docs {
+            setup::ensure(context)?;
             ended.push(docs::run(context, args.json)?);
         }
     }
@@ -129,7 +139,7 @@ fn runners(context: &Context, suite: Suite, arguments: &[OsString]) -> Result<Ve
             setup::ensure(context)?;
             vec![functional(context, arguments)?]
         }
-        Suite::All => Vec::new(),
+        Suite::Docs | Suite::All => Vec::new(),
     };
     Ok(runners)
 }
