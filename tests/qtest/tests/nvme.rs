@@ -216,6 +216,20 @@ fn namespaces_and_block_sizes_are_a_choice() -> Result<()> {
 }
 
 #[test]
+fn it_works_on_a_machine_without_pci_express() -> Result<()> {
+    let options = Options {
+        machine: "pc".to_owned(),
+        ..Options::default()
+    };
+    let machine = Machine::start(&options.device(DEVICE))?;
+    let mut nvme = NvmeDriver::start_with_msix(&machine, SLOT)?;
+    let mut queue = nvme.create_queue(1, 32, 1)?;
+    write_then_read(&nvme, &mut queue, 2, 0, &pattern(5, 65536))?;
+    ensure!(nvme.pci.take_message(1)?, "no interrupt");
+    machine.quit()
+}
+
+#[test]
 fn queues_wrap_and_keep_order_and_phase() -> Result<()> {
     let machine = Machine::with_device(DEVICE)?;
     let mut nvme = NvmeDriver::start(&machine, SLOT)?;
