@@ -36,7 +36,8 @@ mod ram;
 mod timer;
 
 pub use device::{
-    for_each_device, pcie_interfaces, Identity, InterfaceList, IoGuard, PciDevice, PciDeviceImpl, PCIE_INTERFACES,
+    for_each_device, pcie_interfaces, Identity, InterfaceList, IoGuard, PciDevice, PciDeviceImpl,
+    PCIE_INTERFACES,
 };
 pub use dma::DmaFault;
 pub use error::Error;
