@@ -112,12 +112,7 @@ impl PciDeviceImpl for ConzoneNvme {
     fn realize(&self) -> Result<(), Error> {
         let plan = self.config.borrow().plan().map_err(config_error)?;
         let core = ssd::build(&plan).map_err(config_error)?;
-        let media = media::open(
-            &plan.media,
-            plan.layout.size,
-            &self.parent_obj,
-            &self.private_media,
-        )?;
+        let media = media::open(&plan.media, plan.layout.size, self, &self.private_media)?;
         self.refuse_shared_media(&media)?;
 
         let pci = &self.parent_obj;

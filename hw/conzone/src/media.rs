@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The memory that holds the drive's data, in one of three forms.
 
-use pci::{Error, PciDevice, Ram};
+use pci::{Error, Ram};
 use qemu_api::memory::MemoryRegion;
 use ssd::Media;
 use units::Bytes;
+
+use crate::device::ConzoneNvme;
 
 /// Opens the media that the properties ask for; it has at least `needed` bytes.
 ///
@@ -12,7 +14,7 @@ use units::Bytes;
 pub(crate) fn open(
     media: &Media,
     needed: Bytes,
-    device: &PciDevice,
+    device: &ConzoneNvme,
     region: &MemoryRegion,
 ) -> Result<Ram, Error> {
     match media {

@@ -282,7 +282,10 @@ impl PciDevice {
     /// `bytes` bytes, a power of two.
     ///
     /// `owner` is the device itself in its own type: what `ops` call.
-    pub fn add_mmio_bar<T: IsA<PciDevice> + IsA<Object>>(
+    ///
+    /// # Panics
+    /// If `owner` is another device, or `region` is not a field of it.
+    pub fn add_mmio_bar<T: IsA<Self> + IsA<Object>>(
         &self,
         index: u8,
         region: &MemoryRegion,
@@ -292,6 +295,7 @@ impl PciDevice {
         bytes: u64,
     ) {
         let pci = self.pci();
+        assert!(std::ptr::eq(owner.upcast::<Self>(), self) && is_field_of(region, owner));
         // SAFETY: an Opaque may be referred to by &mut and & at a time, and nobody uses the region
         // before it is initialised. It lives as long as owner, which QOM keeps in its place.
         unsafe {
@@ -353,6 +357,13 @@ impl PciDevice {
         // SAFETY: a realized device.
         unsafe { bindings::pci_set_irq(self.pci(), i32::from(high)) }
     }
+}
+
+/// Whether `field` lies inside `owner`, so that it lives as long and does not move.
+pub(crate) fn is_field_of<F, T>(field: &F, owner: &T) -> bool {
+    let start = std::ptr::from_ref(owner) as usize;
+    let at = std::ptr::from_ref(field) as usize;
+    start <= at && at + size_of::<F>() <= start + size_of::<T>()
 }
 
 /// Calls `each` for every device of type `T` in the machine, realized or not.

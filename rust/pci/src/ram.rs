@@ -24,12 +24,13 @@ use qemu_api::bindings::{
 };
 use qemu_api::cell::bql_locked;
 use qemu_api::memory::MemoryRegion;
+use qemu_api::prelude::*;
 
 use crate::bindings::{
     self, host_memory_backend_get_memory, host_memory_backend_is_mapped,
     host_memory_backend_set_mapped, qemu_ram_get_fd, qemu_ram_is_shared, qemu_ram_pagesize,
 };
-use crate::device::PciDevice;
+use crate::device::{is_field_of, PciDevice};
 use crate::dma::DmaFault;
 use crate::error::Error;
 
@@ -94,27 +95,30 @@ enum Discard {
 unsafe impl Send for Ram {}
 
 impl Ram {
-    /// Anonymous memory of `size` bytes that commits as it is written. `region` lives in `owner`'s
-    /// own struct.
+    /// Anonymous memory of `size` bytes that commits as it is written. `region` is an unused field
+    /// of the device `owner`.
     ///
     /// # Errors
     /// The host has no such address space or memory.
-    pub fn private(
+    ///
+    /// # Panics
+    /// If `region` is not a field of `owner`.
+    pub fn private<T: IsA<PciDevice> + IsA<Object>>(
         region: &MemoryRegion,
-        owner: &PciDevice,
+        owner: &T,
         name: &CStr,
         size: u64,
     ) -> Result<Self, Error> {
-        assert!(bql_locked());
+        assert!(bql_locked() && is_field_of(region, owner));
         let region = region.as_mut_ptr();
         Error::checked(|errp| {
-            // SAFETY: region is embedded in owner (this function's contract) and unused so far;
+            // SAFETY: region is embedded in owner and unused so far;
             // name is copied; errp is a valid out parameter. NORESERVE: the emulated drive may be
             // larger than the host's memory as long as the guest does not fill it.
             unsafe {
                 memory_region_init_ram_flags_nomigrate(
                     region,
-                    owner.as_mut_ptr().cast(),
+                    owner.as_object_mut_ptr(),
                     name.as_ptr(),
                     size,
                     RAM_NORESERVE,
