@@ -111,6 +111,8 @@ impl Running {
                 return Err(refusal(&at("qemu.log")).unwrap_or(error));
             }
         };
+        // QEMU has it in memory now; a run that is interrupted leaves only small files behind.
+        let _ = fs::remove_file(at("initramfs.img"));
         let results = File::open(at("results"))?;
         let (decoder, progress) = (Decoder::default(), Progress::default());
         let fetch = job.fetch.clone();
@@ -341,4 +343,68 @@ fn indexed(payload: &[u8]) -> Result<(usize, &[u8])> {
 
 fn read_lossy(path: &Path) -> String {
     String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Image;
+    use std::os::unix::fs::PermissionsExt;
+
+    /// A machine whose QEMU is this shell script.
+    fn machine(folder: &Path, script: &str) -> Machine {
+        let qemu = folder.join("qemu");
+        fs::write(&qemu, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&qemu, fs::Permissions::from_mode(0o755)).unwrap();
+        let machine = Machine::new(qemu, Image::below(folder));
+        for file in [
+            machine.image.vmlinux(machine.kernel),
+            machine.image.initramfs(machine.kernel),
+        ] {
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, "").unwrap();
+        }
+        machine
+    }
+
+    #[test]
+    fn a_refusal_is_reported_in_qemus_words() {
+        let folder = tempfile::tempdir().unwrap();
+        let machine = machine(
+            folder.path(),
+            "echo \"qemu: property 'zones': 0\" >&2; exit 1",
+        );
+        let error = machine.start(&Job::new("true")).unwrap_err();
+        assert_eq!(error.to_string(), "qemu: property 'zones': 0");
+    }
+
+    #[test]
+    fn a_qemu_that_is_not_there_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut machine = machine(folder.path(), "");
+        machine.qemu = "/no/such/qemu".into();
+        let error = machine.start(&Job::new("true")).unwrap_err();
+        assert_eq!(error.to_string(), "cannot execute /no/such/qemu");
+    }
+
+    #[test]
+    fn fetched_files_are_written_as_they_come() {
+        let folder = tempfile::tempdir().unwrap();
+        let (first, second) = (folder.path().join("first"), folder.path().join("second"));
+        let fetch = [
+            ("/a".to_owned(), first.clone()),
+            ("/b".to_owned(), second.clone()),
+        ];
+        let mut progress = Progress::default();
+        progress
+            .open(0, &fetch)
+            .unwrap()
+            .write_all(b"one ")
+            .unwrap();
+        progress.open(0, &fetch).unwrap().write_all(b"two").unwrap();
+        progress.open(1, &fetch).unwrap();
+        assert_eq!(fs::read(first).unwrap(), b"one two");
+        assert_eq!(fs::read(second).unwrap(), b"");
+        assert!(progress.open(2, &fetch).is_err());
+    }
 }
