@@ -20,6 +20,9 @@ use crate::progress::Progress;
 /// Newer than Debian 12's; QEMU's Rust needs 1.5 or later.
 const MESON: &str = "meson==1.8.2";
 
+/// What configure asks for besides, to report its tests; it has no part in what is built.
+const TEST_REPORTER: &str = "pycotap==1.3.1";
+
 /// A small QEMU: one target, no optional feature but the network that users expect. Warnings are no errors
 /// because newer compilers than the branch knows find new ones.
 const CONFIGURE: &[&str] = &[
@@ -153,17 +156,11 @@ fn link_program(link: &Path) -> anyhow::Result<()> {
 fn meson_environment(paths: &Paths, log: &Log) -> anyhow::Result<PathBuf> {
     let venv = paths.target().join("meson-venv");
     let python = venv.join("bin/python3");
-    let has = |python: &Path| {
-        let mut version = Command::new(python.with_file_name("meson"));
-        let printed = version
-            .arg("--version")
-            .output()
-            .ok()
-            .filter(|output| output.status.success());
-        printed
-            .is_some_and(|output| MESON.ends_with(String::from_utf8_lossy(&output.stdout).trim()))
-    };
-    if has(&python) {
+    // With the path, which its scripts name: a moved environment is made anew.
+    let wanted = format!("{MESON} {TEST_REPORTER} {}", venv.display());
+    // Written last: an environment without it is half made.
+    let marker = venv.join("conzone-packages");
+    if fs::read_to_string(&marker).is_ok_and(|has| has == wanted) {
         return Ok(python);
     }
     remove_dir(&venv)?;
@@ -177,9 +174,10 @@ fn meson_environment(paths: &Paths, log: &Log) -> anyhow::Result<PathBuf> {
         "--disable-pip-version-check",
         "install",
         "--quiet",
-        MESON,
     ]);
-    log.run(&mut pip).context("installing meson from PyPI")?;
+    log.run(pip.args([MESON, TEST_REPORTER]))
+        .context("installing meson from PyPI")?;
+    fs::write(&marker, wanted).with_context(|| marker.display().to_string())?;
     Ok(python)
 }
 
