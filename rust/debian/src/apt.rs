@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, SystemTime};
 
-use crate::{machine_mirror, Error, Mirror, Result, Suite};
+use crate::sources::{machine_mirror, Mirror};
+use crate::{Error, Result, Suite};
 
 /// Lists younger than this are used as they are; a download that fails refreshes them anyway.
 const LISTS_VALID_FOR: Duration = Duration::from_secs(24 * 60 * 60);

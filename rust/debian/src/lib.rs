@@ -26,7 +26,6 @@ mod apt;
 mod sources;
 
 pub use apt::{unpack, Apt};
-pub use sources::{machine_mirror, Mirror};
 
 use std::fmt;
 use std::path::PathBuf;
