@@ -92,6 +92,9 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
             first_words(&said, &fio_text)
         );
     };
+    if fio.jobs.iter().all(|job| job.directions().next().is_none()) {
+        bail!("fio did no I/O: {}", first_words(&said, &fio_text));
+    }
     let report = Report {
         title: title(args),
         settings: settings(args, &machine, &qemu, &read("facts"), &fio),
