@@ -1,7 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The drive and its driver come and go, at the worst moments, and nobody notices but those who used it."""
 
-from conzone import DATA, META, SMALL, GuestTest, Monitored, fio
+from conzone import META, SMALL, GuestTest, Monitored
+from conzone import fio as fio_on
+
+# Linux 6.12 scans namespaces in parallel and may number them otherwise each time the driver is bound, so the data
+# namespace is found by its identifier. `locate` waits for it and makes this link.
+DATA = "/root/data"
+
+
+def fio(**options):
+    """A fio command on whatever the link leads to."""
+    return fio_on(filename=DATA, **options)
+
 
 # What is read for a load.
 READS = {"zonemode": "none", "rw": "randread", "bs": "4k", "iodepth": 16, "size": "96m"}
@@ -17,9 +28,17 @@ FILL = fio(rw="write", bs="128k", iodepth=4, size="1z")
 # A short write and read back, with checks.
 TRY = fio(rw="write", bs="64k", iodepth=4, size="1z", io_size="16m", verify="crc32c")
 
-APPEARS = """
-appears() { for i in $(seq 300); do [ -e "$1" ] && return; sleep 0.1; done; return 1; }
-vanishes() { for i in $(seq 300); do [ -e "$1" ] || return 0; sleep 0.1; done; return 1; }
+HELPERS = f"""
+vanishes() {{ for i in $(seq 300); do [ -e "$1" ] || return 0; sleep 0.1; done; return 1; }}
+locate() {{
+    for i in $(seq 300); do
+        name=$(grep -lx 2 /sys/block/nvme*/nsid 2> /dev/null | cut -d/ -f4)
+        [ -n "$name" ] && [ -b "/dev/$name" ] && ln -sfn "/dev/$name" {DATA} && return
+        sleep 0.1
+    done
+    return 1
+}}
+locate
 """
 
 
@@ -28,7 +47,7 @@ class Lifecycle(GuestTest):
 
     def monitored(self, script, options):
         """Starts a script whose machine is going to be interfered with."""
-        running = Monitored(self, APPEARS + script, options)
+        running = Monitored(self, HELPERS + script, options)
         self.addCleanup(running.close)
         return running
 
@@ -36,16 +55,15 @@ class Lifecycle(GuestTest):
         """The driver is taken off the drive while commands are in flight, and put back, three times."""
         results = self.checks(
             {
-                "fill": FILL,
-                "rebind": APPEARS
-                + f"""
+                "fill": HELPERS + FILL,
+                "rebind": f"""
                 cd /sys/bus/pci/drivers/nvme; set -- 0*; function=$1
                 for round in 1 2 3; do
                     {LOAD} > /dev/null 2>&1 &
                     sleep 1
-                    echo "$function" > unbind && vanishes {DATA} || exit 1
+                    echo "$function" > unbind && vanishes /dev/nvme0 || exit 1
                     {STOP}
-                    echo "$function" > bind && appears {DATA} && appears {META} || exit 2
+                    echo "$function" > bind && locate || exit 2
                 done""",
                 "try": f"blkzone reset {DATA}; {TRY}",
                 "state": "cat /sys/class/nvme/nvme*/state",
@@ -58,7 +76,7 @@ class Lifecycle(GuestTest):
         """The driver resets the controller while commands are in flight; they are tried again and succeed."""
         results = self.checks(
             {
-                "fill": FILL,
+                "fill": HELPERS + FILL,
                 "load": fio(time_based=True, runtime=6, **READS)
                 + """ > /root/fio.json & fio=$!
                 for round in 1 2 3; do sleep 1; nvme reset /dev/nvme0 || exit 1; done
@@ -99,9 +117,9 @@ class Lifecycle(GuestTest):
         {FILL} > /dev/null
         {LOAD} > /dev/null 2>&1 &
         sleep 1; echo READY
-        vanishes {DATA} && vanishes /dev/nvme0 || exit 1
+        vanishes /dev/nvme0 || exit 1
         {STOP}; echo GONE
-        appears /dev/nvme0n2 && sleep 0.5 && {TRY} > /dev/null || exit 2"""
+        locate && {TRY} > /dev/null || exit 2"""
         bridge = "pcie-root-port,id=bridge"
         drive = {"driver": "conzone-nvme", "id": "drive", "bus": "bridge", "zones": 8}
         first = "conzone-nvme,id=drive,bus=bridge,zones=8"
