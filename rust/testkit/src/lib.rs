@@ -17,6 +17,7 @@
 
 pub mod command;
 mod drive;
+pub mod fuzz;
 mod guest;
 mod host;
 
