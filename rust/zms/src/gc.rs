@@ -53,14 +53,14 @@ impl<const NS: u8> Paged<NS> {
         slc.host.is_open() || slc.pool.free_count() > 0 || slc.internal.is_open()
     }
 
-    /// Programs up to `most` pages at the pSLC write pointer for host data: location, pages, when
-    /// it was issued (later than `at` if it had to wait for space), end.
+    /// Programs up to `most` pages at the pSLC write pointer for host data: location, pages,
+    /// end.
     pub fn program_host(
         &mut self,
         core: &mut Core,
         most: u32,
         at: Instant,
-    ) -> Option<(Loc, u32, Instant, Instant)> {
+    ) -> Option<(Loc, u32, Instant)> {
         let mut at = at;
         if !self.slc.host.is_open() {
             at = self.open_slc(core, at)?;
@@ -69,7 +69,7 @@ impl<const NS: u8> Paged<NS> {
         let load = core.load(at, self.slc.pool.place(loc), n, Priority::User);
         self.counters.pages_slc += u64::from(n);
         self.durable = self.durable.max(load.end);
-        Some((loc, n, at, load.end))
+        Some((loc, n, load.end))
     }
 
     fn open_slc(&mut self, core: &mut Core, at: Instant) -> Option<Instant> {
@@ -425,18 +425,15 @@ impl<const NS: u8> Paged<NS> {
             }
         }
         self.counters.pages_backup += u64::from(left);
-        let (mut at, mut end) = (at, at);
+        let mut end = at;
         while left > 0 {
             let programmed = match priority {
                 Priority::User => self.program_host(core, left, at),
-                Priority::Background => self
-                    .program_internal(core, left, at, priority)
-                    .map(|(loc, n, end)| (loc, n, at, end)),
+                Priority::Background => self.program_internal(core, left, at, priority),
             };
-            let Some((_, n, issued, ended)) = programmed else {
+            let Some((_, n, ended)) = programmed else {
                 break;
             };
-
             end = end.max(ended);
             left -= n;
         }

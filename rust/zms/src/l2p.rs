@@ -142,7 +142,8 @@ impl Cache {
     }
 
     /// Whether `key` is held. Changes nothing.
-    pub fn contains(&self, key: Key) -> bool {
+    #[cfg(test)]
+    fn contains(&self, key: Key) -> bool {
         self.find(key) != NONE
     }
 

@@ -264,7 +264,7 @@ impl<const NS: u8> Paged<NS> {
     /// Puts pages into flash (zms-model §4.5, §8); returns the end.
     fn place(&mut self, core: &mut Core, pages: &[u32], at: Instant) -> Instant {
         let unit = self.unit as usize;
-        let (mut at, mut end) = (at, at);
+        let mut end = at;
         let mut left = pages;
         while !left.is_empty() {
             let open = self.native.as_ref().is_some_and(|n| n.host.is_open());
@@ -291,11 +291,9 @@ impl<const NS: u8> Paged<NS> {
             // One flash page's worth at a time, wherever the write pointer stands.
             let mut round = left.len().min(self.slc.pool.lpp() as usize);
             while round > 0 {
-                let Some((loc, n, issued, ended)) = self.program_host(core, round as u32, at)
-                else {
+                let Some((loc, n, ended)) = self.program_host(core, round as u32, at) else {
                     return end;
                 };
-
                 end = end.max(ended);
                 let (now, rest) = left.split_at(n as usize);
                 for (&lpn, loc) in now.iter().zip(loc..) {

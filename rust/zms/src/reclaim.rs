@@ -245,7 +245,6 @@ impl Zoned {
         Some(Programmed {
             loc,
             n,
-            at,
             end: load.end,
         })
     }

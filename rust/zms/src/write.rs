@@ -41,8 +41,6 @@ pub(crate) struct Write {
 pub(crate) struct Programmed {
     pub loc: Loc,
     pub n: u32,
-    /// When it was issued: later than asked for if it had to wait for space.
-    pub at: Instant,
     pub end: Instant,
 }
 
@@ -172,7 +170,7 @@ impl Zoned {
     /// many found no room.
     fn place(&mut self, core: &mut Core, z: u32, n: u32, at: Instant) -> (Instant, u32) {
         let unit = self.shape.unit;
-        let (mut at, mut end, mut left) = (at, at, n);
+        let (mut end, mut left) = (at, n);
         while left > 0 {
             let zone = *self.zone(z);
             // A page that is only partly written would have to be programmed twice.
@@ -191,7 +189,6 @@ impl Zoned {
                 let Some(p) = self.program_slc(core, z, round, at) else {
                     return (end, left);
                 };
-
                 end = end.max(p.end);
                 round -= p.n;
                 left -= p.n;
@@ -303,7 +300,6 @@ impl Zoned {
         Some(Programmed {
             loc,
             n,
-            at,
             end: load.end,
         })
     }
@@ -357,7 +353,7 @@ impl Zoned {
     /// Copies the zone's loaded flash pages that have no backup yet to pSLC; returns the end.
     pub fn back_up(&mut self, core: &mut Core, z: u32, at: Instant, priority: Priority) -> Instant {
         let mut left = self.unbacked(z) * self.shape.lpp;
-        let (mut at, mut end) = (at, at);
+        let mut end = at;
         self.counters.pages_backup += u64::from(left);
         while left > 0 {
             let programmed = match priority {
@@ -367,7 +363,6 @@ impl Zoned {
             let Some(p) = programmed else {
                 break;
             };
-
             end = end.max(p.end);
             left -= p.n;
         }
