@@ -280,13 +280,16 @@ pub fn queues(data: &[u8]) {
     let Some(mut guest) = guest() else { return };
     let mut bytes = Bytes(data);
     let flush = command::plain(NvmOpcode::Flush.wire(), 1);
+    // Rings are on pages of their own, given back with a reset.
+    guest.disable();
+    let rings = guest.mark();
+    guest.enable();
     for _ in 0..256 {
         if bytes.is_empty() {
             break;
         }
         let step = bytes.u8();
         let (id, other) = (u16::from(step >> 4 & 3) + 1, u16::from(step >> 6) + 1);
-        let mark = guest.mark();
         match step & 15 {
             0 => {
                 guest.create_cq(id, u32::from(bytes.u8() & 7) + 2, Some(other));
@@ -306,8 +309,8 @@ pub fn queues(data: &[u8]) {
             }
             4 => {
                 guest.disable();
+                guest.release(rings);
                 guest.enable();
-                guest.release(mark);
             }
             5 => {
                 guest.wake();
