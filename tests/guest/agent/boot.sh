@@ -16,10 +16,15 @@ ln -sf /proc/self/fd/2 /dev/stderr
 stty -F /dev/ttyS1 raw -echo
 echo /sbin/modprobe > /proc/sys/kernel/modprobe
 hostname conzone
+
+# Since 6.12 the kernel scans all namespaces at once and numbers them as they come. With one CPU for such work they
+# nearly always come in order.
+mask=/sys/devices/virtual/workqueue/cpumask
+cpus=$(cat $mask)
+echo 1 > $mask
 modprobe nvme
 
-# The namespaces the controller lists against those the kernel has made block devices for. The scan runs
-# beside us, and since 6.12 for all namespaces at once.
+# The namespaces the controller lists against those the kernel has made block devices for.
 complete() {
     for dir in /sys/class/nvme/nvme*; do
         [ -e "$dir" ] || continue
@@ -69,3 +74,4 @@ until ordered || [ "$rescans" -ge 5 ]; do
     done
     settle
 done
+echo "$cpus" > $mask
