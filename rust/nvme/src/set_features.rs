@@ -67,8 +67,16 @@ impl<D: Drive> Controller<D> {
                 self.send(host, sqe, &bytes)?;
                 at_once(now, 0)
             }
-            // I/O Command Set Profile: the one combination; the others were answered above.
-            _ => at_once(now, 0),
+            // The one combination of command sets; the others were answered above.
+            FeatureId::CommandSetProfile
+            | FeatureId::Arbitration
+            | FeatureId::PowerManagement
+            | FeatureId::TemperatureThreshold
+            | FeatureId::ErrorRecovery
+            | FeatureId::VolatileWriteCache
+            | FeatureId::InterruptCoalescing
+            | FeatureId::WriteAtomicity
+            | FeatureId::AsyncEventConfig => at_once(now, 0),
         }
     }
 
@@ -120,7 +128,14 @@ impl<D: Drive> Controller<D> {
                     return Err(Reject::at(Status::CommandSetCombination, CDW11, 0));
                 }
             }
-            _ => {
+            FeatureId::Arbitration
+            | FeatureId::PowerManagement
+            | FeatureId::TemperatureThreshold
+            | FeatureId::ErrorRecovery
+            | FeatureId::VolatileWriteCache
+            | FeatureId::InterruptCoalescing
+            | FeatureId::WriteAtomicity
+            | FeatureId::AsyncEventConfig => {
                 self.features.set(id, sqe.cdw11(), ns, dword.save())?;
                 self.check_health();
             }
