@@ -8,6 +8,7 @@ use units::{Instant, Sector};
 use zms::{Namespace, ZoneAction, ZoneTarget};
 
 /// A drive in virtual time.
+#[derive(Clone, Debug)]
 pub struct Simulation {
     model: Model,
     timed: bool,

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Wall-clock cost of the model, per command.
+#![allow(
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "a bench has no user to answer to"
+)]
+
+mod workload;
+
+use criterion::{criterion_group, criterion_main, BatchSize, Criterion, Throughput};
+use sim::Simulation;
+use workload::WORKLOADS;
+
+fn commands(c: &mut Criterion) {
+    let mut group = c.benchmark_group("commands");
+    group.sample_size(10);
+    for workload in WORKLOADS {
+        let plan = workload::config(workload.zones).plan().unwrap();
+        let mut simulation = Simulation::from_plan(&plan).unwrap();
+        for line in workload.prefill() {
+            simulation.step(&line);
+        }
+        let lines: Vec<_> = workload.measured().collect();
+        group.throughput(Throughput::Elements(workload.count));
+        group.bench_function(workload.name, |b| {
+            b.iter_batched_ref(
+                || simulation.clone(),
+                |simulation| {
+                    lines
+                        .iter()
+                        .filter_map(|line| simulation.step(line))
+                        .count()
+                },
+                BatchSize::LargeInput,
+            );
+        });
+    }
+    group.finish();
+}
+
+fn start(c: &mut Criterion) {
+    for (_, preset) in ssd::PRESETS {
+        let plan = ssd::Config::preset(preset).unwrap().plan().unwrap();
+        c.bench_function(&format!("new drive, {preset}"), |b| {
+            b.iter(|| Simulation::from_plan(&plan).unwrap());
+        });
+    }
+}
+
+criterion_group!(benches, commands, start);
+criterion_main!(benches);
