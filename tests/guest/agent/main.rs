@@ -177,15 +177,7 @@ fn send_files(port: &Port) -> io::Result<()> {
     let list = fs::read_to_string(Path::new(JOB).join("fetch"))?;
     for (index, path) in (0_u32..).zip(list.lines()) {
         let index = index.to_le_bytes();
-        let trouble = match File::open(path).and_then(|file| {
-            let readable = file.metadata()?.is_file();
-            readable
-                .then_some(file)
-                .ok_or_else(|| io::Error::other("not a regular file"))
-        }) {
-            Ok(file) => port.copy(Kind::File, &index, file).err(),
-            Err(error) => Some(error),
-        };
+        let trouble = send_file(port, &index, path).err();
         let mut end = index.to_vec();
         if let Some(error) = trouble {
             end.extend_from_slice(error.to_string().as_bytes());
@@ -193,4 +185,26 @@ fn send_files(port: &Port) -> io::Result<()> {
         port.send(Kind::FileEnd, &end)?;
     }
     Ok(())
+}
+
+/// Sends one file, compressed.
+fn send_file(port: &Port, index: &[u8], path: &str) -> io::Result<()> {
+    let file = File::open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("not a regular file"));
+    }
+    let mut gzip = Command::new(BUSYBOX);
+    let mut child = gzip
+        .args(["gzip", "-c"])
+        .stdin(file)
+        .stdout(Stdio::piped())
+        .spawn()?;
+    if let Some(pipe) = child.stdout.take() {
+        port.copy(Kind::File, index, pipe)?;
+    }
+    let status = child.wait()?;
+    status
+        .success()
+        .then_some(())
+        .ok_or_else(|| io::Error::other(format!("gzip: {status}")))
 }

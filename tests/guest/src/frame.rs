@@ -35,7 +35,8 @@ pub enum Kind {
     Stderr = 3,
     /// The script has ended. Its status, 4 bytes little endian.
     Exit = 4,
-    /// Bytes of a fetched file: its place in the job's list, 4 bytes little endian, then the bytes.
+    /// Part of a fetched file: its place in the job's list, 4 bytes little endian, then bytes of its gzip form: the
+    /// port is slow, and what is fetched is mostly text.
     File = 5,
     /// A fetched file has ended: its place in the list, then why it could not be read (empty: all is well).
     FileEnd = 6,

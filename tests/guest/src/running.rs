@@ -16,6 +16,7 @@ use crate::decode::{Decoder, Frame};
 use crate::frame::Kind;
 use crate::{Job, Machine, Qmp, Stream};
 use anyhow::{bail, ensure, Context, Result};
+use flate2::write::GzDecoder;
 use serde_json::json;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
@@ -70,7 +71,7 @@ struct Progress {
     boots: u32,
     status: Option<(i32, Duration)>,
     missing: Vec<String>,
-    file: Option<(usize, File)>,
+    file: Option<(usize, GzDecoder<File>)>,
     done: bool,
 }
 
@@ -251,11 +252,14 @@ impl Running {
             }
             Kind::FileEnd => {
                 let (index, reason) = indexed(&frame.payload)?;
+                let (name, path) = self.fetch.get(index).context("an end of no file")?;
                 if reason.is_empty() {
-                    // Makes an empty file, too.
-                    progress.open(index, &self.fetch)?;
+                    let context = || format!("cannot write {}", path.display());
+                    progress
+                        .open(index, &self.fetch)?
+                        .try_finish()
+                        .with_context(context)?;
                 } else {
-                    let name = self.fetch.get(index).map_or("?", |(source, _)| source);
                     let reason = String::from_utf8_lossy(reason);
                     progress.missing.push(format!("{name}: {reason}"));
                 }
@@ -266,14 +270,9 @@ impl Running {
         Ok(())
     }
 
-    /// What explains a death: QEMU's messages and the console's last lines.
+    /// What explains a death: QEMU's messages and what the console says of it.
     fn last_words(&self) -> String {
-        let console = self.console();
-        let lines: Vec<&str> = console.lines().collect();
-        let tail = lines
-            .get(lines.len().saturating_sub(CONSOLE_LINES)..)
-            .unwrap_or_default();
-        format!("{}{}", self.qemu_log(), tail.join("\n"))
+        format!("{}{}", self.qemu_log(), relevant(&self.console()))
             .trim_end()
             .to_owned()
     }
@@ -287,13 +286,15 @@ impl Drop for Running {
 
 impl Progress {
     /// The host's file for the fetched file number `index`, created when first asked for.
-    fn open(&mut self, index: usize, fetch: &[(String, PathBuf)]) -> Result<&mut File> {
+    fn open(&mut self, index: usize, fetch: &[(String, PathBuf)]) -> Result<&mut GzDecoder<File>> {
         let (_, path) = fetch
             .get(index)
             .context("the guest sent a file nobody asked for")?;
         let file = match self.file.take() {
             Some((current, file)) if current == index => file,
-            _ => File::create(path).with_context(|| format!("cannot write {}", path.display()))?,
+            _ => GzDecoder::new(
+                File::create(path).with_context(|| format!("cannot write {}", path.display()))?,
+            ),
         };
         Ok(&mut self.file.insert((index, file)).1)
     }
@@ -335,6 +336,19 @@ fn append(image: &Path, archive: &[u8], target: &Path) -> Result<()> {
         .with_context(|| format!("cannot write {}", target.display()))
 }
 
+/// The console's lines from a panic on, or else its last ones.
+fn relevant(console: &str) -> String {
+    let lines: Vec<&str> = console.lines().collect();
+    let panic = lines.iter().position(|line| line.contains("Kernel panic"));
+    let start = panic.unwrap_or(lines.len().saturating_sub(CONSOLE_LINES));
+    let lines = lines
+        .get(start..)
+        .unwrap_or_default()
+        .iter()
+        .take(CONSOLE_LINES);
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
 /// Splits a file frame into the file's number and the rest.
 fn indexed(payload: &[u8]) -> Result<(usize, &[u8])> {
     let (index, rest) = payload.split_first_chunk().context("a short file frame")?;
@@ -349,6 +363,7 @@ fn read_lossy(path: &Path) -> String {
 mod tests {
     use super::*;
     use crate::Image;
+    use flate2::{write::GzEncoder, Compression};
     use std::os::unix::fs::PermissionsExt;
 
     /// A machine whose QEMU is this shell script.
@@ -396,15 +411,30 @@ mod tests {
             ("/b".to_owned(), second.clone()),
         ];
         let mut progress = Progress::default();
-        progress
-            .open(0, &fetch)
-            .unwrap()
-            .write_all(b"one ")
-            .unwrap();
-        progress.open(0, &fetch).unwrap().write_all(b"two").unwrap();
+        let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+        packed.write_all(b"one two").unwrap();
+        let packed = packed.finish().unwrap();
+        for byte in packed {
+            progress
+                .open(0, &fetch)
+                .unwrap()
+                .write_all(&[byte])
+                .unwrap();
+        }
+        progress.open(0, &fetch).unwrap().try_finish().unwrap();
         progress.open(1, &fetch).unwrap();
         assert_eq!(fs::read(first).unwrap(), b"one two");
         assert_eq!(fs::read(second).unwrap(), b"");
         assert!(progress.open(2, &fetch).is_err());
+    }
+
+    #[test]
+    fn a_panic_is_shown_from_its_first_line() {
+        let boot: String = (0..50).map(|line| format!("[{line}] boot\n")).collect();
+        assert!(relevant(&boot).starts_with("[35] boot\n"));
+        let panic = format!("{boot}[50] Kernel panic - not syncing: x\n{boot}");
+        assert!(relevant(&panic).starts_with("[50] Kernel panic"));
+        assert_eq!(relevant(&panic).lines().count(), CONSOLE_LINES);
+        assert_eq!(relevant(""), "");
     }
 }
