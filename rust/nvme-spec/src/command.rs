@@ -277,7 +277,7 @@ pub struct FormatCdw10 {
     reserved: u18,
 }
 
-/// Read, Write, Compare, Verify, Write Zeroes, Zone Append, dword 12 (NVM;
+/// Read, Write, Compare, Verify, Write Zeroes, Zone Append, dword 12 (NVM and
 /// ZNS).
 #[bitsize(32)]
 #[derive(Clone, Copy, FromBits, DebugBits)]

@@ -92,7 +92,7 @@ pub struct ZrwaInfo {
     pub max_zones: Option<u32>,
 }
 
-/// Zone state; the discriminants are the wire's (Zoned Namespace 1.1).
+/// Zone state; the discriminants are the values of ZS on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum ZoneState {
@@ -127,7 +127,7 @@ pub struct ZoneDescriptor {
     pub attributes: ZoneAttributes,
 }
 
-/// Zone attributes (Zoned Namespace 1.1, byte 2).
+/// Zone attributes (ZA of the zone descriptor).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ZoneAttributes {
     /// Zone Finished by Controller.

@@ -17,7 +17,8 @@ use crate::error_log;
 use crate::events;
 use crate::features::{ARBITRATION_BURST, CRITICAL_KELVIN, WARNING_KELVIN};
 use crate::host::Host;
-use crate::io::{COPY_BYTES, COPY_RANGES};
+use crate::io::VERIFY_LIMIT;
+use crate::ranges::{COPY_BYTES, COPY_RANGES, DEALLOCATE_BLOCKS, DEALLOCATE_RANGES};
 use crate::reject::{Reject, CDW10, CDW11, NSID};
 
 /// OAES: zone descriptor changed notices.
@@ -235,11 +236,11 @@ impl<D: Drive> Controller<D> {
     fn identify_set_controller(&mut self, set: CommandSet) {
         match set {
             CommandSet::Nvm => NvmController {
-                verify_limit: 0,
-                write_zeroes_limit: 0,
-                deallocate_ranges: 0,
-                deallocate_range_blocks: 0,
-                deallocate_blocks: 0,
+                verify_limit: VERIFY_LIMIT,
+                write_zeroes_limit: VERIFY_LIMIT,
+                deallocate_ranges: DEALLOCATE_RANGES,
+                deallocate_range_blocks: DEALLOCATE_BLOCKS,
+                deallocate_blocks: DEALLOCATE_BLOCKS.into(),
             }
             .encode(&mut self.scratch),
             CommandSet::Zoned => {

@@ -4,11 +4,8 @@
 //! Each is checked and its data pointer resolved before the drive hears of it; the drive's verdict
 //! decides whether bytes move, which they do at once: the guest may not look before completion.
 
-use nvme_spec::{
-    CopyCdw12, CopyRange, DsmCdw10, DsmCdw11, DsmRange, NvmOpcode, ReadWriteCdw12, Sqe, Status,
-    COPY_RANGE_BYTES, DSM_RANGE_BYTES, NSID_ALL,
-};
-use units::{Instant, Lba};
+use nvme_spec::{CopyCdw12, DsmCdw10, DsmCdw11, NvmOpcode, ReadWriteCdw12, Sqe, Status, NSID_ALL};
+use units::Instant;
 
 use crate::controller::{Controller, Done};
 use crate::drive::{Discard, Drive, IoCommand, LbaRange, NsIndex, Reply, ZoneState};
@@ -17,11 +14,9 @@ use crate::namespace::Namespace;
 use crate::reject::{Reject, CDW10, CDW12};
 use crate::transfer::{Direction, MIN_PAGE};
 
-/// Most source ranges of a Copy (MSRC + 1): a page of descriptors.
-pub(crate) const COPY_RANGES: usize = 128;
-/// Most bytes of a Copy (MCL): what Linux and others chose as their own cap.
-pub(crate) const COPY_BYTES: u64 = 1 << 20;
-
+/// Longest Verify or Write Zeroes as a power of two of 4 KiB (VSL, WZSL): 8 MiB. They move no data,
+/// so MDTS does not bound them, but the model looks at each page.
+pub(crate) const VERIFY_LIMIT: u8 = 11;
 /// An I/O command, parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Request {
@@ -173,7 +168,7 @@ impl<D: Drive> Controller<D> {
     }
 
     /// Writes count as durable at completion while the write cache is off.
-    fn fua(&self, asked: bool) -> bool {
+    pub(crate) fn fua(&self, asked: bool) -> bool {
         asked || !self.features.has_write_cache()
     }
 
@@ -196,7 +191,7 @@ impl<D: Drive> Controller<D> {
         Ok(Done::At { done, result: 0 })
     }
 
-    fn submit_read(
+    pub(crate) fn submit_read(
         &mut self,
         ns: &Namespace,
         range: LbaRange,
@@ -302,9 +297,10 @@ impl<D: Drive> Controller<D> {
     }
 
     fn verify(&mut self, ns: &Namespace, blocks: Blocks, now: Instant) -> Result<Done, Reject> {
+        let bytes = ns.transfer_bytes(blocks.count, MIN_PAGE << VERIFY_LIMIT)?;
         let range = ns.range(blocks.start, blocks.count)?;
         let done = self.submit_read(ns, range, true, now)?;
-        self.counters.read(blocks.count << ns.shift);
+        self.counters.read(bytes);
         Ok(Done::At { done, result: 0 })
     }
 
@@ -315,6 +311,7 @@ impl<D: Drive> Controller<D> {
         blocks: Blocks,
         now: Instant,
     ) -> Result<Done, Reject> {
+        ns.transfer_bytes(blocks.count, MIN_PAGE << VERIFY_LIMIT)?;
         let command = IoCommand::WriteZeroes {
             range: ns.range(blocks.start, blocks.count)?,
             fua: self.fua(blocks.fua),
@@ -323,123 +320,6 @@ impl<D: Drive> Controller<D> {
         let (done, reply) = self.submit(ns.index, &command, now, blocks.start)?;
         self.discard(host, ns, reply.discard);
         Ok(Done::At { done, result: 0 })
-    }
-
-    fn dataset_management<H: Host>(
-        &mut self,
-        host: &mut H,
-        sqe: &Sqe,
-        ns: &Namespace,
-        ranges: usize,
-        deallocate: bool,
-        now: Instant,
-    ) -> Result<Done, Reject> {
-        let bytes = ranges.saturating_mul(DSM_RANGE_BYTES);
-        let page = self.registers.page();
-        self.transfer
-            .map(host, sqe, bytes as u64, page, Direction::FromGuest)?;
-        let mut last = now;
-        for i in 0..ranges {
-            let mut entry = [0; DSM_RANGE_BYTES];
-            let offset = i.saturating_mul(DSM_RANGE_BYTES) as u64;
-            self.transfer.get(host, offset, &mut entry)?;
-            let entry = DsmRange::decode(&entry);
-            let range = ns.range(entry.slba, u64::from(entry.blocks))?;
-            // The other attributes are hints that the model has no use for.
-            if !deallocate || range.blocks == 0 {
-                continue;
-            }
-            let command = IoCommand::Deallocate { range };
-            let (done, reply) = self.submit(ns.index, &command, now, entry.slba)?;
-            self.discard(host, ns, reply.discard);
-            last = last.max(done);
-        }
-        Ok(Done::At {
-            done: last,
-            result: 0,
-        })
-    }
-
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the fields of one parsed command"
-    )]
-    fn copy<H: Host>(
-        &mut self,
-        host: &mut H,
-        sqe: &Sqe,
-        ns: &Namespace,
-        to: u64,
-        ranges: usize,
-        fua: bool,
-        now: Instant,
-    ) -> Result<Done, Reject> {
-        if ranges > COPY_RANGES {
-            return Err(Reject::at(Status::CommandSizeLimit, CDW12, 0));
-        }
-        let page = self.registers.page();
-        let list_bytes = ranges.saturating_mul(COPY_RANGE_BYTES) as u64;
-        self.transfer
-            .map(host, sqe, list_bytes, page, Direction::FromGuest)?;
-        let empty = LbaRange {
-            start: Lba::new(0),
-            blocks: 0,
-        };
-        let mut sources = [empty; COPY_RANGES];
-        let mut total = 0_u64;
-        let mut last = now;
-        for (i, source) in sources.iter_mut().take(ranges).enumerate() {
-            let mut entry = [0; COPY_RANGE_BYTES];
-            self.transfer
-                .get(host, (i * COPY_RANGE_BYTES) as u64, &mut entry)?;
-            let entry = CopyRange::decode(&entry);
-            *source = ns.range(entry.slba, u64::from(entry.blocks_z) + 1)?;
-            total += source.blocks;
-            if source.blocks << ns.shift > self.max_transfer() || total << ns.shift > COPY_BYTES {
-                return Err(Reject::at(Status::CommandSizeLimit, CDW12, 0));
-            }
-        }
-        let range = ns.range(to, total)?;
-        for source in sources.iter().take(ranges) {
-            last = last.max(self.submit_read(ns, *source, true, now)?);
-        }
-        let command = IoCommand::Write {
-            range,
-            fua: self.fua(fua),
-            internal: true,
-        };
-        let (done, _) = self.submit(ns.index, &command, now, to)?;
-        let mut at = ns.at(range.start);
-        for source in sources.iter().take(ranges) {
-            at = self.copy_media(host, ns, *source, at);
-        }
-        self.counters.write(total << ns.shift);
-        Ok(Done::At {
-            done: done.max(last),
-            result: 0,
-        })
-    }
-
-    /// Copies media bytes of a range to `to`; returns where the next ones go.
-    fn copy_media<H: Host>(
-        &mut self,
-        host: &mut H,
-        ns: &Namespace,
-        source: LbaRange,
-        mut to: u64,
-    ) -> u64 {
-        let mut from = ns.at(source.start);
-        let mut left = source.blocks << ns.shift;
-        while left > 0 {
-            let len = left.min(self.scratch.len() as u64);
-            let piece = self.scratch.split_at_mut(len as usize).0;
-            host.media_read(from, piece);
-            host.media_write(to, piece);
-            from = from.saturating_add(len);
-            to = to.saturating_add(len);
-            left -= len;
-        }
-        to
     }
 
     /// Makes media bytes read as zeroes, as a reply of the drive says.

@@ -22,7 +22,7 @@
 //!
 //! Where to find what: `registers` (MMIO), `controller` (run loop), `queue`, `pending`, `interrupt`,
 //! `shadow` (the machinery); `transfer` (PRP, SGL); `admin`, `identify`, `logs`, `features`,
-//! `set_features`, `events` (admin commands); `io`, `zones` (I/O commands); `reject` (errors to
+//! `set_features`, `events` (admin commands); `io`, `ranges`, `zones` (I/O commands); `reject` (errors to
 //! status). docs/spec-coverage.md maps the specification to code and tests.
 //!
 //! Not modelled: fused commands, metadata and protection information, namespace management,
@@ -49,6 +49,7 @@ mod logs;
 mod namespace;
 mod pending;
 mod queue;
+mod ranges;
 mod registers;
 mod reject;
 mod set_features;

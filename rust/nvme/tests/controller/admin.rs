@@ -116,10 +116,9 @@ fn namespaces_describe_themselves() {
     );
     assert_eq!(page[52..57], [4, 1, 0, 0, 2]);
     assert_eq!(page[57..61], [0; 4], "the list ends");
-    assert_eq!(
-        identify(&mut guest, Cns::SetController, 0, 0)[..16],
-        [0; 16]
-    );
+    let page = identify(&mut guest, Cns::SetController, 0, 0);
+    assert_eq!(page[..4], [11, 11, 0, 255]);
+    assert_eq!((u32_at(&page, 4), u64_at(&page, 8)), (1 << 18, 1 << 18));
     assert_eq!(
         u64_at(&identify(&mut guest, Cns::CommandSets, 0, 0), 0),
         0b101

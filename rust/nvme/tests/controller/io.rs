@@ -190,6 +190,34 @@ fn write_zeroes_and_deallocate_leave_zeroes_and_give_memory_back() {
 }
 
 #[test]
+fn work_without_data_is_bounded_too() {
+    let mut guest = guest(1);
+    for opcode in [NvmOpcode::Verify, NvmOpcode::WriteZeroes] {
+        let cqe = guest.io(command::blocks(opcode, META, 0, 2049));
+        assert_rejected(&mut guest, cqe, Status::InvalidField, Some((48, 0)));
+    }
+    // 129 x 2048 blocks are more than 2^18, in a list that is valid otherwise.
+    let all = DsmRange {
+        slba: 0,
+        blocks: 2048,
+    };
+    let list = [all.encode(); 256].concat();
+    let mut sqe = command::plain(NvmOpcode::DatasetManagement.wire(), DATA);
+    sqe.cdw[1] = 4;
+    for (ranges, status) in [(128, None), (129, Some(())), (256, Some(()))] {
+        sqe.cdw[0] = ranges - 1;
+        let cqe = guest.send(1, sqe, &list);
+        match status {
+            None => assert_ok(cqe),
+            Some(()) => {
+                let field = Some((40, 0));
+                assert_rejected(&mut guest, cqe, Status::CommandSizeLimit, field);
+            }
+        }
+    }
+}
+
+#[test]
 fn unwritten_blocks_are_an_error_once_asked_for() {
     let mut guest = guest(1);
     assert_ok(guest.write(META, 0, SHIFT, &pattern(3, 4096)));
