@@ -10,7 +10,7 @@
 //! in pSLC. So a page moved is never in volatile memory alone.
 
 use crate::core::Core;
-use crate::paged::{Area, Paged, NATIVE};
+use crate::paged::{Area, Paged, BUFFERED, NATIVE};
 use crate::read::Found;
 use crate::superblock::{Appender, Loc, Pool, SbState, NONE};
 use nand::Priority;
@@ -278,14 +278,7 @@ impl<const NS: u8> Paged<NS> {
             };
             let mut moving = core::mem::take(&mut self.moving);
             self.list_valid(victim, true, &mut moving);
-            let end = self.shift(
-                core,
-                &mut moving,
-                NONE,
-                at,
-                Pointer::Internal,
-                Priority::User,
-            );
+            let end = self.shift(core, &moving, NONE, at, Pointer::Internal, Priority::User);
             self.counters.pages_gc += moving.len() as u64;
             self.moving = moving;
             let Some(native) = &mut self.native else {
@@ -322,7 +315,7 @@ impl<const NS: u8> Paged<NS> {
         self.list_valid(victim, false, &mut moving);
         moving.sort_unstable();
         let background = Priority::Background;
-        let end = self.shift(core, &mut moving, victim, at, Pointer::Host, background);
+        let end = self.shift(core, &moving, victim, at, Pointer::Host, background);
         self.counters.pages_migrated += moving.len() as u64;
         self.moving = moving;
         if self.slc.pool.get(victim).valid == 0 {
@@ -356,7 +349,7 @@ impl<const NS: u8> Paged<NS> {
     fn shift(
         &mut self,
         core: &mut Core,
-        moving: &mut [u32],
+        moving: &[u32],
         victim: u32,
         at: Instant,
         pointer: Pointer,
@@ -365,36 +358,34 @@ impl<const NS: u8> Paged<NS> {
         let unit = self.unit as usize;
         // Pages of A that stay where they are unless a unit takes them.
         let pages = self.slc.pool.pages;
-        let map = |lpn: &u32| self.word(*lpn) & !crate::paged::BUFFERED;
-        let outside: Vec<u32> = self
-            .a
-            .iter()
-            .copied()
-            .filter(|l| map(l) / pages != victim)
-            .collect();
-        let units = (outside.len() + moving.len()) / unit;
-        for &lpn in outside.iter().filter(|_| units > 0).chain(moving.iter()) {
+        let mut all = core::mem::take(&mut self.shifting);
+        all.clear();
+        let home = |lpn: u32| (self.word(lpn) & !BUFFERED) / pages;
+        all.extend(self.a.iter().filter(|&&l| home(l) != victim));
+        let outside = all.len();
+        all.extend_from_slice(moving);
+        let units = all.len() / unit;
+        let wanted = if units > 0 { 0 } else { outside };
+        for &lpn in all.iter().skip(wanted) {
             if let Found::Flash(place) = self.flash(lpn) {
                 core.want(place);
             }
         }
-        let combined = if units > 0 { outside.len() as u64 } else { 0 };
-        self.counters.pages_combined += combined;
-        self.counters.pages_read += combined + moving.len() as u64;
+        self.counters.pages_combined += (outside - wanted) as u64;
+        self.counters.pages_read += (all.len() - wanted) as u64;
         let read = core.read_wanted(at, priority);
         self.a.clear();
         let mut end = read;
-        let mut all = outside.iter().chain(moving.iter()).copied();
-        let mut whole = Vec::with_capacity(unit);
         let mut moved = 0;
-        while moved < units && self.open_pointer(pointer) {
-            whole.clear();
-            whole.extend(all.by_ref().take(unit));
-            end = end.max(self.program_unit(core, &whole, read, pointer, priority));
-            moved += 1;
+        for whole in all.chunks_exact(unit) {
+            if !self.open_pointer(pointer) {
+                break;
+            }
+            end = end.max(self.program_unit(core, whole, read, pointer, priority));
+            moved += unit;
         }
-        let stays = if moved == 0 { outside.len() } else { 0 };
-        let rest: Vec<u32> = all.collect();
+        let rest = all.get(moved..).unwrap_or(&[]);
+        let stays = if moved == 0 { outside } else { 0 };
         let rewritten = rest.get(stays..).unwrap_or(&[]);
         for &lpn in rewritten {
             self.unmap_flash(core, lpn);
@@ -402,8 +393,9 @@ impl<const NS: u8> Paged<NS> {
         end = end.max(self.rewrite(core, rewritten, read, priority));
         self.a.clear();
         if self.bypass {
-            self.a.extend(rest.into_iter().take(unit - 1));
+            self.a.extend(rest.iter().take(unit - 1));
         }
+        self.shifting = all;
         end.max(self.back_up(core, read, priority))
     }
 

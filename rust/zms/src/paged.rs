@@ -79,6 +79,8 @@ pub(crate) struct Paged<const NS: u8> {
     pub migrating: u32,
     /// Pages being moved, for GC and migration.
     pub moving: Vec<u32>,
+    /// Those and the pages of A that go with them.
+    pub shifting: Vec<u32>,
     pub counters: Counters,
 }
 
@@ -118,6 +120,7 @@ impl<const NS: u8> Paged<NS> {
             },
             migrating: NONE,
             moving: Vec::with_capacity((widest + unit) as usize),
+            shifting: Vec::with_capacity((widest + unit) as usize),
             counters: Counters::default(),
         })
     }
@@ -136,18 +139,14 @@ impl<const NS: u8> Paged<NS> {
         now: Instant,
     ) -> Instant {
         let (first, n) = page_range(at, sectors);
-        let mut counters = core::mem::take(&mut self.counters);
-        counters.host_reads += 1;
-        counters.host_read_pages += u64::from(n);
         let wanted = Wanted {
             first,
             pages: n,
             bytes: Bytes::new(sectors.saturating_mul(SECTOR_BYTES)),
             internal,
         };
-        let done = crate::read::read(core, self, self.search, &mut counters, wanted, now);
-        counters.read_latency.add(done.since(now));
-        self.counters = counters;
+        let (done, tally) = crate::read::read(core, self, self.search, wanted, now);
+        tally.add_to(&mut self.counters, wanted, now, done);
         done
     }
 

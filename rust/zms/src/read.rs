@@ -71,15 +71,41 @@ pub(crate) struct Wanted {
     pub internal: bool,
 }
 
-/// Reads what is wanted; returns the completion.
+/// What one read command adds to its namespace's counters. (Those are far too large to move.)
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tally {
+    buffered: u32,
+    unmapped: u64,
+    flash: u64,
+    map_reads: u64,
+    hits: ByGrain,
+    misses: ByGrain,
+}
+
+impl Tally {
+    /// Counts a command that arrived at `now` and completes at `done`.
+    pub fn add_to(&self, counters: &mut Counters, wanted: Wanted, now: Instant, done: Instant) {
+        counters.host_reads += 1;
+        counters.host_read_pages += u64::from(wanted.pages);
+        counters.buffer_hits += u64::from(self.buffered);
+        counters.unmapped_reads += self.unmapped;
+        counters.pages_read += self.flash;
+        counters.map_reads += self.map_reads;
+        counters.l2p_hits.add(self.hits);
+        counters.l2p_misses.add(self.misses);
+        counters.read_latency.add(done.since(now));
+    }
+}
+
+/// Reads what is wanted; returns the completion and what to count.
 pub(crate) fn read<M: Map>(
     core: &mut Core,
     map: &M,
     search: Search,
-    counters: &mut Counters,
     wanted: Wanted,
     now: Instant,
-) -> Instant {
+) -> (Instant, Tally) {
+    let mut tally = Tally::default();
     let Wanted { first, pages, .. } = wanted;
     let firmware = if wanted.bytes.get() <= PAGE_BYTES {
         core.costs.read_4k
@@ -89,38 +115,37 @@ pub(crate) fn read<M: Map>(
     let start = now + firmware;
     let mut at = start;
     let mut end = start;
-    let mut buffered: u32 = 0;
     for lpn in first..first.saturating_add(pages) {
         let page = match map.find(lpn) {
             Found::Unmapped => {
-                counters.unmapped_reads += 1;
+                tally.unmapped += 1;
                 continue;
             }
             Found::Buffered => {
-                buffered += 1;
+                tally.buffered += 1;
                 continue;
             }
             Found::Flash(page) => page,
         };
-        counters.pages_read += 1;
+        tally.flash += 1;
         if let Some(grain) = cached::<M>(core, map, lpn) {
-            count(&mut counters.l2p_hits, grain);
+            count(&mut tally.hits, grain);
         } else {
             end = end.max(core.read_wanted(at, Priority::User));
-            at = miss(core, map, search, counters, lpn, at);
+            at = miss(core, map, search, &mut tally, lpn, at);
         }
         core.want(page);
     }
     end = end.max(core.read_wanted(at, Priority::User));
-    if buffered > 0 {
-        counters.buffer_hits += u64::from(buffered);
-        let access = core.costs.buffer_base + core.costs.buffer_page.times(buffered.into());
+    if tally.buffered > 0 {
+        let pages = u64::from(tally.buffered);
+        let access = core.costs.buffer_base + core.costs.buffer_page.times(pages);
         end = end.max(start + access);
     }
-    if wanted.internal {
-        return end;
+    if !wanted.internal {
+        end = core.link.transfer(end, wanted.bytes);
     }
-    core.link.transfer(end, wanted.bytes)
+    (end, tally)
 }
 
 /// The granularity at which the page's mapping is cached, if it is.
@@ -136,19 +161,19 @@ fn miss<M: Map>(
     core: &mut Core,
     map: &M,
     search: Search,
-    counters: &mut Counters,
+    tally: &mut Tally,
     lpn: u32,
     mut at: Instant,
 ) -> Instant {
     let holds = map.grain_of(lpn);
-    count(&mut counters.l2p_misses, holds);
+    count(&mut tally.misses, holds);
     for &grain in map.grains() {
         if search.strategy == L2pSearch::Bitmap && grain != holds {
             continue;
         }
         if let Found::Flash(page) = map.find(map.unit(grain, lpn).0) {
             at = core.read_map(at, page);
-            counters.map_reads += 1;
+            tally.map_reads += 1;
         }
         if grain == holds {
             break;

@@ -18,6 +18,13 @@ pub struct ByGrain {
 }
 
 impl ByGrain {
+    pub(crate) fn add(&mut self, more: Self) {
+        self.zone += more.zone;
+        self.sub_zone += more.sub_zone;
+        self.chunk += more.chunk;
+        self.page += more.page;
+    }
+
     /// All of them.
     #[must_use]
     pub const fn total(&self) -> u64 {

@@ -220,18 +220,14 @@ impl Zoned {
     ) -> Result<Instant, zone::Error> {
         self.zones.check_read(at, sectors)?;
         let (first, n) = page_range(at, sectors);
-        let mut counters = core::mem::take(&mut self.counters);
-        counters.host_reads += 1;
-        counters.host_read_pages += u64::from(n);
         let wanted = Wanted {
             first,
             pages: n,
             bytes: Bytes::new(sectors.saturating_mul(SECTOR_BYTES)),
             internal,
         };
-        let done = crate::read::read(core, self, self.search, &mut counters, wanted, now);
-        counters.read_latency.add(done.since(now));
-        self.counters = counters;
+        let (done, tally) = crate::read::read(core, self, self.search, wanted, now);
+        tally.add_to(&mut self.counters, wanted, now, done);
         Ok(done)
     }
 
