@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Zone commands on the real flash model. The first byte chooses the preset.
+
+#![no_main]
+
+use testkit::Guest;
+
+/// Presets with zones, made small so that limits and reclaim are soon reached.
+const PRESETS: [&str; 4] = [
+    "ufs4-tlc",
+    "tlc-zoned",
+    "qlc-zoned-page-slc",
+    "qlc-zoned-zone-slc",
+];
+const SMALL: [&str; 2] = ["meta-size=4M", "zones=4"];
+
+fn run(data: &[u8]) -> Option<()> {
+    let (first, rest) = data.split_first()?;
+    let preset = PRESETS.get(usize::from(*first) % PRESETS.len())?;
+    let mut config = ssd::Config::preset(preset).ok()?;
+    for pair in SMALL {
+        config.set_pair(pair).ok()?;
+    }
+    let plan = config.plan().ok()?;
+    let drive = ssd::Drive::new(&plan).ok()?;
+    let media = usize::try_from(plan.layout.size.get()).ok()?;
+    let zone_blocks = nvme::Drive::namespaces(&drive)
+        .get(1)
+        .and_then(|ns| Some(ns.zoned.as_ref()?.zone_size.get() >> ns.lba_shift))?;
+    let mut guest = Guest::new(plan.controller.clone(), drive, 2 << 20, media).ok()?;
+    if guest.enable() && guest.create_queues(1, 32) {
+        testkit::fuzz::zones_of(&mut guest, 2, zone_blocks, rest);
+    }
+    Some(())
+}
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    let _ = run(data);
+});
