@@ -238,6 +238,21 @@ pub fn admin(data: &[u8]) {
     recover(&mut guest);
 }
 
+/// A qword of a list: length and type of an SGL descriptor, or an address. Those are multiples of 16,
+/// which keeps addresses and lengths of chained SGLs apart: in the window, whole pages of it for a
+/// good part, or else where there is no memory.
+fn list_entry(raw: u64, is_length: bool) -> u64 {
+    if is_length {
+        return raw & 0xf0ff_ffff_0000_ffff;
+    }
+    let offset = (raw >> 8) % (WINDOW.end - WINDOW.start);
+    match raw & 7 {
+        0 => (raw | 1 << 40) & !0xf,
+        1..=3 => WINDOW.start + offset / 16 * 16,
+        _ => WINDOW.start + offset / PAGE * PAGE,
+    }
+}
+
 /// PRP lists and SGLs of any shape: the bytes are the lists. Memory they cannot name stays as it is.
 pub fn data_pointers(data: &[u8]) {
     // Just enough for the longest read, since all of the media is looked at in the end.
@@ -253,29 +268,22 @@ pub fn data_pointers(data: &[u8]) {
     };
     let mut bytes = Bytes(data);
     let mut sqe = command::blocks(NvmOpcode::Read, 1, 0, u32::from(bytes.u8() & 63) + 1);
-    if bytes.u8() & 1 == 0 {
+    let has_sgl = bytes.u8() & 1 == 0;
+    sqe.prp1 = WINDOW.start + u64::from(bytes.u16() & 0x3ff0);
+    if has_sgl {
         sqe.flags = 0x40;
         sqe.prp2 = bytes.u64() & 0x3f00_0000_0000_3fff;
     } else {
         sqe.prp2 = WINDOW.start + u64::from(bytes.u16() & 0x3fff);
     }
-    sqe.prp1 = WINDOW.start + u64::from(bytes.u16() & 0x3fff);
-    // Qwords that are small stay what they are (lengths, types); others become addresses inside
-    // the window.
     let mut at = WINDOW.start;
     while !bytes.is_empty() && at < WINDOW.start + 0x4000 {
-        let raw = bytes.u64();
-        let span = WINDOW.end - WINDOW.start;
-        let value = if raw & 1 == 0 {
-            raw & 0xf0ff_ffff_0000_ffff
-        } else {
-            WINDOW.start + (raw >> 8) % span / (1 + (raw >> 1 & 1) * (PAGE - 1)) * 8 % span
-        };
+        let is_length = has_sgl && at % 16 == 8;
+        let value = list_entry(bytes.u64(), is_length);
         guest.poke(at, &value.to_le_bytes());
         at += 8;
     }
-    // No address above names memory between the rings and the window, and lengths only reach
-    // upwards.
+    // No entry names memory between the rings and the window.
     let free = guest.mark();
     let canaries = vec![CANARY; WINDOW.start.saturating_sub(free) as usize];
     guest.poke(free, &canaries);
