@@ -25,8 +25,11 @@ STOP = "killall -q -9 fio; wait"
 # Fills what LOAD reads.
 FILL = fio(rw="write", bs="128k", iodepth=4, size="1z")
 
-# A short write and read back, with checks.
-TRY = fio(rw="write", bs="64k", iodepth=4, size="1z", io_size="16m", verify="crc32c")
+# blkzone looks in sysfs for what it is given, and so cannot follow the link.
+BLKZONE_TARGET = f"$(readlink {DATA})"
+
+# A zone is reset, and written and read back with checks.
+TRY = f"blkzone reset -c 1 {BLKZONE_TARGET} && " + fio(rw="write", bs="64k", iodepth=4, size="1z", io_size="16m", verify="crc32c")
 
 HELPERS = f"""
 vanishes() {{ for i in $(seq 300); do [ -e "$1" ] || return 0; sleep 0.1; done; return 1; }}
@@ -65,7 +68,7 @@ class Lifecycle(GuestTest):
                     {STOP}
                     echo "$function" > bind && locate || exit 2
                 done""",
-                "try": f"blkzone reset {DATA}; {TRY}",
+                "try": TRY,
                 "state": "cat /sys/class/nvme/nvme*/state",
             }
         )
@@ -94,8 +97,8 @@ class Lifecycle(GuestTest):
         script = f"""
         if [ "$(head -c 6 {META})" = marked ]; then
             echo BOOTED AGAIN
-            blkzone report -c 1 {DATA}
-            blkzone reset {DATA} && {TRY} > /dev/null && ! dmesg | grep -i 'nvme.*error'
+            blkzone report -c 1 {BLKZONE_TARGET}
+            {TRY} > /dev/null && ! dmesg | grep -i 'nvme.*error'
             exit
         fi
         printf marked | dd of={META} bs=4096 conv=sync oflag=direct 2> /dev/null
