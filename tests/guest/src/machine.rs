@@ -13,6 +13,9 @@ const CMDLINE: &str = "console=ttyS0 quiet nokaslr mitigations=off tsc=reliable 
     i8042.noaux i8042.nokbd cryptomgr.notests audit=0 apparmor=0 selinux=0 nmi_watchdog=0 \
     raid=noautodetect lpj=4000000 iomem=relaxed panic=-1";
 
+/// The only reason why starting fails once QEMU is known to be there.
+pub(crate) const NO_SETPRIV: &str = "cannot run setpriv (package util-linux)";
+
 /// Which clock the guest lives by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Timing {
@@ -79,7 +82,7 @@ impl Machine {
         }
     }
 
-    /// Starts QEMU with this job.
+    /// Starts QEMU with this job. It ends when the thread that calls this does.
     ///
     /// # Errors
     /// Files of the job or the image that cannot be read, or a QEMU that does not start. A QEMU that starts and
@@ -97,9 +100,7 @@ impl Machine {
         command
             .args(["-serial", "mon:stdio", "-no-reboot"])
             .args(&self.extra_args);
-        command
-            .status()
-            .with_context(|| format!("cannot execute {}", self.qemu.display()))
+        command.status().context(NO_SETPRIV)
     }
 
     /// QEMU with everything but what connects the job (serial ports, monitor, what a shutdown does) and the extra
@@ -117,7 +118,10 @@ impl Machine {
             self.accel == Accel::Tcg || self.timing == Timing::Real,
             "virtual time needs the TCG accelerator: KVM cannot count instructions"
         );
-        let mut command = Command::new(&self.qemu);
+        ensure!(self.qemu.is_file(), "{} is missing", self.qemu.display());
+        // Dies with us, even when we are killed: a guest left behind would eat a core for ever.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "--"]).arg(&self.qemu);
         command.args([
             "-nodefaults",
             "-no-user-config",
@@ -177,7 +181,9 @@ mod tests {
             std::fs::write(image.vmlinux(kernel), "").unwrap();
             std::fs::write(image.initramfs(kernel), "").unwrap();
         }
-        (target, Machine::new("qemu", image))
+        std::fs::write(target.path().join("qemu"), "").unwrap();
+        let qemu = target.path().join("qemu");
+        (target, Machine::new(qemu, image))
     }
 
     fn arguments(machine: &Machine) -> String {

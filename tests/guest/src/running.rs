@@ -14,6 +14,7 @@
 
 use crate::decode::{Decoder, Frame};
 use crate::frame::Kind;
+use crate::machine::NO_SETPRIV;
 use crate::{Job, Machine, Qmp, Stream};
 use anyhow::{bail, ensure, Context, Result};
 use flate2::write::GzDecoder;
@@ -102,9 +103,7 @@ impl Running {
             .stdout(log.try_clone()?)
             .stderr(log);
         let started = Instant::now();
-        let mut child = command
-            .spawn()
-            .with_context(|| format!("cannot execute {}", machine.qemu.display()))?;
+        let mut child = command.spawn().context(NO_SETPRIV)?;
         let qmp = match connect(&mut child, &at("qmp")) {
             Ok(qmp) => qmp,
             Err(error) => {
@@ -399,7 +398,7 @@ mod tests {
         let mut machine = machine(folder.path(), "");
         machine.qemu = "/no/such/qemu".into();
         let error = machine.start(&Job::new("true")).unwrap_err();
-        assert_eq!(error.to_string(), "cannot execute /no/such/qemu");
+        assert_eq!(error.to_string(), "/no/such/qemu is missing");
     }
 
     #[test]
