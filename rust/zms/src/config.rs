@@ -168,7 +168,7 @@ pub enum ConfigError {
     },
     /// No L2P entries, no slots, or more than 2^30 entries.
     L2pCache,
-    /// The chunk is not a whole number of pages that is a power of two.
+    /// The chunk is not a power of two from 4 KiB to 64 GiB.
     Chunk,
     /// A threshold beyond 2^16.
     Threshold,
@@ -199,7 +199,7 @@ impl fmt::Display for ConfigError {
                 )
             }
             Self::L2pCache => f.write_str("the L2P cache must have 1 to 2^30 entries and 1 slot"),
-            Self::Chunk => f.write_str("chunk-size must be a power of two of at least 4 KiB"),
+            Self::Chunk => f.write_str("chunk-size must be a power of two from 4 KiB to 64 GiB"),
             Self::Threshold => f.write_str("a threshold must be at most 65536"),
             Self::OverProvisioning => f.write_str("over-provisioning must be at most 1000 %"),
         }
@@ -228,7 +228,7 @@ impl Config {
         self.validate_buffers()?;
         self.validate_slc()?;
         let chunk = self.l2p.chunk.get();
-        if !chunk.is_power_of_two() || chunk < PAGE_BYTES {
+        if !chunk.is_power_of_two() || !(PAGE_BYTES..=1 << 36).contains(&chunk) {
             return Err(ConfigError::Chunk);
         }
         let entries = self.l2p.cache.get().checked_div(self.l2p.entry.get());
@@ -263,9 +263,15 @@ impl Config {
             }
             DataNamespace::Block { size } => {
                 let pages = size.get() / PAGE_BYTES;
-                let pool =
-                    pool_superblocks(pages, self.over_provisioning, self.gc_threshold, g, g.cell)
-                        .saturating_mul(g.superblock_lpns(g.cell));
+                let pool = pool_superblocks(
+                    pages,
+                    self.over_provisioning,
+                    self.gc_threshold,
+                    0,
+                    g,
+                    g.cell,
+                )
+                .saturating_mul(g.superblock_lpns(g.cell));
                 if pages == 0 || pool > MAX_LOCATIONS {
                     return Err(ConfigError::BlockSize);
                 }
@@ -275,6 +281,7 @@ impl Config {
             self.meta_size.get() / PAGE_BYTES,
             self.over_provisioning,
             self.gc_threshold,
+            self.meta_buffer_pages(),
             g,
             Cell::Slc,
         );
@@ -321,6 +328,12 @@ impl Config {
             }
             _ => self.migrate_threshold.saturating_add(2),
         };
+        // Whatever is in the buffers, and a backup of a stripe, must find room beside those.
+        let g = &self.geometry;
+        let stripe = u64::from(g.unit_lpns()) * u64::from(g.planes_per_group());
+        let held = (self.buffers.total.get() / PAGE_BYTES).saturating_add(2 * stripe);
+        let held = held / g.superblock_lpns(Cell::Slc).max(1);
+        let need = need.saturating_add(u32::try_from(held).unwrap_or(u32::MAX));
         let locations = u64::from(have)
             .saturating_mul(u64::from(self.geometry.groups()))
             .saturating_mul(self.geometry.superblock_lpns(Cell::Slc));
@@ -366,18 +379,19 @@ impl Config {
 }
 
 /// Superblocks of a page-mapped pool of `pages` logical pages: room for all of them and the
-/// over-provisioning, those the threshold keeps free, 2 open (zms-model §2, sizing rule).
+/// over-provisioning, those the threshold keeps free, 2 open (zms-model §2, sizing rule), and what a
+/// buffer of `buffer` pages fills.
 pub(crate) fn pool_superblocks(
     pages: u64,
     over: u32,
     threshold: u32,
+    buffer: u32,
     geometry: &Geometry,
     mode: Cell,
 ) -> u64 {
     const OPEN: u64 = 2;
-    let spare = u64::from(threshold) + OPEN;
+    let each = geometry.superblock_lpns(mode).max(1);
+    let spare = u64::from(threshold) + OPEN + u64::from(buffer) / each;
     let physical = pages.saturating_mul(100 + u64::from(over)).div_ceil(100);
-    physical
-        .div_ceil(geometry.superblock_lpns(mode).max(1))
-        .saturating_add(spare)
+    physical.div_ceil(each).saturating_add(spare)
 }

@@ -44,27 +44,28 @@ impl Zms {
             blocks = blocks.saturating_add(count);
             pool
         };
-        let sized = |size: Bytes, mode| {
+        let sized = |size: Bytes, buffer, mode| {
             let pages = size.get() / PAGE_BYTES;
             pool_superblocks(
                 pages,
                 config.over_provisioning,
                 config.gc_threshold,
+                buffer,
                 g,
                 mode,
             )
         };
         let mut meta = None;
         if config.meta_size != Bytes::ZERO {
-            let slc = pool(Cell::Slc, sized(config.meta_size, Cell::Slc));
             let buffer = config.meta_buffer_pages();
+            let slc = pool(Cell::Slc, sized(config.meta_size, buffer, Cell::Slc));
             meta = Some(Paged::new(config, config.meta_size, buffer, slc, None)?);
         }
         let data = match config.data {
             DataNamespace::Block { size } => {
                 let slc = u64::from(config.slc_superblocks) * u64::from(g.groups());
                 let slc = pool(Cell::Slc, slc);
-                let native = pool(g.cell, sized(size, g.cell));
+                let native = pool(g.cell, sized(size, 0, g.cell));
                 let buffer = config.data_buffer_pages();
                 Data::Block(Paged::new(config, size, buffer, slc, Some(native))?)
             }

@@ -13,6 +13,8 @@ use crate::core::Core;
 use crate::paged::{Area, Paged, BUFFERED, NATIVE};
 use crate::read::Found;
 use crate::superblock::{Appender, Loc, Pool, SbState, NONE};
+use crate::zoned::PAGE_SECTORS;
+use crate::Error;
 use nand::Priority;
 use units::Instant;
 
@@ -45,12 +47,33 @@ fn erase_invalid(core: &mut Core, pool: &mut Pool, at: Instant) -> bool {
 }
 
 impl<const NS: u8> Paged<NS> {
-    /// Whether a write of `sectors` can be flushed, whatever happens. The pools are sized for the
-    /// whole namespace, so it takes a namespace without spare superblocks to say no.
-    pub fn has_room(&self, sectors: u64) -> bool {
-        let _ = sectors;
-        let slc = &self.slc;
-        slc.host.is_open() || slc.pool.free_count() > 0 || slc.internal.is_open()
+    /// Makes sure that a write of `sectors` can be flushed whatever happens, reclaiming pSLC if
+    /// need be.
+    ///
+    /// # Errors
+    /// No space can be made.
+    pub fn reserve(&mut self, core: &mut Core, sectors: u64, now: Instant) -> Result<(), Error> {
+        let pages = u64::from(self.slc.pool.pages);
+        // Backups: both native write pointers may stand inside a stripe of wordlines.
+        let stripe = self.native.as_ref().map_or(0, |n| 2 * n.pool.stripe());
+        let write = (sectors / PAGE_SECTORS + 2).min(pages);
+        let need = self.buffer_pages() + u64::from(stripe) + write;
+        for _ in 0..=self.slc.pool.count() {
+            let free = self.slc.pool.free_count();
+            let room = u64::from(self.slc.host.room(&self.slc.pool));
+            if u64::from(free) * pages + room >= need {
+                return Ok(());
+            }
+            if self.native.is_some() {
+                self.reclaim(core, now);
+            } else {
+                self.collect_slc(core, now);
+            }
+            if self.slc.pool.free_count() <= free {
+                break;
+            }
+        }
+        Err(Error::CapacityExceeded)
     }
 
     /// Programs up to `most` pages at the pSLC write pointer for host data: location, pages,
@@ -392,9 +415,7 @@ impl<const NS: u8> Paged<NS> {
         }
         end = end.max(self.rewrite(core, rewritten, read, priority));
         self.a.clear();
-        if self.bypass {
-            self.a.extend(rest.iter().take(unit - 1));
-        }
+        self.a.extend(rest.iter().take(unit - 1));
         self.shifting = all;
         end.max(self.back_up(core, read, priority))
     }

@@ -156,9 +156,7 @@ impl<const NS: u8> Paged<NS> {
 
     /// Writes; returns the completion.
     pub fn write(&mut self, core: &mut Core, write: Write, now: Instant) -> Result<Instant, Error> {
-        if !self.has_room(write.sectors) {
-            return Err(Error::CapacityExceeded);
-        }
+        self.reserve(core, write.sectors, now)?;
         let end = write.at.get() + write.sectors;
         let mut at = now.max(self.free);
         let mut cursor = write.at.get();
@@ -249,31 +247,42 @@ impl<const NS: u8> Paged<NS> {
             Cause::Durable => self.counters.flush_durable += 1,
         }
         let mut buffer = core::mem::take(&mut self.buffer);
-        // Pages rewritten leave A. Their old copies stay valid until the new ones are in flash.
-        let map = &self.map;
-        self.a
-            .retain(|&l| map.get(l as usize).is_some_and(|w| w & BUFFERED == 0));
-        let end = self.place(core, &buffer, at);
-        buffer.clear();
+        self.drop_rewritten();
+        let (end, left) = self.place(core, &buffer, at);
+        buffer.drain(..buffer.len() - left);
         self.buffer = buffer;
         self.free = end;
         end
     }
 
-    /// Puts pages into flash (zms-model §4.5, §8); returns the end.
-    fn place(&mut self, core: &mut Core, pages: &[u32], at: Instant) -> Instant {
+    /// Pages rewritten leave A. Their old copies stay valid until the new ones are in flash.
+    fn drop_rewritten(&mut self) {
+        let map = &self.map;
+        self.a
+            .retain(|&l| map.get(l as usize).is_some_and(|w| w & BUFFERED == 0));
+    }
+
+    /// Pages of the write buffer.
+    pub fn buffer_pages(&self) -> u64 {
+        u64::from(self.capacity)
+    }
+
+    /// Puts pages into flash (zms-model §4.5, §8); returns the end, and how many found no room.
+    fn place(&mut self, core: &mut Core, pages: &[u32], at: Instant) -> (Instant, usize) {
         let unit = self.unit as usize;
         let mut end = at;
         let mut left = pages;
         while !left.is_empty() {
             let open = self.native.as_ref().is_some_and(|n| n.host.is_open());
             if self.bypass && !open && self.a.len() + left.len() >= unit {
-                // GC may change A: look again.
+                // GC changes A: look again.
                 if !self.open_native(core, at) {
                     break;
                 }
                 continue;
             }
+            // GC or migration may have put old copies of these very pages into A.
+            self.drop_rewritten();
             if self.bypass && self.a.len() + left.len() >= unit {
                 let (fresh, rest) = left.split_at(unit - self.a.len());
                 let ready = self.read_secondary(core, at);
@@ -291,7 +300,7 @@ impl<const NS: u8> Paged<NS> {
             let mut round = left.len().min(self.slc.pool.lpp() as usize);
             while round > 0 {
                 let Some((loc, n, ended)) = self.program_host(core, round as u32, at) else {
-                    return end;
+                    return (end, left.len());
                 };
                 end = end.max(ended);
                 let (now, rest) = left.split_at(n as usize);
@@ -307,7 +316,7 @@ impl<const NS: u8> Paged<NS> {
                 left = rest;
             }
         }
-        end
+        (end, left.len())
     }
 
     fn leave_buffer(&mut self, lpn: u32) {

@@ -202,19 +202,18 @@ impl Zoned {
             self.invalidate(core, lpn);
         }
         let rest = moving.partition_point(|m| m.0 < first + native);
-        end = end.max(self.rewrite(core, z, moving.get(rest..).unwrap_or(&[]), at));
+        end = end.max(self.rewrite(core, moving.get(rest..).unwrap_or(&[]), at));
         self.zone_mut(z).a = run - native;
         end.max(self.back_up(core, z, at, Priority::Background))
     }
 
     /// Writes pages at the internal write pointer, in order; returns the end.
-    fn rewrite(&mut self, core: &mut Core, z: u32, pages: &[(u32, u32)], at: Instant) -> Instant {
+    fn rewrite(&mut self, core: &mut Core, pages: &[(u32, u32)], at: Instant) -> Instant {
         let mut end = at;
         let mut pages = pages.iter();
         while !pages.as_slice().is_empty() {
             let left = pages.len() as u32;
             let Some(p) = self.program_internal(core, left, at) else {
-                debug_assert!(false, "no pSLC to move pages of zone {z} to");
                 break;
             };
             end = end.max(p.end);

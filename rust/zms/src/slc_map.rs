@@ -52,7 +52,6 @@ impl SlcTable {
     /// Puts `lpn`, which is not held, at `loc`, which holds nothing.
     pub fn insert(&mut self, lpn: u32, loc: Loc) {
         let at = self.find(lpn);
-        debug_assert!(self.slots[at] == NONE && self.lpn_of[loc as usize] == NONE);
         self.slots[at] = loc;
         self.lpn_of[loc as usize] = lpn;
         self.len += 1;

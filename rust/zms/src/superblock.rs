@@ -136,7 +136,6 @@ impl Pool {
     /// Puts an erased superblock back to the free ones.
     pub fn release(&mut self, sb: u32) {
         if let Some(s) = self.sbs.get_mut(sb as usize) {
-            debug_assert!(s.state != SbState::Free, "superblock {sb} freed twice");
             self.invalid -= u32::from(s.is_invalid());
             s.state = SbState::Free;
             s.valid = 0;
@@ -198,6 +197,11 @@ impl Pool {
 
     pub fn lpp(&self) -> u32 {
         self.lpp
+    }
+
+    /// Logical pages of one wordline on every plane.
+    pub fn stripe(&self) -> u32 {
+        self.width * self.mode.bits() * self.lpp
     }
 
     /// Of a superblock with `pages` pages in, `backed` flash pages of which have backups: how many

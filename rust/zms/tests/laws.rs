@@ -1,0 +1,406 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Laws that hold for any drive and any commands, on tiny geometries where every path is short:
+//! the map agrees with a plain reference, the invariants hold after each command, the same
+//! commands give the same times, and running out of space is an error that a reset cures.
+
+mod common;
+
+use nand::Cell;
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+use units::{Bytes, Instant, Nanos, Sector, ZoneId};
+use zms::{
+    BufferPolicy, Command, Config, DataNamespace, Error, L2pPolicy, L2pSearch, Namespace, Reply,
+    SlcMap, Zms, ZoneAction, ZoneTarget,
+};
+
+const ZONES: u32 = 5;
+
+/// 2 planes of 8 KiB flash pages, 4 wordlines a block: a zone is 32, 48 or 64 pages.
+fn tiny(cell: Cell, zoned: bool) -> Config {
+    let name = match (cell, zoned) {
+        (Cell::Qlc, true) => "qlc-zoned-page-slc",
+        (Cell::Qlc, false) => "qlc-block",
+        (_, true) => "tlc-zoned",
+        (_, false) => "tlc-block",
+    };
+    let mut c = common::config(name, &[]);
+    c.geometry.channels = 2;
+    c.geometry.luns_per_channel = 1;
+    c.geometry.dies_per_group = 2;
+    c.geometry.flash_page = Bytes::kib(8);
+    c.geometry.cell = cell;
+    c.geometry.block = Bytes::kib(8 * 4 * u64::from(cell.bits()));
+    c.slc_superblocks = 12;
+    c.meta_size = Bytes::kib(4 * 64);
+    c.buffers.total = Bytes::kib(4 * 32);
+    c.buffers.count = 2;
+    c.buffers.meta = Bytes::kib(4 * 8);
+    c.l2p.cache = Bytes::new(4 * 24);
+    c.l2p.chunk = Bytes::kib(4 * 16);
+    c.data = if zoned {
+        let capacity = c.zone_capacity().get();
+        DataNamespace::Zoned {
+            zones: ZONES,
+            zone_size: Bytes::new(capacity.next_power_of_two()),
+            max_open: 3,
+            max_active: 4,
+        }
+    } else {
+        DataNamespace::Block {
+            size: Bytes::kib(4 * 160),
+        }
+    };
+    c
+}
+
+fn configs() -> impl Strategy<Value = Config> {
+    let cell = prop::sample::select(vec![Cell::Mlc, Cell::Tlc, Cell::Qlc]);
+    let flags = prop::array::uniform6(any::<bool>());
+    (cell, flags, 0u32..3).prop_map(|(cell, f, preread)| {
+        let mut c = tiny(cell, f[0]);
+        c.slc_bypass = f[1];
+        c.slc_map = if f[2] { SlcMap::Zone } else { SlcMap::Page };
+        c.buffers.policy = if f[3] {
+            BufferPolicy::Modulo
+        } else {
+            BufferPolicy::Static
+        };
+        c.buffers.dwell = f[4].then_some(Nanos::new(100_000));
+        c.l2p.policy = if f[5] {
+            L2pPolicy::Random
+        } else {
+            L2pPolicy::Lru
+        };
+        c.l2p.search = if f[3] {
+            L2pSearch::Bitmap
+        } else {
+            L2pSearch::Multiple
+        };
+        c.l2p.hybrid = f[4] || f[5];
+        c.l2p.preread = preread;
+        c
+    })
+}
+
+/// A command in small numbers, to be laid over the namespaces.
+type Raw = (u8, bool, u32, u32, bool, u64);
+
+fn raw() -> impl Strategy<Value = Raw> {
+    (
+        0u8..20,
+        any::<bool>(),
+        0u32..2000,
+        0u32..90,
+        any::<bool>(),
+        0u64..200_000,
+    )
+}
+
+fn command(zms: &Zms, (what, meta, at, sectors, flag, _): Raw) -> (Namespace, Command) {
+    let ns = if meta && what != 3 {
+        Namespace::Meta
+    } else {
+        Namespace::Data
+    };
+    let zone = zms.zone(ZoneId::new(at % ZONES));
+    let sectors = u64::from(sectors);
+    let mut place = Sector::new(u64::from(at) % (zms.sectors(ns) + 16));
+    let start = zone.map_or(place, |z| z.start);
+    if let (Some(zone), Namespace::Data, true) = (zone, ns, what < 8) {
+        place = zone.write_pointer;
+    }
+    let write = Command::Write {
+        at: place,
+        sectors,
+        fua: flag,
+        internal: false,
+    };
+    let target = if flag && at % 7 == 0 {
+        ZoneTarget::All
+    } else {
+        ZoneTarget::One(start)
+    };
+    let manage = |action| (Namespace::Data, Command::Zone { action, target });
+    match what {
+        0..=6 => (ns, write),
+        7 => {
+            let at = place;
+            (ns, Command::WriteZeroes { at, sectors })
+        }
+        8 => {
+            let append = Command::Append {
+                zone: start,
+                sectors,
+                fua: flag,
+            };
+            (Namespace::Data, append)
+        }
+        9..=12 => {
+            let read = Command::Read {
+                at: place,
+                sectors,
+                internal: flag,
+            };
+            (ns, read)
+        }
+        13 => (ns, Command::Flush),
+        14 => (ns, Command::Deallocate { at: place, sectors }),
+        15 => manage(ZoneAction::Open),
+        16 => manage(ZoneAction::Close),
+        17 => manage(ZoneAction::Finish),
+        18 => manage(ZoneAction::Reset),
+        _ => {
+            let at = Sector::new(u64::MAX - u64::from(at));
+            let read = Command::Read {
+                at,
+                sectors: u64::MAX,
+                internal: false,
+            };
+            (ns, read)
+        }
+    }
+}
+
+/// The reference: which pages hold data.
+#[derive(Default)]
+struct Reference {
+    meta: BTreeSet<u64>,
+    data: BTreeSet<u64>,
+}
+
+impl Reference {
+    fn apply(&mut self, zms: &Zms, ns: Namespace, command: &Command, reply: Reply) {
+        let zoned = zms.zone(ZoneId::new(0)).is_some() && ns == Namespace::Data;
+        let held = match ns {
+            Namespace::Meta => &mut self.meta,
+            Namespace::Data => &mut self.data,
+        };
+        let touched = |at: Sector, n: u64| {
+            let end = if n == 0 {
+                0
+            } else {
+                (at.get() + n).div_ceil(8)
+            };
+            at.get() / 8..end
+        };
+        let whole = |at: Sector, n: u64| at.get().div_ceil(8)..(at.get() + n) / 8;
+        match *command {
+            Command::Write { at, sectors, .. } => held.extend(touched(at, sectors)),
+            Command::WriteZeroes { at, sectors } if zoned => held.extend(touched(at, sectors)),
+            Command::Append { sectors, .. } => {
+                if let Reply::Appended(at) = reply {
+                    held.extend(touched(at, sectors));
+                }
+            }
+            Command::Deallocate { at, sectors } | Command::WriteZeroes { at, sectors }
+                if !zoned =>
+            {
+                let gone = whole(at, sectors);
+                held.retain(|page| !gone.contains(page));
+            }
+            Command::Zone {
+                action: ZoneAction::Reset,
+                ..
+            } => {
+                let empty = |z: u32| {
+                    zms.zone(ZoneId::new(z))
+                        .is_some_and(|zone| zone.state == zone::State::Empty)
+                };
+                let span = zms.sectors(Namespace::Data) / 8 / u64::from(ZONES);
+                held.retain(|page| !empty((page / span) as u32));
+            }
+            _ => {}
+        }
+    }
+
+    fn check(&self, zms: &Zms) {
+        for (ns, held) in [(Namespace::Meta, &self.meta), (Namespace::Data, &self.data)] {
+            for page in 0..zms.sectors(ns) / 8 {
+                let mapped = !zms.has_unmapped(ns, Sector::new(page * 8), 8);
+                assert_eq!(mapped, held.contains(&page), "page {page} of {ns:?}");
+            }
+        }
+    }
+}
+
+/// Runs the commands; gives the completion times.
+fn run(config: &Config, commands: &[Raw]) -> Vec<(u64, bool)> {
+    let mut zms = Zms::new(config).unwrap();
+    let mut reference = Reference::default();
+    let mut now = 0;
+    let mut times = Vec::new();
+    for &raw in commands {
+        now += raw.5;
+        let (ns, command) = command(&zms, raw);
+        let outcome = zms.submit(ns, &command, Instant::from_nanos(now));
+        assert!(outcome.done.as_nanos() >= now, "{command:?}");
+        zms.check_invariants();
+        match outcome.result {
+            Ok(reply) => reference.apply(&zms, ns, &command, reply),
+            Err(_) => assert_eq!(outcome.done.as_nanos(), now, "errors take no time"),
+        }
+        times.push((outcome.done.as_nanos(), outcome.result.is_ok()));
+    }
+    reference.check(&zms);
+    times
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1000) })]
+
+    #[test]
+    fn any_commands_keep_map_and_invariants_and_repeat(
+        config in configs(),
+        commands in prop::collection::vec(raw(), 1..120),
+    ) {
+        prop_assert_eq!(run(&config, &commands), run(&config, &commands));
+    }
+
+    /// Closed loop at depth 1: slower flash never makes the whole faster.
+    #[test]
+    fn slower_parts_never_help(
+        config in configs(),
+        commands in prop::collection::vec(raw(), 1..60),
+        extra in 1u64..50_000,
+    ) {
+        let total = |config: &Config| {
+            let mut zms = Zms::new(config).unwrap();
+            let mut now = Instant::ZERO;
+            for &raw in &commands {
+                let (ns, command) = command(&zms, raw);
+                now = zms.submit(ns, &command, now).done;
+            }
+            now
+        };
+        // With neither dwell windows nor buffers to choose, nothing depends on when commands come.
+        let mut config = config;
+        config.buffers.dwell = None;
+        config.buffers.policy = BufferPolicy::Modulo;
+        let fast = total(&config);
+        config.costs.buffer_base = config.costs.buffer_base + Nanos::new(extra);
+        config.costs.read = config.costs.read + Nanos::new(extra);
+        config.costs.read_4k = config.costs.read_4k + Nanos::new(extra);
+        prop_assert!(total(&config) >= fast);
+    }
+}
+
+/// Every string of four commands out of seven, on two drives.
+#[test]
+fn all_short_command_strings() {
+    const COMMANDS: [Raw; 7] = [
+        (0, false, 0, 8, false, 0),
+        (0, false, 1, 77, false, 0),
+        (0, false, 0, 400, true, 0),
+        (9, false, 3, 40, false, 0),
+        (13, false, 0, 0, false, 0),
+        (18, false, 1, 0, false, 0),
+        (17, false, 0, 0, false, 0),
+    ];
+    for config in [
+        tiny(Cell::Tlc, true),
+        tiny(Cell::Qlc, true),
+        tiny(Cell::Tlc, false),
+    ] {
+        for n in 0..7u32.pow(4) {
+            let pick = |i: u32| COMMANDS[(n / 7u32.pow(i) % 7) as usize];
+            run(&config, &[pick(0), pick(1), pick(2), pick(3)]);
+        }
+    }
+}
+
+/// Zones finished with a remainder each fill pSLC with pages that no unit can take: the drive says
+/// so, does not hang, and takes writes again once zones are reset.
+#[test]
+fn out_of_space_is_an_error_and_a_reset_cures_it() {
+    let mut c = tiny(Cell::Tlc, true);
+    c.slc_superblocks = 8;
+    c.buffers.total = Bytes::kib(4 * 12);
+    c.data = DataNamespace::Zoned {
+        zones: 64,
+        zone_size: Bytes::kib(4 * 64),
+        max_open: 3,
+        max_active: 4,
+    };
+    let mut zms = Zms::new(&c).unwrap();
+    let mut now = Instant::ZERO;
+    let mut refused = None;
+    let zone_command = |z: u64, action| Command::Zone {
+        action,
+        target: ZoneTarget::One(Sector::new(z * 512)),
+    };
+    let write = |z: u64| Command::Write {
+        at: Sector::new(z * 512),
+        sectors: 40,
+        fua: true,
+        internal: false,
+    };
+    for z in 0..64 {
+        let outcome = zms.submit(Namespace::Data, &write(z), now);
+        now = outcome.done;
+        zms.check_invariants();
+        if outcome.result.is_err() {
+            refused = Some((z, outcome.result));
+            break;
+        }
+        let _ = zms.submit(Namespace::Data, &zone_command(z, ZoneAction::Finish), now);
+    }
+    let Some((z, result)) = refused else {
+        panic!("64 x 5 pages went into 128 pages of pSLC")
+    };
+    assert_eq!(result, Err(Error::CapacityExceeded));
+    for done in 0..z {
+        let _ = zms.submit(Namespace::Data, &zone_command(done, ZoneAction::Reset), now);
+        zms.check_invariants();
+    }
+    assert!(zms.submit(Namespace::Data, &write(z), now).result.is_ok());
+}
+
+/// zms-model §11, `ufs4-tlc`, idle device, to the nanosecond.
+#[test]
+fn closed_forms() {
+    let c = common::config("ufs4-tlc", &[("block-size", "3M"), ("zones", "4")]);
+    let mut zms = Zms::new(&c).unwrap();
+    let mut now = Instant::ZERO;
+    let zone_sectors = c.zone_capacity().get() / 512;
+    let submit = |zms: &mut Zms, now: Instant, command| {
+        let outcome = zms.submit(Namespace::Data, &command, now);
+        assert!(outcome.result.is_ok(), "{command:?}: {outcome:?}");
+        outcome.done
+    };
+    let write = |at, sectors| Command::Write {
+        at: Sector::new(at),
+        sectors,
+        fua: false,
+        internal: false,
+    };
+    let read = |at| Command::Read {
+        at: Sector::new(at),
+        sectors: 8,
+        internal: false,
+    };
+    let first = submit(&mut zms, now, write(0, 8));
+    // Base, one page, the host link.
+    assert_eq!(first.since(now), Nanos::new(5_600 + 600 + 1_303));
+    now = first;
+    for at in (8..zone_sectors).step_by(512) {
+        now = submit(&mut zms, now, write(at, 512.min(zone_sectors - at)));
+    }
+    now = submit(&mut zms, now, Command::Flush) + Nanos::from_micros(10_000);
+    for at in [0, 80_000, zone_sectors - 8] {
+        let done = submit(&mut zms, now, read(at));
+        assert_eq!(done.since(now), Nanos::new(20_000 + 40_000 + 2_748 + 1_303));
+        now = done + Nanos::from_micros(100);
+    }
+    assert_eq!(
+        zms.stats().data.l2p_misses.total(),
+        0,
+        "a full zone's entry never misses"
+    );
+    // A page in pSLC.
+    let other = c.data_size().get() / 512 / 4;
+    now = submit(&mut zms, now, write(other, 8));
+    now = submit(&mut zms, now, Command::Flush) + Nanos::from_micros(10_000);
+    let done = submit(&mut zms, now, read(other));
+    assert_eq!(done.since(now), Nanos::new(20_000 + 20_000 + 2_748 + 1_303));
+}
