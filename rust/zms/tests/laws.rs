@@ -3,6 +3,12 @@
 //! the map agrees with a plain reference, the invariants hold after each command, the same
 //! commands give the same times, and running out of space is an error that a reset cures.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test ends where it fails"
+)]
+
 mod common;
 
 use nand::Cell;
