@@ -284,9 +284,9 @@ proptest! {
         config.buffers.dwell = None;
         config.buffers.policy = BufferPolicy::Modulo;
         let fast = total(&config);
-        config.costs.buffer_base = config.costs.buffer_base + Nanos::new(extra);
-        config.costs.read = config.costs.read + Nanos::new(extra);
-        config.costs.read_4k = config.costs.read_4k + Nanos::new(extra);
+        config.costs.buffer_base += Nanos::new(extra);
+        config.costs.read += Nanos::new(extra);
+        config.costs.read_4k += Nanos::new(extra);
         prop_assert!(total(&config) >= fast);
     }
 }
