@@ -20,6 +20,7 @@ use crate::host::Host;
 use crate::io::VERIFY_LIMIT;
 use crate::ranges::{COPY_BYTES, COPY_RANGES, DEALLOCATE_BLOCKS, DEALLOCATE_RANGES};
 use crate::reject::{Reject, CDW10, CDW11, NSID};
+use crate::transfer::Direction;
 
 /// OAES: zone descriptor changed notices.
 const OAES: u32 = 1 << 27;
@@ -59,9 +60,7 @@ impl<D: Drive> Controller<D> {
     ) -> Result<Done, Reject> {
         let dword = IdentifyCdw10::from(sqe.cdw10());
         let cns = Cns::from_wire(dword.cns()).ok_or(Reject::invalid(CDW10, 0))?;
-        let page = self.registers.page();
-        self.transfer
-            .map_prp(host, sqe.prp1, sqe.prp2, IDENTIFY_BYTES as u64, page)?;
+        self.map(host, sqe, IDENTIFY_BYTES as u64, Direction::ToGuest)?;
         self.scratch.fill(0);
         match cns {
             Cns::Namespace | Cns::AllocatedNamespace => {

@@ -125,6 +125,18 @@ impl<D: Drive> Controller<D> {
         }
     }
 
+    /// Resolves a command's data pointer for `bytes` bytes.
+    pub(crate) fn map<H: Host>(
+        &mut self,
+        host: &mut H,
+        sqe: &Sqe,
+        bytes: u64,
+        direction: Direction,
+    ) -> Result<(), Reject> {
+        let page = self.registers.page();
+        self.transfer.map(host, sqe, bytes, page, direction)
+    }
+
     /// Hands a command to the drive; `lba` is for the error log.
     pub(crate) fn submit(
         &mut self,
@@ -141,7 +153,7 @@ impl<D: Drive> Controller<D> {
     }
 
     /// A command that moves no data and discards none.
-    fn finish(
+    pub(crate) fn finish(
         &mut self,
         ns: &Namespace,
         command: &IoCommand,
@@ -182,9 +194,7 @@ impl<D: Drive> Controller<D> {
     ) -> Result<Done, Reject> {
         let bytes = ns.transfer_bytes(blocks.count, self.max_transfer())?;
         let range = ns.range(blocks.start, blocks.count)?;
-        let page = self.registers.page();
-        self.transfer
-            .map(host, sqe, bytes, page, Direction::ToGuest)?;
+        self.map(host, sqe, bytes, Direction::ToGuest)?;
         let done = self.submit_read(ns, range, false, now)?;
         self.transfer.media_to_guest(host, ns.at(range.start))?;
         self.counters.read(bytes);
@@ -217,9 +227,7 @@ impl<D: Drive> Controller<D> {
     ) -> Result<Done, Reject> {
         let bytes = ns.transfer_bytes(blocks.count, self.max_transfer())?;
         let range = ns.range(blocks.start, blocks.count)?;
-        let page = self.registers.page();
-        self.transfer
-            .map(host, sqe, bytes, page, Direction::FromGuest)?;
+        self.map(host, sqe, bytes, Direction::FromGuest)?;
         let command = IoCommand::Write {
             range,
             fua: self.fua(blocks.fua),
@@ -241,9 +249,7 @@ impl<D: Drive> Controller<D> {
     ) -> Result<Done, Reject> {
         let zone = ns.zoned()?.zone_at(blocks.start)?;
         let bytes = ns.transfer_bytes(blocks.count, self.max_append())?;
-        let page = self.registers.page();
-        self.transfer
-            .map(host, sqe, bytes, page, Direction::FromGuest)?;
+        self.map(host, sqe, bytes, Direction::FromGuest)?;
         let command = IoCommand::Append {
             zone,
             blocks: blocks.count,
@@ -270,9 +276,7 @@ impl<D: Drive> Controller<D> {
     ) -> Result<Done, Reject> {
         let bytes = ns.transfer_bytes(blocks.count, self.max_transfer())?;
         let range = ns.range(blocks.start, blocks.count)?;
-        let page = self.registers.page();
-        self.transfer
-            .map(host, sqe, bytes, page, Direction::FromGuest)?;
+        self.map(host, sqe, bytes, Direction::FromGuest)?;
         let done = self.submit_read(ns, range, false, now)?;
         self.counters.read(bytes);
         let (media, guest) = self.scratch.split_at_mut(2048);

@@ -14,6 +14,7 @@ use crate::drive::{Drive, Health, VENDOR_LOG_BYTES};
 use crate::features::Features;
 use crate::host::Host;
 use crate::reject::{Reject, CDW10, CDW12, CDW14, NSID};
+use crate::transfer::Direction;
 
 /// Zones a Changed Zone List names at most (ZNS).
 const MAX_CHANGED: usize = 511;
@@ -103,9 +104,7 @@ impl<D: Drive> Controller<D> {
         if offset % 4 != 0 || offset > size as u64 {
             return Err(Reject::invalid(CDW12, 0));
         }
-        let page = self.registers.page();
-        self.transfer
-            .map_prp(host, sqe.prp1, sqe.prp2, bytes, page)?;
+        self.map(host, sqe, bytes, Direction::ToGuest)?;
         let end = offset.saturating_add(bytes).min(size as u64);
         if let Some(part) = self.scratch.get(offset as usize..end as usize) {
             self.transfer.put(host, 0, part)?;

@@ -40,9 +40,7 @@ impl<D: Drive> Controller<D> {
         }
         // A page of ranges at most, checked in full before the first one is acted on.
         let bytes = ranges * DSM_RANGE_BYTES;
-        let page = self.registers.page();
-        self.transfer
-            .map(host, sqe, bytes as u64, page, Direction::FromGuest)?;
+        self.map(host, sqe, bytes as u64, Direction::FromGuest)?;
         let list = self.scratch.split_at_mut(bytes).0;
         self.transfer.get(host, 0, list)?;
         let mut total = 0_u64;
@@ -96,10 +94,8 @@ impl<D: Drive> Controller<D> {
         if ranges > COPY_RANGES {
             return Err(Reject::at(Status::CommandSizeLimit, CDW12, 0));
         }
-        let page = self.registers.page();
         let list_bytes = ranges.saturating_mul(COPY_RANGE_BYTES) as u64;
-        self.transfer
-            .map(host, sqe, list_bytes, page, Direction::FromGuest)?;
+        self.map(host, sqe, list_bytes, Direction::FromGuest)?;
         let empty = LbaRange {
             start: Lba::new(0),
             blocks: 0,

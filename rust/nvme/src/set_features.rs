@@ -13,6 +13,7 @@ use crate::drive::Drive;
 use crate::features::{feature_id, Features, Which, SAVEABLE};
 use crate::host::Host;
 use crate::reject::{Reject, CDW10, CDW11, NSID};
+use crate::transfer::Direction;
 
 /// Size of the Host Behavior Support data structure.
 const HOST_BEHAVIOR_BYTES: usize = 512;
@@ -162,16 +163,12 @@ impl<D: Drive> Controller<D> {
     }
 
     fn send<H: Host>(&mut self, host: &mut H, sqe: &Sqe, bytes: &[u8]) -> Result<(), Reject> {
-        let page = self.registers.page();
-        self.transfer
-            .map_prp(host, sqe.prp1, sqe.prp2, bytes.len() as u64, page)?;
+        self.map(host, sqe, bytes.len() as u64, Direction::ToGuest)?;
         self.transfer.put(host, 0, bytes)
     }
 
     fn receive<H: Host>(&mut self, host: &mut H, sqe: &Sqe, into: &mut [u8]) -> Result<(), Reject> {
-        let page = self.registers.page();
-        self.transfer
-            .map_prp(host, sqe.prp1, sqe.prp2, into.len() as u64, page)?;
+        self.map(host, sqe, into.len() as u64, Direction::FromGuest)?;
         self.transfer.get(host, 0, into)
     }
 }

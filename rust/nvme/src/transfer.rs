@@ -75,7 +75,7 @@ impl Transfer {
     }
 
     /// Resolves PRPs (Base, section 4.1.1).
-    pub(crate) fn map_prp<H: Host>(
+    fn map_prp<H: Host>(
         &mut self,
         host: &mut H,
         prp1: u64,

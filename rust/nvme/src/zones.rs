@@ -86,14 +86,7 @@ impl<D: Drive> Controller<D> {
             return Err(Reject::invalid(CDW13, 0));
         }
         let zone = zones.zone_at(sqe.slba())?;
-        let page = self.registers.page();
-        self.transfer.map(
-            host,
-            sqe,
-            zones.extension as u64,
-            page,
-            Direction::FromGuest,
-        )?;
+        self.map(host, sqe, zones.extension as u64, Direction::FromGuest)?;
         let command = IoCommand::Zone {
             action: ZoneAction::SetExtension,
             target: ZoneTarget::One(zone),
@@ -122,8 +115,7 @@ impl<D: Drive> Controller<D> {
         let command = IoCommand::FlushZrwa {
             upto: Lba::new(sqe.slba()),
         };
-        let (done, _) = self.submit(ns.index, &command, now, sqe.slba())?;
-        Ok(Done::At { done, result: 0 })
+        self.finish(ns, &command, now, sqe.slba())
     }
 
     /// Zone Management Receive.
@@ -151,9 +143,7 @@ impl<D: Drive> Controller<D> {
             return Err(Reject::invalid(CDW12, 0));
         }
         ns.range(sqe.slba(), 1)?;
-        let page = self.registers.page();
-        self.transfer
-            .map(host, sqe, bytes, page, Direction::ToGuest)?;
+        self.map(host, sqe, bytes, Direction::ToGuest)?;
         let first = zones.zone_of(sqe.slba());
         let (filter, partial) = (wanted_state(filter), dword.partial());
         let found = self.report(host, ns, first, extension, bytes, filter, partial)?;
