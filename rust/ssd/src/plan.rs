@@ -297,14 +297,23 @@ impl Planner<'_> {
         let have = self.u64(Key::SlcSuperblocks);
         let threshold = self.u64(Key::MigrateThreshold);
         let sub_zone = self.zoned() && self.u64(Key::SlcMap) != 0;
-        let need = if sub_zone {
-            self.u64(Key::MaxActive) + threshold + 2
+        let buffers = self.bytes(Key::WriteBufferSize);
+        let buffered = zms::buffered_superblocks(geometry, buffers);
+        let active = if sub_zone {
+            self.u64(Key::MaxActive)
         } else {
-            threshold + 2
+            0
         };
+        let need = active
+            .saturating_add(threshold + 2)
+            .saturating_add(buffered);
         self.rule(have >= need, Key::SlcSuperblocks, || {
             let zones = if sub_zone { "max-active + " } else { "" };
-            format!("must be at least {zones}migrate-threshold + 2 = {need}")
+            let held = match buffered {
+                0 => String::new(),
+                n => format!(" + {n} for the write buffers' {buffers}"),
+            };
+            format!("must be at least {zones}migrate-threshold + 2{held} = {need}")
         })?;
         let pages = have
             .saturating_mul(u64::from(geometry.groups()))

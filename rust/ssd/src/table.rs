@@ -405,7 +405,7 @@ pub const PROPERTIES: &[Property] = &[
     ),
     row(
         Key::ChunkSize,
-        size(4 * KIB, TIB),
+        size(4 * KIB, 64 * GIB),
         "logical span of a chunk, the granularity between page and zone",
         Default::All("4M"),
         REFERENCE,

@@ -328,11 +328,7 @@ impl Config {
             }
             _ => self.migrate_threshold.saturating_add(2),
         };
-        // Whatever is in the buffers, and a backup of a stripe, must find room beside those.
-        let g = &self.geometry;
-        let stripe = u64::from(g.unit_lpns()) * u64::from(g.planes_per_group());
-        let held = (self.buffers.total.get() / PAGE_BYTES).saturating_add(2 * stripe);
-        let held = held / g.superblock_lpns(Cell::Slc).max(1);
+        let held = buffered_superblocks(&self.geometry, self.buffers.total);
         let need = need.saturating_add(u32::try_from(held).unwrap_or(u32::MAX));
         let locations = u64::from(have)
             .saturating_mul(u64::from(self.geometry.groups()))
@@ -394,4 +390,13 @@ pub(crate) fn pool_superblocks(
     let spare = u64::from(threshold) + OPEN + u64::from(buffer) / each;
     let physical = pages.saturating_mul(100 + u64::from(over)).div_ceil(100);
     physical.div_ceil(each).saturating_add(spare)
+}
+
+/// pSLC superblocks that the data buffers and the backup of two stripes can fill, beside those
+/// that reclaim needs.
+#[must_use]
+pub fn buffered_superblocks(geometry: &Geometry, buffers: Bytes) -> u64 {
+    let stripe = u64::from(geometry.unit_lpns()) * u64::from(geometry.planes_per_group());
+    let pages = (buffers.get() / PAGE_BYTES).saturating_add(2 * stripe);
+    pages / geometry.superblock_lpns(Cell::Slc).max(1)
 }

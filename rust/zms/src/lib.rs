@@ -37,7 +37,8 @@ mod write;
 mod zoned;
 
 pub use config::{
-    BufferPolicy, Buffers, Config, ConfigError, DataNamespace, L2p, L2pPolicy, L2pSearch, SlcMap,
+    buffered_superblocks, BufferPolicy, Buffers, Config, ConfigError, DataNamespace, L2p,
+    L2pPolicy, L2pSearch, SlcMap,
 };
 pub use drive::{Pools, Zms};
 pub use ftl::{
