@@ -261,4 +261,6 @@ fn show(ended: &[Ended], json: bool) {
             one.summary
         );
     }
+    let passed = ended.iter().filter(|one| one.passed).count();
+    println!("runners: {passed} passed, {} failed", ended.len() - passed);
 }

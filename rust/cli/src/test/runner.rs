@@ -109,14 +109,19 @@ fn is_summary(line: &str) -> bool {
         .any(|start| line.starts_with(start))
 }
 
-/// The last summary line; those of cargo test, one a test program, are added up.
+/// The runner's own summary line; those of cargo test, one a test program, are added up. nextest shows the output
+/// of what failed, a test program's summary in it.
 fn summary(lines: &[String]) -> Option<String> {
+    let own = lines.iter().rfind(|line| !line.starts_with("test result:"));
+    if own.is_some() {
+        return own.cloned();
+    }
     let counts: Vec<_> = lines
         .iter()
         .filter_map(|line| cargo_test_counts(line))
         .collect();
     if counts.is_empty() {
-        return lines.last().cloned();
+        return None;
     }
     let (passed, failed) = counts
         .iter()
@@ -159,8 +164,10 @@ mod tests {
         assert!(is_summary(&nextest) && is_summary("RESULTS    : PASS 3 | ERROR 0"));
         assert_eq!(
             summary(&["RESULTS : x".into(), nextest.clone()]),
-            Some(nextest)
+            Some(nextest.clone())
         );
+        let shown = "test result: FAILED. 0 passed; 1 failed;".to_owned();
+        assert_eq!(summary(&[shown, nextest.clone()]), Some(nextest));
         let two = [
             "test result: ok. 51 passed; 0 failed; 2 ignored",
             "test result: FAILED. 3 passed; 1 failed;",
