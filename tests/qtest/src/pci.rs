@@ -3,7 +3,7 @@
 
 use anyhow::{bail, ensure, Context, Result};
 
-use crate::machine::Machine;
+use crate::machine::{Machine, Options};
 
 /// Configuration mechanism #1: address and data ports.
 const CONFIG_ADDRESS: u16 = 0xcf8;
@@ -232,4 +232,32 @@ impl<'m> PciDevice<'m> {
 /// The data of a vector's message; never 0.
 fn message(vector: u16) -> u64 {
     0x4d53_0000 | u64::from(vector)
+}
+
+/// Starts a machine with `device` (a `-device` argument on bus `rp`) behind a PCIe root port in slot 3, and
+/// opens the port for it: bus 1, and a memory window over all BARs that will be placed. Gives the machine, the
+/// port and the device's address. ACPI hot-plug is off, so that the port's own slot control is what unplugs.
+///
+/// # Errors
+/// QEMU did not start, or went away.
+pub fn behind_root_port(device: &str) -> Result<(Machine, PciAddress, PciAddress)> {
+    let options = Options::default().args([
+        "-global",
+        "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off",
+        "-device",
+        "pcie-root-port,id=rp,addr=3",
+        "-device",
+        device,
+    ]);
+    let machine = Machine::start(&options)?;
+    let port = PciAddress::slot(3);
+    port.set_config(&machine, 0x18, 0x0001_0100)?;
+    port.set_config(&machine, 0x20, 0xeff0_e000)?;
+    port.set_config(&machine, 0x04, 0x6)?;
+    let address = PciAddress {
+        bus: 1,
+        device: 0,
+        function: 0,
+    };
+    Ok((machine, port, address))
 }

@@ -4,7 +4,8 @@
 use anyhow::{ensure, Context, Result};
 use qtest::CSTS_FATAL;
 use qtest::{
-    register, Machine, NvmeDriver, Options, PciAddress, PciDevice, Queue, Sqe, CSTS_READY,
+    behind_root_port, register, Machine, NvmeDriver, Options, PciAddress, PciDevice, Queue, Sqe,
+    CSTS_READY,
 };
 use serde_json::json;
 
@@ -220,25 +221,7 @@ fn it_survives_resetting_itself_by_dma() -> Result<()> {
 /// The same with its slot's power: it unplugs itself in the middle of its own work.
 #[test]
 fn it_survives_unplugging_itself_by_dma() -> Result<()> {
-    let options = Options::default().args([
-        "-global",
-        "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off",
-        "-device",
-        "pcie-root-port,id=rp,addr=3",
-        "-device",
-        "conzone-nvme,id=d,bus=rp",
-    ]);
-    let machine = Machine::start(&options)?;
-    let port = PciAddress::slot(3);
-    // Bus 1 behind the port, and its memory window over all BARs that will be placed.
-    port.set_config(&machine, 0x18, 0x0001_0100)?;
-    port.set_config(&machine, 0x20, 0xeff0_e000)?;
-    port.set_config(&machine, 0x04, 0x6)?;
-    let address = PciAddress {
-        bus: 1,
-        device: 0,
-        function: 0,
-    };
+    let (machine, port, address) = behind_root_port("conzone-nvme,id=d,bus=rp")?;
     let pci = PciDevice::enable(&machine, address)?;
     let mut nvme = NvmeDriver::enable(pci)?;
     let mut queue = nvme.create_queue(1, 8, 0)?;

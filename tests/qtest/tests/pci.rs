@@ -2,7 +2,7 @@
 //! The device as a PCI function: identity, capabilities, plugging.
 
 use anyhow::{bail, ensure, Context, Result};
-use qtest::{Machine, NvmeDriver, Options, PciAddress, PciDevice};
+use qtest::{behind_root_port, Machine, NvmeDriver, Options, PciAddress, PciDevice};
 use serde_json::json;
 
 const SLOT: PciAddress = PciAddress::slot(4);
@@ -148,25 +148,7 @@ fn it_can_be_plugged_and_unplugged_again_and_again() -> Result<()> {
 
 #[test]
 fn unplugging_gives_the_memory_back() -> Result<()> {
-    let options = Options::default().args([
-        "-global",
-        "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off",
-        "-device",
-        "pcie-root-port,id=rp,addr=3",
-        "-device",
-        "conzone-nvme,id=d,bus=rp,timing=off",
-    ]);
-    let machine = Machine::start(&options)?;
-    let port = PciAddress::slot(3);
-    // Bus 1 behind the port, and a memory window over the BARs that will be placed.
-    port.set_config(&machine, 0x18, 0x0001_0100)?;
-    port.set_config(&machine, 0x20, 0xeff0_e000)?;
-    port.set_config(&machine, 0x04, 0x6)?;
-    let address = PciAddress {
-        bus: 1,
-        device: 0,
-        function: 0,
-    };
+    let (machine, port, address) = behind_root_port("conzone-nvme,id=d,bus=rp,timing=off")?;
     let mut nvme = NvmeDriver::start(&machine, address)?;
     let mut queue = nvme.create_queue(1, 8, 0)?;
     machine.memset(nvme.buffer, 256 << 10, 0x77)?;
