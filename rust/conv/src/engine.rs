@@ -159,7 +159,9 @@ impl Engine {
                     ..Outcome::done(now)
                 })
             }
-            Command::Append { .. } | Command::Zone { .. } => Err(Error::Unsupported),
+            Command::Append { .. } | Command::Zone { .. } | Command::CommitZrwa { .. } => {
+                Err(Error::Unsupported)
+            }
         }
     }
 

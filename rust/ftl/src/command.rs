@@ -71,6 +71,11 @@ pub enum Command {
         /// On which zones.
         target: ZoneTarget,
     },
+    /// Commits a zone's random write area, from the write pointer to before this sector.
+    CommitZrwa {
+        /// Where the write pointer is to go.
+        end: Sector,
+    },
 }
 
 /// Zone management actions (ZNS Command Set 1.1, figure "Zone Send Action").
@@ -78,6 +83,8 @@ pub enum Command {
 pub enum ZoneAction {
     /// Explicit open.
     Open,
+    /// Explicit open, with a random write area.
+    OpenZrwa,
     /// Close.
     Close,
     /// Finish: the zone becomes full.
@@ -86,6 +93,8 @@ pub enum ZoneAction {
     Reset,
     /// Read-only zones go offline.
     Offline,
+    /// The descriptor extension is set; the zone becomes closed. (Not for all zones at once.)
+    SetExtension,
 }
 
 /// The zones an action applies to.
@@ -184,4 +193,8 @@ pub struct ZoneReport {
     pub write_pointer: Sector,
     /// Its state.
     pub state: zone::State,
+    /// It has a random write area.
+    pub zrwa: bool,
+    /// Its descriptor extension is set.
+    pub extended: bool,
 }

@@ -141,7 +141,9 @@ impl HostStats {
                 self.flushes += 1;
                 self.flush_latency.add(took);
             }
-            Command::Deallocate { .. } | Command::Zone { .. } => self.others += 1,
+            Command::Deallocate { .. } | Command::Zone { .. } | Command::CommitZrwa { .. } => {
+                self.others += 1;
+            }
         }
     }
 

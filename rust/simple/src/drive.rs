@@ -100,7 +100,9 @@ impl Simple {
                 })
             }
             Command::Flush => Ok(Outcome::done(now)),
-            Command::Append { .. } | Command::Zone { .. } => Err(Error::Unsupported),
+            Command::Append { .. } | Command::Zone { .. } | Command::CommitZrwa { .. } => {
+                Err(Error::Unsupported)
+            }
         }
     }
 

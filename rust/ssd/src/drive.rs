@@ -292,15 +292,17 @@ impl Scale {
                     ZoneAction::Finish => zms::ZoneAction::Finish,
                     ZoneAction::Reset => zms::ZoneAction::Reset,
                     ZoneAction::Offline => zms::ZoneAction::Offline,
-                    ZoneAction::Open { zrwa: true } => return Err(IoError::ZrwaUnavailable),
-                    ZoneAction::SetExtension => return Err(IoError::NotSupported),
+                    ZoneAction::Open { zrwa: true } => zms::ZoneAction::OpenZrwa,
+                    ZoneAction::SetExtension => zms::ZoneAction::SetExtension,
                 },
                 target: match target {
                     ZoneTarget::One(zone) => zms::ZoneTarget::One(self.zone_start(zone)),
                     ZoneTarget::All => zms::ZoneTarget::All,
                 },
             },
-            IoCommand::FlushZrwa { .. } => return Err(IoError::InvalidZoneOperation),
+            IoCommand::FlushZrwa { upto } => Command::CommitZrwa {
+                end: Sector::new(self.sectors(upto.get().saturating_add(1))),
+            },
         })
     }
 }
@@ -365,7 +367,11 @@ impl nvme::Drive for Drive {
                 .state
                 .has_write_pointer()
                 .then(|| scale.lba(report.write_pointer)),
-            attributes: ZoneAttributes::default(),
+            attributes: ZoneAttributes {
+                zrwa_valid: report.zrwa,
+                extension_valid: report.extended,
+                ..ZoneAttributes::default()
+            },
         }
     }
 

@@ -132,6 +132,9 @@ pub fn io_error(error: zms::Error) -> IoError {
         zms::Error::Zone(zone::Error::TooManyActive) => IoError::TooManyActive,
         zms::Error::Zone(zone::Error::TooManyOpen) => IoError::TooManyOpen,
         zms::Error::Zone(zone::Error::InvalidTransition) => IoError::InvalidTransition,
+        zms::Error::Zone(zone::Error::InvalidOperation) => IoError::InvalidZoneOperation,
+        zms::Error::Zone(zone::Error::Granularity) => IoError::NotSupported,
+        zms::Error::Zone(zone::Error::NoArea) => IoError::ZrwaUnavailable,
     }
 }
 

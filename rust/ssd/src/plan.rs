@@ -171,6 +171,7 @@ impl Planner<'_> {
             },
             slc_superblocks: self.slc_superblocks(&geometry)?,
             data: self.data(&geometry)?,
+            zone_options: zone::Options::default(),
             meta_size: self.meta_size(&geometry)?,
             over_provisioning: self.u32(Key::OverProvisioning),
             l2p: self.l2p()?,

@@ -6,7 +6,7 @@
 use core::fmt;
 use ftl::Costs;
 use nand::{Cell, Geometry, GeometryError, Timing};
-use units::{Bytes, Nanos, PAGE_BYTES};
+use units::{Bytes, Nanos, PAGE_BYTES, SECTOR_BYTES};
 
 /// All parameters of the flash model.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub struct Config {
     pub slc_superblocks: u32,
     /// The data namespace.
     pub data: DataNamespace,
+    /// What its zones can do beyond the basics; nothing without zones.
+    pub zone_options: zone::Options,
     /// Logical size of the meta namespace; zero for none.
     pub meta_size: Bytes,
     /// Over-provisioning of page-mapped namespaces, in percent of their logical size.
@@ -153,6 +155,8 @@ pub enum ConfigError {
     Zones,
     /// More open than active zones, where both are limited.
     OpenOverActive,
+    /// Random write areas of this size, granularity or number cannot be.
+    Zrwa,
     /// The block namespace is empty or does not fit the model's 31-bit page locations.
     BlockSize,
     /// The meta namespace does not fit the model's 31-bit page locations.
@@ -186,6 +190,10 @@ impl fmt::Display for ConfigError {
             ),
             Self::Zones => f.write_str("there must be 1 zone or more, and at most 16 TiB of them"),
             Self::OpenOverActive => f.write_str("max-open must not exceed max-active"),
+            Self::Zrwa => f.write_str(
+                "zrwa-size must be a multiple of zrwa-flush-granularity (4 KiB steps), at most a zone's \
+                 capacity and 64 MiB; zrwa-zones 1 to 4096",
+            ),
             Self::BlockSize => f.write_str("the block namespace must have 4 KiB to 4 TiB"),
             Self::MetaSize => f.write_str("the meta namespace must have at most 4 TiB"),
             Self::Buffers => f.write_str(
@@ -259,6 +267,14 @@ impl Config {
                 }
                 if max_active != 0 && (max_open == 0 || max_open > max_active) {
                     return Err(ConfigError::OpenOverActive);
+                }
+                let layout = zone::Layout {
+                    zones,
+                    size: zone_size.get() / SECTOR_BYTES,
+                    capacity: self.zone_capacity().get() / SECTOR_BYTES,
+                };
+                if self.zone_options.zrwa.is_some_and(|z| !z.fits(layout)) {
+                    return Err(ConfigError::Zrwa);
                 }
             }
             DataNamespace::Block { size } => {

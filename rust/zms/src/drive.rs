@@ -174,6 +174,8 @@ impl Zms {
             capacity: layout.capacity,
             write_pointer: Sector::new(start.get().saturating_add(offset)),
             state: zone.state,
+            zrwa: zone.has_zrwa(),
+            extended: zone.extended,
         })
     }
 
@@ -214,7 +216,14 @@ impl Zms {
     /// There is no such zone.
     pub fn inject_zone(&mut self, id: ZoneId, offline: bool) -> Result<(), Error> {
         match &mut self.data {
-            Data::Zoned(data) => Ok(data.zones.inject(id, offline)?),
+            Data::Zoned(data) => {
+                // A read-only zone keeps its data, also what is in the random write area. Without
+                // room for that it is lost, as on any drive that fails at the wrong moment.
+                if !offline {
+                    let _ = data.commit_held(&mut self.core, id, self.now);
+                }
+                Ok(data.zones.inject(id, offline)?)
+            }
             Data::Block(_) => Err(Error::Unsupported),
         }
     }
@@ -381,7 +390,9 @@ fn paged<const NS: u8>(
             outcome.discard = Discard::Sectors(at.get()..at.get() + sectors);
             Ok(now)
         }
-        Command::Append { .. } | Command::Zone { .. } => Err(Error::Unsupported),
+        Command::Append { .. } | Command::Zone { .. } | Command::CommitZrwa { .. } => {
+            Err(Error::Unsupported)
+        }
     }
 }
 
@@ -411,7 +422,7 @@ fn zoned(
             internal,
         } => {
             inside(at, sectors, size)?;
-            ns.write(
+            ns.host_write(
                 core,
                 Write {
                     at,
@@ -424,7 +435,7 @@ fn zoned(
         }
         Command::WriteZeroes { at, sectors } => {
             inside(at, sectors, size)?;
-            let done = ns.write(
+            let done = ns.host_write(
                 core,
                 Write {
                     at,
@@ -464,6 +475,7 @@ fn zoned(
             inside(at, sectors, size)?;
             Ok(now)
         }
+        Command::CommitZrwa { end } => ns.commit_to(core, end, now),
         Command::Zone {
             action,
             target: ZoneTarget::One(zone),
@@ -509,6 +521,8 @@ fn manage(
 ) -> Result<Instant, Error> {
     match action {
         ZoneAction::Open => ns.zones.open(id).map(|_| now).map_err(Error::from),
+        ZoneAction::OpenZrwa => ns.zones.open_zrwa(id).map(|_| now).map_err(Error::from),
+        ZoneAction::SetExtension => ns.zones.extend(id).map(|()| now).map_err(Error::from),
         ZoneAction::Close => ns.zones.close(id).map(|()| now).map_err(Error::from),
         ZoneAction::Offline => ns.zones.offline(id).map(|()| now).map_err(Error::from),
         ZoneAction::Finish => ns.finish(core, id.get(), now),
@@ -524,13 +538,19 @@ fn manage_all(
     now: Instant,
 ) -> Result<Instant, Error> {
     use zone::State::{Closed, ExplicitlyOpen, Full, ImplicitlyOpen, ReadOnly};
+    // Only empty zones get a random write area, and those are not opened here.
+    let action = match action {
+        ZoneAction::OpenZrwa => ZoneAction::Open,
+        other => other,
+    };
     let mut done = now;
     for id in ns.zones.ids().map(ZoneId::new) {
         let Some(zone) = ns.zones.get(id) else {
             continue;
         };
         let applies = match action {
-            ZoneAction::Open => zone.state == Closed,
+            ZoneAction::Open | ZoneAction::OpenZrwa => zone.state == Closed,
+            ZoneAction::SetExtension => false,
             ZoneAction::Close => zone.state.is_open(),
             ZoneAction::Finish => matches!(zone.state, ImplicitlyOpen | ExplicitlyOpen | Closed),
             ZoneAction::Reset => {

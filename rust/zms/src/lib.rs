@@ -35,6 +35,7 @@ mod stats;
 mod superblock;
 mod write;
 mod zoned;
+mod zrwa;
 
 pub use config::{
     buffered_superblocks, BufferPolicy, Buffers, Config, ConfigError, DataNamespace, L2p,

@@ -45,6 +45,11 @@ pub struct Counters {
     pub host_read_pages: u64,
     /// Pages that writes touched.
     pub host_write_pages: u64,
+    /// Those of them that went to a random write area.
+    pub zrwa_pages: u64,
+    /// Pages committed from random write areas to the write path: what is missing to
+    /// `zrwa_pages` was overwritten in time, or is there still.
+    pub zrwa_commits: u64,
     /// Pages read from a write buffer.
     pub buffer_hits: u64,
     /// Buffers flushed because they were full.

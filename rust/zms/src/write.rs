@@ -12,7 +12,7 @@ use crate::core::Core;
 use crate::l2p::{Grain, Key};
 use crate::read::Map;
 use crate::superblock::{Loc, NONE};
-use crate::zoned::{Zoned, PAGE_SECTORS};
+use crate::zoned::{page_range, Zoned, PAGE_SECTORS};
 use crate::Error;
 use nand::Priority;
 use units::{Bytes, Instant, Sector, ZoneId, SECTOR_BYTES};
@@ -55,6 +55,7 @@ impl Zoned {
         let start = write.at.get() - self.zones.start(id).get();
         self.reserve(core, z, write.sectors, now)?;
         self.zones.write(id, write.sectors)?;
+        self.counters.host_write_pages += u64::from(page_range(write.at, write.sectors).1);
         let mut done = self.fill(core, z, start, write, now);
         if write.fua {
             done = done.max(self.make_durable(core, z, done));
@@ -65,7 +66,14 @@ impl Zoned {
     }
 
     /// Moves the sectors into a buffer, piece by piece; returns the last piece's arrival.
-    fn fill(&mut self, core: &mut Core, z: u32, start: u64, write: Write, now: Instant) -> Instant {
+    pub fn fill(
+        &mut self,
+        core: &mut Core,
+        z: u32,
+        start: u64,
+        write: Write,
+        now: Instant,
+    ) -> Instant {
         let own = self.zone(z).buffer;
         let own = (own != NONE).then_some(own as usize);
         let choice = self.buffers.choose(z, own, now);
@@ -97,7 +105,6 @@ impl Zoned {
                     .transfer(at, Bytes::new((to - cursor) * SECTOR_BYTES));
             }
             arrived = at;
-            self.counters.host_write_pages += touched;
             cursor = to;
             self.zone_mut(z).buffer = index as u32;
             self.buffers.fill(index, z, fresh as u32, at);
@@ -389,11 +396,12 @@ impl Zoned {
     pub fn finish(&mut self, core: &mut Core, z: u32, now: Instant) -> Result<Instant, Error> {
         let id = ZoneId::new(z);
         let before = self.zones.get(id).ok_or(zone::Error::NoSuchZone)?.state;
+        let held = self.commit_held(core, id, now)?;
         self.zones.finish(id)?;
         if before == zone::State::Full {
             return Ok(now);
         }
-        let done = self.make_durable(core, z, now);
+        let done = self.make_durable(core, z, held);
         self.counters.zone_finishes += 1;
         let slc = core::mem::take(&mut self.zone_mut(z).slc);
         if slc.is_open() {

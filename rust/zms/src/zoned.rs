@@ -6,7 +6,7 @@
 //!          0                  native       flushed      write pointer
 //! ```
 //! A zone's pages are, from its start: in its native superblock (place computed), in pSLC (looked
-//! up in [`SlcTable`]), in a write buffer. The first of those in pSLC are `A`, the secondary buffer:
+//! up in [`SlcTable`]), in a write buffer, in its random write area (`zrwa`). The first of those in pSLC are `A`, the secondary buffer:
 //! less than a program unit, waiting to be combined with what follows.
 //!
 //! Invariants: see [`Zoned::check_invariants`].
@@ -170,7 +170,8 @@ impl Zoned {
                     max_open,
                     max_active,
                 },
-            ),
+            )
+            .with(config.zone_options),
             ftl: vec![ZoneFtl::default(); zones as usize],
             table: SlcTable::new(slc.count().saturating_mul(slc.pages)),
             moving: Vec::with_capacity(slc.pages as usize),
@@ -296,7 +297,8 @@ impl Map for Zoned {
             NONE => 0,
             buffer => self.buffers.get(buffer as usize).pages,
         };
-        if page - zone.flushed < buffered {
+        let id = ZoneId::new(z);
+        if page - zone.flushed < buffered || self.zones.area_holds(id, page.into()) {
             Found::Buffered
         } else {
             Found::Unmapped

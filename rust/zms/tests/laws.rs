@@ -84,6 +84,14 @@ fn configs() -> impl Strategy<Value = Config> {
             L2pSearch::Multiple
         };
         c.l2p.hybrid = f[4] || f[5];
+        c.zone_options = zone::Options {
+            read_across: f[4],
+            zrwa: Some(zone::Zrwa {
+                size: if f[5] { 8 * 8 } else { 8 * 24 },
+                granularity: if f[2] { 8 } else { 8 * 4 },
+                zones: 2,
+            }),
+        };
         c.l2p.preread = preread;
         c
     })
@@ -94,7 +102,7 @@ type Raw = (u8, bool, u32, u32, bool, u64);
 
 fn raw() -> impl Strategy<Value = Raw> {
     (
-        0u8..20,
+        0u8..23,
         any::<bool>(),
         0u32..2000,
         0u32..90,
@@ -113,8 +121,10 @@ fn command(zms: &Zms, (what, meta, at, sectors, flag, _): Raw) -> (Namespace, Co
     let sectors = u64::from(sectors);
     let mut place = Sector::new(u64::from(at) % (zms.sectors(ns) + 16));
     let start = zone.map_or(place, |z| z.start);
-    if let (Some(zone), Namespace::Data, true) = (zone, ns, what < 8) {
-        place = zone.write_pointer;
+    if let (Some(zone), Namespace::Data, true) = (zone, ns, what < 8 || what == 22) {
+        // Anywhere in a random write area, or past it.
+        let ahead = if zone.zrwa { u64::from(at) % 300 } else { 0 };
+        place = Sector::new(zone.write_pointer.get() + ahead);
     }
     let write = Command::Write {
         at: place,
@@ -156,6 +166,12 @@ fn command(zms: &Zms, (what, meta, at, sectors, flag, _): Raw) -> (Namespace, Co
         16 => manage(ZoneAction::Close),
         17 => manage(ZoneAction::Finish),
         18 => manage(ZoneAction::Reset),
+        20 => manage(ZoneAction::OpenZrwa),
+        21 => manage(ZoneAction::SetExtension),
+        22 => {
+            let end = Sector::new(place.get().next_multiple_of(8));
+            (Namespace::Data, Command::CommitZrwa { end })
+        }
         _ => {
             let at = Sector::new(u64::MAX - u64::from(at));
             let read = Command::Read {
@@ -217,6 +233,34 @@ impl Reference {
                 held.retain(|page| !empty((page / span) as u32));
             }
             _ => {}
+        }
+        if zoned {
+            Self::fill_holes(zms, held, command);
+        }
+    }
+
+    /// What is committed holds data, holes of the random write area included.
+    fn fill_holes(zms: &Zms, held: &mut BTreeSet<u64>, command: &Command) {
+        let span = zms.sectors(Namespace::Data) / 8 / u64::from(ZONES);
+        if let Command::CommitZrwa { end } = *command {
+            let end = end.get() / 8;
+            held.extend((end - 1) / span * span..end);
+        }
+        for zone in (0..ZONES).filter_map(|z| zms.zone(ZoneId::new(z))) {
+            let first = zone.start.get() / 8;
+            let last = held.range(first..first + span).last().copied();
+            let finished = matches!(
+                command,
+                Command::Zone {
+                    action: ZoneAction::Finish,
+                    ..
+                }
+            );
+            match zone.state {
+                zone::State::Full if finished => held.extend(first..last.map_or(first, |l| l + 1)),
+                _ if zone.zrwa => held.extend(first..zone.write_pointer.get() / 8),
+                _ => {}
+            }
         }
     }
 

@@ -42,6 +42,8 @@ pub struct Config {
     pub max_open: u32,
     /// Zones active at once; 0 for no limit.
     pub max_active: u32,
+    /// What zones can do beyond the basics.
+    pub zone_options: zone::Options,
     /// Whether a zone reset waits for the erases that it causes.
     pub reset_wait: bool,
     /// A conventional namespace on the same dies, if any.
@@ -65,6 +67,8 @@ pub enum ConfigError {
     Zones,
     /// More open than active zones, where both are limited.
     OpenOverActive,
+    /// Random write areas of this size, granularity or number cannot be.
+    Zrwa,
     /// The write unit is not whole sectors, or does not divide the one-shot page.
     WriteUnit,
     /// The conventional namespace.
@@ -92,6 +96,11 @@ impl fmt::Display for ConfigError {
             }
             Self::Zones => f.write_str("zones must be 1 to 1048576, and span at most 4 EiB"),
             Self::OpenOverActive => f.write_str("max-open must not exceed max-active"),
+            Self::Zrwa => f.write_str(
+                "zrwa-size must be a multiple of zrwa-flush-granularity (4 KiB steps), at most a \
+                 zone's capacity and 64 MiB, the granularity a multiple of write-unit; zrwa-zones \
+                 1 to 4096",
+            ),
             Self::WriteUnit => f.write_str(
                 "write-unit must be a multiple of 512 and a divisor of one-shot-page-size",
             ),
@@ -143,6 +152,12 @@ impl Config {
         if self.max_active != 0 && (self.max_open == 0 || self.max_open > self.max_active) {
             return Err(ConfigError::OpenOverActive);
         }
+        let fits = |z: zone::Zrwa| {
+            z.fits(self.layout()) && z.granularity.saturating_mul(SECTOR_BYTES) % unit == 0
+        };
+        if !self.zone_options.zrwa.is_none_or(fits) {
+            return Err(ConfigError::Zrwa);
+        }
         let need = self.incomplete().saturating_add(self.chips.one_shot.get());
         if self.buffer.get() < need || self.buffer.get() > 64 << 30 {
             return Err(ConfigError::Buffer {
@@ -152,6 +167,15 @@ impl Config {
         match &self.meta {
             Some(meta) => meta.validate(&self.chips).map_err(ConfigError::Meta),
             None => Ok(()),
+        }
+    }
+
+    /// How the zones lie.
+    pub(crate) const fn layout(&self) -> zone::Layout {
+        zone::Layout {
+            zones: self.zones,
+            size: self.zone_size.get() / SECTOR_BYTES,
+            capacity: self.zone_capacity.get() / SECTOR_BYTES,
         }
     }
 

@@ -3,12 +3,16 @@
 
 use crate::{BufferScope, Config, ConfigError, Stats};
 use conv::Engine;
+use core::ops::Range;
 use ftl::{
     ByteBuffer, Command, Discard, Error, Flash, Namespace, Outcome, ZoneReport, MAX_SECTORS,
 };
 use nand::{BlockId, LinkStats, PlaneId, PlaneStats};
-use units::{Bytes, Instant, Sector, ZoneId, SECTOR_BYTES};
-use zone::{Layout, Limits, State, Zones};
+use units::{Bytes, Instant, Sector, ZoneId, PAGE_BYTES, SECTOR_BYTES};
+use zone::{Limits, State, Zones};
+
+/// Sectors of a page.
+pub(crate) const PAGE_SECTORS: u64 = PAGE_BYTES / SECTOR_BYTES;
 
 /// What flash holds of a zone.
 #[derive(Clone, Copy, Debug, Default)]
@@ -56,11 +60,6 @@ impl Zns {
     /// The configuration makes no drive.
     pub fn new(config: &Config) -> Result<Self, ConfigError> {
         config.validate()?;
-        let layout = Layout {
-            zones: config.zones,
-            size: config.zone_size.get() / SECTOR_BYTES,
-            capacity: config.zone_capacity.get() / SECTOR_BYTES,
-        };
         let limits = Limits {
             max_open: config.max_open,
             max_active: config.max_active,
@@ -75,7 +74,7 @@ impl Zns {
         let buffer = || ByteBuffer::new(config.buffer, config.chips.one_shot);
         Ok(Self {
             flash: Flash::new(&config.chips, config.link_mbps, config.costs),
-            zones: Zones::new(layout, limits),
+            zones: Zones::new(config.layout(), limits).with(config.zone_options),
             bodies: vec![Body::default(); config.zones as usize],
             // Not `vec![..; n]`: a clone of a queue does not keep its room.
             buffers: (0..buffers).map(|_| buffer()).collect(),
@@ -133,23 +132,52 @@ impl Zns {
             capacity: layout.capacity,
             write_pointer: Sector::new(start.get().saturating_add(pointer)),
             state: zone.state,
+            zrwa: zone.has_zrwa(),
+            extended: zone.extended,
         })
     }
 
-    /// Whether some sector of a range, of the data namespace within a zone, was never written (for
-    /// DULBE).
+    /// Whether some sector of a range was never written (for DULBE).
     #[must_use]
     pub fn has_unmapped(&self, namespace: Namespace, at: Sector, sectors: u64) -> bool {
         if namespace == Namespace::Meta {
             let meta = self.meta.as_ref();
             return meta.is_none_or(|meta| meta.has_unmapped(at, sectors));
         }
-        let Some(id) = self.zones.locate(at) else {
+        if self.check_range(at, sectors).is_err() {
             return true;
-        };
-        let offset = at.get().saturating_sub(self.zones.start(id).get());
-        let end = offset.saturating_add(sectors);
-        self.zones.get(id).is_none_or(|z| end > z.written)
+        }
+        self.pieces(at, sectors)
+            .any(|(id, range)| self.unwritten_from(id, range.clone()) < range.end)
+    }
+
+    /// A sector range, which is in the namespace, by zones; offsets are from the zone's start.
+    pub(crate) fn pieces(
+        &self,
+        at: Sector,
+        sectors: u64,
+    ) -> impl Iterator<Item = (ZoneId, Range<u64>)> {
+        let size = self.zones.layout().size;
+        let mut at = at.get();
+        let end = at.saturating_add(sectors);
+        core::iter::from_fn(move || {
+            let zone = u32::try_from(at / size).ok().filter(|_| at < end)?;
+            let start = at % size;
+            let stop = size.min(start + (end - at));
+            at += stop - start;
+            Some((ZoneId::new(zone), start..stop))
+        })
+    }
+
+    /// The first sector of a zone's range that holds no data, neither in flash or buffer nor in
+    /// the random write area; the range's end if there is none.
+    pub(crate) fn unwritten_from(&self, id: ZoneId, range: Range<u64>) -> u64 {
+        let written = self.zones.get(id).map_or(0, |z| z.written);
+        let mut at = written.clamp(range.start, range.end);
+        while at < range.end && self.zones.area_holds(id, at / PAGE_SECTORS) {
+            at = ((at / PAGE_SECTORS + 1) * PAGE_SECTORS).min(range.end);
+        }
+        at
     }
 
     /// What it has done so far.
@@ -250,6 +278,7 @@ impl Zns {
             }
             Command::Flush => Ok(Outcome::done(now.max(self.durable))),
             Command::Zone { action, target } => self.manage(action, target, now),
+            Command::CommitZrwa { end } => self.commit_to(end, now),
         }
     }
 

@@ -25,7 +25,7 @@
 //! A conventional namespace, if there is one, is `conv`'s with one partition, on other blocks of the
 //! same dies: they share planes, channels and host link, and have buffers of their own.
 //!
-//! Not modelled: ZRWA, zone descriptor extensions, bad blocks.
+//! Not modelled: bad blocks.
 
 #![forbid(unsafe_code)]
 
@@ -35,6 +35,7 @@ mod manage;
 mod read;
 mod stats;
 mod write;
+mod zrwa;
 
 pub use config::{BufferScope, Config, ConfigError};
 pub use drive::Zns;

@@ -23,6 +23,8 @@ impl Zns {
                 body.programmed = written * SECTOR_BYTES;
             }
         } else {
+            // What does not find room is lost with the zone's random write area.
+            let _ = self.commit_held(id, now);
             self.program_rest(id, now);
         }
         Ok(self.zones.inject(id, offline)?)
@@ -62,8 +64,14 @@ impl Zns {
     }
 
     fn manage_all(&mut self, action: ZoneAction, now: Instant) -> Result<Outcome, Error> {
+        // Only empty zones get a random write area, and those are not opened here.
+        let action = match action {
+            ZoneAction::OpenZrwa => ZoneAction::Open,
+            other => other,
+        };
         let applies = |state: State| match action {
-            ZoneAction::Open => state == State::Closed,
+            ZoneAction::SetExtension => false,
+            ZoneAction::Open | ZoneAction::OpenZrwa => state == State::Closed,
             ZoneAction::Close => state.is_open(),
             ZoneAction::Finish => state.is_active(),
             ZoneAction::Reset => state.is_active() || state == State::Full,
@@ -97,6 +105,8 @@ impl Zns {
     fn act(&mut self, action: ZoneAction, id: ZoneId, now: Instant) -> Result<Instant, Error> {
         match action {
             ZoneAction::Open => self.zones.open(id).map(drop)?,
+            ZoneAction::OpenZrwa => self.zones.open_zrwa(id).map(drop)?,
+            ZoneAction::SetExtension => self.zones.extend(id)?,
             ZoneAction::Close => self.zones.close(id)?,
             ZoneAction::Offline => self.zones.offline(id)?,
             ZoneAction::Finish => return self.finish(id, now),
@@ -106,6 +116,7 @@ impl Zns {
     }
 
     fn finish(&mut self, id: ZoneId, now: Instant) -> Result<Instant, Error> {
+        self.commit_held(id, now)?;
         self.zones.finish(id)?;
         self.program_rest(id, now);
         self.stats.zone_finishes += 1;

@@ -3,6 +3,7 @@
 
 use crate::stats::add;
 use crate::Zns;
+use core::ops::Range;
 use ftl::{Error, Outcome};
 use units::{Bytes, Instant, Sector, ZoneId, PAGE_BYTES, SECTOR_BYTES};
 
@@ -18,26 +19,42 @@ impl Zns {
         if sectors == 0 {
             return Ok(Outcome::done(now));
         }
-        let id = self.zones.check_read(at, sectors)?;
-        let start = (at.get() - self.zones.start(id).get()) * SECTOR_BYTES;
-        let end = start + sectors * SECTOR_BYTES;
-        let written = self.zones.get(id).map_or(0, |z| z.written) * SECTOR_BYTES;
-        let in_flash = self.body(id).programmed.clamp(start, end);
-        let in_buffer = written.clamp(in_flash, end);
-        let ready = now + self.flash.firmware(Bytes::new(end - start));
-
-        let mut done = self.read_flash(id, start, in_flash, internal, ready);
-        if in_buffer > in_flash {
-            let bytes = in_buffer - in_flash;
-            let read = ready + self.flash.buffer_access(Bytes::new(bytes));
-            done = done.max(self.send(read, bytes, internal));
-            add(&mut self.stats.buffer_hit_bytes, bytes);
-        }
-        if end > in_buffer {
-            done = done.max(self.send(ready, end - in_buffer, internal));
-            add(&mut self.stats.unwritten_bytes, end - in_buffer);
+        self.zones.check_read(at, sectors)?;
+        let ready = now + self.flash.firmware(Bytes::new(sectors * SECTOR_BYTES));
+        let mut done = ready;
+        for (id, range) in self.pieces(at, sectors) {
+            done = done.max(self.read_zone(id, range, internal, ready));
         }
         Ok(Outcome::done(done))
+    }
+
+    /// Reads sectors of one zone.
+    fn read_zone(
+        &mut self,
+        id: ZoneId,
+        range: Range<u64>,
+        internal: bool,
+        ready: Instant,
+    ) -> Instant {
+        let (start, end) = (range.start * SECTOR_BYTES, range.end * SECTOR_BYTES);
+        let written = self.zones.get(id).map_or(0, |z| z.written) * SECTOR_BYTES;
+        let in_flash = self.body(id).programmed.clamp(start, end);
+        let in_buffer = written.clamp(in_flash, end) - in_flash;
+        let in_area = self.bytes_in_area(id, range);
+        let unwritten = end - in_flash - in_buffer - in_area;
+
+        let mut done = self.read_flash(id, start, in_flash, internal, ready);
+        let buffered = in_buffer + in_area;
+        if buffered > 0 {
+            let read = ready + self.flash.buffer_access(Bytes::new(buffered));
+            done = done.max(self.send(read, buffered, internal));
+            add(&mut self.stats.buffer_hit_bytes, buffered);
+        }
+        if unwritten > 0 {
+            done = done.max(self.send(ready, unwritten, internal));
+            add(&mut self.stats.unwritten_bytes, unwritten);
+        }
+        done
     }
 
     /// Reads a range that has been programmed; whole 4 KiB units cross the channel.

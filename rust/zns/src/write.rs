@@ -16,6 +16,10 @@ impl Zns {
         now: Instant,
     ) -> Result<Outcome, Error> {
         self.check_range(at, sectors)?;
+        let zone = self.zones.locate(at).and_then(|id| self.zones.get(id));
+        if zone.is_some_and(|z| z.has_zrwa()) {
+            return self.write_area(at, sectors, internal, now);
+        }
         if sectors * SECTOR_BYTES % self.config.write_unit.get() != 0 {
             return Err(Error::Zone(zone::Error::InvalidWrite));
         }
@@ -45,7 +49,7 @@ impl Zns {
 
     /// Writes `bytes`, which have been checked, at the zone's write pointer, in pieces that the
     /// buffer has room for whatever else it holds. Returns when the last has arrived in it.
-    fn take_in(
+    pub(crate) fn take_in(
         &mut self,
         id: ZoneId,
         bytes: u64,

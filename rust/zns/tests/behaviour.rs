@@ -38,6 +38,83 @@ fn a_short_last_one_shot_page_programs_when_the_zone_is_full() {
     assert_eq!(fails(&mut d, &write(CAPACITY, 1), 0), full);
 }
 
+fn drive_with_areas() -> Zns {
+    let mut config = tiny(BufferScope::PerZone);
+    config.zone_options = zone::Options {
+        read_across: true,
+        zrwa: Some(zone::Zrwa {
+            size: 4 * PAGE,
+            granularity: 2 * PAGE,
+            zones: 1,
+        }),
+    };
+    Zns::new(&config).unwrap()
+}
+
+#[test]
+fn a_random_write_area_takes_writes_in_any_order_and_commits_to_the_buffer() {
+    let mut d = drive_with_areas();
+    done(&mut d, &zone(ZoneAction::OpenZrwa, 0), 0);
+    // Buffer access 6.2 us, link, and no program however often.
+    for (now, n) in (0..).step_by(1_000_000).zip([1, 0, 1, 1]) {
+        let took = done(&mut d, &fua(n * PAGE, PAGE), now) - now;
+        assert!((6_200..10_000).contains(&took), "{took}");
+    }
+    assert_eq!(d.stats().programs, 0);
+    let hits = d.stats().buffer_hit_bytes;
+    done(&mut d, &read(0, 3 * PAGE), 5_000_000);
+    let read = d.stats().buffer_hit_bytes.get() - hits.get();
+    assert_eq!((read, d.stats().unwritten_bytes), (2 * 4096, Bytes::kib(4)));
+    assert!(!d.has_unmapped(Namespace::Data, Sector::new(0), 2 * PAGE));
+    assert!(d.has_unmapped(Namespace::Data, Sector::new(0), 2 * PAGE + 1));
+    // One page too far: two are committed, which is a one-shot page.
+    done(&mut d, &write(4 * PAGE, PAGE), 6_000_000);
+    assert_eq!(d.stats().programs, 1);
+    let report = d.zone(ZoneId::new(0)).unwrap();
+    assert_eq!(
+        (report.write_pointer, report.zrwa),
+        (Sector::new(2 * PAGE), true)
+    );
+    let end = Sector::new(4 * PAGE);
+    done(&mut d, &Command::CommitZrwa { end }, 7_000_000);
+    assert_eq!(d.stats().programs, 2);
+    assert_eq!(
+        fails(&mut d, &zone(ZoneAction::OpenZrwa, SIZE), 7_000_000),
+        Error::Zone(zone::Error::NoArea)
+    );
+    done(&mut d, &zone(ZoneAction::Finish, 0), 8_000_000);
+    assert_eq!(d.stats().program_bytes, Bytes::kib(4 * 5));
+    done(&mut d, &zone(ZoneAction::OpenZrwa, SIZE), 9_000_000);
+}
+
+#[test]
+fn an_extension_is_reported_until_reset() {
+    let mut d = drive_with_areas();
+    done(&mut d, &zone(ZoneAction::SetExtension, 0), 0);
+    assert!(d.zone(ZoneId::new(0)).unwrap().extended);
+    assert_eq!(state(&d, 0), State::Closed);
+    done(&mut d, &zone(ZoneAction::Reset, 0), 0);
+    assert!(!d.zone(ZoneId::new(0)).unwrap().extended);
+}
+
+#[test]
+fn a_read_across_zones_reads_both() {
+    let mut d = drive_with_areas();
+    done(&mut d, &write(0, CAPACITY), 0);
+    done(&mut d, &write(SIZE, PAGE), 0);
+    let far = done(
+        &mut d,
+        &read(CAPACITY - 8, SIZE - CAPACITY + 16),
+        90_000_000,
+    );
+    assert!(far > 90_000_000);
+    assert_eq!(d.stats().buffer_hit_bytes, Bytes::kib(4));
+    assert_eq!(d.stats().unwritten_bytes, Bytes::kib(8));
+    let mut strict = drive(BufferScope::Global);
+    let boundary = Error::Zone(zone::Error::Boundary);
+    assert_eq!(fails(&mut strict, &read(SIZE - 8, 16), 0), boundary);
+}
+
 #[test]
 fn finish_programs_what_is_buffered_and_close_keeps_it() {
     let mut d = drive(BufferScope::Global);

@@ -22,6 +22,13 @@ pub enum Error {
     TooManyOpen,
     /// The zone's state does not allow the action.
     InvalidTransition,
+    /// The zone has no random write area, or the action is not for one that has, or not for this
+    /// part of it.
+    InvalidOperation,
+    /// The end of an explicit flush is not on the flush granularity.
+    Granularity,
+    /// Every random write area is taken.
+    NoArea,
     /// There is no such zone.
     NoSuchZone,
 }
@@ -37,6 +44,9 @@ impl fmt::Display for Error {
             Self::TooManyActive => "too many active zones",
             Self::TooManyOpen => "too many open zones",
             Self::InvalidTransition => "invalid zone state transition",
+            Self::InvalidOperation => "invalid zone operation",
+            Self::Granularity => "not on the flush granularity",
+            Self::NoArea => "random write areas unavailable",
             Self::NoSuchZone => "no such zone",
         })
     }

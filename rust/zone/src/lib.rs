@@ -16,16 +16,22 @@
 //!
 //! Invariants: open = implicitly + explicitly opened zones <= `max_open`; active = open + closed <=
 //! `max_active`; a write pointer lies within its zone's capacity, and is at the start exactly in
-//! empty zones and zones opened without data.
+//! empty zones and zones that are active without data: opened by command, or kept for their random
+//! write area or descriptor extension.
 //!
-//! Not modelled here: ZRWA, zone descriptor extensions, finish and reset recommendations.
+//! Options: reads across zones, and random write areas ([`Zrwa`]). Of a descriptor extension only
+//! whether it is set is known here.
+//!
+//! Not modelled here: finish and reset recommendations, zones finished by the controller.
 
 #![forbid(unsafe_code)]
 
 mod error;
 mod state;
 mod table;
+mod zrwa;
 
 pub use error::Error;
 pub use state::State;
-pub use table::{Layout, Limits, Zone, Zones};
+pub use table::{Layout, Limits, Options, Zone, Zones};
+pub use zrwa::Zrwa;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! All zones of a namespace, and what they share.
 
+use crate::zrwa::{Areas, Zrwa};
 use crate::{Error, State};
 use core::ops::Range;
 use units::{Sector, ZoneId};
@@ -25,21 +26,50 @@ pub struct Limits {
     pub max_active: u32,
 }
 
+/// What zones can do that not every drive's can.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Reads may go on from one zone into the next.
+    pub read_across: bool,
+    /// Random write areas, if there are any. Ignored unless it [fits](Zrwa::fits).
+    pub zrwa: Option<Zrwa>,
+}
+
 /// One zone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Zone {
     /// Its state.
     pub state: State,
-    /// Sectors written so far, from the zone's start. Finishing does not change it.
+    /// Its descriptor extension is set.
+    pub extended: bool,
+    /// Sectors written so far, from the zone's start; without those that are in its random write
+    /// area still. Finishing does not change it.
     pub written: u64,
+    /// Which of the random write areas it has.
+    pub(crate) area: Option<u16>,
+}
+
+impl Zone {
+    /// Whether it has a random write area.
+    #[must_use]
+    pub const fn has_zrwa(&self) -> bool {
+        self.area.is_some()
+    }
+
+    /// Whether there is nothing to keep its resources for.
+    const fn is_bare(&self) -> bool {
+        self.written == 0 && !self.extended && self.area.is_none()
+    }
 }
 
 /// The zones of one namespace.
 #[derive(Clone, Debug)]
 pub struct Zones {
-    layout: Layout,
+    pub(crate) layout: Layout,
     limits: Limits,
-    zones: Vec<Zone>,
+    read_across: bool,
+    pub(crate) areas: Areas,
+    pub(crate) zones: Vec<Zone>,
     open: u32,
     active: u32,
     /// Implicitly opened zones, ascending. Kept only with a limit on open zones, which bounds it.
@@ -60,10 +90,23 @@ impl Zones {
         Self {
             layout,
             limits,
+            read_across: false,
+            areas: Areas::default(),
             zones: vec![Zone::default(); layout.zones as usize],
             open: 0,
             active: 0,
             implicit: Vec::with_capacity(limits.max_open.min(layout.zones) as usize),
+        }
+    }
+
+    /// The same zones, all empty still, with these options.
+    #[must_use]
+    pub fn with(self, options: Options) -> Self {
+        let zrwa = options.zrwa.filter(|z| z.fits(self.layout));
+        Self {
+            read_across: options.read_across,
+            areas: zrwa.map_or_else(Areas::default, Areas::new),
+            ..self
         }
     }
 
@@ -104,30 +147,45 @@ impl Zones {
         Sector::new(u64::from(id.get()).saturating_mul(self.layout.size))
     }
 
-    /// Checks a read.
+    /// Checks a read; gives the zone in which it starts.
     ///
     /// # Errors
-    /// The range leaves its zone, or the zone is offline.
+    /// The range leaves its zone without [`Options::read_across`], or the last zone; or a zone of
+    /// it is offline.
     pub fn check_read(&self, at: Sector, sectors: u64) -> Result<ZoneId, Error> {
         let id = self.locate(at).ok_or(Error::NoSuchZone)?;
         let offset = at.get() - self.start(id).get();
-        if sectors > self.layout.size - offset {
+        let leaves = sectors > self.layout.size - offset;
+        if leaves && !self.read_across {
             return Err(Error::Boundary);
         }
-        match self.state(id)? {
-            State::Offline => Err(Error::Offline),
-            _ => Ok(id),
+        let last = match at.get().checked_add(sectors.saturating_sub(1)) {
+            Some(last) if leaves => self.locate(Sector::new(last)).ok_or(Error::Boundary)?,
+            Some(_) => id,
+            None => return Err(Error::Boundary),
+        };
+        for zone in id.get()..=last.get() {
+            if self.state(ZoneId::new(zone))? == State::Offline {
+                return Err(Error::Offline);
+            }
         }
+        Ok(id)
     }
 
-    /// Checks a write without doing it; also that the zone could be opened for it.
+    /// Checks a write without doing it; also that the zone could be opened for it. To a zone with a
+    /// random write area it goes there ([`Zones::commit_before`] says what must make room first).
     ///
     /// # Errors
-    /// State, write pointer, boundary, resources: in this order.
+    /// State, write pointer (or area), boundary, resources: in this order.
     pub fn check_write(&self, at: Sector, sectors: u64) -> Result<ZoneId, Error> {
         let id = self.locate(at).ok_or(Error::NoSuchZone)?;
         let zone = self.writable(id)?;
         let offset = at.get() - self.start(id).get();
+        if zone.has_zrwa() {
+            self.check_area(zone, offset, sectors)?;
+            self.can_open(zone.state)?;
+            return Ok(id);
+        }
         if offset != zone.written {
             // Beyond the capacity no write pointer can ever be.
             let beyond = offset.saturating_add(sectors) > self.layout.size;
@@ -147,26 +205,28 @@ impl Zones {
     /// Checks an append without doing it; gives the sector it would go to.
     ///
     /// # Errors
-    /// As for [`Zones::check_write`].
+    /// As for [`Zones::check_write`]; zones with a random write area take no appends.
     pub fn check_append(&self, id: ZoneId, sectors: u64) -> Result<Sector, Error> {
         let zone = self.writable(id)?;
+        if zone.has_zrwa() {
+            return Err(Error::InvalidOperation);
+        }
         let at = Sector::new(self.start(id).get() + zone.written);
         self.check_write(at, sectors).map(|_| at)
     }
 
-    /// Does a write that [`Zones::check_write`] allowed: opens the zone if need be and moves its
-    /// write pointer. Returns the zone that was closed to make room.
+    /// Does a write that [`Zones::check_write`] allowed, or commits sectors of the random write area:
+    /// opens the zone if need be and moves its write pointer. Returns the zone that was closed to
+    /// make room.
     ///
     /// # Errors
     /// Resources; then nothing has changed.
     pub fn write(&mut self, id: ZoneId, sectors: u64) -> Result<Option<ZoneId>, Error> {
         let zone = self.writable(id)?;
-        let closed = match zone.state {
-            State::Empty | State::Closed => self.open_as(id, State::ImplicitlyOpen)?,
-            _ => None,
-        };
+        let closed = self.open_for_write(id, zone.state)?;
         let capacity = self.layout.capacity;
         let written = zone.written.saturating_add(sectors).min(capacity);
+        self.areas.drop(zone, written);
         if let Some(zone) = self.zones.get_mut(id.get() as usize) {
             zone.written = written;
         }
@@ -192,15 +252,16 @@ impl Zones {
         }
     }
 
-    /// Close. A zone without data becomes empty.
+    /// Close. A zone with nothing to keep (data, random write area, descriptor extension) becomes
+    /// empty.
     ///
     /// # Errors
     /// State.
     pub fn close(&mut self, id: ZoneId) -> Result<(), Error> {
         match self.state(id)? {
             State::ImplicitlyOpen | State::ExplicitlyOpen => {
-                let empty = self.get(id).is_some_and(|z| z.written == 0);
-                self.set(id, if empty { State::Empty } else { State::Closed });
+                let bare = self.get(id).is_some_and(|z| z.is_bare());
+                self.set(id, if bare { State::Empty } else { State::Closed });
                 Ok(())
             }
             State::Closed => Ok(()),
@@ -240,6 +301,25 @@ impl Zones {
                 Ok(())
             }
         }
+    }
+
+    /// Sets the descriptor extension: an empty zone becomes closed.
+    ///
+    /// # Errors
+    /// State or resources.
+    pub fn extend(&mut self, id: ZoneId) -> Result<(), Error> {
+        if self.state(id)? != State::Empty {
+            return Err(Error::InvalidTransition);
+        }
+        let limit = self.limits.max_active;
+        if limit > 0 && self.active >= limit {
+            return Err(Error::TooManyActive);
+        }
+        self.set(id, State::Closed);
+        if let Some(zone) = self.zones.get_mut(id.get() as usize) {
+            zone.extended = true;
+        }
+        Ok(())
     }
 
     /// The host gives a read-only zone up.
@@ -293,18 +373,20 @@ impl Zones {
         for zone in &self.zones {
             assert!(zone.written <= self.layout.capacity, "{zone:?}");
             match zone.state {
-                State::Empty => assert_eq!(zone.written, 0),
-                State::ImplicitlyOpen | State::Closed => assert_ne!(zone.written, 0),
+                State::Empty => assert!(zone.is_bare()),
+                State::ImplicitlyOpen | State::Closed => assert!(!zone.is_bare()),
                 _ => {}
             }
+            assert!(zone.area.is_none() || zone.state.is_active());
         }
+        self.areas.check_invariants(&self.zones);
     }
 
-    fn state(&self, id: ZoneId) -> Result<State, Error> {
+    pub(crate) fn state(&self, id: ZoneId) -> Result<State, Error> {
         self.get(id).map(|z| z.state).ok_or(Error::NoSuchZone)
     }
 
-    fn writable(&self, id: ZoneId) -> Result<Zone, Error> {
+    pub(crate) fn writable(&self, id: ZoneId) -> Result<Zone, Error> {
         let zone = self.get(id).ok_or(Error::NoSuchZone)?;
         match zone.state {
             State::Full => Err(Error::Full),
@@ -317,7 +399,7 @@ impl Zones {
     }
 
     /// Whether a zone in `state` could be opened now.
-    fn can_open(&self, state: State) -> Result<(), Error> {
+    pub(crate) fn can_open(&self, state: State) -> Result<(), Error> {
         let Limits {
             max_open,
             max_active,
@@ -330,6 +412,18 @@ impl Zones {
             return Err(Error::TooManyOpen);
         }
         Ok(())
+    }
+
+    /// Opens the zone for a write, if it is not open.
+    pub(crate) fn open_for_write(
+        &mut self,
+        id: ZoneId,
+        state: State,
+    ) -> Result<Option<ZoneId>, Error> {
+        match state {
+            State::Empty | State::Closed => self.open_as(id, State::ImplicitlyOpen),
+            _ => Ok(None),
+        }
     }
 
     fn open_as(&mut self, id: ZoneId, to: State) -> Result<Option<ZoneId>, Error> {
@@ -351,6 +445,12 @@ impl Zones {
             return;
         };
         let from = core::mem::replace(&mut zone.state, to);
+        if !to.is_active() {
+            if let Some(area) = zone.area.take() {
+                self.areas.release(area);
+            }
+        }
+        zone.extended &= !matches!(to, State::Empty | State::Offline);
         self.open = self.open - u32::from(from.is_open()) + u32::from(to.is_open());
         self.active = self.active - u32::from(from.is_active()) + u32::from(to.is_active());
         if self.limits.max_open == 0 || from == to {

@@ -135,6 +135,7 @@ pub fn config(preset: &str, settings: &[(&str, &str)]) -> Config {
                 max_active: 6,
             }
         },
+        zone_options: Default::default(),
         meta_size,
         over_provisioning: 7,
         l2p,
@@ -169,6 +170,9 @@ fn status(error: Error) -> u16 {
             zone::Error::TooManyActive => 0x1bd,
             zone::Error::TooManyOpen => 0x1be,
             zone::Error::InvalidTransition => 0x1bf,
+            zone::Error::InvalidOperation => 0x1b6,
+            zone::Error::Granularity => 2,
+            zone::Error::NoArea => 0x1b7,
             zone::Error::NoSuchZone => 0x80,
         },
     }

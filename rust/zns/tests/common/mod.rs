@@ -47,6 +47,7 @@ pub fn proto() -> Config {
         write_unit: Bytes::kib(128),
         max_open: 0,
         max_active: 0,
+        zone_options: Default::default(),
         reset_wait: false,
         meta: None,
     }
@@ -85,6 +86,7 @@ pub fn large() -> Config {
         write_unit: Bytes::new(512),
         max_open: 14,
         max_active: 28,
+        zone_options: Default::default(),
         ..proto()
     }
 }
@@ -131,6 +133,7 @@ pub fn tiny(scope: BufferScope) -> Config {
         write_unit: Bytes::new(512),
         max_open: 2,
         max_active: 3,
+        zone_options: Default::default(),
         ..proto()
     }
 }

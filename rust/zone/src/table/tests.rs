@@ -252,7 +252,7 @@ proptest! {
     #[test]
     fn any_walk_keeps_the_invariants(
         limits in (0u32..4, 0u32..5),
-        walk in prop::collection::vec((0u32..8, 0u8..8, 1u64..12), 0..200),
+        walk in prop::collection::vec((0u32..8, 0u8..9, 1u64..12), 0..200),
     ) {
         let mut z = table(limits.0.min(limits.1), limits.1);
         for (n, what, sectors) in walk {
@@ -263,6 +263,7 @@ proptest! {
                 4 => z.close(zone),
                 5 => z.finish(zone),
                 6 => z.reset(zone),
+                7 => z.extend(zone),
                 _ if sectors == 11 => z.inject(zone, n % 2 == 0),
                 _ => z.offline(zone),
             };

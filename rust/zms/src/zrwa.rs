@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Random write areas: memory of the controller's that a zone's next pages can be written to in any
+//! order, before they go on to the write buffer.
+//!
+//! ```text
+//!   host --link--> random write area --commit--> write buffer --flush--> pSLC, native
+//!                  (in any order, again and again)    (zms-model, section 4)
+//! ```
+//! - A write costs the buffer access and the host link, and is then complete: it waits for no
+//!   buffer. Areas are memory beside the write buffers, and keep their data without power, so that
+//!   FUA and Flush have nothing to wait for.
+//! - Committing, explicitly or by writing past the area, is a write of the committed pages inside
+//!   the drive: it competes for the write buffers, and takes its time there; an implicit commit comes
+//!   before the write that needs it.
+//! - Holes, pages of the area that were never written, are committed as pages of zeroes.
+
+use crate::core::Core;
+use crate::write::Write;
+use crate::zoned::{page_range, Zoned, PAGE_SECTORS};
+use crate::Error;
+use units::{Bytes, Instant, Sector, ZoneId, SECTOR_BYTES};
+
+impl Zoned {
+    /// A write of the host's: to the zone's random write area if it has one, else at the write
+    /// pointer. Returns the completion.
+    pub fn host_write(
+        &mut self,
+        core: &mut Core,
+        write: Write,
+        now: Instant,
+    ) -> Result<Instant, Error> {
+        let zone = self
+            .zones
+            .locate(write.at)
+            .and_then(|id| self.zones.get(id));
+        if !zone.is_some_and(|z| z.has_zrwa()) {
+            return self.write(core, write, now);
+        }
+        let id = self.zones.check_write(write.at, write.sectors)?;
+        if write.sectors == 0 {
+            return Ok(now);
+        }
+        let before = self.zones.commit_before(id, write.at, write.sectors);
+        let committed = self.commit(core, id, before, now)?;
+        self.zones.write_area(id, write.at, write.sectors)?;
+        let pages = u64::from(page_range(write.at, write.sectors).1);
+        let mut done = committed + core.costs.buffer_base + core.costs.buffer_page.times(pages);
+        if write.data {
+            let bytes = Bytes::new(write.sectors * SECTOR_BYTES);
+            done = core.link.transfer(done, bytes);
+        }
+        self.counters.host_writes += 1;
+        self.counters.host_write_pages += pages;
+        self.counters.zrwa_pages += pages;
+        self.counters.write_latency.add(done.since(now));
+        Ok(done)
+    }
+
+    /// Explicit flush: the write pointer goes to `end`. Returns when the pages are in the buffer.
+    pub fn commit_to(
+        &mut self,
+        core: &mut Core,
+        end: Sector,
+        now: Instant,
+    ) -> Result<Instant, Error> {
+        let (id, sectors) = self.zones.check_commit(end)?;
+        self.commit(core, id, sectors, now)
+    }
+
+    /// Commits all that the area of `id` holds, if it has one.
+    pub fn commit_held(
+        &mut self,
+        core: &mut Core,
+        id: ZoneId,
+        now: Instant,
+    ) -> Result<Instant, Error> {
+        let sectors = self.zones.area_extent(id);
+        self.commit(core, id, sectors, now)
+    }
+
+    fn commit(
+        &mut self,
+        core: &mut Core,
+        id: ZoneId,
+        sectors: u64,
+        now: Instant,
+    ) -> Result<Instant, Error> {
+        if sectors == 0 {
+            return Ok(now);
+        }
+        let z = id.get();
+        let start = self.zones.get(id).map_or(0, |zone| zone.written);
+        self.reserve(core, z, sectors, now)?;
+        self.zones.write(id, sectors)?;
+        self.counters.zrwa_commits += sectors / PAGE_SECTORS;
+        let write = Write {
+            at: Sector::new(self.zones.start(id).get() + start),
+            sectors,
+            fua: false,
+            data: false,
+        };
+        Ok(self.fill(core, z, start, write, now))
+    }
+}

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Random write areas: durable memory beside the write buffer, which a zone's next pages can be
+//! written to in any order; committing them is a write inside the drive.
+
+use crate::drive::PAGE_SECTORS;
+use crate::Zns;
+use core::ops::Range;
+use ftl::{Error, Outcome};
+use units::{Bytes, Instant, Sector, ZoneId, SECTOR_BYTES};
+
+impl Zns {
+    /// A write to a zone with an area. What must make room for it is committed first.
+    pub(crate) fn write_area(
+        &mut self,
+        at: Sector,
+        sectors: u64,
+        internal: bool,
+        now: Instant,
+    ) -> Result<Outcome, Error> {
+        let id = self.zones.check_write(at, sectors)?;
+        if sectors == 0 {
+            return Ok(Outcome::done(now));
+        }
+        let before = self.zones.commit_before(id, at, sectors);
+        let committed = self.commit(id, before, now)?;
+        self.zones.write_area(id, at, sectors)?;
+        let bytes = Bytes::new(sectors * SECTOR_BYTES);
+        let mut done = committed + self.flash.buffer_access(bytes);
+        if !internal {
+            done = self.flash.cross_link(done, bytes);
+        }
+        Ok(Outcome::done(done))
+    }
+
+    /// Explicit flush: the write pointer goes to `end`.
+    pub(crate) fn commit_to(&mut self, end: Sector, now: Instant) -> Result<Outcome, Error> {
+        let (id, sectors) = self.zones.check_commit(end)?;
+        Ok(Outcome::done(self.commit(id, sectors, now)?))
+    }
+
+    /// Commits all that the area holds, up to the end of a write unit.
+    pub(crate) fn commit_held(&mut self, id: ZoneId, now: Instant) -> Result<Instant, Error> {
+        let unit = (self.config.write_unit.get() / SECTOR_BYTES).max(1);
+        let sectors = self.zones.area_extent(id).next_multiple_of(unit);
+        self.commit(id, sectors, now)
+    }
+
+    fn commit(&mut self, id: ZoneId, sectors: u64, now: Instant) -> Result<Instant, Error> {
+        if sectors == 0 {
+            return Ok(now);
+        }
+        self.take_in(id, sectors * SECTOR_BYTES, true, now)
+    }
+
+    /// Bytes of a zone's range that its area holds.
+    pub(crate) fn bytes_in_area(&self, id: ZoneId, range: Range<u64>) -> u64 {
+        if !self.zones.get(id).is_some_and(|z| z.has_zrwa()) {
+            return 0;
+        }
+        let pages = range.start / PAGE_SECTORS..range.end.div_ceil(PAGE_SECTORS);
+        let held = pages.filter(|page| self.zones.area_holds(id, *page));
+        let sectors = held.map(|page| {
+            let (start, end) = (page * PAGE_SECTORS, (page + 1) * PAGE_SECTORS);
+            end.min(range.end) - start.max(range.start)
+        });
+        sectors.sum::<u64>() * SECTOR_BYTES
+    }
+}
