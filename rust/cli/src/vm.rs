@@ -32,6 +32,9 @@ pub struct Options {
     /// no time
     #[arg(short, long, value_name = "MODE")]
     pub timing: Option<Timing>,
+    /// In virtual time, an instruction takes 2^N ns: the guest's processor has 1000 / 2^N MIPS
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=i64::from(guest::Timing::MAX_SHIFT)))]
+    pub icount_shift: Option<u8>,
     /// The guest's kernel: 6.1, 6.12, or generic for the newest of these
     #[arg(short, long, value_name = "VERSION", default_value = "6.12", value_parser = kernel)]
     pub kernel: guest::Kernel,
@@ -88,6 +91,11 @@ impl Options {
     pub fn check(&self, default: Timing) -> Result<()> {
         if self.accel == Accel::Kvm && self.timing(default) == Timing::Virtual {
             let why = "--accel kvm cannot count instructions: use --timing real or off with it";
+            return Err(Prerequisite(why.into()).into());
+        }
+        if self.icount_shift.is_some() && self.timing(default) != Timing::Virtual {
+            let why =
+                "--icount-shift needs --timing virtual: otherwise no instructions are counted";
             return Err(Prerequisite(why.into()).into());
         }
         self.config()?.validate().map_err(refused)
@@ -147,7 +155,9 @@ impl Options {
             .unwrap_or(if timing == Timing::Virtual { 1 } else { 2 });
         machine.memory_mib = self.memory;
         machine.timing = match timing {
-            Timing::Virtual => guest::Timing::Virtual,
+            Timing::Virtual => guest::Timing::Virtual {
+                shift: self.icount_shift.unwrap_or(0),
+            },
             Timing::Real | Timing::Off => guest::Timing::Real,
         };
         machine.accel = match self.accel {
@@ -241,6 +251,7 @@ mod tests {
             "--set id=mine",
             "--set channels=0",
             "--accel kvm --timing virtual",
+            "--icount-shift 1",
         ] {
             let error = args(line).check(Timing::Real).unwrap_err();
             assert!(error.is::<failure::Prerequisite>(), "{line}: {error}");
@@ -249,6 +260,10 @@ mod tests {
         args("--set zones=8 --accel kvm")
             .check(Timing::Real)
             .unwrap();
+        args("--timing virtual --icount-shift 10")
+            .check(Timing::Real)
+            .unwrap();
+        assert!(Command::try_parse_from(["x", "--icount-shift", "11"]).is_err());
         assert!(Command::try_parse_from(["x", "--preset", "x"]).is_err());
         assert!(Command::try_parse_from(["x", "--device", "nvme", "--set", "zones=1"]).is_err());
     }

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The built image: which kernels there are and where their files lie.
 
+use sha2::{Digest, Sha256};
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -74,6 +77,24 @@ impl Image {
         self.dir.join(kernel.name()).join("initramfs.img")
     }
 
+    /// What tells this image from others: the first half of the SHA-256 of the kernel and its initramfs, in hex.
+    /// Runs in virtual time can only be the same on images of the same digest.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn digest(&self, kernel: Kernel) -> io::Result<String> {
+        let mut hash = Sha256::new();
+        for path in [self.vmlinux(kernel), self.initramfs(kernel)] {
+            io::copy(&mut File::open(path)?, &mut hash)?;
+        }
+        let bytes = hash.finalize();
+        Ok(bytes
+            .iter()
+            .take(16)
+            .map(|byte| format!("{byte:02x}"))
+            .collect())
+    }
+
     /// Whether all files of all kernels are there.
     pub fn is_complete(&self) -> bool {
         Kernel::ALL
@@ -85,6 +106,25 @@ impl Image {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_digest_covers_both_files() {
+        let target = tempfile::tempdir().unwrap();
+        let image = Image::below(target.path());
+        let kernel = Kernel::V6_1;
+        assert!(image.digest(kernel).is_err());
+        std::fs::create_dir_all(image.vmlinux(kernel).parent().unwrap()).unwrap();
+        let mut digests = Vec::new();
+        for (vmlinux, initramfs) in [("a", "b"), ("x", "b"), ("x", "y")] {
+            std::fs::write(image.vmlinux(kernel), vmlinux).unwrap();
+            std::fs::write(image.initramfs(kernel), initramfs).unwrap();
+            digests.push(image.digest(kernel).unwrap());
+        }
+        // The SHA-256 of "ab" starts so.
+        assert_eq!(digests[0], "fb8e20fc2e4c3f248c60c39bd652f3c1");
+        digests.dedup();
+        assert_eq!(digests.len(), 3);
+    }
 
     #[test]
     fn kernels_are_found_by_their_names() {

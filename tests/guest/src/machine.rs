@@ -22,8 +22,16 @@ pub enum Timing {
     /// The host's clock.
     #[default]
     Real,
-    /// The count of executed instructions, 1 ns each: the same on every host and in every run.
-    Virtual,
+    /// The count of executed instructions: the same on every host and in every run.
+    Virtual {
+        /// An instruction takes 2^`shift` ns; at most [`Timing::MAX_SHIFT`].
+        shift: u8,
+    },
+}
+
+impl Timing {
+    /// QEMU's own limit for the shift: 1.024 us an instruction.
+    pub const MAX_SHIFT: u8 = 10;
 }
 
 /// What executes the guest's instructions.
@@ -134,13 +142,10 @@ impl Machine {
             Accel::Tcg => ["-accel", "tcg", "-cpu", "qemu64"],
             Accel::Kvm => ["-accel", "kvm", "-cpu", "host"],
         });
-        if self.timing == Timing::Virtual {
-            command.args([
-                "-icount",
-                "shift=0,sleep=off",
-                "-rtc",
-                "base=2020-01-01,clock=vm",
-            ]);
+        if let Timing::Virtual { shift } = self.timing {
+            command
+                .args(["-icount", &format!("shift={shift},sleep=off")])
+                .args(["-rtc", "base=2020-01-01,clock=vm"]);
         }
         command.args([
             "-smp",
@@ -210,10 +215,10 @@ mod tests {
     fn virtual_time_counts_instructions_and_binds_the_clock_to_them() {
         let (_target, mut machine) = machine();
         assert!(!arguments(&machine).contains("icount"));
-        machine.timing = Timing::Virtual;
+        machine.timing = Timing::Virtual { shift: 1 };
         let line = arguments(&machine);
         assert!(
-            line.contains("-icount shift=0,sleep=off -rtc base=2020-01-01,clock=vm"),
+            line.contains("-icount shift=1,sleep=off -rtc base=2020-01-01,clock=vm"),
             "{line}"
         );
         machine.accel = Accel::Kvm;

@@ -46,6 +46,8 @@ pub struct Report {
     pub properties: Vec<DriveProperty>,
     /// The fio job file.
     pub job: String,
+    /// The guest's kernel log.
+    pub console: String,
 }
 
 impl Report {
@@ -64,6 +66,7 @@ impl Report {
         let latency = charts::latency(&self.fio)?;
         let timeline = charts::timeline(&self.timeline, &self.fio)?;
         put("fio.json", &self.fio_text)?;
+        put("console.log", &self.console)?;
         if let Some(stats) = &self.stats {
             put("stats.json", &format!("{stats:#}\n"))?;
         }
@@ -100,6 +103,7 @@ mod tests {
                 explicit: true,
             }],
             job: "[fill]\nrw=write\n".into(),
+            console: "[    0.000000] Linux\n".into(),
         }
     }
 
@@ -109,6 +113,7 @@ mod tests {
         report().write(dir.path()).unwrap();
         for name in [
             "fio.json",
+            "console.log",
             "stats.json",
             "latency.svg",
             "timeline.svg",

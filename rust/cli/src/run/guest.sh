@@ -80,4 +80,6 @@ for log in $out/log/run_bw.*.log $out/log/run_lat.*.log; do
         cat "$log"
     fi
 done >$out/samples
+# The port has only what a quiet kernel thinks important.
+dmesg >$out/console.log
 exit $status

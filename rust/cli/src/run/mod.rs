@@ -2,10 +2,14 @@
 //! `cargo conzone run`: a fio job on the device, in a guest, and what came of it.
 //!
 //! ```text
-//! options ──> vm ──> guest boots ──> guest.sh ──> fio
+//! options ──> vm ──> guest boots ──> guest.sh ──> fio            execution
 //!                                                  │ fio.json, samples, facts
 //!             QMP qom-get stats ──────────────> report ──> table, files
+//!                                                  └─ again, byte by byte the same?   repeat
 //! ```
+
+mod execution;
+mod repeat;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,12 +17,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{bail, Context as _, Result};
-use serde_json::{json, Value};
+use serde_json::json;
 
 use crate::failure::Prerequisite;
 use crate::report::{fio, timeline, DriveProperty, Report, Setting};
 use crate::vm::{self, Timing};
 use crate::Context;
+use execution::Execution;
 
 const GUEST_SCRIPT: &str = include_str!("guest.sh");
 const ZONED_JOB: &str = include_str!("jobs/zoned.fio");
@@ -26,9 +31,6 @@ const BLOCK_JOB: &str = include_str!("jobs/block.fio");
 
 /// fio's `log_avg_msec` in guest.sh.
 const SAMPLE_MS: u64 = 20;
-
-/// What the guest leaves in /tmp/out.
-const RESULTS: [&str; 4] = ["fio.json", "samples", "facts", "job"];
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -39,6 +41,7 @@ Examples:
   cargo conzone run
   cargo conzone run --preset ufs4-tlc --set l2p-cache-size=64K
   cargo conzone run --job my.fio --timing real --out results
+  cargo conzone run --check-repeat 3
   cargo conzone run -- --rw=randread --bs=4k --size=4z --io_size=16m"
 )]
 pub struct Args {
@@ -53,6 +56,9 @@ pub struct Args {
     /// Print the figures as JSON
     #[arg(long)]
     json: bool,
+    /// Run N times in virtual time and compare every byte: fio's report, statistics, kernel log
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=1000))]
+    check_repeat: Option<u32>,
     /// Give up after this many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
     timeout: u64,
@@ -66,44 +72,23 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     if let Some(job) = &args.job {
         fs::metadata(job).map_err(|e| Prerequisite(format!("--job {}: {e}", job.display())))?;
     }
-    let machine = args.vm.machine(context, Timing::Virtual)?;
-    let work = tempfile::tempdir().context("making a temporary directory")?;
-    let job = job(args, work.path())?;
-
-    let spinner = context.progress.spinner("starting the guest");
-    let mut running = machine.start(&job)?;
-    spinner.set_message("fio is running in the guest");
-    let mut said = String::new();
-    let limit = Duration::from_secs(args.timeout);
-    let outcome = running.wait(limit, |_, bytes| {
-        said.push_str(&String::from_utf8_lossy(bytes))
-    })?;
-    let stats = statistics(running.qmp());
-    let qemu = version(running.qmp());
-    running.quit()?;
-    spinner.finish_and_clear();
-
-    let read = |name: &str| fs::read_to_string(work.path().join(name)).unwrap_or_default();
-    let fio_text = read("fio.json");
-    let Ok(fio) = fio::parse(&fio_text) else {
-        bail!(
-            "fio did not run (status {}): {}",
-            outcome.status,
-            first_words(&said, &fio_text)
-        );
-    };
-    if fio.jobs.iter().all(|job| job.directions().next().is_none()) {
-        bail!("fio did no I/O: {}", first_words(&said, &fio_text));
+    if args.check_repeat.is_some() && args.vm.timing(Timing::Virtual) != Timing::Virtual {
+        let why = "--check-repeat needs --timing virtual: nothing repeats by the host's clock";
+        return Err(Prerequisite(why.into()).into());
     }
+    let machine = args.vm.machine(context, Timing::Virtual)?;
+    let execution = execute(context, args, &machine)?;
+    let fio = execution.parse()?;
     let report = Report {
         title: title(args),
-        settings: settings(args, &machine, &qemu, &read("facts"), &fio),
+        settings: settings(args, &machine, &execution, &fio)?,
         fio,
-        fio_text,
-        stats,
-        timeline: timeline::parse(&read("samples"), SAMPLE_MS)?,
+        stats: execution.statistics()?,
+        timeline: timeline::parse(&execution.samples, SAMPLE_MS)?,
         properties: properties(&args.vm)?,
-        job: read("job"),
+        job: execution.job.clone(),
+        fio_text: execution.fio.clone(),
+        console: execution.console.clone(),
     };
     let out = args
         .out
@@ -111,11 +96,48 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         .map_or_else(|| next_directory(&args.vm), Ok)?;
     report.write(&out)?;
     show(context, args, &report, &out)?;
-    if outcome.status != 0 || report.summary().errors > 0 {
-        let said = first_words(&said, &report.fio_text);
-        bail!("fio reports errors (status {}): {said}", outcome.status);
+    if execution.status != 0 || report.summary().errors > 0 {
+        let (status, said) = (execution.status, execution.first_words());
+        bail!("fio reports errors (status {status}): {said}");
+    }
+    if let Some(runs) = args.check_repeat {
+        check_repeat(context, args, &machine, &execution, runs)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// One run.
+fn execute(context: &Context, args: &Args, machine: &guest::Machine) -> Result<Execution> {
+    let work = tempfile::tempdir().context("making a temporary directory")?;
+    let job = job(args, work.path())?;
+    let limit = Duration::from_secs(args.timeout);
+    Execution::of(context, machine, &job, work.path(), limit)
+}
+
+/// Runs the same again until it was run `runs` times, and compares.
+fn check_repeat(
+    context: &Context,
+    args: &Args,
+    machine: &guest::Machine,
+    first: &Execution,
+    runs: u32,
+) -> Result<()> {
+    for run in 2..=runs {
+        let again = execute(context, args, machine)?;
+        if let Some(difference) = repeat::first_difference(first, &again) {
+            bail!("run {run} of {runs} differs from the first: {difference}");
+        }
+    }
+    let same = format!(
+        "{runs} runs left the same bytes: {}",
+        repeat::compared(first)
+    );
+    if args.json {
+        context.progress.note(&same);
+    } else {
+        println!("{same}");
+    }
+    Ok(())
 }
 
 /// The guest's script with the files it needs; `work` takes what it leaves.
@@ -132,34 +154,10 @@ fn job(args: &Args, work: &Path) -> Result<guest::Job> {
     if let Some(file) = &args.job {
         job = job.file(file, "/root/job.fio");
     }
-    for name in RESULTS {
+    for name in execution::RESULTS {
         job = job.fetch(format!("/tmp/out/{name}"), work.join(name));
     }
     Ok(job)
-}
-
-/// What the drive counted; `None` for a drive of the user's own that counts nothing.
-fn statistics(qmp: &mut guest::Qmp) -> Option<Value> {
-    let path = format!("/machine/peripheral/{}", vm::DRIVE_ID);
-    let stats = qmp
-        .execute("qom-get", json!({"path": path, "property": "stats"}))
-        .ok()?;
-    serde_json::from_str(stats.as_str()?).ok()
-}
-
-/// QEMU's version as it says it, such as `10.0.13 (Debian 1:10.0.13+ds-0+deb13u1)`.
-fn version(qmp: &mut guest::Qmp) -> String {
-    let Ok(answer) = qmp.execute("query-version", json!({})) else {
-        return "?".into();
-    };
-    let part = |name: &str| answer["qemu"][name].as_u64().unwrap_or(0);
-    let package = answer["package"].as_str().unwrap_or_default();
-    let number = format!("{}.{}.{}", part("major"), part("minor"), part("micro"));
-    if package.is_empty() {
-        number
-    } else {
-        format!("{number} ({package})")
-    }
 }
 
 fn title(args: &Args) -> String {
@@ -179,28 +177,29 @@ fn title(args: &Args) -> String {
 fn settings(
     args: &Args,
     machine: &guest::Machine,
-    qemu: &str,
-    facts: &str,
+    execution: &Execution,
     fio: &fio::Output,
-) -> Vec<Setting> {
-    let fact = |name: &str| {
-        let line = facts.lines().find_map(|line| line.strip_prefix(name));
-        line.unwrap_or("?").trim().to_owned()
+) -> Result<Vec<Setting>> {
+    let image = machine.image.digest(machine.kernel);
+    let timing = match machine.timing {
+        guest::Timing::Virtual { shift } => format!("virtual, an instruction is {} ns", 1 << shift),
+        guest::Timing::Real => args.vm.timing(Timing::Virtual).name().to_owned(),
     };
-    vec![
+    Ok(vec![
         Setting::new("command", command_line(std::env::args().skip(1))),
         Setting::new("device", machine.devices.join("\n")),
-        Setting::new("namespace", fact("namespace")),
-        Setting::new("timing", args.vm.timing(Timing::Virtual).name()),
+        Setting::new("namespace", execution.fact("namespace")),
+        Setting::new("timing", timing),
         Setting::new(
             "guest",
             format!("{} CPUs, {} MiB", machine.smp, machine.memory_mib),
         ),
-        Setting::new("Linux", fact("kernel")),
-        Setting::new("QEMU", qemu),
+        Setting::new("guest image", image.context("reading the guest image")?),
+        Setting::new("Linux", execution.fact("kernel")),
+        Setting::new("QEMU", execution.qemu.clone()),
         Setting::new("fio", fio.version.clone()),
         Setting::new("conzone", env!("CARGO_PKG_VERSION")),
-    ]
+    ])
 }
 
 /// Every property of the drive with its value in effect.
@@ -245,18 +244,6 @@ fn show(context: &Context, args: &Args, report: &Report, out: &Path) -> Result<(
     Ok(())
 }
 
-/// The first line that fio or the script said, to name the reason in one line.
-fn first_words(said: &str, output: &str) -> String {
-    let lines = said
-        .lines()
-        .chain(output.lines().take_while(|line| !line.starts_with('{')));
-    lines
-        .map(str::trim)
-        .find(|line| !line.is_empty())
-        .unwrap_or("it gave no reason")
-        .to_owned()
-}
-
 /// The next free `conzone-out/NUMBER-PRESET` in the current directory.
 fn next_directory(vm: &vm::Options) -> Result<PathBuf> {
     let parent = PathBuf::from("conzone-out");
@@ -290,19 +277,6 @@ mod tests {
     }
 
     #[test]
-    fn the_reason_is_the_first_line_that_says_something() {
-        assert_eq!(
-            first_words("\n  fio: bad option\nmore", ""),
-            "fio: bad option"
-        );
-        assert_eq!(
-            first_words("", "fio: job needs size\n{\n}"),
-            "fio: job needs size"
-        );
-        assert_eq!(first_words("", "{ }"), "it gave no reason");
-    }
-
-    #[test]
     fn the_command_is_quoted_for_a_shell() {
         let words = ["run", "--set", "serial=a b"].map(str::to_owned);
         assert_eq!(
@@ -313,7 +287,7 @@ mod tests {
 
     #[test]
     fn every_result_is_fetched_and_written_by_the_script() {
-        for name in RESULTS {
+        for name in execution::RESULTS {
             assert!(GUEST_SCRIPT.contains(&format!("$out/{name}")), "{name}");
         }
         assert!(GUEST_SCRIPT.contains(&format!("--log_avg_msec={SAMPLE_MS} ")));

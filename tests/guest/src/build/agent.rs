@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Compiles the guest's `/init`, statically, with rustc alone.
+//! Compiles the guest's `/init`, statically, with rustc alone. The same rustc gives the same bytes in any folder.
 
 use super::tools;
 use anyhow::Result;
@@ -36,12 +36,28 @@ pub(super) fn build(folder: &Path) -> Result<PathBuf> {
         "-Ctarget-feature=+crt-static",
         "--cap-lints=allow",
     ]);
-    command
-        .arg("-o")
-        .arg(&binary)
-        .arg(folder.join("agent/main.rs"));
+    // Panics name their source file, and names of symbols are hashes of paths: all of it relative to here.
+    let folder = folder.canonicalize()?;
+    command.current_dir(&folder);
+    command.arg(format!("--remap-path-prefix={}=", folder.display()));
+    command.args(["-o", "init", "agent/main.rs"]);
     let log = folder.join("rustc.log");
     let _ = fs::remove_file(&log);
     tools::run_logged(&mut command, &log)?;
     Ok(binary)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folder_does_not_show() {
+        let [one, other] = ["a", "another-folder"].map(|name| {
+            let parent = tempfile::tempdir().unwrap();
+            fs::read(build(&parent.path().join(name)).unwrap()).unwrap()
+        });
+        assert!(one.starts_with(b"\x7fELF"));
+        assert!(one == other, "the same source gave different programs");
+    }
 }

@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! fio, linked statically from Debian's source: the packaged one drags 62 libraries (63 MB) along.
+//! fio, linked statically from Debian's source: the packaged one drags 62 libraries (63 MB) along. Its own tests of
+//! zoned drives (`t/zbd`) come along.
+//!
+//! The same source and the same compiler give the same bytes, whatever folder they are built in: debug information,
+//! which names it, would be stripped but stay in the build identifier, a hash.
 
 use super::{stamp, tools};
 use anyhow::{Context, Result};
@@ -19,6 +23,12 @@ const SUITES: [Suite; 2] = [Suite::Bookworm, Suite::Trixie];
 /// Has the static library of the libaio engine.
 const LIBAIO: &str = "libaio-dev";
 
+/// Flags without which the folder's name would show in the result; its name follows.
+const ANYWHERE: &str = "-g0 -ffile-prefix-map";
+
+/// The shell scripts of fio's own tests of zoned drives, by their names in its source and here.
+const ZBD_TESTS: [&str; 2] = ["functions", "test-zbd-support"];
+
 /// Everything that needs a library, or the very processor that compiles.
 const CONFIGURE: [&str; 9] = [
     "--build-static",
@@ -32,17 +42,41 @@ const CONFIGURE: [&str; 9] = [
     "--disable-libzbc",
 ];
 
-/// Builds fio in `folder` unless it is there already; gives the binary.
+/// What the build leaves.
+#[derive(Clone, Debug)]
+pub(super) struct Fio {
+    folder: PathBuf,
+}
+
+impl Fio {
+    /// Each file and its path in the guest. The tests look for fio two folders above their own.
+    pub(super) fn files(&self) -> impl Iterator<Item = (String, PathBuf)> + '_ {
+        let tests = ZBD_TESTS.iter().map(|name| {
+            let path = format!("/usr/share/fio/t/zbd/{name}");
+            (path, self.folder.join(name))
+        });
+        tests.chain([("/usr/bin/fio".to_owned(), self.binary())])
+    }
+
+    fn binary(&self) -> PathBuf {
+        self.folder.join("fio")
+    }
+}
+
+/// Builds fio in `folder` unless it is there already.
 pub(super) fn build(
     folder: &Path,
     force: bool,
     apt: impl Fn(Suite) -> Result<Apt>,
     packages: &Path,
-) -> Result<PathBuf> {
-    let (binary, mark) = (folder.join("fio"), folder.join("stamp"));
+) -> Result<Fio> {
+    let fio = Fio {
+        folder: folder.to_owned(),
+    };
+    let mark = folder.join("stamp");
     let recipe = stamp::of(&[RECIPE]);
-    if !force && binary.is_file() && stamp::matches(&mark, &recipe) {
-        return Ok(binary);
+    if !force && fio.binary().is_file() && stamp::matches(&mark, &recipe) {
+        return Ok(fio);
     }
     tools::fresh_dir(folder)?;
     let source = folder.join("source");
@@ -52,10 +86,14 @@ pub(super) fn build(
         debian::unpack(&package, &libaio)?;
     }
     compile(&source, &libaio, &folder.join("build.log"))?;
-    fs::copy(source.join("fio"), &binary).context("fio was not built")?;
+    fs::copy(source.join("fio"), fio.binary()).context("fio was not built")?;
+    for name in ZBD_TESTS {
+        let test = source.join("t/zbd").join(name);
+        fs::copy(&test, folder.join(name)).with_context(|| test.display().to_string())?;
+    }
     fs::remove_dir_all(&source)?;
     stamp::write(&mark, &recipe)?;
-    Ok(binary)
+    Ok(fio)
 }
 
 /// Unpacks the source from the first release that has it whole.
@@ -80,6 +118,8 @@ fn compile(source: &Path, libaio: &Path, log: &Path) -> Result<()> {
         .canonicalize()
         .context("libaio was not unpacked")?
         .join("usr");
+    let folder = source.canonicalize().context("no source")?;
+    let flags = format!("--extra-cflags={ANYWHERE}={}=.", folder.display());
     // gcc looks there for headers and libraries: fio's own flags do not reach its last link.
     let paths = [
         ("C_INCLUDE_PATH", libaio.join("include")),
@@ -88,6 +128,7 @@ fn compile(source: &Path, libaio: &Path, log: &Path) -> Result<()> {
     let mut configure = Command::new("./configure");
     configure
         .args(CONFIGURE)
+        .arg(flags)
         .envs(paths.clone())
         .current_dir(source);
     tools::run_logged(&mut configure, log)?;

@@ -10,8 +10,9 @@
 //! ```
 //!
 //! Invariants: nothing outside `target/guest` and `target/apt` is written; a result replaces an older one whole or
-//! not at all; a stamp tells whether the recipe (this crate's sources) is the one the results were built with.
-//! Newer packages in the archive do not count as a change: `force` takes them in.
+//! not at all; the same packages and compilers give the same bytes in any folder; a stamp tells whether the recipe
+//! (this crate's sources) is the one the results were built with. Newer packages in the archive do not count as a
+//! change: `force` takes them in.
 
 mod agent;
 mod elf;
@@ -129,7 +130,9 @@ impl Workshop {
         let root = self.step("packages of the userland", || self.userland_root())?;
         let userland = self.step("libraries of the userland", || {
             let mut userland = Userland::collect(&root)?;
-            userland.add_file("/usr/bin/fio", &fio);
+            for (path, file) in fio.files() {
+                userland.add_file(&path, &file);
+            }
             userland.add_file("/init", &init);
             Ok(userland)
         })?;
@@ -154,7 +157,7 @@ impl Workshop {
         self.link_default(image)
     }
 
-    fn fio(&self, force: bool) -> Result<PathBuf> {
+    fn fio(&self, force: bool) -> Result<fio::Fio> {
         let folder = self.work.join("fio");
         fio::build(&folder, force, |suite| self.apt(suite), &self.packages())
     }

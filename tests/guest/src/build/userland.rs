@@ -11,7 +11,7 @@ use anyhow::{bail, ensure, Context, Result};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -100,7 +100,7 @@ const PROGRAMS: [&str; 37] = [
 ];
 
 /// Other names of programs.
-const LINKS: [(&str, &str); 9] = [
+const LINKS: [(&str, &str); 10] = [
     ("/bin", "usr/bin"),
     ("/sbin", "usr/sbin"),
     ("/lib", "usr/lib"),
@@ -114,6 +114,7 @@ const LINKS: [(&str, &str); 9] = [
     ("/usr/sbin/mkfs.ext4", "mke2fs"),
     ("/usr/sbin/modprobe", "../bin/busybox"),
     ("/etc/mtab", "../proc/mounts"),
+    ("/usr/share/fio/fio", "../../bin/fio"),
 ];
 
 /// Where the packages put libraries.
@@ -200,9 +201,11 @@ impl Userland {
                 Entry::Link(target) => archive.symlink(path, target)?,
                 Entry::File(source) => {
                     let context = || format!("cannot read {}", source.display());
-                    let permissions = fs::metadata(source).with_context(context)?.permissions();
+                    let mode = fs::metadata(source).with_context(context)?.mode();
                     let data = fs::read(source).with_context(context)?;
-                    archive.file(path, permissions.mode() & 0o777, &data)?;
+                    // What we built has permissions by the builder's umask: only whether it runs counts.
+                    let permissions = if mode & 0o100 == 0 { 0o644 } else { 0o755 };
+                    archive.file(path, permissions, &data)?;
                 }
             }
         }
