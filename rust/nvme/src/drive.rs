@@ -293,10 +293,10 @@ pub enum IoError {
     ZrwaUnavailable,
     /// A block was never written, or is deallocated, and the guest asked to be told.
     Unwritten,
-    /// Unrecovered Read Error.
-    MediaRead,
-    /// Write Fault.
-    MediaWrite,
+    /// Unrecovered Read Error, the first of them at this LBA.
+    MediaRead(Lba),
+    /// Write Fault, the first of them at this LBA.
+    MediaWrite(Lba),
     /// The operation does not apply to this namespace (Invalid Field in Command).
     NotSupported,
     /// The model failed in a way that has no name (Internal Error).
@@ -333,6 +333,8 @@ pub enum DriveEvent {
         /// The zone.
         zone: ZoneId,
     },
+    /// What [`Drive::health`] says has become worse.
+    HealthChanged,
 }
 
 /// Size of the vendor statistics log (log page C0h).

@@ -111,6 +111,7 @@ impl<D: Drive> Controller<D> {
                         self.events.raise(AsyncEvent::zone_changed(ns.nsid().get()));
                     }
                 }
+                DriveEvent::HealthChanged => {}
             }
             self.check_health();
         }

@@ -61,11 +61,16 @@ impl Reject {
         Self::at(Status::InvalidField, byte, bit)
     }
 
-    /// A failure of the drive at an LBA the command's dwords 10 and 11 name.
+    /// A failure of the drive at an LBA the command's dwords 10 and 11 name, or of the media at one
+    /// that the drive names: then no field is at fault.
     pub(crate) const fn drive(error: IoError, lba: u64, done: Instant) -> Self {
+        let (field, lba) = match error {
+            IoError::MediaRead(at) | IoError::MediaWrite(at) => (None, at.get()),
+            _ => (Some((CDW10, 0)), lba),
+        };
         Self {
             status: status_of(error),
-            field: Some((CDW10, 0)),
+            field,
             lba: Some(lba),
             done: Some(done),
         }
@@ -89,8 +94,8 @@ pub const fn status_of(error: IoError) -> Status {
         IoError::InvalidZoneOperation => Status::InvalidZoneOperation,
         IoError::ZrwaUnavailable => Status::ZrwaUnavailable,
         IoError::Unwritten => Status::Unwritten,
-        IoError::MediaRead => Status::UnrecoveredRead,
-        IoError::MediaWrite => Status::WriteFault,
+        IoError::MediaRead(_) => Status::UnrecoveredRead,
+        IoError::MediaWrite(_) => Status::WriteFault,
         IoError::NotSupported => Status::InvalidField,
         IoError::Internal => Status::InternalError,
     }

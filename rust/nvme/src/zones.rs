@@ -87,6 +87,11 @@ impl<D: Drive> Controller<D> {
         }
         let zone = zones.zone_at(sqe.slba())?;
         self.map(host, sqe, zones.extension as u64, Direction::FromGuest)?;
+        // Memory out of reach must show before the zone changes.
+        for at in (0..zones.extension).step_by(EXTENSION_UNIT) {
+            let unit = self.scratch.split_at_mut(EXTENSION_UNIT).0;
+            self.transfer.get(host, at as u64, unit)?;
+        }
         let command = IoCommand::Zone {
             action: ZoneAction::SetExtension,
             target: ZoneTarget::One(zone),
@@ -203,13 +208,15 @@ impl<D: Drive> Controller<D> {
             let wire = wire_descriptor(&descriptor).encode();
             self.report_bytes(host, &mut out, &wire)?;
             if extension > 0 {
-                self.report_extension(host, &mut out, ns, zone, extension)?;
+                let is_set = descriptor.attributes.extension_valid;
+                self.report_extension(host, &mut out, ns, zone, extension, is_set)?;
             }
         }
         self.report_flush(host, &mut out)?;
         Ok(found)
     }
 
+    /// Zeroes unless the extension `is_set`: what a reset zone had is nobody's business.
     fn report_extension<H: Host>(
         &mut self,
         host: &mut H,
@@ -217,12 +224,14 @@ impl<D: Drive> Controller<D> {
         ns: &Namespace,
         zone: ZoneId,
         extension: usize,
+        is_set: bool,
     ) -> Result<(), Reject> {
         for unit in 0..extension / EXTENSION_UNIT {
             let mut piece = [0; EXTENSION_UNIT];
             if let Some(stored) = self
                 .drive
                 .zone_extension(ns.index, zone)
+                .filter(|_| is_set)
                 .and_then(|bytes| bytes.chunks_exact(EXTENSION_UNIT).nth(unit))
             {
                 piece.copy_from_slice(stored);

@@ -7,6 +7,7 @@
 //! happens at the model's instants.
 
 use crate::error::ConfigError;
+use crate::faults::{Access, Faults, Verdict};
 use crate::layout::{eui64, nguid};
 use crate::model::{io_error, Model};
 use crate::plan::Plan;
@@ -21,6 +22,9 @@ use std::collections::VecDeque;
 use units::{Bytes, Instant, Lba, Sector, ZoneId};
 use zms::{Command, DataNamespace, Namespace};
 
+/// Failed reads and writes from which on the SMART log calls the drive's reliability degraded (our
+/// choice: vendors do not say).
+const DEGRADED_AFTER: u64 = 16;
 /// Most events kept for the guest; the oldest are lost.
 const MAX_EVENTS: usize = 64;
 /// A drive in a phone at work.
@@ -50,6 +54,11 @@ pub struct Drive {
     /// Erases that native blocks are good for.
     rated_erases: u64,
     events: VecDeque<DriveEvent>,
+    faults: Faults,
+    /// Reads that failed.
+    media_errors: u64,
+    /// Writes that failed.
+    write_faults: u64,
 }
 
 impl Drive {
@@ -65,6 +74,9 @@ impl Drive {
             timed: plan.timed,
             rated_erases: rated_erases(plan.model.geometry.cell),
             events: VecDeque::with_capacity(MAX_EVENTS),
+            faults: Faults::default(),
+            media_errors: 0,
+            write_faults: 0,
         };
         if let Some(offset) = plan.layout.meta {
             let size = plan.model.meta_size;
@@ -137,18 +149,117 @@ impl Drive {
     /// There is no such zone.
     pub fn inject_zone(&mut self, zone: ZoneId, offline: bool) -> Result<(), IoError> {
         self.model.inject_zone(zone, offline).map_err(io_error)?;
+        let last = self.kinds.len().saturating_sub(1);
+        let ns = NsIndex(u8::try_from(last).unwrap_or(0));
+        self.announce(DriveEvent::ZoneChanged { ns, zone });
+        Ok(())
+    }
+
+    fn announce(&mut self, event: DriveEvent) {
         if self.events.len() == MAX_EVENTS {
             self.events.pop_front();
         }
-        let last = self.kinds.len().saturating_sub(1);
-        let ns = NsIndex(u8::try_from(last).unwrap_or(0));
-        self.events.push_back(DriveEvent::ZoneChanged { ns, zone });
+        self.events.push_back(event);
+    }
+
+    /// Adds fault rules, or drops them ([`Faults::set`]).
+    ///
+    /// # Errors
+    /// A text that is no rule, or a rule that does not fit the drive; then nothing has changed.
+    pub fn set_faults(&mut self, text: &str) -> Result<(), ConfigError> {
+        let mut faults = self.faults.clone();
+        faults.set(text)?;
+        let zoned = self.namespaces.iter().map(|info| info.zoned.is_some());
+        faults.check(&zoned.collect::<Vec<_>>())?;
+        self.faults = faults;
         Ok(())
+    }
+
+    /// The fault rules, and how often each has acted.
+    #[must_use]
+    pub const fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    /// What the fault rules say of a command; a zone that is to fail has failed then.
+    fn verdict(&mut self, ns: NsIndex, command: &IoCommand) -> Verdict {
+        if self.faults.is_empty() {
+            return Verdict::default();
+        }
+        let zoned = self.namespaces.get(usize::from(ns.0));
+        let blocks = zoned.and_then(|info| {
+            let zoned = info.zoned.as_ref()?;
+            Some(zoned.zone_size.get() >> info.lba_shift)
+        });
+        let append = |zone| nvme::Drive::zone(self, ns, zone).write_pointer;
+        let access = Access::of(command, ns.nsid().get(), blocks, append);
+        let verdict = access.map_or_else(Verdict::default, |a| self.faults.judge(&a));
+        if let Some((zone, offline)) = verdict.zone {
+            // A zone out of range is the command's mistake, which it will be told of.
+            let _ = self.inject_zone(zone, offline);
+        }
+        verdict
+    }
+
+    /// Counts a failure of the media; from some number on the drive calls itself unreliable.
+    fn count_failure(&mut self, error: IoError) -> IoError {
+        let was_degraded = self.is_degraded();
+        match error {
+            IoError::MediaRead(_) => self.media_errors = self.media_errors.saturating_add(1),
+            _ => self.write_faults = self.write_faults.saturating_add(1),
+        }
+        if self.is_degraded() && !was_degraded {
+            self.announce(DriveEvent::HealthChanged);
+        }
+        error
+    }
+
+    fn is_degraded(&self) -> bool {
+        self.media_errors.saturating_add(self.write_faults) >= DEGRADED_AFTER
     }
 
     fn kind(&self, ns: NsIndex) -> Option<(Namespace, &NamespaceInfo)> {
         let at = usize::from(ns.0);
         Some((*self.kinds.get(at)?, self.namespaces.get(at)?))
+    }
+
+    /// Runs a command that no fault has stopped.
+    fn execute(&mut self, ns: NsIndex, command: &IoCommand, now: Instant) -> Outcome {
+        let failed = |error| Outcome {
+            done: now,
+            result: Err(error),
+        };
+        let Some((kind, info)) = self.kind(ns) else {
+            return failed(IoError::NotSupported);
+        };
+        let scale = Scale::of(info);
+        if let IoCommand::Read {
+            range,
+            reject_unwritten: true,
+            ..
+        } = command
+        {
+            let (at, sectors) = (scale.sector(range.start), scale.sectors(range.blocks));
+            if self.model.has_unmapped(kind, at, sectors) {
+                return failed(IoError::Unwritten);
+            }
+        }
+        let command = match scale.command(command) {
+            Ok(command) => command,
+            Err(error) => return failed(error),
+        };
+        let outcome = self.run(kind, &command, now);
+        let discard = scale.discard(&outcome.discard);
+        Outcome {
+            done: outcome.done,
+            result: outcome.result.map_err(io_error).map(|reply| Reply {
+                lba: match reply {
+                    zms::Reply::Done => Lba::default(),
+                    zms::Reply::Appended(sector) => scale.lba(sector),
+                },
+                discard,
+            }),
+        }
     }
 
     /// Runs a command of the model's own.
@@ -313,41 +424,19 @@ impl nvme::Drive for Drive {
     }
 
     fn submit(&mut self, ns: NsIndex, command: &IoCommand, now: Instant) -> Outcome {
-        let failed = |error| Outcome {
-            done: now,
-            result: Err(error),
+        let verdict = self.verdict(ns, command);
+        let mut outcome = match verdict.write_error {
+            Some(at) => Outcome {
+                done: now,
+                result: Err(self.count_failure(IoError::MediaWrite(at))),
+            },
+            None => self.execute(ns, command, now),
         };
-        let Some((kind, info)) = self.kind(ns) else {
-            return failed(IoError::NotSupported);
-        };
-        let scale = Scale::of(info);
-        if let IoCommand::Read {
-            range,
-            reject_unwritten: true,
-            ..
-        } = command
-        {
-            let (at, sectors) = (scale.sector(range.start), scale.sectors(range.blocks));
-            if self.model.has_unmapped(kind, at, sectors) {
-                return failed(IoError::Unwritten);
-            }
+        if let (Ok(_), Some(at)) = (outcome.result, verdict.read_error) {
+            outcome.result = Err(self.count_failure(IoError::MediaRead(at)));
         }
-        let command = match scale.command(command) {
-            Ok(command) => command,
-            Err(error) => return failed(error),
-        };
-        let outcome = self.run(kind, &command, now);
-        let discard = scale.discard(&outcome.discard);
-        Outcome {
-            done: outcome.done,
-            result: outcome.result.map_err(io_error).map(|reply| Reply {
-                lba: match reply {
-                    zms::Reply::Done => Lba::default(),
-                    zms::Reply::Appended(sector) => scale.lba(sector),
-                },
-                discard,
-            }),
-        }
+        outcome.done += verdict.delay;
+        outcome
     }
 
     fn zone(&self, ns: NsIndex, zone: ZoneId) -> ZoneDescriptor {
@@ -434,9 +523,9 @@ impl nvme::Drive for Drive {
             available_spare: 100,
             spare_threshold: 10,
             percentage_used: u8::try_from(slc.max(native)).unwrap_or(u8::MAX),
-            media_errors: 0,
+            media_errors: self.media_errors,
             read_only: false,
-            degraded: false,
+            degraded: self.is_degraded(),
         }
     }
 

@@ -19,6 +19,7 @@
 mod config;
 mod drive;
 mod error;
+mod faults;
 mod layout;
 mod model;
 mod plan;
@@ -29,6 +30,7 @@ mod table;
 pub use config::Config;
 pub use drive::{build, Drive, Ssd};
 pub use error::ConfigError;
+pub use faults::{Faults, MAX_RULES};
 pub use layout::Layout;
 pub use model::{io_error, status_code, MeanErases, Model};
 pub use plan::{Media, Plan};

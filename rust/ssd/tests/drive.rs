@@ -2,41 +2,14 @@
 //! The drive behind the real controller, driven by a guest's driver in a fake machine.
 #![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
+mod common;
+
+use common::{config, guest, pattern, OK};
 use nvme::Drive as _;
 use nvme_spec::{NvmOpcode, Status, WireZoneAction};
-use ssd::{Config, Drive};
-use testkit::{command, Guest};
+use ssd::Drive;
+use testkit::command;
 use units::{Instant, Nanos, ZoneId};
-
-const OK: Option<Status> = Some(Status::Success);
-
-fn config(preset: &str, settings: &[(&str, &str)]) -> Config {
-    let mut config = Config::preset(preset).unwrap();
-    for (name, value) in settings {
-        config.set(name, value).unwrap();
-    }
-    config
-}
-
-/// A machine with an enabled drive of a few MiB and one I/O queue pair.
-fn guest(preset: &str, settings: &[(&str, &str)]) -> Guest<Drive> {
-    let small = [("meta-size", "4M"), ("zones", "4"), ("block-size", "3M")];
-    let mut config = config(preset, &small);
-    for (name, value) in settings {
-        config.set(name, value).unwrap();
-    }
-    let plan = config.plan().unwrap();
-    let media = usize::try_from(plan.layout.size.get()).unwrap();
-    let drive = Drive::new(&plan).unwrap();
-    let mut guest = Guest::new(plan.controller.clone(), drive, 4 << 20, media).unwrap();
-    assert!(guest.enable());
-    assert!(guest.create_queues(1, 16));
-    guest
-}
-
-fn pattern(len: usize, seed: u8) -> Vec<u8> {
-    (0..len).map(|i| (i / 512) as u8 ^ seed).collect()
-}
 
 #[test]
 fn data_written_to_both_namespaces_reads_back() {

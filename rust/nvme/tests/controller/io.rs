@@ -105,8 +105,8 @@ fn each_error_of_the_drive_has_its_status() {
         (IoError::InvalidZoneOperation, Status::InvalidZoneOperation),
         (IoError::ZrwaUnavailable, Status::ZrwaUnavailable),
         (IoError::Unwritten, Status::Unwritten),
-        (IoError::MediaRead, Status::UnrecoveredRead),
-        (IoError::MediaWrite, Status::WriteFault),
+        (IoError::MediaRead(Lba::new(5)), Status::UnrecoveredRead),
+        (IoError::MediaWrite(Lba::new(5)), Status::WriteFault),
         (IoError::NotSupported, Status::InvalidField),
         (IoError::Internal, Status::InternalError),
     ] {
@@ -118,7 +118,9 @@ fn each_error_of_the_drive_has_its_status() {
             before + Nanos::from_micros(10),
             "when the drive says"
         );
-        assert_rejected(&mut guest, cqe, status, Some((40, 0)));
+        let is_media = matches!(error, IoError::MediaRead(_) | IoError::MediaWrite(_));
+        let field = (!is_media).then_some((40, 0));
+        assert_rejected(&mut guest, cqe, status, field);
     }
     let (_, back) = guest.read(META, 5, SHIFT, 1);
     assert!(back.iter().all(|&b| b == 0), "a failed write moves no data");

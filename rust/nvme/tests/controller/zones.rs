@@ -347,6 +347,20 @@ fn descriptor_extensions_are_kept_and_reported() {
     assert_ne!(second.attributes & WireZoneDescriptor::EXTENSION_VALID, 0);
     assert_eq!(report[320..448], data);
     assert_eq!(report[128..256], [0; 128]);
+    // What a zone had is gone with a reset.
+    assert_ok(send(&mut guest, 1, WireZoneAction::Reset));
+    let (cqe, report) = guest.receive(1, sqe, bytes);
+    assert_ok(cqe);
+    assert_eq!(report[320..448], [0; 128]);
+}
+
+#[test]
+fn an_extension_that_cannot_be_fetched_leaves_the_zone_empty() {
+    let mut guest = guest(1);
+    let mut sqe = command::zone_send(DATA, ZONE, WireZoneAction::SetExtension, false);
+    sqe.prp1 = 1 << 60;
+    assert_status(guest.io(sqe), Status::DataTransferError);
+    assert_eq!(state(&mut guest, 1), 1);
 }
 
 #[test]

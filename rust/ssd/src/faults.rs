@@ -1,0 +1,431 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Faults on demand: rules that make commands fail, take longer, or find their zone failed.
+//!
+//! ```text
+//!   read-error,ns=2,lba=0+1024,probability=1/100,seed=7,count=3
+//!   kind       which commands  how often each    draws  how often in all
+//! ```
+//! A rule looks at each command that reads or writes, and at Flush where that makes sense; if the
+//! command touches its range, it draws. What rules do is a function of the commands and the rules'
+//! seeds alone: the same run fails in the same places.
+//!
+//! - `read-error`: Read, Compare, Verify and the source of Copy end with Unrecovered Read Error,
+//!   after the time that the read takes.
+//! - `write-error`: Write, Zone Append, Write Zeroes and the destination of Copy end with Write
+//!   Fault, at once; nothing is written and no write pointer moves.
+//! - `latency`: the command completes so much later, also with `timing=off`.
+//! - `zone-read-only`, `zone-offline`: the first zone that the command touches fails before the
+//!   command is executed, and the guest is told.
+
+use crate::error::ConfigError;
+use core::fmt;
+use core::ops::Range;
+use nvme::IoCommand;
+use units::{Lba, Nanos, ZoneId};
+
+/// Most rules at a time: each of them looks at each command.
+pub const MAX_RULES: usize = 64;
+/// Longest latency spike: an hour.
+const MAX_DELAY: u64 = 3_600_000_000_000;
+/// Largest denominator of a probability.
+const MAX_ODDS: u64 = 1 << 32;
+
+/// What a rule does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    ReadError,
+    WriteError,
+    Latency(Nanos),
+    ZoneReadOnly,
+    ZoneOffline,
+}
+
+/// Commands that a rule looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Op {
+    Any,
+    Read,
+    Write,
+    Flush,
+}
+
+/// Where a command must be for a rule to look at it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place {
+    Everywhere,
+    Lbas(Range<u64>),
+    Zones(Range<u64>),
+}
+
+/// One rule, with what has become of it.
+#[derive(Clone, Debug)]
+struct Rule {
+    kind: Kind,
+    op: Op,
+    nsid: Option<u32>,
+    place: Place,
+    /// The chance of each draw.
+    odds: (u64, u64),
+    seed: u64,
+    /// State of the generator.
+    random: u64,
+    /// How often it may act, and how often it has.
+    count: Option<u64>,
+    hits: u64,
+}
+
+/// A command as the rules see it.
+#[derive(Clone, Debug)]
+pub(crate) struct Access {
+    pub nsid: u32,
+    op: Op,
+    /// Its LBAs; `None` for Flush.
+    lbas: Option<Range<u64>>,
+    /// LBAs of a zone, if the namespace has zones.
+    pub zone_blocks: Option<u64>,
+}
+
+/// What the rules say of a command.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    pub delay: Nanos,
+    /// The first LBA that cannot be read.
+    pub read_error: Option<Lba>,
+    /// The first LBA that cannot be written.
+    pub write_error: Option<Lba>,
+    /// The zone that fails; whether it goes offline.
+    pub zone: Option<(ZoneId, bool)>,
+}
+
+/// The rules of a drive.
+#[derive(Clone, Debug, Default)]
+pub struct Faults {
+    rules: Vec<Rule>,
+}
+
+impl Faults {
+    /// Adds rules, joined by `;`. `clear` instead of a rule drops all there are.
+    ///
+    /// # Errors
+    /// The first part that is no rule; then nothing has changed.
+    pub fn set(&mut self, text: &str) -> Result<(), ConfigError> {
+        let mut rules = self.rules.clone();
+        for part in text.split(';').map(str::trim).filter(|p| !p.is_empty()) {
+            if part == "clear" {
+                rules.clear();
+                continue;
+            }
+            if rules.len() >= MAX_RULES {
+                let rule = format!("there are {MAX_RULES} rules already; drop them with 'clear'");
+                return Err(error(part, rule));
+            }
+            rules.push(Rule::parse(part)?);
+        }
+        self.rules = rules;
+        Ok(())
+    }
+
+    /// Whether there is no rule.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
+    /// Checks the rules against the drive's namespaces, by whether each is zoned.
+    ///
+    /// # Errors
+    /// The first rule about a namespace that does not exist, or about zones of one that has none.
+    pub(crate) fn check(&self, zoned: &[bool]) -> Result<(), ConfigError> {
+        for rule in &self.rules {
+            let place = rule.nsid.and_then(|n| usize::try_from(n).ok());
+            if let Some(nsid) = place {
+                let Some(zoned) = nsid.checked_sub(1).and_then(|at| zoned.get(at)) else {
+                    let bound = format!("must be 1 to {}", zoned.len());
+                    return Err(error(&format!("ns={nsid}"), bound));
+                };
+                if rule.is_for_zones() && !zoned {
+                    let bound = "has no zones".to_owned();
+                    return Err(error(&format!("ns={nsid}"), bound));
+                }
+            } else if rule.is_for_zones() && !zoned.contains(&true) {
+                return Err(error(
+                    &rule.to_string(),
+                    "the drive has no zones".to_owned(),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// What the rules say of a command. Each rule that looks at it draws, whatever the others do.
+    pub(crate) fn judge(&mut self, access: &Access) -> Verdict {
+        let mut verdict = Verdict::default();
+        for rule in &mut self.rules {
+            let Some(first) = rule.strike(access) else {
+                continue;
+            };
+            let at = Lba::new(first);
+            let zone = access.zone_blocks.map(|blocks| first / blocks.max(1));
+            let zone = zone.and_then(|z| u32::try_from(z).ok()).map(ZoneId::new);
+            match rule.kind {
+                Kind::ReadError => _ = verdict.read_error.get_or_insert(at),
+                Kind::WriteError => _ = verdict.write_error.get_or_insert(at),
+                Kind::Latency(delay) => verdict.delay += delay,
+                Kind::ZoneReadOnly => verdict.zone = verdict.zone.or(zone.map(|z| (z, false))),
+                Kind::ZoneOffline => verdict.zone = verdict.zone.or(zone.map(|z| (z, true))),
+            }
+        }
+        verdict
+    }
+}
+
+impl fmt::Display for Faults {
+    /// The rules as they can be set again, each with how often it has acted.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, rule) in self.rules.iter().enumerate() {
+            let separator = if i == 0 { "" } else { "; " };
+            write!(f, "{separator}{rule} hits={}", rule.hits)?;
+        }
+        Ok(())
+    }
+}
+
+impl Access {
+    /// The access that a command is, if rules look at it. `append` is where an append would go.
+    pub fn of(
+        command: &IoCommand,
+        nsid: u32,
+        zone_blocks: Option<u64>,
+        append: impl FnOnce(ZoneId) -> Option<Lba>,
+    ) -> Option<Self> {
+        let range = |r: nvme::LbaRange| {
+            let start = r.start.get();
+            Some(start..start.saturating_add(r.blocks))
+        };
+        let (op, lbas) = match *command {
+            IoCommand::Read { range: r, .. } => (Op::Read, range(r)),
+            IoCommand::Write { range: r, .. } | IoCommand::WriteZeroes { range: r, .. } => {
+                (Op::Write, range(r))
+            }
+            IoCommand::Append { zone, blocks, .. } => {
+                let start = append(zone)?.get();
+                (Op::Write, Some(start..start.saturating_add(blocks)))
+            }
+            IoCommand::Flush => (Op::Flush, None),
+            IoCommand::Deallocate { .. } | IoCommand::Zone { .. } | IoCommand::FlushZrwa { .. } => {
+                return None
+            }
+        };
+        Some(Self {
+            nsid,
+            op,
+            lbas,
+            zone_blocks,
+        })
+    }
+}
+
+impl Rule {
+    /// Whether the rule acts on the command; gives the first LBA of it that is in its range.
+    fn strike(&mut self, access: &Access) -> Option<u64> {
+        if self.nsid.is_some_and(|n| n != access.nsid) || self.count == Some(self.hits) {
+            return None;
+        }
+        if self.op != Op::Any && self.op != access.op {
+            return None;
+        }
+        let first = match (&self.place, &access.lbas) {
+            (Place::Everywhere, None) => 0,
+            (Place::Everywhere, Some(lbas)) => lbas.start,
+            (_, None) => return None,
+            (Place::Lbas(range), Some(lbas)) => meet(range, lbas)?,
+            (Place::Zones(range), Some(lbas)) => {
+                let blocks = access.zone_blocks?;
+                let start = range.start.saturating_mul(blocks);
+                meet(&(start..range.end.saturating_mul(blocks)), lbas)?
+            }
+        };
+        let (chance, of) = self.odds;
+        if self.draw() % of >= chance {
+            return None;
+        }
+        self.hits += 1;
+        Some(first)
+    }
+
+    /// The next number of the generator (SplitMix64).
+    fn draw(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.random;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn is_for_zones(&self) -> bool {
+        matches!(self.place, Place::Zones(_))
+            || matches!(self.kind, Kind::ZoneReadOnly | Kind::ZoneOffline)
+    }
+
+    fn parse(text: &str) -> Result<Self, ConfigError> {
+        let mut parts = text.split(',').map(str::trim);
+        let name = parts.next().unwrap_or_default();
+        let (kind, op) = match name {
+            "read-error" => (Kind::ReadError, Op::Read),
+            "write-error" => (Kind::WriteError, Op::Write),
+            "latency" => (Kind::Latency(Nanos::ZERO), Op::Any),
+            "zone-read-only" => (Kind::ZoneReadOnly, Op::Any),
+            "zone-offline" => (Kind::ZoneOffline, Op::Any),
+            _ => {
+                let kinds = "must begin with read-error, write-error, latency, zone-read-only or \
+                     zone-offline";
+                return Err(error(text, kinds.to_owned()));
+            }
+        };
+        let mut rule = Self {
+            kind,
+            op,
+            nsid: None,
+            place: Place::Everywhere,
+            odds: (1, 1),
+            seed: 1,
+            random: 1,
+            count: None,
+            hits: 0,
+        };
+        for part in parts {
+            rule.set(part).map_err(|bound| error(part, bound))?;
+        }
+        rule.random = rule.seed;
+        if rule.kind == Kind::Latency(Nanos::ZERO) {
+            return Err(error(text, "needs delay-ns=, more than 0".to_owned()));
+        }
+        if rule.op == Op::Flush && rule.place != Place::Everywhere {
+            return Err(error(text, "a flush has neither lba= nor zone=".to_owned()));
+        }
+        Ok(rule)
+    }
+
+    /// Sets one `key=value`; fails with what is right.
+    fn set(&mut self, part: &str) -> Result<(), String> {
+        const KEYS: &str =
+            "must be ns=, lba=, zone=, op=, delay-ns=, probability=, seed= or count=";
+        let (key, value) = part.split_once('=').ok_or(KEYS)?;
+        match key {
+            "ns" => {
+                let nsid = number(value, 1, 255)?;
+                self.nsid = u32::try_from(nsid).ok();
+            }
+            "lba" | "zone" if self.place != Place::Everywhere => {
+                return Err("a rule has one range, lba= or zone=".to_owned());
+            }
+            "lba" => self.place = Place::Lbas(range(value, u64::MAX)?),
+            "zone" => self.place = Place::Zones(range(value, u64::from(u32::MAX))?),
+            "op" if matches!(self.kind, Kind::ReadError | Kind::WriteError) => {
+                return Err("is for latency, zone-read-only and zone-offline".to_owned());
+            }
+            "op" => {
+                self.op = match value {
+                    "any" => Op::Any,
+                    "read" => Op::Read,
+                    "write" => Op::Write,
+                    "flush" if matches!(self.kind, Kind::Latency(_)) => Op::Flush,
+                    _ => return Err("must be any, read, write, or flush for latency".to_owned()),
+                }
+            }
+            "delay-ns" if matches!(self.kind, Kind::Latency(_)) => {
+                self.kind = Kind::Latency(Nanos::new(number(value, 1, MAX_DELAY)?));
+            }
+            "delay-ns" => return Err("is for latency".to_owned()),
+            "probability" => self.odds = odds(value)?,
+            "seed" => self.seed = number(value, 0, u64::MAX)?,
+            "count" => self.count = Some(number(value, 1, u64::MAX)?),
+            _ => return Err(KEYS.to_owned()),
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.kind {
+            Kind::ReadError => "read-error",
+            Kind::WriteError => "write-error",
+            Kind::Latency(_) => "latency",
+            Kind::ZoneReadOnly => "zone-read-only",
+            Kind::ZoneOffline => "zone-offline",
+        })?;
+        if let Kind::Latency(delay) = self.kind {
+            write!(f, ",delay-ns={}", delay.get())?;
+        }
+        match (self.kind, self.op) {
+            (Kind::ReadError | Kind::WriteError, _) | (_, Op::Any) => {}
+            (_, Op::Read) => f.write_str(",op=read")?,
+            (_, Op::Write) => f.write_str(",op=write")?,
+            (_, Op::Flush) => f.write_str(",op=flush")?,
+        }
+        if let Some(nsid) = self.nsid {
+            write!(f, ",ns={nsid}")?;
+        }
+        let (key, range) = match &self.place {
+            Place::Everywhere => ("", &(0..0)),
+            Place::Lbas(range) => (",lba=", range),
+            Place::Zones(range) => (",zone=", range),
+        };
+        if !key.is_empty() {
+            write!(f, "{key}{}+{}", range.start, range.end - range.start)?;
+        }
+        if self.odds.0 < self.odds.1 {
+            let (chance, of) = self.odds;
+            write!(f, ",probability={chance}/{of},seed={}", self.seed)?;
+        }
+        match self.count {
+            Some(count) => write!(f, ",count={count}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The first number that two ranges have in common.
+fn meet(a: &Range<u64>, b: &Range<u64>) -> Option<u64> {
+    let first = a.start.max(b.start);
+    (first < a.end && first < b.end).then_some(first)
+}
+
+fn error(value: &str, rule: String) -> ConfigError {
+    ConfigError::Conflict {
+        name: "fault",
+        value: value.to_owned(),
+        rule,
+    }
+}
+
+fn number(text: &str, min: u64, max: u64) -> Result<u64, String> {
+    let all_digits = text.bytes().all(|b| b.is_ascii_digit());
+    let number = text.parse().ok().filter(|n| (min..=max).contains(n));
+    number
+        .filter(|_| all_digits)
+        .ok_or_else(|| format!("must be a whole number from {min} to {max}"))
+}
+
+/// `first` or `first+count`.
+fn range(text: &str, max: u64) -> Result<Range<u64>, String> {
+    let (first, count) = text.split_once('+').unwrap_or((text, "1"));
+    let bound = |_| format!("must be FIRST or FIRST+COUNT, ending at {max} at most");
+    let first = number(first, 0, max).map_err(bound)?;
+    let count = number(count, 1, max).map_err(bound)?;
+    let end = first.checked_add(count).filter(|end| *end <= max);
+    Ok(first..end.ok_or(()).map_err(|()| bound(String::new()))?)
+}
+
+/// `A/B`, or 1.
+fn odds(text: &str) -> Result<(u64, u64), String> {
+    let bound = || format!("must be 1, or A/B with 1 <= A <= B <= {MAX_ODDS}");
+    let (chance, of) = text.split_once('/').unwrap_or((text, "1"));
+    let of = number(of, 1, MAX_ODDS).map_err(|_| bound())?;
+    let chance = number(chance, 1, of).map_err(|_| bound())?;
+    Ok((chance, of))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Syntax, ranges, chances.
+#![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+
+use super::*;
+
+fn faults(text: &str) -> Faults {
+    let mut faults = Faults::default();
+    faults.set(text).unwrap();
+    faults
+}
+
+fn access(nsid: u32, op: Op, lbas: Range<u64>) -> Access {
+    Access {
+        nsid,
+        op,
+        lbas: (op != Op::Flush).then_some(lbas),
+        zone_blocks: (nsid == 2).then_some(100),
+    }
+}
+
+fn read(lbas: Range<u64>) -> Access {
+    access(2, Op::Read, lbas)
+}
+
+#[test]
+fn rules_read_back_as_their_own_text() {
+    for text in [
+        "read-error",
+        "read-error,ns=2,lba=0+1024,probability=1/100,seed=7,count=3",
+        "write-error,zone=3+1",
+        "latency,delay-ns=5000,op=flush",
+        "zone-offline,op=write,ns=1,zone=0+4,count=1",
+    ] {
+        assert_eq!(faults(text).to_string(), format!("{text} hits=0"));
+    }
+    let two = faults(" read-error , lba=7 ; ;write-error");
+    assert_eq!(
+        two.to_string(),
+        "read-error,lba=7+1 hits=0; write-error hits=0"
+    );
+}
+
+#[test]
+fn mistakes_name_key_value_and_bound_and_change_nothing() {
+    for (text, message) in [
+        ("burn", "property 'fault' = burn: must begin with read-error, write-error, latency, zone-read-only or zone-offline"),
+        ("read-error,where=1", "property 'fault' = where=1: must be ns=, lba=, zone=, op=, delay-ns=, probability=, seed= or count="),
+        ("read-error,ns=0", "property 'fault' = ns=0: must be a whole number from 1 to 255"),
+        ("read-error,ns=+1", "property 'fault' = ns=+1: must be a whole number from 1 to 255"),
+        ("read-error,lba=1+0", "property 'fault' = lba=1+0: must be FIRST or FIRST+COUNT, ending at 18446744073709551615 at most"),
+        ("read-error,lba=2+18446744073709551615", "property 'fault' = lba=2+18446744073709551615: must be FIRST or FIRST+COUNT, ending at 18446744073709551615 at most"),
+        ("read-error,lba=1,zone=1", "property 'fault' = zone=1: a rule has one range, lba= or zone="),
+        ("read-error,probability=2/1", "property 'fault' = probability=2/1: must be 1, or A/B with 1 <= A <= B <= 4294967296"),
+        ("read-error,probability=0", "property 'fault' = probability=0: must be 1, or A/B with 1 <= A <= B <= 4294967296"),
+        ("read-error,count=0", "property 'fault' = count=0: must be a whole number from 1 to 18446744073709551615"),
+        ("read-error,op=write", "property 'fault' = op=write: is for latency, zone-read-only and zone-offline"),
+        ("zone-offline,op=flush", "property 'fault' = op=flush: must be any, read, write, or flush for latency"),
+        ("latency", "property 'fault' = latency: needs delay-ns=, more than 0"),
+        ("read-error,delay-ns=5", "property 'fault' = delay-ns=5: is for latency"),
+        ("latency,delay-ns=5,op=flush,lba=3", "property 'fault' = latency,delay-ns=5,op=flush,lba=3: a flush has neither lba= nor zone="),
+    ] {
+        let mut held = faults("read-error");
+        let wrong = held.set(&format!("clear;write-error;{text}")).unwrap_err();
+        assert_eq!(wrong.to_string(), message);
+        assert_eq!(held.to_string(), "read-error hits=0");
+    }
+}
+
+#[test]
+fn rules_are_bounded_and_can_be_dropped() {
+    let mut many = faults(&"read-error;".repeat(MAX_RULES));
+    let wrong = many.set("latency,delay-ns=1").unwrap_err();
+    assert!(wrong.to_string().contains("there are 64 rules already"));
+    many.set("clear;write-error").unwrap();
+    assert_eq!(many.to_string(), "write-error hits=0");
+}
+
+#[test]
+fn namespaces_must_exist_and_have_zones_for_rules_about_zones() {
+    let check = |text: &str, zoned: &[bool]| faults(text).check(zoned).map_err(|e| e.to_string());
+    assert!(check("read-error,ns=2,zone=1", &[false, true]).is_ok());
+    assert!(check("zone-offline", &[false, true]).is_ok());
+    for (text, zoned, message) in [
+        (
+            "read-error,ns=3",
+            &[false, true][..],
+            "property 'fault' = ns=3: must be 1 to 2",
+        ),
+        (
+            "zone-offline,ns=1",
+            &[false, true],
+            "property 'fault' = ns=1: has no zones",
+        ),
+        (
+            "zone-offline",
+            &[false],
+            "property 'fault' = zone-offline: the drive has no zones",
+        ),
+    ] {
+        assert_eq!(check(text, zoned), Err(message.to_owned()));
+    }
+}
+
+#[test]
+fn a_rule_acts_on_the_commands_it_names() {
+    let mut rules = faults("read-error,ns=2,lba=10+5");
+    for (access, expected) in [
+        (read(0..10), None),
+        (read(0..11), Some(10)),
+        (read(12..20), Some(12)),
+        (read(15..20), None),
+        (access(1, Op::Read, 10..11), None),
+        (access(2, Op::Write, 10..11), None),
+        (access(2, Op::Flush, 0..0), None),
+    ] {
+        let verdict = rules.judge(&access);
+        assert_eq!(verdict.read_error, expected.map(Lba::new), "{access:?}");
+        assert_eq!(verdict.write_error, None);
+    }
+    assert_eq!(rules.to_string(), "read-error,ns=2,lba=10+5 hits=2");
+    let mut zones = faults("zone-read-only,zone=3+2,op=write");
+    assert_eq!(zones.judge(&read(300..310)).zone, None);
+    let verdict = zones.judge(&access(2, Op::Write, 250..410));
+    assert_eq!(verdict.zone, Some((ZoneId::new(3), false)));
+    let conventional = zones.judge(&access(1, Op::Write, 300..310));
+    assert_eq!(conventional.zone, None);
+}
+
+#[test]
+fn a_count_ends_a_rule_and_delays_add_up() {
+    let mut rules = faults("latency,delay-ns=5,count=2; latency,delay-ns=70,op=flush");
+    let delays: Vec<_> = (0..3).map(|_| rules.judge(&read(0..1)).delay).collect();
+    assert_eq!(delays, [5, 5, 0].map(Nanos::new));
+    let flush = access(2, Op::Flush, 0..0);
+    assert_eq!(rules.judge(&flush).delay, Nanos::new(70));
+    let mut both = faults("latency,delay-ns=5;latency,delay-ns=70");
+    assert_eq!(both.judge(&flush).delay, Nanos::new(75));
+}
+
+#[test]
+fn chances_follow_the_seed_and_nothing_else() {
+    let hits = |text: &str| -> Vec<usize> {
+        let mut rules = faults(text);
+        let hit = |n: &usize| {
+            rules
+                .judge(&read(*n as u64..1 + *n as u64))
+                .read_error
+                .is_some()
+        };
+        (0..10_000).filter(hit).collect()
+    };
+    let seven = hits("read-error,probability=1/100,seed=7");
+    assert!((70..130).contains(&seven.len()), "{}", seven.len());
+    assert_eq!(seven, hits("read-error,probability=1/100,seed=7"));
+    // Other rules draw numbers of their own.
+    assert_eq!(
+        seven,
+        hits("write-error,probability=1/2;read-error,probability=1/100,seed=7")
+    );
+    assert_ne!(seven, hits("read-error,probability=1/100,seed=8"));
+    assert_eq!(hits("read-error,probability=1/1").len(), 10_000);
+}

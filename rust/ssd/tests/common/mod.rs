@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! A fake machine with a small drive.
+#![allow(dead_code, reason = "each test file uses a part")]
+
+use nvme_spec::Status;
+use ssd::{Config, Drive};
+use testkit::Guest;
+
+pub const OK: Option<Status> = Some(Status::Success);
+
+pub fn config(preset: &str, settings: &[(&str, &str)]) -> Config {
+    let mut config = Config::preset(preset).unwrap();
+    for (name, value) in settings {
+        config.set(name, value).unwrap();
+    }
+    config
+}
+
+/// A machine with an enabled drive of a few MiB and one I/O queue pair.
+pub fn guest(preset: &str, settings: &[(&str, &str)]) -> Guest<Drive> {
+    let small = [("meta-size", "4M"), ("zones", "4"), ("block-size", "3M")];
+    let mut config = config(preset, &small);
+    for (name, value) in settings {
+        config.set(name, value).unwrap();
+    }
+    let plan = config.plan().unwrap();
+    let media = usize::try_from(plan.layout.size.get()).unwrap();
+    let drive = Drive::new(&plan).unwrap();
+    let mut guest = Guest::new(plan.controller.clone(), drive, 4 << 20, media).unwrap();
+    assert!(guest.enable());
+    assert!(guest.create_queues(1, 16));
+    guest
+}
+
+pub fn pattern(len: usize, seed: u8) -> Vec<u8> {
+    (0..len).map(|i| (i / 512) as u8 ^ seed).collect()
+}
