@@ -6,11 +6,12 @@
 use testkit::Guest;
 
 /// Presets with zones, made small so that limits and reclaim are soon reached.
-const PRESETS: [&str; 4] = [
+const PRESETS: [&str; 5] = [
     "ufs4-tlc",
     "tlc-zoned",
     "qlc-zoned-page-slc",
     "qlc-zoned-zone-slc",
+    "zns-proto",
 ];
 const SMALL: [&str; 2] = ["meta-size=4M", "zones=4"];
 

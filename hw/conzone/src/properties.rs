@@ -3,7 +3,7 @@
 
 use pci::{add_property, Access, PropertyValue};
 use qemu_api::qom::ObjectClass;
-use ssd::{Config, Default, Kind, Property, PRESETS, PROPERTIES};
+use ssd::{Config, Default, Kind, Preset, Property, PRESETS, PROPERTIES};
 use units::Bytes;
 
 use crate::device::ConzoneNvme;
@@ -82,36 +82,30 @@ fn kind(property: &Property) -> &'static str {
 
 /// One line: purpose, what it takes, default.
 fn describe(property: &Property) -> String {
-    let default = match property.default {
+    let others = match property.default {
         Default::All("") => "none".to_owned(),
         Default::All(text) => text.to_owned(),
         Default::Auto(how) => format!("auto, {how}"),
-        Default::Each(texts) => by_preset(texts),
     };
     format!(
-        "{}; {} (default: {default})",
+        "{}; {} (default: {})",
         property.doc,
-        property.expected()
+        property.expected(),
+        by_preset(property, &others)
     )
 }
 
 /// Defaults by preset, equal ones together: `ufs4-tlc 1422, others 1600`.
-fn by_preset(texts: [&str; PRESETS.len()]) -> String {
-    let count = |text: &str| texts.iter().filter(|t| **t == text).count();
-    let common = texts
-        .into_iter()
-        .max_by_key(|t| count(t))
-        .unwrap_or_default();
-    let mut list: Vec<String> = PRESETS
-        .iter()
-        .zip(texts)
-        .filter(|(_, text)| *text != common)
-        .map(|((_, name), text)| format!("{name} {text}"))
-        .collect();
+fn by_preset(property: &Property, others: &str) -> String {
+    let own = |preset: &Preset| {
+        let text = preset.setting(property.key)?;
+        Some(format!("{} {text}", preset.name))
+    };
+    let mut list: Vec<String> = PRESETS.iter().filter_map(own).collect();
     if list.is_empty() {
-        return common.to_owned();
+        return others.to_owned();
     }
-    list.push(format!("others {common}"));
+    list.push(format!("others {others}"));
     list.join(", ")
 }
 

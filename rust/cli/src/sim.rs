@@ -54,7 +54,7 @@ pub struct DriveArgs {
 }
 
 fn presets() -> clap::builder::PossibleValuesParser {
-    clap::builder::PossibleValuesParser::new(ssd::PRESETS.map(|(_, name)| name))
+    clap::builder::PossibleValuesParser::new(ssd::PRESETS.map(|preset| preset.name))
 }
 
 impl DriveArgs {

@@ -175,7 +175,7 @@ fn refused(error: ssd::ConfigError) -> anyhow::Error {
 }
 
 fn presets() -> PossibleValuesParser {
-    PossibleValuesParser::new(ssd::PRESETS.map(|(_, name)| name))
+    PossibleValuesParser::new(ssd::PRESETS.map(|preset| preset.name))
 }
 
 /// A version, or `generic` for the newest: both are Debian's generic kernels. Its cloud kernel has no F2FS.

@@ -3,7 +3,6 @@
 
 use crate::{Config, ConfigError, Engine, Stats};
 use ftl::{Command, Flash, Outcome};
-use nand::{LinkStats, PlaneStats};
 use units::{Instant, Sector};
 
 /// The drive.
@@ -67,20 +66,10 @@ impl Conv {
         self.engine.mean_erases()
     }
 
-    /// What each plane has done.
-    pub fn plane_stats(&self) -> impl ExactSizeIterator<Item = PlaneStats> + '_ {
-        self.flash.plane_stats()
-    }
-
-    /// What each channel has done.
-    pub fn channel_stats(&self) -> impl ExactSizeIterator<Item = LinkStats> + '_ {
-        self.flash.channel_stats()
-    }
-
-    /// What the host link has done.
+    /// The flash and the host link, for their statistics.
     #[must_use]
-    pub const fn link_stats(&self) -> LinkStats {
-        self.flash.link_stats()
+    pub const fn flash(&self) -> &Flash {
+        &self.flash
     }
 
     /// The configuration it was made from.

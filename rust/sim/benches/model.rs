@@ -40,7 +40,7 @@ fn commands(c: &mut Criterion) {
 }
 
 fn start(c: &mut Criterion) {
-    for (_, preset) in ssd::PRESETS {
+    for preset in ssd::PRESETS.map(|preset| preset.name) {
         let plan = ssd::Config::preset(preset).unwrap().plan().unwrap();
         c.bench_function(&format!("new drive, {preset}"), |b| {
             b.iter(|| Simulation::from_plan(&plan).unwrap());

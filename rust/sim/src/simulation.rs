@@ -2,10 +2,10 @@
 //! One drive and the trace it is driven by.
 
 use crate::Latencies;
+use ftl::{Namespace, ZoneAction, ZoneTarget};
 use ssd::{Config, ConfigError, Model, Plan};
 use trace::{Answer, Command, Line, Op, Pacer};
 use units::{Instant, Sector};
-use zms::{Namespace, ZoneAction, ZoneTarget};
 
 /// A drive in virtual time.
 #[derive(Clone, Debug)]
@@ -94,34 +94,34 @@ impl Simulation {
 }
 
 /// A trace's command in the model's terms.
-fn translate(command: &Command) -> zms::Command {
+fn translate(command: &Command) -> ftl::Command {
     let at = Sector::new(command.slba);
     let sectors = u64::from(command.nlb);
     let fua = command.fua;
-    let zone = |action| zms::Command::Zone {
+    let zone = |action| ftl::Command::Zone {
         action,
         target: ZoneTarget::One(at),
     };
     match command.op {
-        Op::Read => zms::Command::Read {
+        Op::Read => ftl::Command::Read {
             at,
             sectors,
             internal: false,
         },
-        Op::Write => zms::Command::Write {
+        Op::Write => ftl::Command::Write {
             at,
             sectors,
             fua,
             internal: false,
         },
-        Op::Append => zms::Command::Append {
+        Op::Append => ftl::Command::Append {
             zone: at,
             sectors,
             fua,
         },
-        Op::Flush => zms::Command::Flush,
-        Op::Trim => zms::Command::Deallocate { at, sectors },
-        Op::WriteZeroes => zms::Command::WriteZeroes { at, sectors },
+        Op::Flush => ftl::Command::Flush,
+        Op::Trim => ftl::Command::Deallocate { at, sectors },
+        Op::WriteZeroes => ftl::Command::WriteZeroes { at, sectors },
         Op::Reset => zone(ZoneAction::Reset),
         Op::Finish => zone(ZoneAction::Finish),
         Op::Open => zone(ZoneAction::Open),

@@ -2,7 +2,8 @@
 //! A drive's configuration as the user gives it: a preset and explicit settings.
 
 use crate::error::ConfigError;
-use crate::properties::{property, Default, Key, Preset, Property, Value};
+use crate::presets::{Preset, DEFAULT_PRESET, PRESETS};
+use crate::properties::{property, Key, ModelKind, Property, Value};
 use crate::table::PROPERTIES;
 
 /// Property values: the user's own where set, the preset's elsewhere.
@@ -82,14 +83,29 @@ impl Config {
 
     /// The preset in effect.
     #[must_use]
-    pub fn preset_in_effect(&self) -> Preset {
-        match self.explicit.first() {
-            Some(Some(Value::Number(n))) => usize::try_from(*n)
-                .ok()
-                .and_then(|at| crate::PRESETS.get(at))
-                .map_or(Preset::TlcZoned, |p| p.0),
-            _ => Preset::TlcZoned,
-        }
+    pub fn preset_in_effect(&self) -> &'static Preset {
+        let set = match self.explicit.first() {
+            Some(Some(Value::Number(n))) => usize::try_from(*n).ok(),
+            _ => None,
+        };
+        let preset = set.and_then(|at| PRESETS.get(at));
+        preset.unwrap_or(&PRESETS[DEFAULT_PRESET])
+    }
+
+    /// The flash model in effect.
+    #[must_use]
+    pub fn model(&self) -> ModelKind {
+        let chosen = match self.value(Key::Model) {
+            Value::Number(n) => usize::try_from(n).ok(),
+            _ => None,
+        };
+        let kind = chosen.and_then(|at| ModelKind::ALL.get(at));
+        kind.copied().unwrap_or(ModelKind::Zms)
+    }
+
+    /// The properties that the user has set.
+    pub(crate) fn explicit(&self) -> impl Iterator<Item = &'static Property> + '_ {
+        PROPERTIES.iter().filter(|p| self.is_explicit(p.key))
     }
 
     /// The value in effect: the user's, else the preset's default.
@@ -98,11 +114,7 @@ impl Config {
             return value.clone();
         }
         let property = &PROPERTIES[key as usize];
-        let text = match property.default {
-            Default::All(text) => text,
-            Default::Each(texts) => texts[self.preset_in_effect() as usize],
-            Default::Auto(_) => return Value::Auto,
-        };
+        let text = property.default_in(self.preset_in_effect());
         // A test reads every default of the table, so this is never taken.
         property.parse(text).unwrap_or(Value::Auto)
     }
@@ -117,7 +129,7 @@ fn find(name: &str) -> Result<&'static Property, ConfigError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::properties::{Kind, NAMES, PRESETS};
+    use crate::properties::{Kind, NAMES};
 
     #[test]
     fn the_table_is_in_key_order_and_names_are_unique() {
@@ -130,22 +142,17 @@ mod tests {
         let Kind::Choice(words) = PROPERTIES[0].kind else {
             panic!("the preset is a choice")
         };
-        assert_eq!(words, PRESETS.map(|p| p.1));
-        for (i, (preset, name)) in PRESETS.iter().enumerate() {
-            assert_eq!(*preset as usize, i);
-            assert_eq!(Preset::by_name(name), Some(*preset));
+        assert_eq!(words, PRESETS.map(|p| p.name));
+        assert_eq!(PRESETS[DEFAULT_PRESET].name, "tlc-zoned");
+        for (i, kind) in ModelKind::ALL.into_iter().enumerate() {
+            assert_eq!(kind as usize, i);
         }
     }
 
     #[test]
     fn every_default_reads_back_as_its_own_text() {
         for p in PROPERTIES {
-            let texts = match p.default {
-                Default::All(text) => vec![text],
-                Default::Each(texts) => texts.to_vec(),
-                Default::Auto(_) => vec!["auto"],
-            };
-            for text in texts {
+            for text in PRESETS.map(|preset| p.default_in(&preset)) {
                 let value = p.parse(text).unwrap();
                 assert_eq!(p.parse(&p.show(&value)), Ok(value), "{p}={text}");
             }
@@ -170,7 +177,7 @@ mod tests {
     fn errors_name_property_value_and_bound() {
         let mut config = Config::new();
         for (name, value, message) in [
-            ("preset", "x", "property 'preset': 'x' is not one of ufs4-tlc, tlc-zoned, qlc-zoned-page-slc, qlc-zoned-zone-slc, tlc-block, qlc-block"),
+            ("preset", "x", "property 'preset': 'x' is not one of ufs4-tlc, tlc-zoned, qlc-zoned-page-slc, qlc-zoned-zone-slc, tlc-block, qlc-block, zns-proto, zns-large, zns-zn540, conv-970pro, nvm-optane"),
             ("channels", "0", "property 'channels': '0' is not a whole number from 1 to 64"),
             ("channels", "-1", "property 'channels': '-1' is not a whole number from 1 to 64"),
             ("channels", "+1", "property 'channels': '+1' is not a whole number from 1 to 64"),

@@ -10,17 +10,17 @@ use crate::error::ConfigError;
 use crate::faults::{Access, Faults, Verdict};
 use crate::layout::{eui64, nguid};
 use crate::model::{io_error, Model};
-use crate::plan::Plan;
+use crate::plan::{Plan, Space};
 use crate::stats::vendor_log;
+use ftl::{Command, Namespace};
 use nand::Cell;
 use nvme::{
     Discard, DriveEvent, Health, IoCommand, IoError, LbaRange, NamespaceInfo, NsIndex, Outcome,
-    Reply, ZoneAction, ZoneAttributes, ZoneDescriptor, ZoneState, ZoneTarget, ZonedInfo,
-    LBA_SHIFTS, VENDOR_LOG_BYTES,
+    Reply, ZoneAction, ZoneAttributes, ZoneDescriptor, ZoneState, ZoneTarget, LBA_SHIFTS,
+    VENDOR_LOG_BYTES,
 };
 use std::collections::VecDeque;
-use units::{Bytes, Instant, Lba, Sector, ZoneId};
-use zms::{Command, DataNamespace, Namespace};
+use units::{Instant, Lba, Sector, ZoneId};
 
 /// Failed reads and writes from which on the SMART log calls the drive's reliability degraded (our
 /// choice: vendors do not say).
@@ -51,7 +51,7 @@ pub struct Drive {
     /// The model's name of each namespace.
     kinds: Vec<Namespace>,
     timed: bool,
-    /// Erases that native blocks are good for.
+    /// Erases that native blocks are good for; without flash there are none.
     rated_erases: u64,
     events: VecDeque<DriveEvent>,
     faults: Faults,
@@ -72,57 +72,31 @@ impl Drive {
             namespaces: Vec::with_capacity(2),
             kinds: Vec::with_capacity(2),
             timed: plan.timed,
-            rated_erases: rated_erases(plan.model.geometry.cell),
+            rated_erases: plan.cell.map_or(u64::MAX, rated_erases),
             events: VecDeque::with_capacity(MAX_EVENTS),
             faults: Faults::default(),
             media_errors: 0,
             write_faults: 0,
         };
-        if let Some(offset) = plan.layout.meta {
-            let size = plan.model.meta_size;
-            let preferred = plan.model.geometry.flash_page;
-            drive.add(plan, Namespace::Meta, offset, size, size, preferred, None);
+        if let (Some(offset), Some(meta)) = (plan.layout.meta, &plan.meta) {
+            drive.add(plan, Namespace::Meta, offset, meta);
         }
-        let (capacity, zoned) = data_info(&plan.model);
-        let preferred = plan.program_unit;
-        let (size, offset) = (plan.model.data_size(), plan.layout.data);
-        drive.add(
-            plan,
-            Namespace::Data,
-            offset,
-            size,
-            capacity,
-            preferred,
-            zoned,
-        );
+        drive.add(plan, Namespace::Data, plan.layout.data, &plan.data);
         Ok(drive)
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "one line for each of two namespaces"
-    )]
-    fn add(
-        &mut self,
-        plan: &Plan,
-        kind: Namespace,
-        media_offset: u64,
-        size: Bytes,
-        capacity: Bytes,
-        preferred_write: Bytes,
-        zoned: Option<ZonedInfo>,
-    ) {
+    fn add(&mut self, plan: &Plan, kind: Namespace, media_offset: u64, space: &Space) {
         let nsid = u32::try_from(self.kinds.len()).unwrap_or(0) + 1;
         self.kinds.push(kind);
         self.namespaces.push(NamespaceInfo {
-            size,
-            capacity,
+            size: space.size,
+            capacity: space.capacity,
             media_offset,
             lba_shift: plan.lba_shift,
             eui64: eui64(&plan.controller.serial, nsid),
             nguid: nguid(&plan.controller.serial, nsid),
-            preferred_write,
-            zoned,
+            preferred_write: space.preferred_write,
+            zoned: space.zoned.clone(),
         });
     }
 
@@ -254,8 +228,8 @@ impl Drive {
             done: outcome.done,
             result: outcome.result.map_err(io_error).map(|reply| Reply {
                 lba: match reply {
-                    zms::Reply::Done => Lba::default(),
-                    zms::Reply::Appended(sector) => scale.lba(sector),
+                    ftl::Reply::Done => Lba::default(),
+                    ftl::Reply::Appended(sector) => scale.lba(sector),
                 },
                 discard,
             }),
@@ -263,7 +237,7 @@ impl Drive {
     }
 
     /// Runs a command of the model's own.
-    fn run(&mut self, ns: Namespace, command: &Command, now: Instant) -> zms::Outcome {
+    fn run(&mut self, ns: Namespace, command: &Command, now: Instant) -> ftl::Outcome {
         let mut outcome = self.model.submit(ns, command, now);
         if !self.timed {
             outcome.done = now;
@@ -282,32 +256,6 @@ pub type Ssd = nvme::Controller<Drive>;
 pub fn build(plan: &Plan) -> Result<Ssd, ConfigError> {
     let drive = Drive::new(plan)?;
     Ssd::new(plan.controller.clone(), drive).map_err(ConfigError::from)
-}
-
-/// Capacity and zones of the data namespace.
-fn data_info(model: &zms::Config) -> (Bytes, Option<ZonedInfo>) {
-    let limit = |n: u32| (n > 0).then_some(n);
-    match model.data {
-        DataNamespace::Block { size } => (size, None),
-        DataNamespace::Zoned {
-            zones,
-            zone_size,
-            max_open,
-            max_active,
-        } => {
-            let capacity = model.zone_capacity().get().saturating_mul(zones.into());
-            let info = ZonedInfo {
-                zone_size,
-                zones,
-                max_open: limit(max_open),
-                max_active: limit(max_active),
-                read_across: false,
-                extension_units: 0,
-                zrwa: None,
-            };
-            (Bytes::new(capacity), Some(info))
-        }
-    }
 }
 
 /// Converts between a namespace's LBAs and sectors.
@@ -345,11 +293,11 @@ impl Scale {
     }
 
     /// The LBAs that lie in the range as a whole.
-    fn discard(self, discard: &zms::Discard) -> Discard {
+    fn discard(self, discard: &ftl::Discard) -> Discard {
         match discard {
-            zms::Discard::Nothing => Discard::Nothing,
-            zms::Discard::EmptyZones => Discard::EmptyZones,
-            zms::Discard::Sectors(range) => {
+            ftl::Discard::Nothing => Discard::Nothing,
+            ftl::Discard::EmptyZones => Discard::EmptyZones,
+            ftl::Discard::Sectors(range) => {
                 let start = range.start.div_ceil(1 << self.shift);
                 let end = range.end >> self.shift;
                 match end.checked_sub(start) {
@@ -398,17 +346,17 @@ impl Scale {
             IoCommand::Flush => Command::Flush,
             IoCommand::Zone { action, target } => Command::Zone {
                 action: match action {
-                    ZoneAction::Open { zrwa: false } => zms::ZoneAction::Open,
-                    ZoneAction::Close => zms::ZoneAction::Close,
-                    ZoneAction::Finish => zms::ZoneAction::Finish,
-                    ZoneAction::Reset => zms::ZoneAction::Reset,
-                    ZoneAction::Offline => zms::ZoneAction::Offline,
-                    ZoneAction::Open { zrwa: true } => zms::ZoneAction::OpenZrwa,
-                    ZoneAction::SetExtension => zms::ZoneAction::SetExtension,
+                    ZoneAction::Open { zrwa: false } => ftl::ZoneAction::Open,
+                    ZoneAction::Close => ftl::ZoneAction::Close,
+                    ZoneAction::Finish => ftl::ZoneAction::Finish,
+                    ZoneAction::Reset => ftl::ZoneAction::Reset,
+                    ZoneAction::Offline => ftl::ZoneAction::Offline,
+                    ZoneAction::Open { zrwa: true } => ftl::ZoneAction::OpenZrwa,
+                    ZoneAction::SetExtension => ftl::ZoneAction::SetExtension,
                 },
                 target: match target {
-                    ZoneTarget::One(zone) => zms::ZoneTarget::One(self.zone_start(zone)),
-                    ZoneTarget::All => zms::ZoneTarget::All,
+                    ZoneTarget::One(zone) => ftl::ZoneTarget::One(self.zone_start(zone)),
+                    ZoneTarget::All => ftl::ZoneTarget::All,
                 },
             },
             IoCommand::FlushZrwa { upto } => Command::CommitZrwa {
@@ -475,8 +423,8 @@ impl nvme::Drive for Drive {
         let (kind, info) = self.kind(ns).ok_or(IoError::NotSupported)?;
         let erase = if info.zoned.is_some() {
             Command::Zone {
-                action: zms::ZoneAction::Reset,
-                target: zms::ZoneTarget::All,
+                action: ftl::ZoneAction::Reset,
+                target: ftl::ZoneTarget::All,
             }
         } else {
             Command::Deallocate {

@@ -28,15 +28,15 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// The layout of a drive.
+    /// The layout of namespaces of these sizes.
     #[must_use]
-    pub fn new(model: &zms::Config) -> Self {
-        let meta = model.meta_size.get();
-        let data = meta.checked_next_multiple_of(ALIGN).unwrap_or(u64::MAX);
+    pub fn new(meta: Option<Bytes>, data: Bytes) -> Self {
+        let end = meta.unwrap_or(Bytes::ZERO).get();
+        let start = end.checked_next_multiple_of(ALIGN).unwrap_or(u64::MAX);
         Self {
-            meta: (meta > 0).then_some(0),
-            data,
-            size: Bytes::new(data.saturating_add(model.data_size().get())),
+            meta: meta.map(|_| 0),
+            data: start,
+            size: Bytes::new(start.saturating_add(data.get())),
         }
     }
 }

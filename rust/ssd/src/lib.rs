@@ -2,7 +2,7 @@
 //! The drive as a whole: its configuration, and a flash model behind the controller.
 //!
 //! ```text
-//!   key=value texts ──> Config ──resolve──> Plan ──> Drive = flash model + namespaces
+//!   key=value texts ──> Config ──resolve──> Plan ──> Drive = one of the flash models + namespaces
 //!   (QOM, --set, sim)   properties,         typed,      │
 //!                       presets             checked     └─ implements nvme::Drive
 //! ```
@@ -23,6 +23,7 @@ mod faults;
 mod layout;
 mod model;
 mod plan;
+mod presets;
 mod properties;
 mod stats;
 mod table;
@@ -33,7 +34,8 @@ pub use error::ConfigError;
 pub use faults::{Faults, MAX_RULES};
 pub use layout::Layout;
 pub use model::{io_error, status_code, MeanErases, Model};
-pub use plan::{Media, Plan};
-pub use properties::{property, Default, Key, Kind, Preset, Property, PRESETS};
+pub use plan::{Media, ModelConfig, Plan, Space};
+pub use presets::{Preset, PRESETS};
+pub use properties::{property, Default, Key, Kind, ModelKind, Property};
 pub use stats::stats_json;
 pub use table::PROPERTIES;

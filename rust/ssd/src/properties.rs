@@ -2,48 +2,34 @@
 //! What a property is: its name, kind, bounds and defaults; and how its text is read.
 
 use crate::error::ConfigError;
+use crate::presets::Preset;
 use crate::table::PROPERTIES;
 use core::fmt;
 use units::Bytes;
 
-/// A named set of defaults.
+/// The flash models there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Preset {
-    /// The UFS 4.0 class drive of the reference: 4 channels, TLC, zoned.
-    Ufs4Tlc,
-    /// A small TLC drive, zoned. The default.
-    TlcZoned,
-    /// A small QLC drive, zoned, all data staged in page-mapped pSLC.
-    QlcZonedPageSlc,
-    /// A small QLC drive, zoned, one pSLC superblock per open zone.
-    QlcZonedZoneSlc,
-    /// A small TLC drive with a block (not zoned) data namespace.
-    TlcBlock,
-    /// A small QLC drive with a block (not zoned) data namespace.
-    QlcBlock,
+pub enum ModelKind {
+    /// The consumer drive, zoned or not.
+    Zms,
+    /// The enterprise zoned drive.
+    Zns,
+    /// The conventional SSD.
+    Conv,
+    /// A few units that serve requests in turn.
+    Simple,
 }
 
-/// The presets, in the order of every [`Default::Each`].
-pub const PRESETS: [(Preset, &str); 6] = [
-    (Preset::Ufs4Tlc, "ufs4-tlc"),
-    (Preset::TlcZoned, "tlc-zoned"),
-    (Preset::QlcZonedPageSlc, "qlc-zoned-page-slc"),
-    (Preset::QlcZonedZoneSlc, "qlc-zoned-zone-slc"),
-    (Preset::TlcBlock, "tlc-block"),
-    (Preset::QlcBlock, "qlc-block"),
-];
+impl ModelKind {
+    /// All of them, in the order of [`ModelKind::NAMES`].
+    pub const ALL: [Self; 4] = [Self::Zms, Self::Zns, Self::Conv, Self::Simple];
+    /// Their names, as users write them.
+    pub const NAMES: [&'static str; 4] = ["zms", "zns", "conv", "simple"];
 
-impl Preset {
-    /// The preset's name, as users write it.
+    /// Its name.
     #[must_use]
-    pub fn name(self) -> &'static str {
-        PRESETS[self as usize].1
-    }
-
-    /// The preset of that name.
-    #[must_use]
-    pub fn by_name(name: &str) -> Option<Self> {
-        PRESETS.iter().find(|p| p.1 == name).map(|p| p.0)
+    pub const fn name(self) -> &'static str {
+        Self::NAMES[self as usize]
     }
 }
 
@@ -61,9 +47,12 @@ macro_rules! keys {
 
 keys! {
     Preset "preset",
+    Model "model",
     DataInterface "data-interface",
     Zones "zones",
+    ZoneCapacity "zone-capacity",
     ZoneSize "zone-size",
+    WriteUnit "write-unit",
     BlockDataSize "block-data-size",
     MetaSize "meta-size",
     LbaSize "lba-size",
@@ -73,15 +62,20 @@ keys! {
     Channels "channels",
     LunsPerChannel "luns-per-channel",
     PlanesPerLun "planes-per-lun",
+    Partitions "partitions",
     DiesPerZone "dies-per-zone",
     FlashPageSize "flash-page-size",
+    OneShotPageSize "one-shot-page-size",
     BlockSize "block-size",
+    BlocksPerPlane "blocks-per-plane",
     ChannelBandwidth "channel-bandwidth",
+    ChannelOverhead "channel-overhead-ns",
     LinkBandwidth "link-bandwidth",
     SlcRead "slc-read-ns",
     MlcRead "mlc-read-ns",
     TlcRead "tlc-read-ns",
     QlcRead "qlc-read-ns",
+    Read4k "read-4k-ns",
     SlcProgram "slc-program-ns",
     MlcProgram "mlc-program-ns",
     TlcProgram "tlc-program-ns",
@@ -93,6 +87,7 @@ keys! {
     WbufPage "wbuf-page-ns",
     WriteBufferSize "write-buffer-size",
     WriteBuffers "write-buffers",
+    WbScope "wb-scope",
     MetaWriteBufferSize "meta-write-buffer-size",
     WbPolicy "wb-policy",
     WbDwell "wb-dwell-ns",
@@ -112,6 +107,14 @@ keys! {
     L2pPreread "l2p-preread",
     ChunkSize "chunk-size",
     ResetWait "reset-wait",
+    IoUnits "io-units",
+    IoUnitSize "io-unit-size",
+    IoReadDelay "io-read-delay-ns",
+    IoRead "io-read-ns",
+    IoReadTrailing "io-read-trailing-ns",
+    IoWriteDelay "io-write-delay-ns",
+    IoWrite "io-write-ns",
+    IoWriteTrailing "io-write-trailing-ns",
     Timing "timing",
     Seed "seed",
     Serial "serial",
@@ -176,11 +179,10 @@ pub enum Kind {
 /// A property's value when the user sets none. Texts, read like the user's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Default {
-    /// The same for every preset.
+    /// This text, for all presets that have no other.
     All(&'static str),
-    /// One for each preset, in the order of [`PRESETS`].
-    Each([&'static str; 6]),
-    /// Computed from other properties. The text says how; users may write `auto`.
+    /// Computed from other properties, for all presets that set none. The text says how; users may
+    /// write `auto`.
     Auto(&'static str),
 }
 
@@ -197,6 +199,8 @@ pub struct Property {
     pub default: Default,
     /// Where the default comes from.
     pub source: &'static str,
+    /// The models that it means something to.
+    pub models: &'static [ModelKind],
 }
 
 /// The property of that name.
@@ -219,6 +223,20 @@ pub(crate) enum Value {
 }
 
 impl Property {
+    /// The row of a property that only these models have.
+    pub(crate) const fn only(self, models: &'static [ModelKind]) -> Self {
+        Self { models, ..self }
+    }
+
+    /// The text of its default in a preset; `auto` if it is computed.
+    #[must_use]
+    pub fn default_in(&self, preset: &Preset) -> &'static str {
+        preset.setting(self.key).unwrap_or(match self.default {
+            Default::All(text) => text,
+            Default::Auto(_) => "auto",
+        })
+    }
+
     /// The property's name.
     #[must_use]
     pub fn name(&self) -> &'static str {

@@ -3,7 +3,8 @@
 //!
 //! The JSON object has the device's totals under the names of [`COUNTERS`], the write and read
 //! amplification, the same counters for each namespace, the superblock pools, every plane, channel
-//! and the host link, and latency histograms in model time.
+//! and the host link, and latency histograms in model time; then, in `model`, what only that flash
+//! model counts. Counters of things that a model does not have are zero.
 //!
 //! The vendor log page (C0h) is binary, little-endian: the bytes `CZST`, a version (u16, 1), the
 //! number of counters n (u16), then n counters of u64 each for meta, then n for data, in the order
@@ -77,6 +78,11 @@ pub fn stats_json(model: &Model) -> String {
         pool(json, "native", &stats.native_pool);
     });
     resources(&mut json, &stats);
+    json.object("model", |json| {
+        for (name, n) in model.own_stats() {
+            json.number(name, n);
+        }
+    });
     json.end()
 }
 

@@ -7,7 +7,7 @@ use core::ops::Range;
 use ftl::{
     ByteBuffer, Command, Discard, Error, Flash, Namespace, Outcome, ZoneReport, MAX_SECTORS,
 };
-use nand::{BlockId, LinkStats, PlaneId, PlaneStats};
+use nand::{BlockId, PlaneId};
 use units::{Bytes, Instant, Sector, ZoneId, PAGE_BYTES, SECTOR_BYTES};
 use zone::{Limits, State, Zones};
 
@@ -198,20 +198,10 @@ impl Zns {
         self.stats.erases / blocks.max(1)
     }
 
-    /// What each plane has done.
-    pub fn plane_stats(&self) -> impl ExactSizeIterator<Item = PlaneStats> + '_ {
-        self.flash.plane_stats()
-    }
-
-    /// What each channel has done.
-    pub fn channel_stats(&self) -> impl ExactSizeIterator<Item = LinkStats> + '_ {
-        self.flash.channel_stats()
-    }
-
-    /// What the host link has done.
+    /// The flash and the host link, for their statistics.
     #[must_use]
-    pub const fn link_stats(&self) -> LinkStats {
-        self.flash.link_stats()
+    pub const fn flash(&self) -> &Flash {
+        &self.flash
     }
 
     /// The configuration it was made from.

@@ -54,6 +54,14 @@ fn values_that_do_not_fit_together_are_refused_too() -> Result<()> {
         ("max-open=7,max-active=6", ["max-open", "7", "max-active"]),
         ("zone-size=4K", ["zone-size", "4K", "96 MiB"]),
         ("serial=", ["serial", "", "printable ASCII"]),
+        (
+            "preset=conv-970pro,partitions=3",
+            ["partitions", "3", "channels = 8"],
+        ),
+        (
+            "preset=zns-proto,slc-map=page",
+            ["slc-map", "page", "model=zns"],
+        ),
     ] {
         device_refused(properties, &words)?;
     }

@@ -3,6 +3,7 @@
 
 use serde::Serialize;
 use sim::Simulation;
+use ssd::ModelConfig;
 use trace::{Answer, Command, Line, Op};
 use units::{Instant, Nanos, PAGE_BYTES};
 
@@ -49,7 +50,7 @@ impl ClosedForm {
 /// Checks the closed forms of the presets that are wanted.
 pub fn check(wanted: &dyn Fn(&str) -> bool) -> anyhow::Result<Vec<ClosedForm>> {
     let mut forms = Vec::new();
-    for (_, preset) in ssd::PRESETS {
+    for preset in ssd::PRESETS.map(|preset| preset.name) {
         if wanted(preset) {
             forms.extend(preset_forms(preset)?);
         }
@@ -58,7 +59,9 @@ pub fn check(wanted: &dyn Fn(&str) -> bool) -> anyhow::Result<Vec<ClosedForm>> {
 }
 
 fn preset_forms(preset: &'static str) -> anyhow::Result<Vec<ClosedForm>> {
-    let model = ssd::Config::preset(preset)?.plan()?.model;
+    let ModelConfig::Zms(model) = ssd::Config::preset(preset)?.plan()?.model else {
+        return Ok(Vec::new());
+    };
     let link = |bytes| transfer(bytes, model.link_mbps);
     let channel = |bytes| transfer(bytes, model.timing.channel_mbps);
     let host_page = link(PAGE_BYTES);

@@ -113,7 +113,7 @@ fn json<T: serde::de::DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
 pub fn find(root: &Path) -> anyhow::Result<Vec<Case>> {
     let mut cases = Vec::new();
     for source in [Source::Spec, Source::Reference] {
-        for (_, preset) in ssd::PRESETS {
+        for preset in ssd::PRESETS.map(|preset| preset.name) {
             let dir = root.join(source.name()).join(preset);
             let entries = match fs::read_dir(&dir) {
                 Ok(entries) => entries,

@@ -16,13 +16,15 @@ pub fn config(preset: &str, settings: &[(&str, &str)]) -> Config {
     config
 }
 
-/// A machine with an enabled drive of a few MiB and one I/O queue pair.
+/// A machine with an enabled consumer drive of a few MiB and one I/O queue pair.
 pub fn guest(preset: &str, settings: &[(&str, &str)]) -> Guest<Drive> {
     let small = [("meta-size", "4M"), ("zones", "4"), ("block-size", "3M")];
-    let mut config = config(preset, &small);
-    for (name, value) in settings {
-        config.set(name, value).unwrap();
-    }
+    machine(preset, &[&small, settings].concat())
+}
+
+/// A machine with an enabled drive and one I/O queue pair.
+pub fn machine(preset: &str, settings: &[(&str, &str)]) -> Guest<Drive> {
+    let config = config(preset, settings);
     let plan = config.plan().unwrap();
     let media = usize::try_from(plan.layout.size.get()).unwrap();
     let drive = Drive::new(&plan).unwrap();

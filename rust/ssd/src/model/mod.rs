@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The flash model behind the drive. The one place that knows which models there are.
+
+mod counted;
+
+use crate::error::ConfigError;
+use crate::plan::{ModelConfig, Plan};
+use conv::Conv;
+use ftl::{Command, Error, Namespace, Outcome, ZoneReport};
+use nvme::IoError;
+use simple::Simple;
+use units::{Instant, Sector, ZoneId};
+use zms::{Pools, Zms};
+use zns::Zns;
+
+/// A flash model.
+#[derive(Clone, Debug)]
+pub enum Model {
+    /// The consumer drive.
+    Zms(Box<Zms>),
+    /// The enterprise zoned drive.
+    Zns(Box<Zns>),
+    /// The conventional SSD.
+    Conv(Box<Conv>),
+    /// A few units that serve requests in turn.
+    Simple(Box<Simple>),
+}
+
+impl Model {
+    /// The model that the plan asks for.
+    ///
+    /// # Errors
+    /// The plan makes no drive.
+    pub fn new(plan: &Plan) -> Result<Self, ConfigError> {
+        match &plan.model {
+            ModelConfig::Zms(config) => made(Zms::new(config), Self::Zms),
+            ModelConfig::Zns(config) => made(Zns::new(config), Self::Zns),
+            ModelConfig::Conv(config) => made(Conv::new(config), Self::Conv),
+            ModelConfig::Simple(config) => made(Simple::new(config), Self::Simple),
+        }
+    }
+
+    /// Runs a command that arrives at `now`.
+    pub fn submit(&mut self, ns: Namespace, command: &Command, now: Instant) -> Outcome {
+        match (self, ns) {
+            (Self::Zms(zms), _) => zms.submit(ns, command, now),
+            (Self::Zns(zns), _) => zns.submit(ns, command, now),
+            (Self::Conv(conv), Namespace::Data) => conv.submit(command, now),
+            (Self::Simple(simple), Namespace::Data) => simple.submit(command, now),
+            (Self::Conv(_) | Self::Simple(_), Namespace::Meta) => {
+                Outcome::failed(now, Error::Unsupported)
+            }
+        }
+    }
+
+    /// When background work is due next.
+    #[must_use]
+    pub fn next_event(&self) -> Option<Instant> {
+        match self {
+            Self::Zms(zms) => zms.next_event(),
+            // Their background work is booked when it is caused.
+            Self::Zns(_) | Self::Conv(_) | Self::Simple(_) => None,
+        }
+    }
+
+    /// Does the background work due until `now`, inclusive.
+    pub fn advance(&mut self, now: Instant) {
+        match self {
+            Self::Zms(zms) => zms.advance(now),
+            Self::Zns(zns) => zns.advance(now),
+            Self::Conv(conv) => conv.advance(now),
+            Self::Simple(simple) => simple.advance(now),
+        }
+    }
+
+    /// A zone, if there is one of that number.
+    #[must_use]
+    pub fn zone(&self, id: ZoneId) -> Option<ZoneReport> {
+        match self {
+            Self::Zms(zms) => zms.zone(id),
+            Self::Zns(zns) => zns.zone(id),
+            Self::Conv(_) | Self::Simple(_) => None,
+        }
+    }
+
+    /// Whether some page of a sector range is unmapped.
+    #[must_use]
+    pub fn has_unmapped(&self, ns: Namespace, at: Sector, sectors: u64) -> bool {
+        match self {
+            Self::Zms(zms) => zms.has_unmapped(ns, at, sectors),
+            Self::Zns(zns) => zns.has_unmapped(ns, at, sectors),
+            Self::Conv(conv) => conv.has_unmapped(at, sectors),
+            Self::Simple(simple) => simple.has_unmapped(at, sectors),
+        }
+    }
+
+    /// What it has done so far. Counters of what a model does not have are zero.
+    #[must_use]
+    pub fn stats(&self) -> zms::Stats {
+        match self {
+            Self::Zms(zms) => zms.stats(),
+            Self::Zns(zns) => counted::zns(zns),
+            Self::Conv(conv) => counted::conv(conv),
+            Self::Simple(simple) => counted::simple(simple),
+        }
+    }
+
+    /// What it counts beyond [`Model::stats`].
+    #[must_use]
+    pub fn own_stats(&self) -> Vec<(&'static str, u64)> {
+        match self {
+            Self::Zms(_) => Vec::new(),
+            Self::Zns(zns) => counted::zns_own(zns),
+            Self::Conv(conv) => counted::conv_own(&conv.stats()),
+            Self::Simple(simple) => vec![("pieces", simple.stats().pieces)],
+        }
+    }
+
+    /// Mean erases of a superblock in pSLC and in native pools, the most worn pool of each kind,
+    /// rounded down; in constant time.
+    #[must_use]
+    pub fn mean_erases(&self) -> MeanErases {
+        let mut mean = MeanErases::default();
+        match self {
+            Self::Zms(zms) => {
+                for (pool, erases, superblocks) in zms.pool_erases() {
+                    let worn = match pool {
+                        Pools::Native => &mut mean.native,
+                        Pools::Meta | Pools::Slc => &mut mean.slc,
+                    };
+                    *worn = (*worn).max(erases / u64::from(superblocks.max(1)));
+                }
+            }
+            Self::Zns(zns) => mean.native = zns.mean_erases(),
+            Self::Conv(conv) => mean.native = conv.mean_erases(),
+            Self::Simple(_) => {}
+        }
+        mean
+    }
+
+    /// Makes a zone read-only, or offline.
+    ///
+    /// # Errors
+    /// There is no such zone.
+    pub fn inject_zone(&mut self, id: ZoneId, offline: bool) -> Result<(), Error> {
+        match self {
+            Self::Zms(zms) => zms.inject_zone(id, offline),
+            Self::Zns(zns) => zns.inject_zone(id, offline),
+            Self::Conv(_) | Self::Simple(_) => Err(Error::Unsupported),
+        }
+    }
+
+    /// Panics if the model's books are inconsistent. For tests.
+    pub fn check_invariants(&self) {
+        match self {
+            Self::Zms(zms) => zms.check_invariants(),
+            Self::Zns(zns) => zns.check_invariants(),
+            Self::Conv(conv) => conv.check_invariants(),
+            Self::Simple(_) => {}
+        }
+    }
+}
+
+/// A model, boxed, or what is wrong with its configuration. The rules of `plan` leave nothing.
+fn made<M, E: core::fmt::Display>(
+    model: Result<M, E>,
+    variant: fn(Box<M>) -> Model,
+) -> Result<Model, ConfigError> {
+    match model {
+        Ok(model) => Ok(variant(Box::new(model))),
+        Err(error) => Err(ConfigError::Conflict {
+            name: "preset",
+            value: "as set".into(),
+            rule: error.to_string(),
+        }),
+    }
+}
+
+/// Mean erases of a superblock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MeanErases {
+    /// Of blocks used with one bit per cell.
+    pub slc: u64,
+    /// Of blocks used with all their bits.
+    pub native: u64,
+}
+
+/// A model's error in the controller's terms.
+#[must_use]
+pub fn io_error(error: Error) -> IoError {
+    match error {
+        Error::OutOfRange | Error::Zone(zone::Error::NoSuchZone) => IoError::LbaOutOfRange,
+        Error::Unsupported | Error::NotZoneStart => IoError::NotSupported,
+        Error::CapacityExceeded => IoError::CapacityExceeded,
+        Error::Zone(zone::Error::Boundary) => IoError::ZoneBoundary,
+        Error::Zone(zone::Error::Full) => IoError::ZoneFull,
+        Error::Zone(zone::Error::ReadOnly) => IoError::ZoneReadOnly,
+        Error::Zone(zone::Error::Offline) => IoError::ZoneOffline,
+        Error::Zone(zone::Error::InvalidWrite) => IoError::ZoneInvalidWrite,
+        Error::Zone(zone::Error::TooManyActive) => IoError::TooManyActive,
+        Error::Zone(zone::Error::TooManyOpen) => IoError::TooManyOpen,
+        Error::Zone(zone::Error::InvalidTransition) => IoError::InvalidTransition,
+        Error::Zone(zone::Error::InvalidOperation) => IoError::InvalidZoneOperation,
+        Error::Zone(zone::Error::Granularity) => IoError::NotSupported,
+        Error::Zone(zone::Error::NoArea) => IoError::ZrwaUnavailable,
+    }
+}
+
+/// NVMe status code type and code of a failed command, as completions carry them.
+#[must_use]
+pub const fn status_code(error: IoError) -> u16 {
+    nvme::status_of(error).wire()
+}

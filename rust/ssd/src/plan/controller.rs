@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The controller and the media: the same for all models.
+
+use super::{Media, Planner};
+use crate::error::ConfigError;
+use crate::layout::Layout;
+use crate::properties::Key;
+use nvme::ControllerConfig;
+use units::Bytes;
+
+impl Planner<'_> {
+    pub(super) fn controller(&self) -> Result<ControllerConfig, ConfigError> {
+        let io_queues = u16::try_from(self.u64(Key::NumQueues)).unwrap_or(u16::MAX);
+        let controller = ControllerConfig {
+            serial: self.text(Key::Serial),
+            io_queues,
+            queue_entries: self.u32(Key::QueueEntries),
+            mdts: u8::try_from(self.u64(Key::Mdts)).unwrap_or(u8::MAX),
+            vectors: io_queues.saturating_add(1),
+            ..ControllerConfig::default()
+        };
+        controller.validate()?;
+        Ok(controller)
+    }
+
+    pub(super) fn media(&self, layout: &Layout) -> Result<Media, ConfigError> {
+        let memdev = self.text(Key::Memdev);
+        let size = self.bytes(Key::MemmapSize);
+        if size == Bytes::ZERO {
+            self.rule(self.u64(Key::MemmapStart) == 0, Key::MemmapStart, || {
+                "needs memmap-size".into()
+            })?;
+            return Ok(if memdev.is_empty() {
+                Media::Private
+            } else {
+                Media::Backend(memdev)
+            });
+        }
+        self.rule(memdev.is_empty(), Key::Memdev, || {
+            "excludes memmap-start and memmap-size".into()
+        })?;
+        self.rule(size >= layout.size, Key::MemmapSize, || {
+            format!("the media needs {}", layout.size)
+        })?;
+        let start = self.u64(Key::MemmapStart);
+        self.rule(
+            start.checked_add(size.get()).is_some(),
+            Key::MemmapStart,
+            || format!("the range of {size} ends beyond 2^64"),
+        )?;
+        Ok(Media::GuestRange { start, size })
+    }
+}

@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! From property values to what the parts of a drive are built from, with every rule between
+//! properties checked on the way.
+//!
+//! ```text
+//!   Planner ── zms | zns | conv | simple ──> ModelConfig, Space of each namespace    one file each
+//!      │              └─ chips (zns, conv)
+//!      └────── controller, media                                                     any model
+//! ```
+//! Rules that a single property must obey are in `table`; the models' own validation has the last
+//! word. For zns, conv and simple it has the only word: their errors are turned into rules here.
+
+mod chips;
+mod controller;
+mod conv;
+mod simple;
+mod zms;
+mod zns;
+
+#[cfg(test)]
+mod tests;
+
+use crate::config::Config;
+use crate::error::ConfigError;
+use crate::layout::Layout;
+use crate::properties::{Key, ModelKind, Value};
+use crate::table::PROPERTIES;
+use nand::Cell;
+use nvme::{ControllerConfig, ZonedInfo};
+use units::{Bytes, Nanos, PAGE_BYTES};
+
+/// Everything a drive is built from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The flash model.
+    pub model: ModelConfig,
+    /// The meta namespace, if there is one.
+    pub meta: Option<Space>,
+    /// The data namespace.
+    pub data: Space,
+    /// Native cells; none without flash.
+    pub cell: Option<Cell>,
+    /// The controller.
+    pub controller: ControllerConfig,
+    /// Base-2 logarithm of the LBA size at power-on.
+    pub lba_shift: u8,
+    /// Whether commands take model time (`timing=on`).
+    pub timed: bool,
+    /// Where the namespaces lie in the media.
+    pub layout: Layout,
+    /// What the media is made of.
+    pub media: Media,
+}
+
+/// What a flash model is built from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ModelConfig {
+    /// The consumer drive.
+    Zms(::zms::Config),
+    /// The enterprise zoned drive.
+    Zns(::zns::Config),
+    /// The conventional SSD.
+    Conv(::conv::Config),
+    /// A few units that serve requests in turn.
+    Simple(::simple::Config),
+}
+
+/// A namespace as the host sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// What its addresses span.
+    pub size: Bytes,
+    /// What can be written.
+    pub capacity: Bytes,
+    /// What a write should be a multiple of.
+    pub preferred_write: Bytes,
+    /// Its zones, if it has any.
+    pub zoned: Option<ZonedInfo>,
+}
+
+impl Space {
+    /// A namespace without zones.
+    fn block(size: Bytes, preferred_write: Bytes) -> Self {
+        Self {
+            size,
+            capacity: size,
+            preferred_write,
+            zoned: None,
+        }
+    }
+}
+
+/// What one model's planning comes to.
+struct Planned {
+    model: ModelConfig,
+    meta: Option<Space>,
+    data: Space,
+    cell: Option<Cell>,
+}
+
+/// What the media is made of (the device's business; the model does not look).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Media {
+    /// Private memory of the size needed.
+    Private,
+    /// The memory backend of that id.
+    Backend(String),
+    /// A range of guest memory.
+    GuestRange {
+        /// First guest physical address.
+        start: u64,
+        /// Length.
+        size: Bytes,
+    },
+}
+
+impl Config {
+    /// Checks all rules and computes what the parts need.
+    ///
+    /// # Errors
+    /// The first rule that does not hold, naming property, value and bound.
+    pub fn plan(&self) -> Result<Plan, ConfigError> {
+        Planner { config: self }.plan()
+    }
+
+    /// Checks all rules.
+    ///
+    /// # Errors
+    /// As for [`Config::plan`].
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.plan().map(drop)
+    }
+}
+
+struct Planner<'a> {
+    config: &'a Config,
+}
+
+impl Planner<'_> {
+    fn plan(&self) -> Result<Plan, ConfigError> {
+        self.all_have_meaning()?;
+        let planned = match self.config.model() {
+            ModelKind::Zms => self.zms(),
+            ModelKind::Zns => self.zns(),
+            ModelKind::Conv => self.conv(),
+            ModelKind::Simple => self.simple(),
+        }?;
+        let meta = planned.meta.as_ref().map(|meta| meta.size);
+        let layout = Layout::new(meta, planned.data.size);
+        Ok(Plan {
+            model: planned.model,
+            meta: planned.meta,
+            data: planned.data,
+            cell: planned.cell,
+            layout,
+            media: self.media(&layout)?,
+            controller: self.controller()?,
+            lba_shift: if self.u64(Key::LbaSize) == 0 { 9 } else { 12 },
+            timed: self.on(Key::Timing),
+        })
+    }
+
+    /// What the user sets has an effect: a figure of another model is a mistake.
+    fn all_have_meaning(&self) -> Result<(), ConfigError> {
+        let model = self.config.model();
+        for property in self.config.explicit() {
+            self.rule(property.models.contains(&model), property.key, || {
+                let names: Vec<_> = property.models.iter().map(|m| m.name()).collect();
+                format!(
+                    "has no effect with model={}, only with {}",
+                    model.name(),
+                    names.join(", ")
+                )
+            })?;
+        }
+        Ok(())
+    }
+
+    fn zoned_info(&self, zone_size: Bytes) -> ZonedInfo {
+        let limit = |n: u32| (n > 0).then_some(n);
+        ZonedInfo {
+            zone_size,
+            zones: self.u32(Key::Zones),
+            max_open: limit(self.u32(Key::MaxOpen)),
+            max_active: limit(self.u32(Key::MaxActive)),
+            read_across: false,
+            extension_units: 0,
+            zrwa: None,
+        }
+    }
+
+    fn number(&self, key: Key) -> Option<u64> {
+        match self.config.value(key) {
+            Value::Number(n) => Some(n),
+            _ => None,
+        }
+    }
+
+    fn u64(&self, key: Key) -> u64 {
+        self.number(key).unwrap_or(0)
+    }
+
+    fn u32(&self, key: Key) -> u32 {
+        u32::try_from(self.u64(key)).unwrap_or(u32::MAX)
+    }
+
+    fn bytes(&self, key: Key) -> Bytes {
+        Bytes::new(self.u64(key))
+    }
+
+    fn nanos(&self, key: Key) -> Nanos {
+        Nanos::new(self.u64(key))
+    }
+
+    fn on(&self, key: Key) -> bool {
+        self.u64(key) != 0
+    }
+
+    fn text(&self, key: Key) -> String {
+        match self.config.value(key) {
+            Value::Text(text) => text,
+            _ => String::new(),
+        }
+    }
+
+    /// No limit on open zones only without one on active zones (ZNS Command Set: MOR <= MAR).
+    fn open_within_active(&self) -> Result<(), ConfigError> {
+        let (open, active) = (self.u64(Key::MaxOpen), self.u64(Key::MaxActive));
+        let holds = active == 0 || (1..=active).contains(&open);
+        self.rule(holds, Key::MaxOpen, || match open {
+            0 => format!("0 is no limit; it must not exceed max-active = {active}"),
+            _ => format!("must not exceed max-active = {active}"),
+        })
+    }
+
+    fn page_nanos(&self, key: Key) -> Option<[Nanos; 4]> {
+        match self.config.value(key) {
+            Value::PageNanos(times) => Some(times.map(Nanos::new)),
+            _ => None,
+        }
+    }
+
+    fn cell(&self) -> Cell {
+        match self.u64(Key::Cell) {
+            0 => Cell::Slc,
+            1 => Cell::Mlc,
+            2 => Cell::Tlc,
+            _ => Cell::Qlc,
+        }
+    }
+
+    fn costs(&self) -> ftl::Costs {
+        ftl::Costs {
+            read_4k: self.nanos(Key::FwRead4k),
+            read: self.nanos(Key::FwRead),
+            buffer_base: self.nanos(Key::WbufBase),
+            buffer_page: self.nanos(Key::WbufPage),
+        }
+    }
+
+    /// Fails with the rule unless it `holds`.
+    fn rule(
+        &self,
+        holds: bool,
+        key: Key,
+        rule: impl FnOnce() -> String,
+    ) -> Result<(), ConfigError> {
+        if holds {
+            Ok(())
+        } else {
+            Err(self.broken(key, rule()))
+        }
+    }
+
+    /// The rule does not hold for the property's value.
+    fn broken(&self, key: Key, rule: String) -> ConfigError {
+        let property = &PROPERTIES[key as usize];
+        ConfigError::Conflict {
+            name: property.name(),
+            value: property.show(&self.config.value(key)),
+            rule,
+        }
+    }
+
+    fn pages(&self, key: Key) -> Result<(), ConfigError> {
+        self.rule(self.u64(key) % PAGE_BYTES == 0, key, || {
+            "must be a multiple of 4 KiB, the mapping unit".into()
+        })
+    }
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The enterprise zoned drive's part.
+
+use super::{ModelConfig, Planned, Planner, Space};
+use crate::error::ConfigError;
+use crate::properties::Key;
+use ::zns::{BufferScope, Config};
+use units::Bytes;
+
+impl Planner<'_> {
+    pub(super) fn zns(&self) -> Result<Planned, ConfigError> {
+        self.open_within_active()?;
+        let chips = self.chips();
+        let capacity = self.bytes(Key::ZoneCapacity);
+        let power = capacity.get().checked_next_power_of_two();
+        let zone_size = self.number(Key::ZoneSize).or(power).unwrap_or(u64::MAX);
+        let meta = self.paged(Key::MetaSize, Key::MetaWriteBufferSize, 1);
+        let model = Config {
+            chips,
+            link_mbps: self.u64(Key::LinkBandwidth),
+            costs: self.costs(),
+            zones: self.u32(Key::Zones),
+            zone_capacity: capacity,
+            zone_size: Bytes::new(zone_size),
+            dies_per_zone: self.u32(Key::DiesPerZone),
+            buffer_scope: match self.u64(Key::WbScope) {
+                0 => BufferScope::Global,
+                _ => BufferScope::PerZone,
+            },
+            buffer: self.bytes(Key::WriteBufferSize),
+            write_unit: self.bytes(Key::WriteUnit),
+            max_open: self.u32(Key::MaxOpen),
+            max_active: self.u32(Key::MaxActive),
+            zone_options: zone::Options::default(),
+            reset_wait: self.on(Key::ResetWait),
+            meta: (meta.size > Bytes::ZERO).then_some(meta),
+        };
+        model.validate().map_err(|error| {
+            let (key, rule) = self.zns_rule(error);
+            self.broken(key, rule)
+        })?;
+        let meta = model.meta.as_ref();
+        Ok(Planned {
+            meta: meta.map(|meta| Space::block(meta.size, chips.one_shot)),
+            data: Space {
+                size: model.size(),
+                capacity: Bytes::new(capacity.get().saturating_mul(model.zones.into())),
+                preferred_write: chips.one_shot,
+                zoned: Some(self.zoned_info(model.zone_size)),
+            },
+            cell: Some(chips.cell),
+            model: ModelConfig::Zns(model),
+        })
+    }
+
+    /// The property to blame, and the rule.
+    fn zns_rule(&self, error: ::zns::ConfigError) -> (Key, String) {
+        use ::zns::ConfigError as E;
+        let chips = self.chips();
+        match error {
+            E::Chips(error) => self.chips_rule(error),
+            E::Bandwidth => (Key::LinkBandwidth, error.to_string()),
+            E::DiesPerZone => (
+                Key::DiesPerZone,
+                format!(
+                    "must not exceed the number of dies, channels x luns-per-channel = {}",
+                    chips.dies()
+                ),
+            ),
+            E::ZoneSize => (
+                Key::ZoneSize,
+                format!(
+                    "must be a multiple of 4 KiB and at least zone-capacity = {}",
+                    self.bytes(Key::ZoneCapacity)
+                ),
+            ),
+            E::ZoneCapacity => (
+                Key::ZoneCapacity,
+                format!(
+                    "must be a multiple of 4 KiB and of write-unit = {}",
+                    self.bytes(Key::WriteUnit)
+                ),
+            ),
+            E::Zones => (
+                Key::Zones,
+                "must be 1 to 1048576, and span at most 4 EiB together".into(),
+            ),
+            // No property asks for random write areas.
+            E::OpenOverActive | E::Zrwa => (Key::MaxOpen, error.to_string()),
+            E::WriteUnit => (
+                Key::WriteUnit,
+                format!(
+                    "must be a multiple of 512 and divide one-shot-page-size = {}",
+                    chips.one_shot
+                ),
+            ),
+            E::Meta(error) => self.paged_rule(error, Key::MetaSize, Key::MetaWriteBufferSize),
+            E::Buffer { need } => (
+                Key::WriteBufferSize,
+                format!(
+                    "must be at least {need}: an incomplete one-shot page of each active zone \
+                     that shares it, and one more"
+                ),
+            ),
+        }
+    }
+}

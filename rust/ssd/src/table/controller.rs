@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The controller, the media, and the run as a whole.
+
+use super::{count, row, size, OURS, REFERENCE};
+use crate::properties::{Default, Key, Kind, Property};
+
+pub(super) const ROWS: &[Property] = &[
+    row(
+        Key::Timing,
+        Kind::Bool,
+        "off completes every command at once",
+        Default::All("on"),
+        OURS,
+    ),
+    row(
+        Key::Seed,
+        count(0, u64::MAX),
+        "seed of all random choices of the model",
+        Default::All("1"),
+        OURS,
+    ),
+    row(
+        Key::Serial,
+        Kind::Text { max_chars: 20 },
+        "serial number; EUI64 and NGUID follow from it",
+        Default::All("conzone-0"),
+        "20 characters: NVMe base 2.0, Identify Controller",
+    ),
+    row(
+        Key::Mdts,
+        count(1, 11),
+        "largest transfer: 2^n times 4 KiB",
+        Default::All("6"),
+        REFERENCE,
+    ),
+    row(
+        Key::QueueEntries,
+        count(2, 65536),
+        "entries of the largest queue (CAP.MQES + 1)",
+        Default::All("32"),
+        REFERENCE,
+    ),
+    row(
+        Key::NumQueues,
+        count(1, 64),
+        "I/O queue pairs",
+        Default::All("64"),
+        OURS,
+    ),
+    row(
+        Key::Memdev,
+        Kind::Object,
+        "memory backend that holds the media; without it, private memory (QEMU only)",
+        Default::All(""),
+        OURS,
+    ),
+    row(
+        Key::MemmapStart,
+        size(0, u64::MAX),
+        "start of the guest memory range that holds the media (QEMU only)",
+        Default::All("0"),
+        OURS,
+    ),
+    row(
+        Key::MemmapSize,
+        size(0, u64::MAX),
+        "size of the guest memory range that holds the media; 0 means none (QEMU only)",
+        Default::All("0"),
+        OURS,
+    ),
+];

@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The flash translation layer: firmware, buffers, spare space, map.
+
+use super::{
+    count, row, size, FAMILY, FLASH, GIB, OURS, REFERENCE, SIMPLE, SIZING, TIME, ZMS, ZNS, ZONED,
+};
+use crate::properties::{Default, Key, Kind, Property};
+use units::KIB;
+
+pub(super) const ROWS: &[Property] = &[
+    row(
+        Key::FwRead4k,
+        TIME,
+        "firmware time of a read of up to 4 KiB",
+        Default::All("20000"),
+        REFERENCE,
+    )
+    .only(FLASH),
+    row(
+        Key::FwRead,
+        TIME,
+        "firmware time of a larger read",
+        Default::All("13000"),
+        REFERENCE,
+    )
+    .only(FLASH),
+    row(
+        Key::WbufBase,
+        TIME,
+        "write buffer access, per piece",
+        Default::All("5600"),
+        REFERENCE,
+    )
+    .only(FLASH),
+    row(
+        Key::WbufPage,
+        TIME,
+        "write buffer access, per 4 KiB",
+        Default::All("600"),
+        REFERENCE,
+    )
+    .only(FLASH),
+    row(
+        Key::WriteBufferSize,
+        size(4 * KIB, GIB),
+        "volatile write buffer of the data namespace, all buffers together (wb-scope=zone: of each zone)",
+        Default::All("768K"),
+        REFERENCE,
+    )
+    .only(FLASH),
+    row(
+        Key::WriteBuffers,
+        count(1, 4096),
+        "buffers that the write buffer is divided into",
+        Default::Auto("1 for block data; else write-buffer-size over one one-shot page (without slc-bypass one pSLC page) on each plane of a zone"),
+        SIZING,
+    )
+    .only(ZMS),
+    row(
+        Key::WbScope,
+        Kind::Choice(&["global", "zone"]),
+        "whether all zones share one write buffer or each has one of that size",
+        Default::All("global"),
+        FAMILY,
+    )
+    .only(ZNS),
+    row(
+        Key::MetaWriteBufferSize,
+        size(4 * KIB, GIB),
+        "volatile write buffer of the meta namespace",
+        Default::All("512K"),
+        REFERENCE,
+    )
+    .only(ZONED),
+    row(
+        Key::WbPolicy,
+        Kind::Choice(&["static", "modulo"]),
+        "how a zone gets a write buffer",
+        Default::All("static"),
+        REFERENCE,
+    )
+    .only(ZMS),
+    row(
+        Key::WbDwell,
+        TIME,
+        "longest time data waits in a write buffer of the data namespace; 0 means for ever",
+        Default::All("0"),
+        REFERENCE,
+    )
+    .only(ZMS),
+    row(
+        Key::SlcBypass,
+        Kind::Bool,
+        "whether data that fills a program unit goes straight to native cells",
+        Default::All("on"),
+        REFERENCE,
+    )
+    .only(ZMS),
+    row(
+        Key::SlcMap,
+        Kind::Choice(&["page", "sub-zone"]),
+        "how staged data is mapped: page by page, or a pSLC superblock per zone",
+        Default::All("page"),
+        REFERENCE,
+    )
+    .only(ZMS),
+    row(
+        Key::SlcSuperblocks,
+        count(3, 1 << 20),
+        "pSLC superblocks of the data namespace, in each die group",
+        Default::All("28"),
+        REFERENCE,
+    )
+    .only(ZMS),
+    row(
+        Key::OverProvisioning,
+        Kind::Percent { max: 1000 },
+        "spare space of page-mapped pools",
+        Default::All("7"),
+        REFERENCE,
+    )
+    .only(FLASH),
+    row(
+        Key::GcThreshold,
+        count(1, 1 << 16),
+        "free superblocks at which garbage collection starts",
+        Default::All("2"),
+        REFERENCE,
+    )
+    .only(FLASH),
+    row(
+        Key::MigrateThreshold,
+        count(1, 1 << 16),
+        "free data pSLC superblocks at which migration starts",
+        Default::All("2"),
+        REFERENCE,
+    )
+    .only(ZMS),
+    row(
+        Key::L2pCacheSize,
+        size(1, 16 * GIB),
+        "size of the cache of map entries",
+        Default::All("1020K"),
+        REFERENCE,
+    )
+    .only(ZMS),
+    row(
+        Key::L2pEntrySize,
+        size(1, 4096),
+        "size of a map entry",
+        Default::All("4"),
+        REFERENCE,
+    )
+    .only(ZMS),
+    row(
+        Key::L2pSlots,
+        count(1, 1 << 20),
+        "parts that the cache is divided into by hash",
+        Default::All("3"),
+        REFERENCE,
+    )
+    .only(ZMS),
+    row(
+        Key::L2pPolicy,
+        Kind::Choice(&["lru", "random"]),
+        "which entry of a full slot is replaced",
+        Default::All("lru"),
+        REFERENCE,
+    )
+    .only(ZMS),
+    row(
+        Key::L2pSearch,
+        Kind::Choice(&["multiple", "bitmap"]),
+        "how a missing entry is looked up: a map read per granularity, or one",
+        Default::All("multiple"),
+        REFERENCE,
+    )
+    .only(ZMS),
+    row(
+        Key::L2pHybrid,
+        Kind::Bool,
+        "whether zones, sub-zones and chunks have entries of their own",
+        Default::All("on"),
+        REFERENCE,
+    )
+    .only(ZMS),
+    row(
+        Key::L2pResident,
+        Kind::Bool,
+        "whether coarse entries are never evicted",
+        Default::All("on"),
+        REFERENCE,
+    )
+    .only(ZMS),
+    row(
+        Key::L2pPreread,
+        count(0, 1024),
+        "further entries that a map read brings into the cache",
+        Default::All("0"),
+        REFERENCE,
+    )
+    .only(ZMS),
+    row(
+        Key::ChunkSize,
+        size(4 * KIB, 64 * GIB),
+        "logical span of a chunk, the granularity between page and zone",
+        Default::All("4M"),
+        REFERENCE,
+    )
+    .only(ZMS),
+    row(
+        Key::ResetWait,
+        Kind::Bool,
+        "whether a zone reset completes only after its erases",
+        Default::All("off"),
+        OURS,
+    )
+    .only(ZONED),
+    row(
+        Key::IoUnits,
+        count(1, 1024),
+        "units that serve requests",
+        Default::All("8"),
+        FAMILY,
+    )
+    .only(SIMPLE),
+    row(
+        Key::IoUnitSize,
+        size(512, GIB),
+        "bytes that a unit serves at a time; a power of two",
+        Default::All("4K"),
+        FAMILY,
+    )
+    .only(SIMPLE),
+    row(
+        Key::IoReadDelay,
+        TIME,
+        "of a read: time before its first unit starts",
+        Default::All("1"),
+        FAMILY,
+    )
+    .only(SIMPLE),
+    row(
+        Key::IoRead,
+        TIME,
+        "of a read: time of each unit",
+        Default::All("1"),
+        FAMILY,
+    )
+    .only(SIMPLE),
+    row(
+        Key::IoReadTrailing,
+        TIME,
+        "of a read: how much longer a unit stays busy",
+        Default::All("0"),
+        FAMILY,
+    )
+    .only(SIMPLE),
+    row(
+        Key::IoWriteDelay,
+        TIME,
+        "of a write: time before its first unit starts",
+        Default::All("1"),
+        FAMILY,
+    )
+    .only(SIMPLE),
+    row(
+        Key::IoWrite,
+        TIME,
+        "of a write: time of each unit",
+        Default::All("1"),
+        FAMILY,
+    )
+    .only(SIMPLE),
+    row(
+        Key::IoWriteTrailing,
+        TIME,
+        "of a write: how much longer a unit stays busy",
+        Default::All("0"),
+        FAMILY,
+    )
+    .only(SIMPLE),
+];
