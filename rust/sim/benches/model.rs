@@ -8,13 +8,14 @@
 
 mod workload;
 
+use std::time::Duration;
+
 use criterion::{criterion_group, criterion_main, BatchSize, Criterion, Throughput};
 use sim::Simulation;
 use workload::WORKLOADS;
 
 fn commands(c: &mut Criterion) {
     let mut group = c.benchmark_group("commands");
-    group.sample_size(10);
     for workload in WORKLOADS {
         let plan = workload::config(workload.zones).plan().unwrap();
         let mut simulation = Simulation::from_plan(&plan).unwrap();
@@ -48,5 +49,13 @@ fn start(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, commands, start);
+/// Short: the bench that counts instructions is the one to rely on.
+fn settings() -> Criterion {
+    Criterion::default()
+        .sample_size(10)
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(1))
+}
+
+criterion_group!(name = benches; config = settings(); targets = commands, start);
 criterion_main!(benches);

@@ -143,17 +143,19 @@ impl<'a> Fields<'a> {
         /// So many digits cannot overflow.
         const SHORT: usize = 19;
         self.skip_blanks();
+        let mut rest = self.rest;
         let mut n: u64 = 0;
-        for (at, byte) in self.rest.iter().take(SHORT).enumerate() {
-            let digit = byte.wrapping_sub(b'0');
-            if digit > 9 {
-                let blank = matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
-                self.rest = self.rest.get(at..).filter(|_| at > 0 && blank)?;
-                return Some(n);
-            }
-            n = n * 10 + u64::from(digit);
+        while let [digit @ b'0'..=b'9', tail @ ..] = rest {
+            n = n.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
+            rest = tail;
         }
-        None
+        let digits = self.rest.len() - rest.len();
+        let blank = matches!(rest, [b' ' | b'\t' | b'\r' | b'\n', ..]);
+        if !blank || digits == 0 || digits > SHORT {
+            return None;
+        }
+        self.rest = rest;
+        Some(n)
     }
 
     fn number(&mut self, field: &'static str) -> Result<u64, Problem> {
@@ -212,6 +214,9 @@ impl<'a> Fields<'a> {
     }
 
     fn end(&mut self) -> Result<(), Problem> {
+        if self.rest == b"\n" {
+            return Ok(());
+        }
         match self.next_text() {
             None => Ok(()),
             Some(text) => Err(Problem::Trailing { found: shown(text) }),

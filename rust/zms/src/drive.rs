@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The drive: commands to namespaces, background events in time order.
+//! The drive: its parts, background events in time order, reports.
 
 use crate::config::{pool_superblocks, Config, ConfigError, DataNamespace};
 use crate::core::Core;
 use crate::paged::Paged;
 use crate::stats::{PoolStats, Stats};
-use crate::superblock::{Pool, SbState};
-use crate::write::{Cause, Write};
+use crate::superblock::Pool;
+use crate::write::Cause;
 use crate::zoned::{page_range, Zoned};
-use ftl::{Command, Discard, Error, Namespace, Outcome, Reply, ZoneAction, ZoneReport, ZoneTarget};
+use ftl::{Command, Discard, Error, Namespace, Outcome, Reply, ZoneReport};
 use nand::Cell;
 use units::{Bytes, Instant, Sector, ZoneId, PAGE_BYTES, SECTOR_BYTES};
 
 /// The data namespace.
 #[derive(Clone, Debug)]
-enum Data {
+pub(crate) enum Data {
     Zoned(Zoned),
     Block(Paged<1>),
 }
@@ -23,9 +23,9 @@ enum Data {
 #[derive(Clone, Debug)]
 pub struct Zms {
     config: Config,
-    core: Core,
-    meta: Option<Paged<0>>,
-    data: Data,
+    pub(crate) core: Core,
+    pub(crate) meta: Option<Paged<0>>,
+    pub(crate) data: Data,
     now: Instant,
 }
 
@@ -100,18 +100,7 @@ impl Zms {
             result: Ok(Reply::Done),
             discard: Discard::Nothing,
         };
-        let result = match (namespace, &mut self.data, &mut self.meta) {
-            (Namespace::Meta, _, Some(meta)) => {
-                paged(meta, &mut self.core, command, now, &mut outcome)
-            }
-            (Namespace::Data, Data::Block(block), _) => {
-                paged(block, &mut self.core, command, now, &mut outcome)
-            }
-            (Namespace::Data, Data::Zoned(data), _) => {
-                zoned(data, &mut self.core, command, now, &mut outcome)
-            }
-            (Namespace::Meta, _, None) => Err(Error::Unsupported),
-        };
+        let result = self.run(namespace, command, now, &mut outcome);
         match result {
             Ok(done) => outcome.done = done.max(arrived),
             Err(error) => outcome.result = Err(error),
@@ -241,53 +230,45 @@ impl Zms {
         };
         if let Some(meta) = &self.meta {
             stats.meta = meta.counters.clone();
-            stats.meta_pool = pool_stats(&meta.slc.pool);
         }
-        match &self.data {
-            Data::Zoned(data) => {
-                stats.data = data.counters.clone();
-                stats.slc_pool = pool_stats(&data.slc);
-                stats.native_pool = pool_stats(&data.native);
-            }
-            Data::Block(block) => {
-                stats.data = block.counters.clone();
-                stats.slc_pool = pool_stats(&block.slc.pool);
-                stats.native_pool = block
-                    .native
-                    .as_ref()
-                    .map_or_else(PoolStats::default, |n| pool_stats(&n.pool));
+        stats.data = match &self.data {
+            Data::Zoned(data) => data.counters.clone(),
+            Data::Block(block) => block.counters.clone(),
+        };
+        for (which, pool) in self.pools() {
+            let pool = PoolStats::of(pool);
+            match which {
+                Pools::Meta => stats.meta_pool = pool,
+                Pools::Slc => stats.slc_pool = pool,
+                Pools::Native => stats.native_pool = pool,
             }
         }
         stats
     }
 
-    /// Erases so far and superblocks of each pool, in constant time.
-    #[must_use]
-    pub fn pool_erases(&self) -> [(Pools, u64, u32); 3] {
-        let of = |which, pool: &Pool| (which, pool.erases, pool.count());
-        let meta = self.meta.as_ref().map(|m| of(Pools::Meta, &m.slc.pool));
+    fn pools(&self) -> impl Iterator<Item = (Pools, &Pool)> {
+        let meta = self.meta.as_ref().map(|m| &m.slc.pool);
         let (slc, native) = match &self.data {
             Data::Zoned(data) => (&data.slc, Some(&data.native)),
             Data::Block(block) => (&block.slc.pool, block.native.as_ref().map(|n| &n.pool)),
         };
-        [
-            meta.unwrap_or((Pools::Meta, 0, 0)),
-            of(Pools::Slc, slc),
-            native.map_or((Pools::Native, 0, 0), |n| of(Pools::Native, n)),
-        ]
+        let all = [
+            (Pools::Meta, meta),
+            (Pools::Slc, Some(slc)),
+            (Pools::Native, native),
+        ];
+        all.into_iter()
+            .filter_map(|(which, pool)| Some((which, pool?)))
+    }
+
+    /// Erases so far and superblocks of each pool there is, in constant time.
+    pub fn pool_erases(&self) -> impl Iterator<Item = (Pools, u64, u32)> + '_ {
+        self.pools().map(|(which, p)| (which, p.erases, p.count()))
     }
 
     /// Erases of each superblock: meta pSLC, data pSLC, data native.
     pub fn wear(&self) -> impl Iterator<Item = (Pools, u32)> + '_ {
-        let meta = self.meta.as_ref().map(|m| (Pools::Meta, &m.slc.pool));
-        let (slc, native) = match &self.data {
-            Data::Zoned(data) => (&data.slc, Some(&data.native)),
-            Data::Block(block) => (&block.slc.pool, block.native.as_ref().map(|n| &n.pool)),
-        };
-        let data = [Some((Pools::Slc, slc)), native.map(|n| (Pools::Native, n))];
-        core::iter::once(meta)
-            .chain(data)
-            .flatten()
+        self.pools()
             .flat_map(|(which, pool)| pool.iter().map(move |(_, s)| (which, s.erases)))
     }
 
@@ -315,252 +296,4 @@ pub enum Pools {
     Slc,
     /// The data namespace's native cells.
     Native,
-}
-
-fn pool_stats(pool: &Pool) -> PoolStats {
-    let count = |f: &dyn Fn(&crate::superblock::Superblock) -> bool| {
-        u32::try_from(pool.iter().filter(|(_, s)| f(s)).count()).unwrap_or(u32::MAX)
-    };
-    PoolStats {
-        superblocks: pool.count(),
-        free: pool.free_count(),
-        open: count(&|s| s.state == SbState::Open),
-        full: count(&|s| s.state == SbState::Closed && s.valid == pool.pages),
-        victims: count(&|s| s.state == SbState::Closed && s.valid < pool.pages),
-        valid_pages: pool.iter().map(|(_, s)| u64::from(s.valid)).sum(),
-        erases: pool.erases,
-        erases_min: pool.iter().map(|(_, s)| s.erases).min().unwrap_or(0),
-        erases_max: pool.iter().map(|(_, s)| s.erases).max().unwrap_or(0),
-    }
-}
-
-/// A sector range inside a namespace of `size` sectors.
-fn inside(at: Sector, sectors: u64, size: u64) -> Result<(), Error> {
-    match at.get().checked_add(sectors) {
-        Some(end) if end <= size => Ok(()),
-        _ => Err(Error::OutOfRange),
-    }
-}
-
-/// Runs a command on a page-mapped namespace; returns the completion.
-fn paged<const NS: u8>(
-    ns: &mut Paged<NS>,
-    core: &mut Core,
-    command: &Command,
-    now: Instant,
-    outcome: &mut Outcome,
-) -> Result<Instant, Error> {
-    let size = ns.sectors();
-    match *command {
-        Command::Read {
-            at,
-            sectors,
-            internal,
-        } => {
-            inside(at, sectors, size)?;
-            Ok(ns.read(core, at, sectors, internal, now))
-        }
-        Command::Write {
-            at,
-            sectors,
-            fua,
-            internal,
-        } => {
-            inside(at, sectors, size)?;
-            ns.write(
-                core,
-                Write {
-                    at,
-                    sectors,
-                    fua,
-                    data: !internal,
-                },
-                now,
-            )
-        }
-        Command::Flush => {
-            let done = ns.make_durable(core, now);
-            ns.counters.host_flushes += 1;
-            ns.counters.flush_latency.add(done.since(now));
-            Ok(done)
-        }
-        Command::Deallocate { at, sectors } | Command::WriteZeroes { at, sectors } => {
-            inside(at, sectors, size)?;
-            ns.unmap(core, at, sectors);
-            outcome.discard = Discard::Sectors(at.get()..at.get() + sectors);
-            Ok(now)
-        }
-        Command::Append { .. } | Command::Zone { .. } | Command::CommitZrwa { .. } => {
-            Err(Error::Unsupported)
-        }
-    }
-}
-
-/// Runs a command on the zoned namespace; returns the completion.
-fn zoned(
-    ns: &mut Zoned,
-    core: &mut Core,
-    command: &Command,
-    now: Instant,
-    outcome: &mut Outcome,
-) -> Result<Instant, Error> {
-    let layout = ns.zones.layout();
-    let size = layout.size.saturating_mul(u64::from(layout.zones));
-    match *command {
-        Command::Read {
-            at,
-            sectors,
-            internal,
-        } => {
-            inside(at, sectors, size)?;
-            Ok(ns.read(core, at, sectors, internal, now)?)
-        }
-        Command::Write {
-            at,
-            sectors,
-            fua,
-            internal,
-        } => {
-            inside(at, sectors, size)?;
-            ns.host_write(
-                core,
-                Write {
-                    at,
-                    sectors,
-                    fua,
-                    data: !internal,
-                },
-                now,
-            )
-        }
-        Command::WriteZeroes { at, sectors } => {
-            inside(at, sectors, size)?;
-            let done = ns.host_write(
-                core,
-                Write {
-                    at,
-                    sectors,
-                    fua: false,
-                    data: false,
-                },
-                now,
-            )?;
-            outcome.discard = Discard::Sectors(at.get()..at.get() + sectors);
-            Ok(done)
-        }
-        Command::Append { zone, sectors, fua } => {
-            inside(zone, sectors, size)?;
-            let id = zone_at(ns, zone)?;
-            let at = ns.zones.check_append(id, sectors)?;
-            let done = ns.write(
-                core,
-                Write {
-                    at,
-                    sectors,
-                    fua,
-                    data: true,
-                },
-                now,
-            )?;
-            outcome.result = Ok(Reply::Appended(at));
-            Ok(done)
-        }
-        Command::Flush => {
-            let done = ns.flush_all(core, now);
-            ns.counters.host_flushes += 1;
-            ns.counters.flush_latency.add(done.since(now));
-            Ok(done)
-        }
-        Command::Deallocate { at, sectors } => {
-            inside(at, sectors, size)?;
-            Ok(now)
-        }
-        Command::CommitZrwa { end } => ns.commit_to(core, end, now),
-        Command::Zone {
-            action,
-            target: ZoneTarget::One(zone),
-        } => {
-            inside(zone, 1, size)?;
-            let id = zone_at(ns, zone)?;
-            if action == ZoneAction::Reset {
-                outcome.discard = Discard::Sectors(zone.get()..zone.get() + layout.size);
-            }
-            let done = manage(ns, core, action, id, now);
-            if done.is_err() {
-                outcome.discard = Discard::Nothing;
-            }
-            done
-        }
-        Command::Zone {
-            action,
-            target: ZoneTarget::All,
-        } => {
-            if action == ZoneAction::Reset {
-                outcome.discard = Discard::EmptyZones;
-            }
-            manage_all(ns, core, action, now)
-        }
-    }
-}
-
-fn zone_at(ns: &Zoned, start: Sector) -> Result<ZoneId, Error> {
-    let id = ns.zones.locate(start).ok_or(Error::OutOfRange)?;
-    if ns.zones.start(id) == start {
-        Ok(id)
-    } else {
-        Err(Error::NotZoneStart)
-    }
-}
-
-fn manage(
-    ns: &mut Zoned,
-    core: &mut Core,
-    action: ZoneAction,
-    id: ZoneId,
-    now: Instant,
-) -> Result<Instant, Error> {
-    match action {
-        ZoneAction::Open => ns.zones.open(id).map(|_| now).map_err(Error::from),
-        ZoneAction::OpenZrwa => ns.zones.open_zrwa(id).map(|_| now).map_err(Error::from),
-        ZoneAction::SetExtension => ns.zones.extend(id).map(|()| now).map_err(Error::from),
-        ZoneAction::Close => ns.zones.close(id).map(|()| now).map_err(Error::from),
-        ZoneAction::Offline => ns.zones.offline(id).map(|()| now).map_err(Error::from),
-        ZoneAction::Finish => ns.finish(core, id.get(), now),
-        ZoneAction::Reset => ns.reset(core, id.get(), now),
-    }
-}
-
-/// Select All: every zone in one of the states that ZNS 1.1 names for the action.
-fn manage_all(
-    ns: &mut Zoned,
-    core: &mut Core,
-    action: ZoneAction,
-    now: Instant,
-) -> Result<Instant, Error> {
-    use zone::State::{Closed, ExplicitlyOpen, Full, ImplicitlyOpen, ReadOnly};
-    // Only empty zones get a random write area, and those are not opened here.
-    let action = match action {
-        ZoneAction::OpenZrwa => ZoneAction::Open,
-        other => other,
-    };
-    let mut done = now;
-    for id in ns.zones.ids().map(ZoneId::new) {
-        let Some(zone) = ns.zones.get(id) else {
-            continue;
-        };
-        let applies = match action {
-            ZoneAction::Open | ZoneAction::OpenZrwa => zone.state == Closed,
-            ZoneAction::SetExtension => false,
-            ZoneAction::Close => zone.state.is_open(),
-            ZoneAction::Finish => matches!(zone.state, ImplicitlyOpen | ExplicitlyOpen | Closed),
-            ZoneAction::Reset => {
-                matches!(zone.state, ImplicitlyOpen | ExplicitlyOpen | Closed | Full)
-            }
-            ZoneAction::Offline => zone.state == ReadOnly,
-        };
-        if applies {
-            done = done.max(manage(ns, core, action, id, now)?);
-        }
-    }
-    Ok(done)
 }

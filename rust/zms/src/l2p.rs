@@ -1,12 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The L2P cache: which map entries the controller's small memory holds (zms-model §6).
 //!
+//! Entries are used in long runs of neighbours, so what is kept is runs, not entries:
+//!
 //! ```text
-//!   key (granularity, namespace, first LPN) --hash--> bucket -> node -> node
-//!   slot = first LPN mod slots: each slot has its own nodes and its own list, most recent first
+//!   first LPN n of an entry:  slot = n mod slots,  place = n / slots
+//!   tile = TILE places of one slot --hash--> bucket -> run -> run
+//!   slot: list of runs, most recent first:   [7..12] - [3..4] - [40..48] - ...
+//!   in a run the last entry is the most recent:  11 10 9 8 7   3   47 46 ...
 //! ```
-//! Nodes live in fixed arrays sized by the cache; every operation is O(1). Resident entries are not
-//! in the list, so they are never evicted; a slot full of them takes nothing new.
+//! Using an entry cuts it out of its run and appends it to the front run, or makes it the front
+//! run; eviction takes from the front of the last run. So the order is that of a plain LRU list
+//! (the tests compare), at a cost of runs instead of entries. A run stays in one tile, so that the
+//! tile finds it. Resident entries are in no list, so they are never evicted; a slot full of them
+//! takes nothing new. All memory is allocated at the start.
 //!
 //! Only presence is kept: the location itself is in the map, which is always right.
 //!
@@ -14,6 +21,10 @@
 
 use crate::config::{L2p, L2pPolicy};
 use crate::superblock::NONE;
+
+/// Places of a tile. More make long runs cheaper, and entries used one by one dearer: those are
+/// runs of one, all in the tile's bucket.
+const TILE: u32 = 16;
 
 /// What one entry maps, coarse to fine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,57 +46,134 @@ impl Grain {
 
 /// An entry's identity: granularity, namespace (0 meta, 1 data), first LPN of the unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Key(u64);
+pub(crate) struct Key {
+    grain: Grain,
+    namespace: u8,
+    first: u32,
+}
 
 impl Key {
     pub fn new(grain: Grain, namespace: u8, first: u32) -> Self {
-        Self((grain as u64) << 40 | u64::from(namespace) << 32 | u64::from(first))
+        Self {
+            grain,
+            namespace,
+            first,
+        }
     }
+}
 
-    fn first(self) -> u32 {
-        self.0 as u32
+/// `TILE` places of one slot: granularity, namespace, and the tile's number among all slots'.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Tile(u64);
+
+impl Tile {
+    fn is_coarse(self) -> bool {
+        self.0 >> 40 != Grain::Page as u64
     }
 
     fn hash(self) -> u64 {
-        // Fibonacci hashing: the product's high bits spread well for runs of LPNs.
+        // Fibonacci hashing: the product's high bits spread well for neighbours.
         self.0.wrapping_mul(0x9E37_79B9_7F4A_7C15)
     }
 }
 
+/// Entries of one tile: places `from..to`.
 #[derive(Clone, Copy, Debug)]
-struct Node {
-    key: Key,
-    /// Neighbours in the slot's list; `next` also chains free nodes.
-    prev: u32,
-    next: u32,
-    /// Next node of the same bucket.
-    chain: u32,
-    resident: bool,
+struct Part {
+    tile: Tile,
+    from: u16,
+    to: u16,
 }
 
-/// One slot's list and free nodes.
+/// Neighbouring entries of one tile, each used right after the one before.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    tile: Tile,
+    from: u16,
+    to: u16,
+    /// Neighbours in the slot's list; `next` also chains free runs.
+    prev: u32,
+    next: u32,
+    /// Next run of the same bucket.
+    chain: u32,
+}
+
+/// One slot's list and free runs.
 #[derive(Clone, Copy, Debug)]
 struct Slot {
+    /// Entries held.
+    len: u32,
     head: u32,
     tail: u32,
     free: u32,
-    /// Nodes of the slot that were never used: from here to `end`.
+    /// Runs of the slot that were never used: from here to `end`.
     fresh: u32,
     end: u32,
+}
+
+/// How LPNs become tiles and places.
+#[derive(Clone, Copy, Debug)]
+struct Tiling {
+    slots: u32,
+    /// Places of a tile.
+    places: u32,
+}
+
+impl Tiling {
+    /// The entry of `key`.
+    fn part(self, key: Key) -> Part {
+        let (slot, place) = (key.first % self.slots, key.first / self.slots);
+        let number = place / self.places * self.slots + slot;
+        let space = (key.grain as u64) << 8 | u64::from(key.namespace);
+        // Below `places`, which is small.
+        let from = (place % self.places) as u16;
+        Part {
+            tile: Tile(space << 32 | u64::from(number)),
+            from,
+            to: from + 1,
+        }
+    }
+
+    /// The entries of `n` pages from `first` on: slot by slot, ascending.
+    fn parts(self, namespace: u8, first: u32, n: u32) -> impl Iterator<Item = Part> {
+        let part = move |i: u32, end: u32| {
+            let mut part = self.part(Key::new(Grain::Page, namespace, i));
+            // Pages up to the tile's end, or the range's.
+            let left = (end - i).div_ceil(self.slots);
+            part.to = part.from + left.min(self.places - u32::from(part.from)) as u16;
+            part
+        };
+        let end = first.saturating_add(n);
+        (first..end.min(first.saturating_add(self.slots))).flat_map(move |start| {
+            let mut at = start;
+            core::iter::from_fn(move || {
+                let part = (at < end).then(|| part(at, end))?;
+                at = at.saturating_add(u32::from(part.to - part.from) * self.slots);
+                Some(part)
+            })
+        })
+    }
+
+    fn slot(self, tile: Tile) -> usize {
+        // The low half is the tile's number among all slots'.
+        (tile.0 as u32 % self.slots) as usize
+    }
 }
 
 /// The cache.
 #[derive(Clone, Debug)]
 pub(crate) struct Cache {
-    nodes: Vec<Node>,
+    runs: Vec<Run>,
     buckets: Vec<u32>,
     shift: u32,
     slots: Vec<Slot>,
+    tiling: Tiling,
+    /// Entries of each slot, and so its runs at most.
+    each: u32,
     policy: L2pPolicy,
     resident: bool,
     random: u64,
     pub evictions: u64,
-    len: u64,
 }
 
 impl Cache {
@@ -98,165 +186,186 @@ impl Cache {
             .min(1 << 30);
         let total = each.saturating_mul(slots);
         let buckets = total.max(2).checked_next_power_of_two().unwrap_or(1 << 31);
-        let node = Node {
-            key: Key(0),
+        let run = Run {
+            tile: Tile(0),
+            from: 0,
+            to: 0,
             prev: NONE,
             next: NONE,
             chain: NONE,
-            resident: false,
+        };
+        let slot = |s| Slot {
+            len: 0,
+            head: NONE,
+            tail: NONE,
+            free: NONE,
+            fresh: s * each,
+            end: (s + 1) * each,
         };
         Self {
-            nodes: vec![node; total as usize],
+            runs: vec![run; total as usize],
             buckets: vec![NONE; buckets as usize],
             shift: 64 - buckets.trailing_zeros(),
-            slots: (0..slots)
-                .map(|s| Slot {
-                    head: NONE,
-                    tail: NONE,
-                    free: NONE,
-                    fresh: s * each,
-                    end: (s + 1) * each,
-                })
-                .collect(),
+            slots: (0..slots).map(slot).collect(),
+            tiling: Tiling {
+                slots,
+                // A random victim is a random run: each must be one entry.
+                places: match config.policy {
+                    L2pPolicy::Lru => TILE,
+                    L2pPolicy::Random => 1,
+                },
+            },
+            each,
             policy: config.policy,
             resident: config.resident,
             random: seed,
             evictions: 0,
-            len: 0,
         }
     }
 
     /// Entries held.
     pub fn len(&self) -> u64 {
-        self.len
+        self.slots.iter().map(|s| u64::from(s.len)).sum()
     }
 
     /// Looks `key` up; a hit becomes most recent.
     pub fn lookup(&mut self, key: Key) -> bool {
-        let at = self.find(key);
+        let part = self.tiling.part(key);
+        let at = self.find(part);
         if at == NONE {
             return false;
         }
-        self.touch(at);
+        self.touch(at, part);
         true
     }
 
     /// Whether `key` is held. Changes nothing.
     #[cfg(test)]
     fn contains(&self, key: Key) -> bool {
-        self.find(key) != NONE
+        self.find(self.tiling.part(key)) != NONE
     }
 
     /// Puts `key` in as most recent, evicting another entry of its slot if need be.
-    pub fn insert(&mut self, key: Key, coarse: bool) {
-        let at = self.find(key);
-        if at != NONE {
-            self.touch(at);
-            return;
-        }
-        let slot = self.slot_of(key);
-        let at = self.allocate(slot);
-        if at == NONE {
-            return;
-        }
-        self.len += 1;
-        let resident = coarse && self.resident;
-        let bucket = self.bucket_of(key);
-        let chain = core::mem::replace(&mut self.buckets[bucket], at);
-        self.nodes[at as usize] = Node {
-            key,
-            prev: NONE,
-            next: NONE,
-            chain,
-            resident,
-        };
-        if !resident {
-            self.link_front(slot, at);
+    pub fn insert(&mut self, key: Key) {
+        self.insert_part(self.tiling.part(key));
+    }
+
+    /// The same for `n` pages from `first` on, in order.
+    pub fn insert_pages(&mut self, namespace: u8, first: u32, n: u32) {
+        for part in self.tiling.parts(namespace, first, n) {
+            self.insert_part(part);
         }
     }
 
     /// Drops `key` if it is held.
     pub fn remove(&mut self, key: Key) {
-        let bucket = self.bucket_of(key);
-        let mut at = self.buckets[bucket];
-        let mut before = NONE;
-        while at != NONE && self.nodes[at as usize].key != key {
-            before = at;
-            at = self.nodes[at as usize].chain;
-        }
-        if at != NONE {
-            self.drop_node(bucket, before, at);
-            let slot = self.slot_of(key);
-            self.nodes[at as usize].next = self.slots[slot].free;
-            self.slots[slot].free = at;
+        self.remove_part(self.tiling.part(key));
+    }
+
+    /// Drops those of `n` pages from `first` on that are held.
+    pub fn remove_pages(&mut self, namespace: u8, first: u32, n: u32) {
+        for part in self.tiling.parts(namespace, first, n) {
+            self.remove_part(part);
         }
     }
 
-    fn slot_of(&self, key: Key) -> usize {
-        key.first() as usize % self.slots.len()
+    fn insert_part(&mut self, part: Part) {
+        if self.find(part) == NONE {
+            return self.append(part);
+        }
+        // Some are held: one by one, since making room for one may evict the next.
+        for from in part.from..part.to {
+            let one = Part {
+                from,
+                to: from + 1,
+                ..part
+            };
+            match self.find(one) {
+                NONE => self.append(one),
+                at => self.touch(at, one),
+            }
+        }
     }
 
-    fn bucket_of(&self, key: Key) -> usize {
-        (key.hash() >> self.shift) as usize
-    }
-
-    fn find(&self, key: Key) -> u32 {
-        let mut at = self.buckets[self.bucket_of(key)];
+    fn remove_part(&mut self, part: Part) {
+        let mut at = self.buckets[self.bucket_of(part.tile)];
         while at != NONE {
-            let node = &self.nodes[at as usize];
-            if node.key == key {
+            let run = self.runs[at as usize];
+            if run.tile == part.tile {
+                self.cut(at, part);
+            }
+            at = run.chain;
+        }
+    }
+
+    fn bucket_of(&self, tile: Tile) -> usize {
+        (tile.hash() >> self.shift) as usize
+    }
+
+    /// A run with one of these entries.
+    fn find(&self, part: Part) -> u32 {
+        let mut at = self.buckets[self.bucket_of(part.tile)];
+        while at != NONE {
+            let run = &self.runs[at as usize];
+            if run.tile == part.tile && run.from < part.to && part.from < run.to {
                 break;
             }
-            at = node.chain;
+            at = run.chain;
         }
         at
     }
 
-    fn touch(&mut self, at: u32) {
-        let node = self.nodes[at as usize];
-        let slot = self.slot_of(node.key);
-        if node.resident || self.slots[slot].head == at {
-            return;
-        }
-        self.unlink(slot, at);
-        self.link_front(slot, at);
+    fn is_resident(&self, tile: Tile) -> bool {
+        self.resident && tile.is_coarse()
     }
 
-    /// A node for a new entry of `slot`, or `NONE` if there is nothing to evict.
-    fn allocate(&mut self, slot: usize) -> u32 {
-        let s = &mut self.slots[slot];
-        if s.free != NONE {
-            let at = s.free;
-            s.free = self.nodes[at as usize].next;
-            return at;
+    /// An entry of run `at` becomes the most recent one.
+    fn touch(&mut self, at: u32, one: Part) {
+        let newest = self.slots[self.tiling.slot(one.tile)].head;
+        let is_newest = newest == at && self.runs[at as usize].to == one.to;
+        if !is_newest && !self.is_resident(one.tile) {
+            self.cut(at, one);
+            self.append(one);
         }
-        if s.fresh < s.end {
-            s.fresh += 1;
-            return s.fresh - 1;
+    }
+
+    /// Puts entries that are not held in front, as far as there is room or some can be evicted.
+    fn append(&mut self, part: Part) {
+        let slot = self.tiling.slot(part.tile);
+        let mut part = part;
+        while part.from < part.to {
+            let room = self.make_room(slot, u32::from(part.to - part.from));
+            if room == 0 {
+                return;
+            }
+            let to = part.from + room as u16;
+            self.push(slot, Part { to, ..part });
+            part.from = to;
+        }
+    }
+
+    /// How many of `wanted` entries fit in now, after an eviction if need be.
+    fn make_room(&mut self, slot: usize, wanted: u32) -> u32 {
+        let s = self.slots[slot];
+        if s.len < self.each {
+            return wanted.min(self.each - s.len);
         }
         let victim = match self.policy {
             L2pPolicy::Lru => s.tail,
             L2pPolicy::Random => self.random_victim(slot),
         };
-        if victim != NONE {
-            self.evict(victim);
+        if victim == NONE {
+            return 0;
         }
-        victim
+        let Run { tile, from, to, .. } = self.runs[victim as usize];
+        let n = wanted.min(u32::from(to - from));
+        let to = from + n as u16;
+        self.cut(victim, Part { tile, from, to });
+        self.evictions += u64::from(n);
+        n
     }
 
-    fn evict(&mut self, victim: u32) {
-        let bucket = self.bucket_of(self.nodes[victim as usize].key);
-        let mut before = NONE;
-        let mut at = self.buckets[bucket];
-        while at != victim && at != NONE {
-            before = at;
-            at = self.nodes[at as usize].chain;
-        }
-        self.drop_node(bucket, before, victim);
-        self.evictions += 1;
-    }
-
-    /// A random node of the slot, or the first after it that may be evicted.
+    /// A random run of the slot, which is full, or the first after it that may be evicted.
     fn random_victim(&mut self, slot: usize) -> u32 {
         let s = self.slots[slot];
         if s.tail == NONE {
@@ -268,48 +377,120 @@ impl Cache {
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         z ^= z >> 31;
-        let each = s.end / (slot as u32 + 1);
-        let first = s.end - each;
-        let at = first + (z % u64::from(each)) as u32;
+        let first = s.end - self.each;
+        let at = first + (z % u64::from(self.each)) as u32;
         (at..s.end)
             .chain(first..at)
-            .find(|&n| !self.nodes[n as usize].resident)
+            .find(|&n| !self.is_resident(self.runs[n as usize].tile))
             .unwrap_or(NONE)
     }
 
-    /// Takes a node out of its bucket and its list.
-    fn drop_node(&mut self, bucket: usize, before: u32, at: u32) {
-        let node = self.nodes[at as usize];
-        if before == NONE {
-            self.buckets[bucket] = node.chain;
-        } else {
-            self.nodes[before as usize].chain = node.chain;
+    /// Puts entries in front, for which there is room.
+    fn push(&mut self, slot: usize, part: Part) {
+        self.slots[slot].len += u32::from(part.to - part.from);
+        let head = self.slots[slot].head;
+        if head != NONE {
+            let run = &mut self.runs[head as usize];
+            if run.tile == part.tile && run.to == part.from {
+                run.to = part.to;
+                return;
+            }
         }
-        if !node.resident {
-            self.unlink(self.slot_of(node.key), at);
+        let at = self.new_run(slot, part);
+        if !self.is_resident(part.tile) {
+            self.link(slot, at, NONE, head);
         }
-        self.len -= 1;
     }
 
-    fn unlink(&mut self, slot: usize, at: u32) {
-        let Node { prev, next, .. } = self.nodes[at as usize];
+    /// Takes entries out of a run, as many as it has; what is left keeps its place in the list.
+    fn cut(&mut self, at: u32, part: Part) {
+        let run = self.runs[at as usize];
+        let (from, to) = (part.from.max(run.from), part.to.min(run.to));
+        if from >= to {
+            return;
+        }
+        let slot = self.tiling.slot(run.tile);
+        self.slots[slot].len -= u32::from(to - from);
+        match (run.from < from, to < run.to) {
+            (false, false) => self.free_run(slot, at),
+            (false, true) => self.runs[at as usize].from = to,
+            (true, false) => self.runs[at as usize].to = from,
+            (true, true) => {
+                self.runs[at as usize].to = from;
+                let newer = Part {
+                    from: to,
+                    to: run.to,
+                    ..part
+                };
+                let newer = self.new_run(slot, newer);
+                self.link(slot, newer, run.prev, at);
+            }
+        }
+    }
+
+    /// A run in its bucket. A slot has as many as entries, so there is one.
+    fn new_run(&mut self, slot: usize, part: Part) -> u32 {
+        let s = &mut self.slots[slot];
+        let at = if s.free == NONE {
+            s.fresh += 1;
+            s.fresh - 1
+        } else {
+            let next = self.runs[s.free as usize].next;
+            core::mem::replace(&mut s.free, next)
+        };
+        let bucket = self.bucket_of(part.tile);
+        self.runs[at as usize] = Run {
+            tile: part.tile,
+            from: part.from,
+            to: part.to,
+            prev: NONE,
+            next: NONE,
+            chain: core::mem::replace(&mut self.buckets[bucket], at),
+        };
+        at
+    }
+
+    /// Takes a run out of its bucket and its list.
+    fn free_run(&mut self, slot: usize, at: u32) {
+        let run = self.runs[at as usize];
+        let bucket = self.bucket_of(run.tile);
+        if self.buckets[bucket] == at {
+            self.buckets[bucket] = run.chain;
+        } else {
+            let mut before = self.buckets[bucket] as usize;
+            while self.runs[before].chain != at {
+                before = self.runs[before].chain as usize;
+            }
+            self.runs[before].chain = run.chain;
+        }
+        if !self.is_resident(run.tile) {
+            self.unlink(slot, run);
+        }
+        self.runs[at as usize].next = core::mem::replace(&mut self.slots[slot].free, at);
+    }
+
+    fn unlink(&mut self, slot: usize, run: Run) {
+        match run.prev {
+            NONE => self.slots[slot].head = run.next,
+            prev => self.runs[prev as usize].next = run.next,
+        }
+        match run.next {
+            NONE => self.slots[slot].tail = run.prev,
+            next => self.runs[next as usize].prev = run.prev,
+        }
+    }
+
+    /// Puts a run between two that are neighbours in the list, or at its ends.
+    fn link(&mut self, slot: usize, at: u32, prev: u32, next: u32) {
+        self.runs[at as usize].prev = prev;
+        self.runs[at as usize].next = next;
         match prev {
-            NONE => self.slots[slot].head = next,
-            _ => self.nodes[prev as usize].next = next,
+            NONE => self.slots[slot].head = at,
+            _ => self.runs[prev as usize].next = at,
         }
         match next {
-            NONE => self.slots[slot].tail = prev,
-            _ => self.nodes[next as usize].prev = prev,
-        }
-    }
-
-    fn link_front(&mut self, slot: usize, at: u32) {
-        let head = core::mem::replace(&mut self.slots[slot].head, at);
-        self.nodes[at as usize].prev = NONE;
-        self.nodes[at as usize].next = head;
-        match head {
             NONE => self.slots[slot].tail = at,
-            _ => self.nodes[head as usize].prev = at,
+            _ => self.runs[next as usize].prev = at,
         }
     }
 
@@ -319,25 +500,33 @@ impl Cache {
         for (index, slot) in self.slots.iter().enumerate() {
             let (mut at, mut prev) = (slot.head, NONE);
             while at != NONE {
-                let node = &self.nodes[at as usize];
-                assert_eq!((node.prev, self.slot_of(node.key)), (prev, index));
-                assert_eq!(self.find(node.key), at, "a key is held twice");
-                (prev, at) = (at, node.next);
+                let run = &self.runs[at as usize];
+                assert_eq!((run.prev, self.tiling.slot(run.tile)), (prev, index));
+                assert!(!self.is_resident(run.tile));
+                (prev, at) = (at, run.next);
                 listed += 1;
             }
             assert_eq!(slot.tail, prev);
+            assert!(slot.len <= self.each);
         }
-        let mut chained = 0;
-        for &bucket in &self.buckets {
-            let mut at = bucket;
+        let (mut chained, mut entries) = (0, 0);
+        for (bucket, &first) in self.buckets.iter().enumerate() {
+            let mut at = first;
             while at != NONE {
-                let node = &self.nodes[at as usize];
-                listed += u64::from(node.resident);
+                let run = &self.runs[at as usize];
+                assert_eq!(self.bucket_of(run.tile), bucket);
+                assert!(run.from < run.to && u32::from(run.to) <= self.tiling.places);
+                for from in run.from..run.to {
+                    let (tile, to) = (run.tile, from + 1);
+                    assert_eq!(self.find(Part { tile, from, to }), at, "held twice");
+                }
+                listed += u64::from(self.is_resident(run.tile));
+                entries += u64::from(run.to - run.from);
                 chained += 1;
-                at = node.chain;
+                at = run.chain;
             }
         }
-        assert_eq!((listed, chained), (self.len, self.len));
+        assert_eq!((listed, entries), (chained, self.len()));
     }
 }
 
@@ -369,10 +558,10 @@ mod tests {
     fn the_least_recently_used_of_the_slot_goes() {
         let mut c = Cache::new(&config(4, 2, L2pPolicy::Lru), 0);
         for n in [0, 2, 1] {
-            c.insert(page(n), false);
+            c.insert(page(n));
         }
         assert!(c.lookup(page(0)));
-        c.insert(page(4), false);
+        c.insert(page(4));
         assert_eq!(
             [0, 1, 2, 4].map(|n| c.contains(page(n))),
             [true, true, false, true]
@@ -385,58 +574,149 @@ mod tests {
     fn resident_entries_stay_and_may_fill_a_slot() {
         for policy in [L2pPolicy::Lru, L2pPolicy::Random] {
             let mut c = Cache::new(&config(2, 1, policy), 3);
-            c.insert(page(0), false);
-            c.insert(Key::new(Grain::Chunk, 1, 0), true);
-            c.insert(page(1), false);
+            c.insert(page(0));
+            c.insert(Key::new(Grain::Chunk, 1, 0));
+            c.insert(page(1));
             assert!(!c.contains(page(0)) && c.contains(page(1)));
-            c.insert(Key::new(Grain::Zone, 1, 0), true);
+            c.insert(Key::new(Grain::Zone, 1, 0));
             assert!(!c.contains(page(1)));
-            c.insert(page(2), false);
+            c.insert(page(2));
             assert!(!c.contains(page(2)));
             c.check_invariants();
             c.remove(Key::new(Grain::Chunk, 1, 0));
-            c.insert(page(2), false);
+            c.insert(page(2));
             assert!(c.contains(page(2)));
             c.check_invariants();
         }
     }
 
+    /// Plain lists of keys, one a slot, most recent last.
+    struct Reference {
+        slots: Vec<Vec<u32>>,
+        each: usize,
+        evictions: u64,
+    }
+
+    impl Reference {
+        fn list(&mut self, n: u32) -> &mut Vec<u32> {
+            let slot = n as usize % self.slots.len();
+            &mut self.slots[slot]
+        }
+
+        fn remove(&mut self, n: u32) -> bool {
+            let list = self.list(n);
+            let held = list.iter().position(|&k| k == n);
+            held.map(|at| list.remove(at)).is_some()
+        }
+
+        fn lookup(&mut self, n: u32) -> bool {
+            let held = self.remove(n);
+            if held {
+                self.list(n).push(n);
+            }
+            held
+        }
+
+        fn insert(&mut self, n: u32) {
+            let each = self.each;
+            if !self.remove(n) && self.list(n).len() == each {
+                self.list(n).remove(0);
+                self.evictions += 1;
+            }
+            self.list(n).push(n);
+        }
+    }
+
+    /// The slots' lists, most recent last.
+    fn listed(cache: &Cache) -> Vec<Vec<u32>> {
+        let Tiling { slots, places } = cache.tiling;
+        let list = |slot: &Slot| {
+            let mut list = Vec::new();
+            let mut at = slot.tail;
+            while at != NONE {
+                let run = &cache.runs[at as usize];
+                let number = run.tile.0 as u32;
+                let page =
+                    |p: u16| (number / slots * places + u32::from(p)) * slots + number % slots;
+                list.extend((run.from..run.to).map(page));
+                at = run.prev;
+            }
+            list
+        };
+        cache.slots.iter().map(list).collect()
+    }
+
     proptest! {
-        /// Against lists of keys, most recent last.
         #[test]
         fn it_is_an_lru_per_slot(
             slots in 1u32..4,
-            each in 1u64..6,
-            ops in prop::collection::vec((0u8..3, 0u32..20), 1..300),
+            each in 1u64..40,
+            ops in prop::collection::vec((0u8..6, 0u32..200, 0u32..90), 1..200),
         ) {
-            let mut cache = Cache::new(&config(each * u64::from(slots), slots, L2pPolicy::Lru), 0);
-            let mut model = vec![Vec::<u32>::new(); slots as usize];
-            for (op, n) in ops {
-                let list = &mut model[(n % slots) as usize];
-                let held = list.iter().position(|&k| k == n);
+            let entries = each * u64::from(slots);
+            let mut cache = Cache::new(&config(entries, slots, L2pPolicy::Lru), 0);
+            let mut reference = Reference {
+                slots: vec![Vec::new(); slots as usize],
+                each: each as usize,
+                evictions: 0,
+            };
+            for (op, n, count) in ops {
                 match op {
                     0 => {
-                        cache.insert(page(n), false);
-                        match held {
-                            Some(at) => drop(list.remove(at)),
-                            None if list.len() as u64 == each => drop(list.remove(0)),
-                            None => {}
-                        }
-                        list.push(n);
+                        cache.insert(page(n));
+                        reference.insert(n);
                     }
                     1 => {
-                        prop_assert_eq!(cache.lookup(page(n)), held.is_some());
-                        if let Some(at) = held {
-                            list.remove(at);
-                            list.push(n);
-                        }
+                        cache.remove(page(n));
+                        reference.remove(n);
+                    }
+                    2 => {
+                        cache.insert_pages(1, n, count);
+                        (n..n + count).for_each(|n| reference.insert(n));
+                    }
+                    3 => {
+                        cache.remove_pages(1, n, count);
+                        (n..n + count).for_each(|n| _ = reference.remove(n));
                     }
                     _ => {
-                        cache.remove(page(n));
-                        list.retain(|&k| k != n);
+                        for n in n..n + count / 20 {
+                            prop_assert_eq!(cache.lookup(page(n)), reference.lookup(n));
+                        }
                     }
                 }
                 cache.check_invariants();
+                prop_assert_eq!(&listed(&cache), &reference.slots);
+                prop_assert_eq!(cache.evictions, reference.evictions);
+            }
+        }
+
+        /// With one slot, whatever a smaller cache holds a larger one holds, too (no resident
+        /// entries: those of a full slot depend on what came first).
+        #[test]
+        fn a_larger_cache_misses_no_more(
+            each in 1u64..60,
+            more in 1u64..60,
+            ops in prop::collection::vec((0u8..5, 0u32..200, 0u32..90), 1..200),
+        ) {
+            let lru = |entries| Cache::new(&config(entries, 1, L2pPolicy::Lru), 0);
+            let (mut small, mut large) = (lru(each), lru(each + more));
+            for (op, n, count) in ops {
+                for cache in [&mut small, &mut large] {
+                    match op {
+                        0 => cache.insert_pages(1, n, count),
+                        1 => cache.remove_pages(1, n, count),
+                        _ => {}
+                    }
+                }
+                for n in n..n + count {
+                    if op > 1 {
+                        let hit = small.lookup(page(n));
+                        prop_assert!(large.lookup(page(n)) || !hit);
+                        // A miss fetches the entry.
+                        small.insert(page(n));
+                        large.insert(page(n));
+                    }
+                }
             }
         }
     }

@@ -22,6 +22,7 @@
 #![forbid(unsafe_code)]
 
 mod buffer;
+mod command;
 mod config;
 mod core;
 mod drive;

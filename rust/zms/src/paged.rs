@@ -348,6 +348,14 @@ impl<const NS: u8> Paged<NS> {
         now.max(self.durable)
     }
 
+    /// The Flush command; returns the completion.
+    pub fn flush_all(&mut self, core: &mut Core, now: Instant) -> Instant {
+        let done = self.make_durable(core, now);
+        self.counters.host_flushes += 1;
+        self.counters.flush_latency.add(done.since(now));
+        done
+    }
+
     /// The next dwell window to end.
     pub fn next_window(&self) -> Option<Instant> {
         let window = self.dwell.filter(|_| !self.buffer.is_empty())?;
@@ -420,7 +428,7 @@ impl<const NS: u8> Paged<NS> {
     pub fn map_to(&mut self, core: &mut Core, lpn: u32, loc: Loc) {
         let word = &mut self.map[lpn as usize];
         *word = *word & BUFFERED | loc;
-        core.l2p.insert(Key::new(Grain::Page, NS, lpn), false);
+        core.l2p.insert(Key::new(Grain::Page, NS, lpn));
         let area = match &mut self.native {
             Some(native) if loc & NATIVE != 0 => native,
             _ => &mut self.slc,

@@ -180,19 +180,15 @@ fn miss<M: Map>(
         }
     }
     let (first, unit) = map.unit(holds, lpn);
-    let coarse = holds != Grain::Page;
     for i in (1..=search.preread).rev() {
         let Some(next) = unit.checked_mul(i).and_then(|far| first.checked_add(far)) else {
             continue;
         };
         if matches!(map.find(next), Found::Flash(_)) && map.grain_of(next) == holds {
-            core.l2p.insert(
-                Key::new(holds, M::NAMESPACE, map.unit(holds, next).0),
-                coarse,
-            );
+            core.l2p
+                .insert(Key::new(holds, M::NAMESPACE, map.unit(holds, next).0));
         }
     }
-    core.l2p
-        .insert(Key::new(holds, M::NAMESPACE, first), coarse);
+    core.l2p.insert(Key::new(holds, M::NAMESPACE, first));
     at
 }

@@ -219,7 +219,7 @@ impl Zoned {
             end = end.max(p.end);
             for (&(lpn, _), loc) in pages.by_ref().take(p.n as usize).zip(p.loc..) {
                 self.table.insert(lpn, loc);
-                self.cache_page(core, lpn);
+                self.cache_pages(core, lpn, 1);
             }
             self.slc.add_valid(p.loc, p.n);
         }
@@ -310,8 +310,6 @@ impl Zoned {
                 }
             }
         }
-        for page in paged..flushed {
-            self.uncache(core, Grain::Page, first + page);
-        }
+        self.uncache_pages(core, first + paged, flushed - paged);
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What the drive has done: counters and latencies (zms-model §10).
 
+use crate::superblock::{Pool, SbState, Superblock};
 use ftl::Histogram;
 use units::Nanos;
 
@@ -139,6 +140,25 @@ pub struct PoolStats {
     pub erases_min: u32,
     /// Most erases of a superblock.
     pub erases_max: u32,
+}
+
+impl PoolStats {
+    pub(crate) fn of(pool: &Pool) -> Self {
+        let count = |f: &dyn Fn(&Superblock) -> bool| {
+            u32::try_from(pool.iter().filter(|(_, s)| f(s)).count()).unwrap_or(u32::MAX)
+        };
+        Self {
+            superblocks: pool.count(),
+            free: pool.free_count(),
+            open: count(&|s| s.state == SbState::Open),
+            full: count(&|s| s.state == SbState::Closed && s.valid == pool.pages),
+            victims: count(&|s| s.state == SbState::Closed && s.valid < pool.pages),
+            valid_pages: pool.iter().map(|(_, s)| u64::from(s.valid)).sum(),
+            erases: pool.erases,
+            erases_min: pool.iter().map(|(_, s)| s.erases).min().unwrap_or(0),
+            erases_max: pool.iter().map(|(_, s)| s.erases).max().unwrap_or(0),
+        }
+    }
 }
 
 /// Everything at once.

@@ -36,6 +36,17 @@ pub(crate) struct Write {
     pub data: bool,
 }
 
+impl Write {
+    pub fn new(at: Sector, sectors: u64, fua: bool, data: bool) -> Self {
+        Self {
+            at,
+            sectors,
+            fua,
+            data,
+        }
+    }
+}
+
 /// Pages programmed into pSLC in one go.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Programmed {
@@ -182,9 +193,16 @@ impl Zoned {
             let whole = self.whole_pages(z).saturating_sub(zone.flushed).min(left);
             if self.shape.bypass && zone.a + whole >= unit {
                 let ready = self.read_secondary(core, z, at);
-                let fresh = unit - zone.a;
+                // What does not wait for A goes in one call, up to the unit that ends the chunk.
+                let chunk = self.shape.chunk;
+                let to_chunk = (chunk - zone.native % chunk).div_ceil(unit) * unit;
+                let n = match zone.a {
+                    0 => (whole / unit * unit).min(to_chunk),
+                    _ => unit,
+                };
+                let fresh = n - zone.a;
                 self.zone_mut(z).flushed += fresh;
-                end = end.max(self.program_native(core, z, unit, ready, Priority::User));
+                end = end.max(self.program_native(core, z, n, ready, Priority::User));
                 left -= fresh;
                 continue;
             }
@@ -208,8 +226,8 @@ impl Zoned {
         let first = self.first_lpn(z) + self.zone(z).flushed;
         for (lpn, loc) in (first..first + p.n).zip(p.loc..) {
             self.table.insert(lpn, loc);
-            self.cache_page(core, lpn);
         }
+        self.cache_pages(core, first, p.n);
         self.slc.add_valid(p.loc, p.n);
         let bypass = self.shape.bypass;
         let zone = self.zone_mut(z);
@@ -275,9 +293,7 @@ impl Zoned {
         }
         self.note_loaded(z);
         let first = self.first_lpn(z);
-        for page in zone.native..to {
-            self.cache_page(core, first + page);
-        }
+        self.cache_pages(core, first + zone.native, n);
         self.cache_native(core, z, zone.native, to);
         end
     }
@@ -320,10 +336,8 @@ impl Zoned {
         let first = self.unit(Grain::SubZone, last).0;
         if self.shape.hybrid && last + 1 - first == self.slc.pages && self.is_sub_zone(first) {
             core.l2p
-                .insert(Key::new(Grain::SubZone, Self::NAMESPACE, first), true);
-            for lpn in first..=last {
-                self.uncache(core, Grain::Page, lpn);
-            }
+                .insert(Key::new(Grain::SubZone, Self::NAMESPACE, first));
+            self.uncache_pages(core, first, last + 1 - first);
         }
     }
 
@@ -339,7 +353,7 @@ impl Zoned {
         now.max(self.zone(z).durable)
     }
 
-    /// The durability point of the namespace.
+    /// The Flush command: the durability point of the namespace; returns the completion.
     pub fn flush_all(&mut self, core: &mut Core, now: Instant) -> Instant {
         let mut at = now;
         for index in 0..self.buffers.iter().count() {
@@ -351,7 +365,10 @@ impl Zoned {
         while let Some(&z) = self.loaded.iter().min_by_key(|z| self.zone(**z).sb) {
             at = self.back_up(core, z, at, Priority::User);
         }
-        now.max(self.durable)
+        let done = now.max(self.durable);
+        self.counters.host_flushes += 1;
+        self.counters.flush_latency.add(done.since(now));
+        done
     }
 
     /// Copies the zone's loaded flash pages that have no backup yet to pSLC; returns the end.

@@ -237,10 +237,13 @@ impl Zoned {
         self.find(lpn) == Found::Unmapped
     }
 
-    /// A page has got its place in flash: its entry is the most recent one.
-    pub fn cache_page(&self, core: &mut Core, lpn: u32) {
-        core.l2p
-            .insert(Key::new(Grain::Page, Self::NAMESPACE, lpn), false);
+    /// `n` pages have got their places in flash: their entries are the most recent ones.
+    pub fn cache_pages(&self, core: &mut Core, first: u32, n: u32) {
+        core.l2p.insert_pages(Self::NAMESPACE, first, n);
+    }
+
+    pub fn uncache_pages(&self, core: &mut Core, first: u32, n: u32) {
+        core.l2p.remove_pages(Self::NAMESPACE, first, n);
     }
 
     pub fn uncache(&self, core: &mut Core, grain: Grain, first: u32) {
@@ -259,7 +262,7 @@ impl Zoned {
         if !hybrid {
             return;
         }
-        let mut coarse = |grain, at| core.l2p.insert(Key::new(grain, Self::NAMESPACE, at), true);
+        let mut coarse = |grain, at| core.l2p.insert(Key::new(grain, Self::NAMESPACE, at));
         let mut done = from / chunk * chunk;
         while done + chunk <= to && to < capacity {
             coarse(Grain::Chunk, first + done);
@@ -272,9 +275,8 @@ impl Zoned {
             }
             done = capacity;
         }
-        for page in from / chunk * chunk..done {
-            self.uncache(core, Grain::Page, first + page);
-        }
+        let covered = from / chunk * chunk;
+        self.uncache_pages(core, first + covered, done - covered);
     }
 }
 
