@@ -4,6 +4,7 @@
 //! ```text
 //! main      the command line; one module per command below
 //! paths     where things are: the repository, target/ and what is built there
+//! out       results on standard output
 //! progress  bars and lines on a terminal, silence when piped
 //! vm        the virtual machine that run, exec and shell start
 //! report    figures, pictures and the page of a run
@@ -13,10 +14,14 @@
 //! Exit status: 0 done, 1 failed, 2 wrong usage or something to install first. Errors are one line that
 //! says what to do next; results go to standard output, everything else to standard error.
 
+#![deny(clippy::print_stdout)] // crate::out forgives readers that went away
+
 mod bench;
 mod completions;
 mod exec;
+mod experiment;
 mod failure;
+mod out;
 mod paths;
 mod progress;
 mod properties;
@@ -29,6 +34,7 @@ mod sim;
 mod table;
 mod test;
 mod validate;
+mod vendor_log;
 mod vm;
 
 use std::process::ExitCode;
@@ -80,6 +86,8 @@ enum Command {
     Test(test::Args),
     /// Measure the model's and the device's own speed
     Bench(bench::Args),
+    /// Run a ready-made study and draw its figure
+    Experiment(experiment::Args),
     /// Run a trace through the flash model alone, in virtual time
     Sim(sim::Args),
     /// Compare the model with closed forms, reference traces and papers
@@ -122,6 +130,7 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Qemu(args) => qemu::run(&context, &args),
         Command::Test(args) => test::run(&context, &args),
         Command::Bench(args) => bench::run(&context, &args),
+        Command::Experiment(args) => experiment::run(&context, &args),
         Command::Sim(args) => sim::run(&context, &args),
         Command::Validate(args) => validate::run(&context, &args),
         Command::Completions(args) => completions::run(&args),

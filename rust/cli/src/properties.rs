@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
+use crate::out::{self, say};
 use comfy_table::{presets, Table};
 use serde::Serialize;
 use ssd::{Default as Defaults, Key, ModelKind, Preset, Property, PRESETS, PROPERTIES};
@@ -37,11 +38,11 @@ struct Row {
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if args.json {
         let rows: Vec<Row> = PROPERTIES.iter().map(row).collect();
-        println!("{}", serde_json::to_string_pretty(&rows)?);
+        say!("{}", serde_json::to_string_pretty(&rows)?)?;
     } else if args.markdown {
-        print!("{}", markdown());
+        out::text(markdown())?;
     } else {
-        println!("{}", table());
+        say!("{}", table())?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -12,6 +12,7 @@ use sim::{Latencies, Simulation};
 use trace::{Output, Reader};
 
 use crate::failure::Prerequisite;
+use crate::out::{self, say};
 use crate::Context;
 
 /// Commands between two updates of the progress bar's message.
@@ -91,9 +92,9 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
             .with_context(|| format!("--stats {}", path.display()))?;
     }
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&stats)?);
+        say!("{}", serde_json::to_string_pretty(&stats)?)?;
     } else if args.out.as_deref() != Some(Path::new("-")) {
-        print!("{}", table(simulation.latencies(), &stats));
+        out::text(table(simulation.latencies(), &stats))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -11,12 +11,18 @@ pub fn figures<const N: usize>(
     names: usize,
     rows: impl Iterator<Item = [String; N]>,
 ) -> Table {
-    let mut table = Table::new();
-    table.load_style(STYLE);
-    table.set_header(header);
+    let mut table = empty(header, names);
     for row in rows {
         table.add_row(row);
     }
+    table
+}
+
+/// The same without rows.
+pub fn empty<T: ToString>(header: impl IntoIterator<Item = T>, names: usize) -> Table {
+    let mut table = Table::new();
+    table.load_style(STYLE);
+    table.set_header(header.into_iter().map(|title| title.to_string()));
     for column in table.column_iter_mut().skip(names) {
         column.set_cell_alignment(CellAlignment::Right);
     }

@@ -84,6 +84,22 @@ pub enum Accel {
 }
 
 impl Options {
+    /// A machine with this drive and nothing else set.
+    pub fn of_drive(preset: &str, set: &[String]) -> Self {
+        Self {
+            preset: preset.into(),
+            set: set.to_vec(),
+            device: Vec::new(),
+            timing: None,
+            icount_shift: None,
+            kernel: guest::Kernel::default(),
+            smp: None,
+            memory: 1024,
+            accel: Accel::Tcg,
+            qemu_arg: Vec::new(),
+        }
+    }
+
     /// Refuses what cannot work, with `default` for a timing that was not given.
     ///
     /// # Errors
@@ -174,7 +190,8 @@ fn refused(error: ssd::ConfigError) -> anyhow::Error {
     Prerequisite(error.to_string()).into()
 }
 
-fn presets() -> PossibleValuesParser {
+/// Names of presets.
+pub fn presets() -> PossibleValuesParser {
     PossibleValuesParser::new(ssd::PRESETS.map(|preset| preset.name))
 }
 

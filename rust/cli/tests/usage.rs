@@ -57,6 +57,26 @@ fn missing_arguments_and_files_are_named() {
 }
 
 #[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    for words in [
+        &["properties"][..],
+        &["properties", "--markdown"],
+        &["completions", "bash"],
+    ] {
+        let (reader, writer) = std::os::unix::net::UnixStream::pair().unwrap();
+        drop(reader);
+        let writer = std::os::fd::OwnedFd::from(writer);
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_conzone"));
+        let output = command.args(words).stdout(writer).output().unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            output.status.success() && text.is_empty(),
+            "{words:?}: {text}"
+        );
+    }
+}
+
+#[test]
 fn every_command_explains_itself() {
     for command in [
         "setup", "run", "exec", "shell", "qemu", "test", "bench", "sim", "validate",

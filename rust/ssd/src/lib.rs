@@ -37,5 +37,5 @@ pub use model::{io_error, status_code, MeanErases, Model};
 pub use plan::{Media, ModelConfig, Plan, Space};
 pub use presets::{Preset, PRESETS};
 pub use properties::{property, Default, Key, Kind, ModelKind, Property};
-pub use stats::stats_json;
+pub use stats::{stats_json, COUNTERS};
 pub use table::PROPERTIES;

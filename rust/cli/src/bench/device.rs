@@ -14,6 +14,7 @@ use std::time::Duration;
 use anyhow::{bail, ensure, Context as _, Result};
 use serde::Serialize;
 
+use crate::out::say;
 use crate::{setup, table, Context};
 
 const GUEST_SCRIPT: &str = include_str!("device.sh");
@@ -84,9 +85,9 @@ pub fn run(context: &Context, seconds: u64, json: bool) -> Result<ExitCode> {
     }
     let rows = meter.comparisons()?;
     if json {
-        println!("{:#}", serde_json::to_value(&rows)?);
+        say!("{:#}", serde_json::to_value(&rows)?)?;
     } else {
-        println!("{}", text(&rows));
+        say!("{}", text(&rows))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -15,7 +15,7 @@ const LATENCY_HEIGHT: u32 = 380;
 const TIMELINE_HEIGHT: u32 = 520;
 
 /// Okabe and Ito's colours: told apart with any colour vision and in grey print.
-const COLOURS: [RGBColor; 6] = [
+pub const COLOURS: [RGBColor; 6] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
@@ -24,9 +24,9 @@ const COLOURS: [RGBColor; 6] = [
     RGBColor(86, 180, 233),
 ];
 
-const FONT: &str = "sans-serif";
-const GRID: RGBColor = RGBColor(225, 225, 225);
-const MARK: RGBColor = RGBColor(130, 130, 130);
+pub const FONT: &str = "sans-serif";
+pub const GRID: RGBColor = RGBColor(225, 225, 225);
+pub const MARK: RGBColor = RGBColor(130, 130, 130);
 
 /// A colour for each direction, the same in every picture of time.
 fn direction_colour(direction: &str) -> RGBColor {

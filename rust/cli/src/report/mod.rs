@@ -11,6 +11,7 @@
 pub mod charts;
 pub mod fio;
 mod html;
+pub mod plot;
 #[cfg(test)]
 mod samples;
 mod statistics;

@@ -20,6 +20,7 @@ use anyhow::{bail, Context as _, Result};
 use serde_json::json;
 
 use crate::failure::Prerequisite;
+use crate::out::say;
 use crate::report::{fio, timeline, DriveProperty, Report, Setting};
 use crate::vm::{self, Timing};
 use crate::Context;
@@ -135,7 +136,7 @@ fn check_repeat(
     if args.json {
         context.progress.note(&same);
     } else {
-        println!("{same}");
+        say!("{same}")?;
     }
     Ok(())
 }
@@ -220,7 +221,7 @@ fn properties(vm: &vm::Options) -> Result<Vec<DriveProperty>> {
 }
 
 /// What to type to get the same again.
-fn command_line(arguments: impl Iterator<Item = String>) -> String {
+pub fn command_line(arguments: impl Iterator<Item = String>) -> String {
     let words: Vec<String> = ["cargo".into(), "conzone".into()]
         .into_iter()
         .chain(arguments)
@@ -233,11 +234,11 @@ fn show(context: &Context, args: &Args, report: &Report, out: &Path) -> Result<(
     if args.json {
         let mut value = serde_json::to_value(&summary)?;
         value["out"] = json!(out);
-        println!("{value:#}");
+        say!("{value:#}")?;
         return Ok(());
     }
-    println!("{}\n{}", report.title, summary.text());
-    println!("report: {}", out.join("report.html").display());
+    say!("{}\n{}", report.title, summary.text())?;
+    say!("report: {}", out.join("report.html").display())?;
     if report.stats.is_none() {
         context.progress.note("the device gave no statistics");
     }

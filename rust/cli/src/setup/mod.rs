@@ -34,6 +34,7 @@ use indicatif::ProgressBar;
 use self::source::Origin;
 use self::stamp::{Inputs, Key, Stamps};
 use self::tool::Log;
+use crate::out::say;
 use crate::Context;
 
 #[derive(Debug, clap::Args)]
@@ -63,15 +64,15 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     let qemu_done = setup.qemu(origin, args.force)?;
     let image = build_guest(context, args.force)?;
     if !qemu_done && !image.rebuilt {
-        println!("Everything is up to date.");
+        say!("Everything is up to date.")?;
     }
     let version = source::version(&context.paths.qemu_source())?;
-    println!("QEMU {version}: {}", context.paths.qemu().display());
-    println!("Firmware: {}", context.paths.firmware().display());
-    println!(
+    say!("QEMU {version}: {}", context.paths.qemu().display())?;
+    say!("Firmware: {}", context.paths.firmware().display())?;
+    say!(
         "Guest image: {}",
         context.paths.target().join("guest").display()
-    );
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -91,6 +92,14 @@ pub fn ensure(context: &Context) -> anyhow::Result<guest::Image> {
 /// As [`ensure`].
 pub fn ensure_qemu(context: &Context) -> anyhow::Result<()> {
     Setup::start(context)?.qemu(None, false).map(drop)
+}
+
+/// The version of the QEMU that was built.
+///
+/// # Errors
+/// There is no source tree.
+pub fn qemu_version(context: &Context) -> anyhow::Result<String> {
+    source::version(&context.paths.qemu_source())
 }
 
 fn build_guest(context: &Context, force: bool) -> anyhow::Result<guest::Image> {

@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 
-use super::runner::{println_heading, Ended};
+use super::runner::{print_heading, Ended};
 use crate::Context;
 
 const NOT_RUN: &str = "<!-- not run:";
@@ -37,7 +37,7 @@ struct Example {
 
 /// Runs all commands of the documentation.
 pub fn run(context: &Context, quiet: bool) -> Result<Ended> {
-    println_heading("docs", quiet);
+    print_heading("docs", quiet)?;
     let begin = Instant::now();
     let scratch = scratch(context.paths.root())?;
     let (mut ran, mut failed, mut left_out) = (0, 0, 0);

@@ -23,6 +23,7 @@ use clap::ValueEnum;
 use serde_json::json;
 
 use crate::failure::Prerequisite;
+use crate::out::say;
 use crate::{setup, Context};
 use runner::{Ended, Runner};
 
@@ -90,7 +91,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
             ended.push(docs::run(context, args.json)?);
         }
     }
-    show(&ended, args.json);
+    show(&ended, args.json)?;
     let passed = ended.iter().all(|one| one.passed);
     Ok(if passed {
         ExitCode::SUCCESS
@@ -235,7 +236,7 @@ fn need_component(command: &str, component: &str) -> Result<()> {
     Err(Prerequisite(why).into())
 }
 
-fn show(ended: &[Ended], json: bool) {
+fn show(ended: &[Ended], json: bool) -> Result<()> {
     if json {
         let list: Vec<_> = ended
             .iter()
@@ -244,23 +245,23 @@ fn show(ended: &[Ended], json: bool) {
                     "seconds": one.elapsed.as_secs_f64(), "summary": one.summary})
             })
             .collect();
-        println!("{:#}", json!(list));
-        return;
+        say!("{:#}", json!(list))?;
+        return Ok(());
     }
-    println!();
+    say!("")?;
     for one in ended {
         let mark = if one.passed {
             console::style("passed").green()
         } else {
             console::style("FAILED").red().bold()
         };
-        println!(
+        say!(
             "{mark}  {:10} {:6.1} s  {}",
             one.name,
             one.elapsed.as_secs_f64(),
             one.summary
-        );
+        )?;
     }
     let passed = ended.iter().filter(|one| one.passed).count();
-    println!("runners: {passed} passed, {} failed", ended.len() - passed);
+    say!("runners: {passed} passed, {} failed", ended.len() - passed)
 }

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{bail, Context, Result};
 
+use crate::out::say;
+
 /// A test program to run.
 #[derive(Debug)]
 pub struct Runner {
@@ -40,7 +42,7 @@ impl Runner {
     /// # Errors
     /// It cannot be started.
     pub fn run(mut self, quiet: bool) -> Result<Ended> {
-        println_heading(self.name, quiet);
+        print_heading(self.name, quiet)?;
         let begin = Instant::now();
         self.command
             .stdin(Stdio::null())
@@ -75,12 +77,13 @@ impl Runner {
 }
 
 /// Announces a runner in the output.
-pub fn println_heading(name: &str, quiet: bool) {
+pub fn print_heading(name: &str, quiet: bool) -> Result<()> {
     let line = format!("== {name} ==");
     if quiet {
         eprintln!("{line}");
+        Ok(())
     } else {
-        println!("{line}");
+        say!("{line}")
     }
 }
 

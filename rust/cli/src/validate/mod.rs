@@ -23,6 +23,7 @@ use console::style;
 use rayon::prelude::*;
 use serde::Serialize;
 
+use crate::out::say;
 use crate::Context;
 use closed::ClosedForm;
 use compare::{Comparison, Deviation};
@@ -70,9 +71,9 @@ struct Report {
 pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     let report = report(context, args)?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        say!("{}", serde_json::to_string_pretty(&report)?)?;
     } else {
-        print(&report, args.all);
+        print(&report, args.all)?;
     }
     let forms_hold = report.closed_forms.iter().all(|form| form.inside);
     Ok(if forms_hold && report.outside == 0 {
@@ -119,12 +120,12 @@ fn report(context: &Context, args: &Args) -> anyhow::Result<Report> {
     })
 }
 
-fn print(report: &Report, all: bool) {
+fn print(report: &Report, all: bool) -> anyhow::Result<()> {
     if !report.closed_forms.is_empty() {
-        println!("{}", style("Closed forms (ns)").bold());
+        say!("{}", style("Closed forms (ns)").bold())?;
     }
     for form in &report.closed_forms {
-        println!(
+        say!(
             "{:<20} {:<42} {:>10} expected {:>10} {} {}",
             form.preset,
             form.what,
@@ -132,36 +133,36 @@ fn print(report: &Report, all: bool) {
             form.expected,
             percent(form.deviation),
             verdict(Some(form.inside))
-        );
+        )?;
     }
     let mut section = String::new();
     for comparison in &report.comparisons {
         let title = format!("{}/{}", comparison.source.name(), comparison.preset);
         if title != section {
-            println!("\n{}", style(&title).bold());
+            say!("\n{}", style(&title).bold())?;
             section = title;
         }
-        print_comparison(comparison, all);
+        print_comparison(comparison, all)?;
     }
-    println!(
+    say!(
         "\n{} traces have bands: {} inside, {} outside; {} are identical to the nanosecond",
         report.banded,
         report.banded - report.outside,
         report.outside,
         report.identical
-    );
+    )
 }
 
-fn print_comparison(c: &Comparison, all: bool) {
+fn print_comparison(c: &Comparison, all: bool) -> anyhow::Result<()> {
     let identical = c.identical.map_or_else(String::new, |n| {
         format!("{n} of {} completions identical", c.commands)
     });
-    println!("{} {identical} {}", c.name, verdict(c.inside));
+    say!("{} {identical} {}", c.name, verdict(c.inside))?;
     if let Some((number, ours, theirs)) = &c.first_difference {
-        println!("  first at command {number}: ours '{ours}' theirs '{theirs}'");
+        say!("  first at command {number}: ours '{ours}' theirs '{theirs}'")?;
     }
     for row in &c.latencies {
-        println!(
+        say!(
             "  {:<24} ours {:<34} theirs {:<34} mean {} p99 {} {}",
             row.what,
             row.ours.to_string(),
@@ -169,20 +170,21 @@ fn print_comparison(c: &Comparison, all: bool) {
             percent(row.mean),
             percent(row.p99),
             verdict(row.inside)
-        );
+        )?;
     }
     for row in &c.counters {
         if all || row.ours != row.theirs {
-            println!(
+            say!(
                 "  {:<24} ours {:<34} theirs {:<34}      {} {}",
                 row.what,
                 row.ours,
                 row.theirs,
                 percent(row.deviation),
                 verdict(row.inside)
-            );
+            )?;
         }
     }
+    Ok(())
 }
 
 fn percent(deviation: Deviation) -> String {

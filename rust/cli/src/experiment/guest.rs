@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Runs cases in the real guest, with fio: the drive's figures with an operating system around them.
+//!
+//! One boot a case, in virtual time, so that rows repeat byte for byte. The vendor log page (C0h) is read before and
+//! after each phase: the difference is what the drive did in it.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{bail, Context as _, Result};
+
+use super::case::{Access, Case, Phase, Row, Workload};
+use super::model::difference;
+use crate::report::fio;
+use crate::vendor_log;
+use crate::vm::{self, Timing};
+use crate::Context;
+
+/// A case may take so long on a busy host.
+const LIMIT: Duration = Duration::from_secs(1800);
+
+const PRELUDE: &str = include_str!("guest.sh");
+
+/// What the guest measured in a phase: files by these names.
+const FILES: [&str; 3] = ["fio", "before", "after"];
+
+/// Runs a case; one row for each measured phase.
+///
+/// # Errors
+/// A guest that does not start, fio that fails.
+pub fn run(context: &Context, case: &Case) -> Result<Vec<Row>> {
+    let (script, measured) = script(case)?;
+    let work = tempfile::tempdir().context("making a temporary directory")?;
+    let mut job = guest::Job::new(script).merge_output();
+    for number in 0..measured.len() {
+        for file in FILES {
+            let name = format!("{number}.{file}");
+            job = job.fetch(format!("/tmp/{name}"), work.path().join(name));
+        }
+    }
+    let options = vm::Options::of_drive(&case.drive.preset, &case.drive.set);
+    let mut running = options.machine(context, Timing::Virtual)?.start(&job)?;
+    let mut said = String::new();
+    let outcome = running.wait(LIMIT, |_, bytes| said += &String::from_utf8_lossy(bytes))?;
+    running.quit()?;
+    if outcome.status != 0 {
+        let last = said.lines().rev().find(|line| !line.trim().is_empty());
+        bail!(
+            "the guest's script failed (status {}): {}",
+            outcome.status,
+            last.unwrap_or("it gave no reason")
+        );
+    }
+    let rows = measured.iter().enumerate();
+    rows.map(|(number, x)| row(case, *x, work.path(), number))
+        .collect()
+}
+
+fn row(case: &Case, x: f64, work: &Path, number: usize) -> Result<Row> {
+    let path = |file: &str| work.join(format!("{number}.{file}"));
+    let text = fs::read_to_string(path("fio")).context("fio's output")?;
+    let output = fio::parse(&text).context("fio's output")?;
+    let log = |file: &str| vendor_log::parse(&fs::read(path(file))?).context("the vendor log");
+    let (before, after) = (log("before")?.totals(), log("after")?.totals());
+    let directions: Vec<_> = output
+        .jobs
+        .iter()
+        .flat_map(fio::Job::directions)
+        .map(|(_, d)| d)
+        .collect();
+    let direction = match directions.as_slice() {
+        [one] => *one,
+        other => bail!("fio reports {} directions where one was run", other.len()),
+    };
+    let latency = direction.latency();
+    Ok(Row {
+        series: case.series.clone(),
+        x,
+        commands: direction.total_ios,
+        errors: output.jobs.iter().map(|job| job.total_err).sum(),
+        bytes: direction.io_bytes,
+        duration_ns: (direction.io_bytes as f64 / direction.bw_bytes.max(1) as f64 * 1e9) as u64,
+        mean_ns: latency.mean as u64,
+        p50_ns: latency.percentile(50.0).unwrap_or(0),
+        p99_ns: latency.percentile(99.0).unwrap_or(0),
+        max_ns: latency.max,
+        counters: difference(&before, &after),
+    })
+}
+
+/// The guest's script, and the x of each measured phase.
+pub fn script(case: &Case) -> Result<(String, Vec<f64>)> {
+    let mut text = PRELUDE.to_owned();
+    let mut measured = Vec::new();
+    match &case.workload {
+        Workload::F2fs { fsync, bytes, x } => {
+            measured.push(*x);
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "f2fs_phase 0 {fsync} {bytes}");
+        }
+        Workload::Raw(phases) => {
+            for phase in phases {
+                let number = phase
+                    .x
+                    .map_or_else(|| "-".into(), |_| measured.len().to_string());
+                let _ = writeln!(text, "phase {number} {}", arguments(phase)?);
+                measured.extend(phase.x);
+            }
+        }
+    }
+    Ok((text, measured))
+}
+
+/// fio's arguments for a phase; `$cap` is a zone's capacity in the guest's script.
+fn arguments(phase: &Phase) -> Result<String> {
+    let rw = match phase.access {
+        Access::Write => "write",
+        Access::RandomRead => "randread",
+        Access::RandomWrite => "randwrite",
+        Access::Rewrite => bail!("fio cannot overwrite zones in random order"),
+    };
+    if phase.start > 0 {
+        bail!("fio cannot go on in the middle of a zone that an earlier job wrote");
+    }
+    let each = phase.bytes / u64::from(phase.jobs);
+    let mut text = format!(
+        "--rw={rw} --bs={} --iodepth={} --io_size={each}",
+        phase.block, phase.depth
+    );
+    // Zones of its own for each job; random accesses lie in what was written.
+    let span = if phase.access == Access::Write {
+        each
+    } else {
+        phase.range
+    };
+    let _ = write!(text, " $(zones {span} {})", phase.jobs);
+    if phase.flush_every > 0 {
+        let _ = write!(text, " --fsync={}", phase.flush_every);
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::experiment::case::Drive;
+
+    #[test]
+    fn phases_become_fio_calls() {
+        let phases = vec![
+            Phase::fill(1 << 20),
+            Phase::random_read(1 << 20, 4096, 10).at(2.0),
+        ];
+        let case = Case::raw("s", Drive::new("tlc-zoned", &[]), phases);
+        let (text, measured) = script(&case).unwrap();
+        assert_eq!(measured, [2.0]);
+        let calls: Vec<_> = text
+            .lines()
+            .filter(|line| line.starts_with("phase "))
+            .collect();
+        assert_eq!(
+            calls,
+            [
+                "phase - --rw=write --bs=262144 --iodepth=1 --io_size=1048576 $(zones 1048576 1)",
+                "phase 0 --rw=randread --bs=4096 --iodepth=1 --io_size=40960 $(zones 1048576 1)",
+            ]
+        );
+    }
+
+    #[test]
+    fn jobs_have_zones_of_their_own() {
+        let phase = Phase {
+            flush_every: 4,
+            ..Phase::write(3, 49_152, 3 << 20)
+        };
+        let text = arguments(&phase).unwrap();
+        assert!(
+            text.ends_with("--io_size=1048576 $(zones 1048576 3) --fsync=4"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn what_fio_cannot_do_is_refused() {
+        let rewrite = Phase {
+            access: Access::Rewrite,
+            ..Phase::fill(1)
+        };
+        assert!(arguments(&rewrite).is_err());
+    }
+}

@@ -1,0 +1,379 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! `cargo conzone experiment`: the studies that drives of this kind are bought and built by, ready to run.
+//!
+//! ```text
+//! catalogue   what is asked, of which drives, and what the answer should look like
+//! case        drives, phases, rows, metrics
+//! model       runs a case on the flash model, in virtual time
+//! guest       runs it in the guest with fio
+//! cache       keeps the rows of finished cases
+//! output      tables, figures, files
+//! ```
+//! Exit status 1 if the drives as they are do not show what they should; with `--preset` or `--set` that is the
+//! user's finding, not a failure.
+
+mod cache;
+mod case;
+mod catalogue;
+mod guest;
+mod model;
+mod output;
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use console::style;
+use indicatif::ProgressBar;
+use rayon::prelude::*;
+
+use self::cache::Cache;
+use self::case::{Case, Row};
+use self::catalogue::{by_name, Engine, Experiment, ALL};
+use self::output::Outcome;
+use crate::failure::Prerequisite;
+use crate::out::say;
+use crate::report::Setting;
+use crate::run::command_line;
+use crate::{setup, table, Context};
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Results of finished points are kept in the output directory: what was stopped goes on there.
+
+Examples:
+  cargo conzone experiment --list
+  cargo conzone experiment zone-conflicts
+  cargo conzone experiment random-read --set l2p-cache-size=256K
+  cargo conzone experiment zone-conflicts --guest --out conflicts
+  cargo conzone experiment all"
+)]
+pub struct Args {
+    /// Which, or `all`
+    #[arg(required_unless_present = "list", value_name = "NAME")]
+    name: Option<String>,
+    /// Say what there is
+    #[arg(short, long)]
+    list: bool,
+    /// Another drive, where the experiment does not compare drives
+    #[arg(short, long, value_name = "NAME", value_parser = crate::vm::presets())]
+    preset: Option<String>,
+    /// A property of every drive in it
+    #[arg(short, long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// In the guest with fio instead of on the model alone; takes minutes
+    #[arg(long)]
+    guest: bool,
+    /// Where the results go [default: conzone-out/experiment/NAME]
+    #[arg(short, long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Start over: forget what an earlier run found
+    #[arg(long)]
+    fresh: bool,
+    /// Print the results as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs what was asked for.
+pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
+    let Some(name) = args.name.as_deref().filter(|_| !args.list) else {
+        return list(args.json);
+    };
+    let chosen: Vec<&Experiment> = match name {
+        "all" => ALL.to_vec(),
+        name => vec![by_name(name).ok_or_else(|| unknown(name))?],
+    };
+    let mut holds = true;
+    for experiment in &chosen {
+        if let Some(why) = unfit(experiment, args) {
+            if chosen.len() == 1 {
+                return Err(Prerequisite(why).into());
+            }
+            eprintln!("{} left out: {why}", experiment.name);
+            continue;
+        }
+        let default = || PathBuf::from("conzone-out/experiment");
+        let out = match (&args.out, chosen.len()) {
+            (Some(out), 1) => out.clone(),
+            (out, _) => out.clone().unwrap_or_else(default).join(experiment.name),
+        };
+        let engine = if uses_guest(experiment, args) {
+            "guest"
+        } else {
+            "model"
+        };
+        holds &= one(context, args, experiment, &out)
+            .with_context(|| format!("{} ({engine})", experiment.name))?;
+    }
+    let changed = args.preset.is_some() || !args.set.is_empty();
+    Ok(if holds || changed {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn unknown(name: &str) -> anyhow::Error {
+    let names: Vec<_> = ALL.iter().map(|experiment| experiment.name).collect();
+    Prerequisite(format!(
+        "there is no experiment '{name}'; there are {} and all",
+        names.join(", ")
+    ))
+    .into()
+}
+
+/// Why the options do not fit the experiment.
+fn unfit(experiment: &Experiment, args: &Args) -> Option<String> {
+    if args.guest && experiment.engine == Engine::Model {
+        return Some(format!(
+            "{} has no fio job for --guest: it runs on the model only",
+            experiment.name
+        ));
+    }
+    if args.preset.is_some() && experiment.preset.is_none() {
+        return Some(format!(
+            "{} compares presets: change its drives with --set, not --preset",
+            experiment.name
+        ));
+    }
+    None
+}
+
+fn uses_guest(experiment: &Experiment, args: &Args) -> bool {
+    args.guest || experiment.engine == Engine::Guest
+}
+
+fn list(json: bool) -> Result<ExitCode> {
+    if json {
+        let entry = |e: &&Experiment| serde_json::json!({"name": e.name, "title": e.title, "shows": e.shows});
+        say!("{:#}", ALL.iter().map(entry).collect::<serde_json::Value>())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let row = |e: &&Experiment| {
+        let engine = match e.engine {
+            Engine::Both => "model, guest",
+            Engine::Model => "model",
+            Engine::Guest => "guest",
+        };
+        [e.name, e.title, engine].map(str::to_owned)
+    };
+    say!(
+        "{}",
+        table::figures(["experiment", "what", "runs on"], 3, ALL.iter().map(row))
+    )?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs one experiment; whether its trends hold.
+fn one(
+    context: &Context,
+    args: &Args,
+    experiment: &'static Experiment,
+    out: &Path,
+) -> Result<bool> {
+    let cases = experiment.cases(args.preset.as_deref(), &args.set);
+    for case in &cases {
+        let checked = case.drive.config().and_then(|config| config.validate());
+        checked.map_err(|error| Prerequisite(error.to_string()))?;
+    }
+    let rows = rows(context, args, experiment, &cases, out)?;
+    let outcome = Outcome {
+        experiment,
+        trends: (experiment.trends)(&rows),
+        rows,
+        settings: settings(context, uses_guest(experiment, args)),
+        cases: &cases,
+    };
+    outcome.write(out)?;
+    show(&outcome, out, args.json)?;
+    Ok(outcome.trends.iter().all(|trend| trend.holds))
+}
+
+/// The rows of all cases, of earlier runs or new.
+fn rows(
+    context: &Context,
+    args: &Args,
+    experiment: &Experiment,
+    cases: &[Case],
+    out: &Path,
+) -> Result<Vec<Row>> {
+    let guest = uses_guest(experiment, args);
+    let own = env::current_exe().context("finding this program")?;
+    let (qemu, image) = (
+        context.paths.qemu(),
+        context.paths.target().join("guest/stamp"),
+    );
+    let programs: Vec<&Path> = if guest {
+        setup::ensure(context)?;
+        vec![&own, &qemu, &image]
+    } else {
+        vec![&own]
+    };
+    let cache = Cache::open(&out.join("cache"), &programs, args.fresh)?;
+    let known = cases
+        .iter()
+        .filter(|case| cache.get(case).is_some())
+        .count();
+    if known > 0 {
+        let all = cases.len();
+        context.progress.note(format!(
+            "{known} of {all} points are known from an earlier run"
+        ));
+    }
+    let bar = context.progress.bar(experiment.name, cases.len() as u64);
+    let run = |case: &Case| run_case(context, case, guest, &cache, &bar);
+    let rows: Result<Vec<Vec<Row>>> = if guest {
+        cases.iter().map(run).collect()
+    } else {
+        cases.par_iter().map(run).collect()
+    };
+    bar.finish_and_clear();
+    Ok(rows?.concat())
+}
+
+fn run_case(
+    context: &Context,
+    case: &Case,
+    guest: bool,
+    cache: &Cache,
+    bar: &ProgressBar,
+) -> Result<Vec<Row>> {
+    let rows = match cache.get(case) {
+        Some(rows) => rows,
+        None => {
+            let rows = if guest {
+                guest::run(context, case)
+            } else {
+                model::run(case)
+            };
+            let rows = rows.with_context(|| case.series.clone())?;
+            cache.put(case, &rows)?;
+            rows
+        }
+    };
+    bar.inc(1);
+    Ok(rows)
+}
+
+fn settings(context: &Context, guest: bool) -> Vec<Setting> {
+    let engine = if guest {
+        "fio in the guest, virtual time"
+    } else {
+        "the flash model alone, virtual time"
+    };
+    let mut settings = vec![
+        Setting::new("command", command_line(env::args().skip(1))),
+        Setting::new("engine", engine),
+        Setting::new("conzone", env!("CARGO_PKG_VERSION")),
+    ];
+    if guest {
+        let qemu = setup::qemu_version(context).unwrap_or_else(|_| "?".into());
+        settings.push(Setting::new("QEMU", qemu));
+    }
+    settings
+}
+
+fn show(outcome: &Outcome, out: &Path, json: bool) -> Result<()> {
+    if json {
+        return say!("{:#}", outcome.json());
+    }
+    say!(
+        "{}\n{}",
+        style(outcome.experiment.title).bold(),
+        outcome.table()
+    )?;
+    for trend in &outcome.trends {
+        let mark = if trend.holds {
+            style("as expected").green()
+        } else {
+            style("UNEXPECTED").red().bold()
+        };
+        say!("{mark}  {}", trend.what)?;
+    }
+    let errors: u64 = outcome.rows.iter().map(|row| row.errors).sum();
+    if errors > 0 {
+        say!("{} {errors} commands failed", style("errors").red().bold())?;
+    }
+    say!("report: {}\n", out.join("report.html").display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The experiments on the model, as they are: every figure exists and shows what it should.
+    #[test]
+    fn the_trends_are_there() {
+        for experiment in ALL.iter().filter(|e| e.engine != Engine::Guest) {
+            let cases = experiment.cases(None, &[]);
+            let rows: Vec<Row> = cases
+                .par_iter()
+                .flat_map(|case| model::run(case).unwrap())
+                .collect();
+            assert!(
+                rows.iter().all(|row| row.errors == 0),
+                "{}: errors",
+                experiment.name
+            );
+            for trend in (experiment.trends)(&rows) {
+                assert!(trend.holds, "{}: {}", experiment.name, trend.what);
+            }
+            for figure in experiment.figures {
+                let drawn = rows.iter().any(|row| figure.metric.of(row).is_some());
+                assert!(drawn, "{}: {:?}", experiment.name, figure.metric);
+            }
+        }
+    }
+
+    #[test]
+    fn every_drive_can_be_built_and_every_guest_script_written() {
+        for experiment in ALL {
+            for case in experiment.cases(None, &[]) {
+                case.drive.config().unwrap().validate().unwrap();
+                if experiment.engine != Engine::Model {
+                    guest::script(&case).unwrap();
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_users_settings_come_last() {
+        let experiment = by_name("zone-conflicts").unwrap();
+        let cases = experiment.cases(Some("ufs4-tlc"), &["write-buffers=3".into()]);
+        for case in &cases {
+            assert_eq!(case.drive.preset, "ufs4-tlc");
+            assert_eq!(
+                case.drive.config().unwrap().get("write-buffers").unwrap(),
+                "3"
+            );
+        }
+    }
+
+    #[test]
+    fn trends_fail_on_rows_that_do_not_show_them() {
+        for experiment in ALL {
+            assert!(
+                (experiment.trends)(&[]).iter().all(|trend| !trend.holds),
+                "{}",
+                experiment.name
+            );
+            assert!(!(experiment.trends)(&[]).is_empty(), "{}", experiment.name);
+        }
+    }
+
+    #[test]
+    fn every_experiment_is_documented() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/experiments.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        for experiment in ALL {
+            assert!(
+                page.contains(&format!("## {}", experiment.name)),
+                "{}",
+                experiment.name
+            );
+        }
+    }
+}
