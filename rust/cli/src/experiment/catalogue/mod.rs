@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The experiments there are. To add one: an [`Experiment`] in one of the modules, and a line in [`ALL`].
 
+mod family;
 mod interfaces;
 mod maps;
 mod writes;
@@ -131,7 +132,7 @@ fn at(rows: &[Row], series: &str, x: f64, metric: Metric) -> Option<f64> {
 }
 
 /// Every experiment, in the order of docs/experiments.md.
-pub const ALL: [&Experiment; 9] = [
+pub const ALL: [&Experiment; 11] = [
     &writes::SEQUENTIAL_WRITE,
     &maps::RANDOM_READ,
     &writes::ZONE_CONFLICTS,
@@ -141,6 +142,8 @@ pub const ALL: [&Experiment; 9] = [
     &interfaces::ZONED_BLOCK,
     &interfaces::TLC_QLC,
     &interfaces::PAGE_ZONE_SLC,
+    &family::WRITE,
+    &family::READ,
 ];
 
 /// The experiment of that name.
