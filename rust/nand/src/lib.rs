@@ -14,8 +14,7 @@
 //! the same calls give the same answers. Nothing is allocated per operation once the books have
 //! grown to their working size, and the books are bounded.
 //!
-//! Not modelled: wear-dependent times, read retries, suspend of a running program or erase, cache
-//! reads, multi-plane command overhead, power limits.
+//! Not modelled: wear-dependent times, read retries, what a suspend costs, cache reads, multi-plane command overhead, power limits.
 
 #![forbid(unsafe_code)]
 

@@ -97,6 +97,7 @@ keys! {
     OverProvisioning "over-provisioning",
     GcThreshold "gc-threshold",
     MigrateThreshold "migrate-threshold",
+    MigrateYield "migrate-yield",
     L2pCacheSize "l2p-cache-size",
     L2pEntrySize "l2p-entry-size",
     L2pSlots "l2p-slots",

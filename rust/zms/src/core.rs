@@ -26,7 +26,7 @@ pub(crate) struct Core {
 impl Core {
     pub fn new(config: &Config) -> Self {
         Self {
-            media: Media::new(&config.geometry, &config.timing),
+            media: Media::new(&config.geometry, &config.timing).with_yield(config.migrate_yield),
             link: Link::new(config.link_mbps),
             l2p: Cache::new(&config.l2p, config.seed),
             costs: config.costs,

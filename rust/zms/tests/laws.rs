@@ -11,7 +11,7 @@
 
 mod common;
 
-use nand::Cell;
+use nand::{Cell, Yield};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use units::{Bytes, Instant, Nanos, Sector, ZoneId};
@@ -62,7 +62,7 @@ fn tiny(cell: Cell, zoned: bool) -> Config {
 
 fn configs() -> impl Strategy<Value = Config> {
     let cell = prop::sample::select(vec![Cell::Mlc, Cell::Tlc, Cell::Qlc]);
-    let flags = prop::array::uniform6(any::<bool>());
+    let flags = prop::array::uniform7(any::<bool>());
     (cell, flags, 0u32..3).prop_map(|(cell, f, preread)| {
         let mut c = tiny(cell, f[0]);
         c.slc_bypass = f[1];
@@ -93,6 +93,7 @@ fn configs() -> impl Strategy<Value = Config> {
             }),
         };
         c.l2p.preread = preread;
+        c.migrate_yield = if f[6] { Yield::Queued } else { Yield::Suspend };
         c
     })
 }
@@ -333,6 +334,53 @@ proptest! {
         config.costs.read_4k += Nanos::new(extra);
         prop_assert!(total(&config) >= fast);
     }
+}
+
+/// Reads beside a migration: a suspended one costs them nothing; one that only lets queued
+/// operations wait costs them at most the operation that runs.
+#[test]
+fn reads_beside_a_migration_wait_as_the_property_says() {
+    let longest = |rule| {
+        let mut c = tiny(Cell::Qlc, true);
+        c.migrate_yield = rule;
+        c.slc_superblocks = 8;
+        let program = c.timing.qlc.program;
+        let mut zms = Zms::new(&c).unwrap();
+        let (mut now, mut longest) = (Instant::ZERO, Nanos::ZERO);
+        for page in 0..c.zone_capacity().get() / 4096 {
+            // A page of each zone in turn; then its first page, when the write's own programs end.
+            for z in 0..4 {
+                let start = zms.zone(ZoneId::new(z)).unwrap().start.get();
+                let write = Command::Write {
+                    at: Sector::new(start + page * 8),
+                    sectors: 8,
+                    fua: true,
+                    internal: false,
+                };
+                let read = Command::Read {
+                    at: Sector::new(start),
+                    sectors: 8,
+                    internal: false,
+                };
+                now = zms.submit(Namespace::Data, &write, now).done + Nanos::from_micros(200);
+                let done = zms.submit(Namespace::Data, &read, now).done;
+                longest = longest.max(done.since(now));
+                now = done;
+            }
+        }
+        let migrations = zms.stats().data.migrations;
+        assert!(migrations > 3, "{migrations}");
+        (longest, program)
+    };
+    let (suspended, _) = longest(Yield::Suspend);
+    let (queued, program) = longest(Yield::Queued);
+    // Firmware, up to three map reads and the data's, with their transfers.
+    let alone = Nanos::from_micros(20 + 3 * 23 + 85 + 6);
+    assert!(suspended <= alone, "{suspended:?}");
+    assert!(
+        queued > suspended && queued <= alone + program,
+        "{queued:?}"
+    );
 }
 
 /// Every string of four commands out of seven, on two drives.

@@ -5,7 +5,7 @@ use super::{ModelConfig, Planned, Planner, Space};
 use crate::error::ConfigError;
 use crate::properties::Key;
 use ::zms::{BufferPolicy, Buffers, Config, DataNamespace, L2p, L2pPolicy, L2pSearch, SlcMap};
-use nand::{Cell, CellTiming, Geometry, Timing};
+use nand::{Cell, CellTiming, Geometry, Timing, Yield};
 use units::{Bytes, Nanos, PAGE_BYTES};
 
 /// Most pages a namespace may span: the model numbers them with 32 bits.
@@ -39,6 +39,10 @@ impl Planner<'_> {
             l2p: self.l2p()?,
             gc_threshold: self.u32(Key::GcThreshold),
             migrate_threshold: self.u32(Key::MigrateThreshold),
+            migrate_yield: match self.u64(Key::MigrateYield) {
+                0 => Yield::Suspend,
+                _ => Yield::Queued,
+            },
             reset_wait: self.on(Key::ResetWait),
             seed: self.u64(Key::Seed),
         };

@@ -137,6 +137,14 @@ pub(super) const ROWS: &[Property] = &[
     )
     .only(ZMS),
     row(
+        Key::MigrateYield,
+        Kind::Choice(&["suspend", "queued"]),
+        "which operations of a migration make way for the host's: running ones, too, or queued ones only",
+        Default::All("suspend"),
+        OURS,
+    )
+    .only(ZMS),
+    row(
         Key::L2pCacheSize,
         size(1, 16 * GIB),
         "size of the cache of map entries",

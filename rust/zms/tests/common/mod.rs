@@ -141,6 +141,7 @@ pub fn config(preset: &str, settings: &[(&str, &str)]) -> Config {
         l2p,
         gc_threshold: 2,
         migrate_threshold: 2,
+        migrate_yield: nand::Yield::Suspend,
         reset_wait: false,
         seed: 1,
     }
