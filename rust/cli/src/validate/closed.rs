@@ -8,6 +8,7 @@ use trace::{Answer, Command, Line, Op};
 use units::{Instant, Nanos, PAGE_BYTES};
 
 use super::compare::Deviation;
+use super::family::{self, Form};
 
 /// How far a measured latency may be from its closed form.
 const BAND: f64 = 0.01;
@@ -58,10 +59,21 @@ pub fn check(wanted: &dyn Fn(&str) -> bool) -> anyhow::Result<Vec<ClosedForm>> {
     Ok(forms)
 }
 
-fn preset_forms(preset: &'static str) -> anyhow::Result<Vec<ClosedForm>> {
-    let ModelConfig::Zms(model) = ssd::Config::preset(preset)?.plan()?.model else {
-        return Ok(Vec::new());
-    };
+/// The closed forms of a preset's model.
+pub fn preset_forms(preset: &'static str) -> anyhow::Result<Vec<ClosedForm>> {
+    let forms = match ssd::Config::preset(preset)?.plan()?.model {
+        ModelConfig::Zms(model) => zms_forms(preset, &model),
+        ModelConfig::Zns(model) => family::zns(preset, &model),
+        ModelConfig::Conv(model) => family::conv(preset, &model),
+        ModelConfig::Simple(model) => family::simple(preset, &model),
+    }?;
+    Ok(forms
+        .into_iter()
+        .map(|(what, measured, expected)| ClosedForm::new(preset, what, measured, expected))
+        .collect())
+}
+
+fn zms_forms(preset: &str, model: &zms::Config) -> anyhow::Result<Vec<Form>> {
     let link = |bytes| transfer(bytes, model.link_mbps);
     let channel = |bytes| transfer(bytes, model.timing.channel_mbps);
     let host_page = link(PAGE_BYTES);
@@ -92,13 +104,13 @@ fn preset_forms(preset: &'static str) -> anyhow::Result<Vec<ClosedForm>> {
     ];
     if model.slc_bypass {
         let mut drive = Drive::new(preset, &[])?;
-        drive.fill(&model)?;
+        drive.fill(model)?;
         let native = drive.run(Op::Read, 0, PAGE);
         let hit = firmware + native_sense + flash_page;
         forms.push(("4 KiB read from native cells, L2P hit", native, hit));
         let settings = ["l2p-search=bitmap", "l2p-cache-size=16", "l2p-slots=1"];
         let mut drive = Drive::new(preset, &settings)?;
-        drive.fill(&model)?;
+        drive.fill(model)?;
         let miss = drive.run(Op::Read, 0, PAGE);
         let map_read = slc_sense + channel(PAGE_BYTES);
         forms.push((
@@ -107,24 +119,22 @@ fn preset_forms(preset: &'static str) -> anyhow::Result<Vec<ClosedForm>> {
             hit + map_read,
         ));
     }
-    Ok(forms
-        .into_iter()
-        .map(|(what, measured, expected)| ClosedForm::new(preset, what, measured, expected))
-        .collect())
+    Ok(forms)
 }
 
 /// Link time of so many bytes.
-fn transfer(bytes: u64, mbps: u64) -> u64 {
+pub fn transfer(bytes: u64, mbps: u64) -> u64 {
     (bytes * 1_000_000_000).div_ceil(mbps << 20)
 }
 
 /// A drive that gets one command at a time.
-struct Drive {
+pub struct Drive {
     simulation: Simulation,
 }
 
 impl Drive {
-    fn new(preset: &str, settings: &[&str]) -> anyhow::Result<Self> {
+    /// A drive of that preset, `key=value` settings applied.
+    pub fn new(preset: &str, settings: &[&str]) -> anyhow::Result<Self> {
         let mut config = ssd::Config::preset(preset)?;
         for pair in settings {
             config.set_pair(pair)?;
@@ -134,21 +144,36 @@ impl Drive {
         Ok(Self { simulation })
     }
 
+    /// From now on commands arrive at once, at the epoch if there was none before.
+    pub fn open_loop(&mut self) {
+        self.simulation.step(&Line::Depth(0));
+    }
+
     /// Latency in ns of a command of the data namespace.
-    fn run(&mut self, op: Op, slba: u64, nlb: u32) -> u64 {
+    pub fn run(&mut self, op: Op, slba: u64, nlb: u32) -> u64 {
+        self.command(op, slba, nlb, false)
+    }
+
+    /// Latency in ns of a write with FUA.
+    pub fn durable(&mut self, slba: u64, nlb: u32) -> u64 {
+        self.command(Op::Write, slba, nlb, true)
+    }
+
+    fn command(&mut self, op: Op, slba: u64, nlb: u32, fua: bool) -> u64 {
         let line = Line::Command(Command {
             arrival: Instant::ZERO,
             data: true,
             op,
             slba,
             nlb,
-            fua: false,
+            fua,
         });
         let answer = self.simulation.step(&line);
         answer.as_ref().map_or(0, |a: &Answer| a.latency().get())
     }
 
-    fn rest(&mut self) {
+    /// Waits until the drive has nothing left to do.
+    pub fn rest(&mut self) {
         self.simulation.step(&Line::Idle(REST));
     }
 

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! closed    closed forms of docs/model.md on an idle drive
+//! family    those of the other drives (docs/family.md)
 //! golden    the traces and figures below tests/golden
 //! figures   mean, median and 99th percentile of each operation
 //! compare   ours beside theirs, and whether the deviation is inside the band
@@ -12,6 +13,7 @@
 
 mod closed;
 mod compare;
+mod family;
 mod figures;
 mod golden;
 
