@@ -73,6 +73,8 @@ pub enum ConfigError {
     WriteUnit,
     /// The conventional namespace.
     Meta(conv::ConfigError),
+    /// The zones' own buffers would hold more one-shot pages than the model keeps books of.
+    BufferTotal,
     /// A buffer this small could fill up with incomplete one-shot pages.
     Buffer {
         /// Bytes needed with the other parameters as they are.
@@ -105,6 +107,9 @@ impl fmt::Display for ConfigError {
                 "write-unit must be a multiple of 512 and a divisor of one-shot-page-size",
             ),
             Self::Meta(error) => write!(f, "the conventional namespace: {error}"),
+            Self::BufferTotal => {
+                f.write_str("write-buffer-size times zones must be at most 16777216 one-shot pages")
+            }
             Self::Buffer { need } => write!(
                 f,
                 "write-buffer-size must be {need} to 64 GiB: room for an incomplete one-shot page \
@@ -119,6 +124,8 @@ impl std::error::Error for ConfigError {}
 impl Config {
     /// Bound of the zones: each takes some 100 bytes of the host's memory.
     pub const MAX_ZONES: u32 = 1 << 20;
+    /// Bound of the one-shot pages in all buffers: each takes 16 bytes of the host's memory.
+    pub const MAX_BUFFERED: u64 = 1 << 24;
 
     /// Checks every bound that the model relies on.
     ///
@@ -163,6 +170,14 @@ impl Config {
             return Err(ConfigError::Buffer {
                 need: Bytes::new(need),
             });
+        }
+        let buffers = match self.buffer_scope {
+            BufferScope::Global => 1,
+            BufferScope::PerZone => u64::from(self.zones),
+        };
+        let each = self.buffer.get() / self.chips.one_shot.get().max(1);
+        if each.saturating_mul(buffers) > Self::MAX_BUFFERED {
+            return Err(ConfigError::BufferTotal);
         }
         match &self.meta {
             Some(meta) => meta.validate(&self.chips).map_err(ConfigError::Meta),

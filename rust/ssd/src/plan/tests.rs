@@ -95,6 +95,7 @@ fn broken_rules_of_the_other_models_name_property_value_and_bound() {
         ("zns-proto", &[("zone-capacity", "100K")], "property 'zone-capacity' = 100K: must be a multiple of 4 KiB and of write-unit = 128 KiB"),
         ("zns-proto", &[("write-unit", "4K"), ("zones", "512")], "property 'write-buffer-size' = 32M: must be at least 63616 KiB: an incomplete one-shot page of each active zone that shares it, and one more"),
         ("zns-proto", &[("write-unit", "48K")], "property 'write-unit' = 48K: must be a multiple of 512 and divide one-shot-page-size = 128 KiB"),
+        ("zns-large", &[("zones", "1048576"), ("zone-capacity", "1M"), ("write-buffer-size", "1G")], "property 'write-buffer-size' = 1G: with zones = 1048576, must be at most 16777216 one-shot pages together"),
         ("zns-large", &[("max-open", "15")], "property 'max-open' = 15: must not exceed max-active = 14"),
         ("zns-large", &[("max-open", "0")], "property 'max-open' = 0: 0 is no limit; it must not exceed max-active = 14"),
         ("zns-large", &[("one-shot-page-size", "96K")], "property 'one-shot-page-size' = 96K: must be a multiple of flash-page-size = 64 KiB, up to 16 MiB"),

@@ -95,6 +95,14 @@ impl Planner<'_> {
                 ),
             ),
             E::Meta(error) => self.paged_rule(error, Key::MetaSize, Key::MetaWriteBufferSize),
+            E::BufferTotal => (
+                Key::WriteBufferSize,
+                format!(
+                    "with zones = {}, must be at most {} one-shot pages together",
+                    self.u32(Key::Zones),
+                    Config::MAX_BUFFERED
+                ),
+            ),
             E::Buffer { need } => (
                 Key::WriteBufferSize,
                 format!(
