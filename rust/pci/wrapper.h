@@ -22,6 +22,7 @@ typedef enum memory_order {
 #include "qapi/visitor-impl.h"
 #include "qapi/visitor.h"
 #include "qemu/log.h"
+#include "qemu/madvise.h"
 #include "qobject/qjson.h"
 #include "qobject/qobject.h"
 #include "system/hostmem.h"

@@ -22,8 +22,8 @@ use ssd::{Config, Drive, Key, Property};
 use units::{Instant, ZoneId};
 
 use crate::host::{GuestLog, Signals, Visit};
-use crate::properties::{Extra, Which};
-use crate::{media, properties};
+use crate::media::Store;
+use crate::properties::{self, Extra, Which};
 
 /// Commands worked in one visit at most; the rest follows from the timer at the same instant. With
 /// the largest transfers of the default MDTS that is 16 MiB of copying.
@@ -45,7 +45,7 @@ const INTERFACE_NVM_EXPRESS: u8 = 0x02;
 /// What exists between realize and unplug.
 struct Inner {
     core: Controller<Drive>,
-    media: Ram,
+    media: Store,
 }
 
 /// The device. See the crate's documentation.
@@ -54,7 +54,6 @@ struct Inner {
 pub struct ConzoneNvme {
     parent_obj: ParentField<PciDevice>,
     registers: MemoryRegion,
-    private_media: MemoryRegion,
     timer: VirtualTimer,
     config: BqlRefCell<Config>,
     inner: BqlRefCell<Option<Inner>>,
@@ -112,8 +111,10 @@ impl PciDeviceImpl for ConzoneNvme {
     fn realize(&self) -> Result<(), Error> {
         let plan = self.config.borrow().plan().map_err(config_error)?;
         let core = ssd::build(&plan).map_err(config_error)?;
-        let media = media::open(&plan.media, plan.layout.size, self, &self.private_media)?;
-        self.refuse_shared_media(&media)?;
+        let media = Store::open(&plan.media, plan.layout.size)?;
+        if let Some(memory) = media.memory() {
+            self.refuse_shared_media(memory)?;
+        }
 
         let pci = &self.parent_obj;
         pci.set_prog_interface(Self::IDENTITY.prog_interface);
@@ -192,7 +193,7 @@ impl ConzoneNvme {
     unsafe fn init(&mut self) {
         let this: *mut Self = self;
         // SAFETY: the fields are written in place without being read or dropped before. The
-        // memory regions and the timer stay zeroed until realize and post_init.
+        // memory region and the timer stay zeroed until realize and post_init.
         unsafe {
             addr_of_mut!((*this).config).write(BqlRefCell::new(Config::new()));
             addr_of_mut!((*this).inner).write(BqlRefCell::new(None));
@@ -214,7 +215,8 @@ impl ConzoneNvme {
         for_each_device::<Self, _>(|other| {
             if !std::ptr::eq(other, self) && !other.busy.get() {
                 let inner = other.inner.borrow();
-                shared |= inner.as_ref().is_some_and(|i| i.media.overlaps(media));
+                let theirs = inner.as_ref().and_then(|i| i.media.memory());
+                shared |= theirs.is_some_and(|theirs| theirs.overlaps(media));
             }
         });
         if shared {

@@ -2,9 +2,11 @@
 //! What the controller sees of QEMU during one visit, and what it leaves to be done after it.
 
 use nvme::{DmaFault, GuestError, Host};
-use pci::{guest_error, PciDevice, Ram};
+use pci::{guest_error, PciDevice};
 use qemu_api::prelude::*;
 use units::{GuestAddr, Instant};
+
+use crate::media::Store;
 
 /// Most lines one device writes to the guest error log: a broken guest makes millions.
 const MAX_LOGGED_ERRORS: u64 = 1000;
@@ -33,7 +35,7 @@ impl Signals {
 /// QEMU, as lent to the controller for one call.
 pub(crate) struct Visit<'a> {
     pub(crate) device: &'a PciDevice,
-    pub(crate) media: &'a Ram,
+    pub(crate) media: &'a Store,
     /// The guest's clock when the visit began: all of it happens at one instant.
     pub(crate) now: Instant,
     pub(crate) signals: Signals,
@@ -51,6 +53,10 @@ impl Host for Visit<'_> {
 
     fn dma_write(&mut self, to: GuestAddr, from: &[u8]) -> Result<(), DmaFault> {
         self.device.dma_write(to.get(), from).map_err(fault)
+    }
+
+    fn post_completion(&mut self, to: GuestAddr, entry: &[u8; 16]) -> Result<(), DmaFault> {
+        self.device.dma_write_tagged(to.get(), entry).map_err(fault)
     }
 
     fn media_from_guest(&mut self, at: u64, from: GuestAddr, len: u32) -> Result<(), DmaFault> {
@@ -86,6 +92,10 @@ impl Host for Visit<'_> {
     // The device asks Controller::pin_level after the visit, which also covers a guest that turns
     // MSI-X off while a completion waits.
     fn pin(&mut self, _level: bool) {}
+
+    fn uses_pin(&self) -> bool {
+        !self.device.msix_enabled()
+    }
 
     fn wake_at(&mut self, deadline: Instant) {
         self.signals.wake = Some(deadline);

@@ -1,29 +1,103 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The memory that holds the drive's data, in one of three forms.
+//! The memory that holds the drive's data, in one of three forms, or nothing in its place.
 
-use pci::{Error, Ram};
-use qemu_api::memory::MemoryRegion;
+use pci::{DmaFault, Error, PciDevice, Ram};
 use ssd::Media;
 use units::Bytes;
 
-use crate::device::ConzoneNvme;
+/// What is read where there is no memory.
+static ZEROES: [u8; 64 << 10] = [0; 64 << 10];
 
-/// Opens the media that the properties ask for; it has at least `needed` bytes.
-///
-/// `region` is the device's own, for private memory.
-pub(crate) fn open(
-    media: &Media,
-    needed: Bytes,
-    device: &ConzoneNvme,
-    region: &MemoryRegion,
-) -> Result<Ram, Error> {
+/// Where the drive's data goes.
+pub(crate) enum Store {
+    Memory(Ram),
+    /// Nowhere (`media=none`): what is written is not even fetched from the guest.
+    Nothing,
+}
+
+impl Store {
+    /// Opens the media that the properties ask for; it has at least `needed` bytes.
+    pub(crate) fn open(media: &Media, needed: Bytes) -> Result<Self, Error> {
+        memory(media, needed).map(|memory| memory.map_or(Self::Nothing, Self::Memory))
+    }
+
+    /// The memory, if there is any.
+    pub(crate) const fn memory(&self) -> Option<&Ram> {
+        match self {
+            Self::Memory(ram) => Some(ram),
+            Self::Nothing => None,
+        }
+    }
+
+    /// Copies media bytes to guest memory.
+    pub(crate) fn copy_to_guest(
+        &self,
+        device: &PciDevice,
+        at: u64,
+        guest: u64,
+        bytes: u32,
+    ) -> Result<(), DmaFault> {
+        let Some(ram) = self.memory() else {
+            return clear_guest(device, guest, bytes);
+        };
+        ram.copy_to_guest(device, at, guest, bytes)
+    }
+
+    /// Copies guest memory to the media.
+    pub(crate) fn copy_from_guest(
+        &self,
+        device: &PciDevice,
+        at: u64,
+        guest: u64,
+        bytes: u32,
+    ) -> Result<(), DmaFault> {
+        self.memory()
+            .map_or(Ok(()), |ram| ram.copy_from_guest(device, at, guest, bytes))
+    }
+
+    /// Copies media bytes out.
+    pub(crate) fn read(&self, at: u64, into: &mut [u8]) {
+        match self {
+            Self::Memory(ram) => ram.read(at, into),
+            Self::Nothing => into.fill(0),
+        }
+    }
+
+    /// Copies bytes to the media.
+    pub(crate) fn write(&self, at: u64, from: &[u8]) {
+        if let Self::Memory(ram) = self {
+            ram.write(at, from);
+        }
+    }
+
+    /// Makes media bytes read as zeroes.
+    pub(crate) fn discard(&self, at: u64, bytes: u64) {
+        if let Self::Memory(ram) = self {
+            ram.discard(at, bytes);
+        }
+    }
+}
+
+/// Writes zeroes to guest memory.
+fn clear_guest(device: &PciDevice, guest: u64, bytes: u32) -> Result<(), DmaFault> {
+    let mut done = 0;
+    while done < bytes as usize {
+        let piece = ZEROES.get(..bytes as usize - done).unwrap_or(&ZEROES);
+        device.dma_write(guest.wrapping_add(done as u64), piece)?;
+        done += piece.len();
+    }
+    Ok(())
+}
+
+/// The memory that the properties ask for.
+fn memory(media: &Media, needed: Bytes) -> Result<Option<Ram>, Error> {
     match media {
-        Media::Private => Ram::private(region, device, c"conzone-nvme.media", needed.get())
-            .map_err(|e| {
-                e.context(&format!(
-                    "the drive's private memory of {needed} (set memdev= for another kind)"
-                ))
-            }),
+        Media::None => Ok(None),
+        Media::Private => Ram::private(needed.get()).map(Some).map_err(|e| {
+            e.context(
+                "the drive's private memory (set memdev= for another kind, media=none for none)",
+            )
+        }),
         Media::Backend(id) => {
             let ram =
                 Ram::backend(id).map_err(|e| e.context(&format!("property 'memdev' = {id}")))?;
@@ -35,7 +109,7 @@ pub(crate) fn open(
                     needed.get()
                 )));
             }
-            Ok(ram)
+            Ok(Some(ram))
         }
         Media::GuestRange { start, size } => {
             if *size < needed {
@@ -44,6 +118,7 @@ pub(crate) fn open(
                 )));
             }
             Ram::guest(*start, size.get())
+                .map(Some)
                 .map_err(|e| e.context(&format!("property 'memmap-start' = {start:#x}")))
         }
     }

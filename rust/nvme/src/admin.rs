@@ -239,6 +239,7 @@ impl<D: Drive> Controller<D> {
             let shadow = self.shadow(u64::from(id) * 2 + 1);
             if let Some(cq) = self.queues.cq(id) {
                 cq.shadow = shadow;
+                cq.is_parked = false;
             }
         }
         at_once(now, 0)

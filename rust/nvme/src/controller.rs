@@ -406,6 +406,7 @@ impl<D: Drive> Controller<D> {
             let Some((index, command)) = self.pending.pop_due(now) else {
                 break;
             };
+            self.catch_up(host, command.cq);
             match self.queues.cq(command.cq) {
                 Some(cq) if cq.is_full() || !cq.waiting.is_empty() => {
                     self.pending.append(&mut cq.waiting, index);

@@ -71,6 +71,12 @@ pub trait Host {
     /// Sets the level of the interrupt pin; without effect while MSI-X is enabled.
     fn pin(&mut self, level: bool);
 
+    /// Whether the guest uses the interrupt pin, as it does unless MSI-X is enabled. Its level
+    /// follows completion queue heads, so the guest must ring for each of them.
+    fn uses_pin(&self) -> bool {
+        true
+    }
+
     /// Asks for [`crate::Controller::run`] at `deadline`, in place of any earlier request.
     /// A deadline that has passed means as soon as possible, but after this call has returned.
     fn wake_at(&mut self, deadline: Instant);

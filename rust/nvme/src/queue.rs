@@ -117,6 +117,8 @@ pub(crate) struct CompletionQueue {
     /// Completions that are due but found the queue full.
     pub(crate) waiting: List,
     pub(crate) shadow: Option<Shadow>,
+    /// The guest has been told not to ring for its head: the shadow is ahead of `head`.
+    pub(crate) is_parked: bool,
 }
 
 impl CompletionQueue {
@@ -131,6 +133,7 @@ impl CompletionQueue {
             users: 0,
             waiting: List::EMPTY,
             shadow: None,
+            is_parked: false,
         }
     }
 
@@ -194,8 +197,8 @@ pub(crate) struct Queues {
     pub(crate) unblocked: Set,
     /// Where round robin arbitration goes on.
     pub(crate) cursor: u16,
-    /// Some queue has a shadow doorbell.
-    pub(crate) has_shadows: bool,
+    /// Some completion queue's event index is far ahead of its head.
+    pub(crate) has_parked: bool,
 }
 
 impl Queues {
@@ -206,7 +209,7 @@ impl Queues {
             ready: Set::default(),
             unblocked: Set::default(),
             cursor: 0,
-            has_shadows: false,
+            has_parked: false,
         };
         queues.clear();
         queues
@@ -220,7 +223,7 @@ impl Queues {
         self.ready = Set::default();
         self.unblocked = Set::default();
         self.cursor = 0;
-        self.has_shadows = false;
+        self.has_parked = false;
     }
 
     pub(crate) fn sq(&mut self, id: u16) -> Option<&mut SubmissionQueue> {

@@ -3,8 +3,12 @@
 //!
 //! The guest keeps tails and heads in memory and rings the register only when they pass the event
 //! index it finds beside them. The controller never polls: a command counts from the instant it is
-//! rung for. So the event index always is the last value seen, which makes the guest ring for
-//! every change; what changes while it is being written is picked up at once.
+//! rung for. So a submission queue's event index always is the last tail seen, which makes the guest
+//! ring for every change; what changes while it is being written is picked up at once.
+//!
+//! A completion queue's head matters only when the queue looks full, and then it can be read. Its
+//! event index is parked at the queue's last entry, which spares the guest all rings but one a lap,
+//! unless completions wait for room or the pin is in use, whose level follows the head.
 
 use core::sync::atomic::{fence, Ordering};
 
@@ -13,6 +17,7 @@ use units::{GuestAddr, QueueId};
 use crate::controller::Controller;
 use crate::drive::Drive;
 use crate::host::Host;
+use crate::queue::CompletionQueue;
 
 impl<D: Drive> Controller<D> {
     /// Tells the guest where it should ring next and picks up what it did not ring for.
@@ -33,19 +38,72 @@ impl<D: Drive> Controller<D> {
             }
         }
         while let Some(id) = self.rung.1.pop() {
-            let Some(cq) = self.queues.cq(id) else {
+            let Some(cq) = self.queues.cq(id).filter(|cq| cq.shadow.is_some()) else {
                 continue;
             };
-            let (head, shadow) = (cq.head, cq.shadow);
-            let Some(shadow) = shadow else { continue };
-            match exchange(host, shadow.event_index, head, shadow.doorbell) {
-                Ok(newer) => {
-                    if newer != head {
-                        self.ring_shadow_cq(id, newer);
-                    }
-                }
-                Err(()) => self.fail(host, id),
+            let is_blocked = !cq.waiting.is_empty();
+            if is_blocked || host.uses_pin() {
+                self.follow_head(host, id);
+            } else {
+                self.park(host, id);
             }
+        }
+        if self.queues.has_parked && host.uses_pin() {
+            self.queues.has_parked = false;
+            for id in 1..=self.config.io_queues {
+                self.follow_head(host, id);
+            }
+        }
+    }
+
+    /// Tells the guest to ring for a completion queue once a lap only.
+    fn park<H: Host>(&mut self, host: &mut H, id: u16) {
+        let Some((cq, shadow)) = self.queues.cq(id).and_then(|cq| cq.shadow.map(|s| (cq, s)))
+        else {
+            return;
+        };
+        if cq.is_parked {
+            return;
+        }
+        cq.is_parked = true;
+        let last = cq.entries - 1;
+        self.queues.has_parked = true;
+        if host
+            .dma_write(shadow.event_index, &last.to_le_bytes())
+            .is_err()
+        {
+            self.fail(host, id);
+        }
+    }
+
+    /// Reads a completion queue's head, and has the guest ring when it moves on from there.
+    fn follow_head<H: Host>(&mut self, host: &mut H, id: u16) {
+        let Some((cq, shadow)) = self.queues.cq(id).and_then(|cq| cq.shadow.map(|s| (cq, s)))
+        else {
+            return;
+        };
+        cq.is_parked = false;
+        // Until the guest stands still, or is where it cannot be: each round consumes an entry.
+        while let Some(head) = self.queues.cq(id).map(|cq| cq.head) {
+            match exchange(host, shadow.event_index, head, shadow.doorbell) {
+                Ok(newer) => self.ring_shadow_cq(id, newer),
+                Err(()) => return self.fail(host, id),
+            }
+            if self.queues.cq(id).is_some_and(|cq| cq.head == head) {
+                return;
+            }
+        }
+    }
+
+    /// Looks where the guest is in a queue that seems full.
+    pub(crate) fn catch_up<H: Host>(&mut self, host: &mut H, id: u16) {
+        let is_behind = |cq: &mut CompletionQueue| cq.is_parked && cq.is_full();
+        if !self.queues.cq(id).is_some_and(is_behind) {
+            return;
+        }
+        self.follow_head(host, id);
+        if self.queues.cq(id).is_some_and(|cq| !cq.is_full()) {
+            self.park(host, id);
         }
     }
 

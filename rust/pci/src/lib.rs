@@ -26,6 +26,7 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 #![warn(missing_docs)]
 
+mod anonymous;
 pub mod bindings;
 mod device;
 mod dma;
@@ -33,6 +34,7 @@ mod error;
 mod log;
 mod property;
 mod ram;
+mod stale;
 mod timer;
 
 pub use device::{

@@ -2,7 +2,7 @@
 //! Host memory behind a device: its own, a memory backend's, or a range of guest RAM.
 //!
 //! ```text
-//!   Ram::private   anonymous memory, committed page by page as it is written
+//!   Ram::private   anonymous memory, committed page by page as it is written (see `anonymous`)
 //!   Ram::backend   -object memory-backend-{ram,memfd,file,...}: the user picks pages, NUMA, file
 //!   Ram::guest     guest RAM that the guest's kernel was told to leave alone (memmap=)
 //! ```
@@ -10,29 +10,35 @@
 //! The bytes may be changed by the guest or another process at any time, so they are only ever
 //! copied, through raw pointers. Offsets are checked: out of range is the caller's bug, and it is
 //! answered by doing nothing and saying so.
+//!
+//! Discarded bytes read as zeroes. A device's own memory goes back to the host when the host wants
+//! it (`MADV_FREE`, see `stale`), other memory at once.
 
-use std::ffi::{CStr, CString};
+use std::cell::RefCell;
+use std::ffi::CString;
 use std::os::raw::c_void;
 use std::ptr::{self, NonNull};
 
 use qemu_api::bindings::{
-    get_system_memory, memory_region_find, memory_region_get_ram_ptr,
-    memory_region_init_ram_flags_nomigrate, memory_region_set_dirty, memory_region_size,
-    memory_region_unref, object_ref, object_resolve_path_type, object_unref,
+    get_system_memory, memory_region_find, memory_region_get_ram_ptr, memory_region_set_dirty,
+    memory_region_size, memory_region_unref, object_ref, object_resolve_path_type, object_unref,
     ram_block_discard_is_disabled, ram_block_discard_range, MemoryRegion as CMemoryRegion,
-    RAMBlock, RAM_NORESERVE,
+    RAMBlock,
 };
 use qemu_api::cell::bql_locked;
-use qemu_api::memory::MemoryRegion;
-use qemu_api::prelude::*;
 
+use crate::anonymous::Anonymous;
 use crate::bindings::{
     self, host_memory_backend_get_memory, host_memory_backend_is_mapped,
     host_memory_backend_set_mapped, qemu_ram_get_fd, qemu_ram_is_shared, qemu_ram_pagesize,
 };
-use crate::device::{is_field_of, PciDevice};
+use crate::device::PciDevice;
 use crate::dma::DmaFault;
 use crate::error::Error;
+use crate::stale::{covered, touched, Stale, CHUNK};
+
+/// What stale chunks are read from.
+static ZEROES: [u8; CHUNK as usize] = [0; CHUNK as usize];
 
 /// A counted reference to a memory backend that nobody else uses while it exists.
 struct Backend(NonNull<bindings::HostMemoryBackend>);
@@ -60,24 +66,34 @@ impl Drop for GuestRegion {
     }
 }
 
-/// What keeps the memory alive.
+/// A range of a RAM region of QEMU's.
+struct Region {
+    region: NonNull<CMemoryRegion>,
+    /// Where the range starts inside the region.
+    offset: u64,
+    discard: Discard,
+}
+
+/// What the memory is, and what keeps it alive.
 enum Owner {
-    /// A region inside the device's own struct, which QOM frees with the device.
-    Device,
-    Backend(#[allow(dead_code, reason = "held for its Drop")] Backend),
-    Guest(#[allow(dead_code, reason = "held for its Drop")] GuestRegion),
+    Device(Anonymous),
+    Backend(
+        Region,
+        #[allow(dead_code, reason = "held for its Drop")] Backend,
+    ),
+    Guest(
+        Region,
+        #[allow(dead_code, reason = "held for its Drop")] GuestRegion,
+    ),
 }
 
 /// A range of host memory that a device keeps data in.
 pub struct Ram {
     host: NonNull<u8>,
     size: u64,
-    region: NonNull<CMemoryRegion>,
-    /// Where the range starts inside `region`.
-    offset: u64,
-    discard: Discard,
-    #[allow(dead_code, reason = "held for its Drop")]
     owner: Owner,
+    /// Discarded, but not cleared. Only of a device's own memory.
+    stale: RefCell<Stale>,
 }
 
 /// How host memory is given back.
@@ -95,39 +111,19 @@ enum Discard {
 unsafe impl Send for Ram {}
 
 impl Ram {
-    /// Anonymous memory of `size` bytes that commits as it is written. `region` is an unused field
-    /// of the device `owner`.
+    /// Anonymous memory of `size` bytes that commits as it is written. It is none of the machine's
+    /// RAM blocks, whose bookkeeping alone would take 96 MiB for 1 TiB.
     ///
     /// # Errors
-    /// The host has no such address space or memory.
-    ///
-    /// # Panics
-    /// If `region` is not a field of `owner`.
-    pub fn private<T: IsA<PciDevice> + IsA<Object>>(
-        region: &MemoryRegion,
-        owner: &T,
-        name: &CStr,
-        size: u64,
-    ) -> Result<Self, Error> {
-        assert!(bql_locked() && is_field_of(region, owner));
-        let region = region.as_mut_ptr();
-        Error::checked(|errp| {
-            // SAFETY: region is embedded in owner and unused so far;
-            // name is copied; errp is a valid out parameter. NORESERVE: the emulated drive may be
-            // larger than the host's memory as long as the guest does not fill it.
-            unsafe {
-                memory_region_init_ram_flags_nomigrate(
-                    region,
-                    owner.as_object_mut_ptr(),
-                    name.as_ptr(),
-                    size,
-                    RAM_NORESERVE,
-                    errp,
-                )
-            }
-        })?;
-        // SAFETY: the region was initialised just now.
-        unsafe { Self::of_region(region, 0, size, Owner::Device) }
+    /// The host has no such address space.
+    pub fn private(size: u64) -> Result<Self, Error> {
+        let memory = Anonymous::new(size)?;
+        Ok(Self {
+            host: memory.start(),
+            size,
+            owner: Owner::Device(memory),
+            stale: RefCell::default(),
+        })
     }
 
     /// The whole memory of the backend object `id`.
@@ -163,7 +159,7 @@ impl Ram {
         unsafe {
             let region = host_memory_backend_get_memory(backend.0.as_ptr());
             let size = memory_region_size(region);
-            Self::of_region(region, 0, size, Owner::Backend(backend))
+            Self::of_region(region, 0, size, |r| Owner::Backend(r, backend))
         }
     }
 
@@ -194,23 +190,20 @@ impl Ram {
         }
         // SAFETY: a RAM region, kept alive by the reference in owner.
         unsafe {
-            Self::of_region(
-                region.as_ptr(),
-                section.offset_within_region,
-                size,
-                Owner::Guest(owner),
-            )
+            Self::of_region(region.as_ptr(), section.offset_within_region, size, |r| {
+                Owner::Guest(r, owner)
+            })
         }
     }
 
     /// # Safety
-    /// `region` is an initialised RAM region that `owner` keeps alive, and
+    /// `region` is an initialised RAM region that the owner keeps alive, and
     /// `[offset, offset + size)` lies inside it.
     unsafe fn of_region(
         region: *mut CMemoryRegion,
         offset: u64,
         size: u64,
-        owner: Owner,
+        owner: impl FnOnce(Region) -> Owner,
     ) -> Result<Self, Error> {
         // SAFETY: by this function's contract.
         let (region, host, block) = unsafe {
@@ -225,11 +218,13 @@ impl Ram {
             (Some(region), Some(host)) if !block.is_null() => Ok(Self {
                 host,
                 size,
-                region,
-                offset,
-                // SAFETY: block is the live RAM block of the region.
-                discard: unsafe { discard_method(block) },
-                owner,
+                owner: owner(Region {
+                    region,
+                    offset,
+                    // SAFETY: block is the live RAM block of the region.
+                    discard: unsafe { discard_method(block) },
+                }),
+                stale: RefCell::default(),
             }),
             _ => Err(Error::new("the memory is not ordinary host RAM")),
         }
@@ -251,15 +246,22 @@ impl Ram {
 
     /// Copies out of the memory.
     pub fn read(&self, at: u64, into: &mut [u8]) {
-        if let Some(from) = self.range(at, into.len() as u64) {
-            // SAFETY: range checked; a slice of ours cannot overlap the device's memory.
-            unsafe { ptr::copy_nonoverlapping(from, into.as_mut_ptr(), into.len()) }
-        }
+        let mut left = into;
+        self.each_piece(at, left.len() as u64, |from, bytes| {
+            let (piece, rest) = std::mem::take(&mut left).split_at_mut(bytes);
+            // SAFETY: each_piece gives that many readable bytes; a slice of ours cannot overlap them.
+            unsafe { ptr::copy_nonoverlapping(from, piece.as_mut_ptr(), bytes) }
+            left = rest;
+            Ok(())
+        })
+        // The copy cannot fail, and a range outside the memory has been logged.
+        .unwrap_or(());
     }
 
     /// Copies into the memory.
     pub fn write(&self, at: u64, from: &[u8]) {
         if let Some(to) = self.range(at, from.len() as u64) {
+            self.freshen(at, from.len() as u64);
             // SAFETY: range checked; a slice of ours cannot overlap the device's memory.
             unsafe { ptr::copy_nonoverlapping(from.as_ptr(), to, from.len()) }
             self.mark_dirty(at, from.len() as u64);
@@ -278,6 +280,7 @@ impl Ram {
         bytes: u32,
     ) -> Result<(), DmaFault> {
         let to = self.range(at, u64::from(bytes)).ok_or(DmaFault)?;
+        self.freshen(at, u64::from(bytes));
         // SAFETY: range checked.
         let done = unsafe { device.dma(guest, to, bytes as usize, false) };
         self.mark_dirty(at, u64::from(bytes));
@@ -295,9 +298,64 @@ impl Ram {
         guest: u64,
         bytes: u32,
     ) -> Result<(), DmaFault> {
-        let from = self.range(at, u64::from(bytes)).ok_or(DmaFault)?;
-        // SAFETY: range checked; a transfer to the guest only reads it.
-        unsafe { device.dma(guest, from, bytes as usize, true) }
+        let mut to = guest;
+        self.each_piece(at, u64::from(bytes), |from, bytes| {
+            // SAFETY: each_piece gives that many readable bytes; a transfer to the guest only reads.
+            let done = unsafe { device.dma(to, from.cast_mut(), bytes, true) };
+            to = to.wrapping_add(bytes as u64);
+            done
+        })
+    }
+
+    /// Calls `each(bytes, how many)` for the pieces that `[at, at + bytes)` reads from: this memory,
+    /// or zeroes where it is stale.
+    fn each_piece(
+        &self,
+        at: u64,
+        bytes: u64,
+        mut each: impl FnMut(*const u8, usize) -> Result<(), DmaFault>,
+    ) -> Result<(), DmaFault> {
+        let from = self.range(at, bytes).ok_or(DmaFault)?;
+        if self.stale.borrow().is_empty() {
+            return each(from, bytes as usize);
+        }
+        let (mut next, end) = (at, at + bytes);
+        while next < end {
+            let (run, stale) = self.stale.borrow().run(touched(next..end));
+            let run_end = end.min(run.end * CHUNK);
+            let piece_end = if stale {
+                run_end.min(next + CHUNK)
+            } else {
+                run_end
+            };
+            let from = if stale {
+                ZEROES.as_ptr()
+            } else {
+                from.wrapping_add((next - at) as usize)
+            };
+            each(from, (piece_end - next) as usize)?;
+            next = piece_end;
+        }
+        Ok(())
+    }
+
+    /// Clears the stale chunks that `[at, at + bytes)` touches, before it is written.
+    fn freshen(&self, at: u64, bytes: u64) {
+        if self.stale.borrow().is_empty() {
+            return;
+        }
+        let all = touched(at..at + bytes);
+        let mut next = all.start;
+        while next < all.end {
+            let (run, stale) = self.stale.borrow().run(next..all.end);
+            next = run.end;
+            if stale {
+                let start = run.start * CHUNK;
+                let len = self.size.min(run.end * CHUNK) - start;
+                self.stale.borrow_mut().clear(run);
+                self.zero(start, len);
+            }
+        }
     }
 
     /// Makes `[at, at + bytes)` read as zeroes and gives the host's memory back where that is
@@ -307,33 +365,70 @@ impl Ram {
         if self.range(at, bytes).is_none() {
             return;
         }
+        let all = touched(at..at + bytes);
+        let is_stale = self.stale.borrow().run(all.clone()) == (all, true);
+        if is_stale {
+            return;
+        }
+        match &self.owner {
+            Owner::Device(memory) => self.discard_own(memory, at, bytes),
+            Owner::Backend(region, _) | Owner::Guest(region, _) => {
+                self.discard_region(region, at, bytes);
+            }
+        }
+    }
+
+    /// Leaves whole chunks to the host, which takes them when it needs memory.
+    fn discard_own(&self, memory: &Anonymous, at: u64, bytes: u64) {
+        let chunks = covered(at..at + bytes);
+        let (start, end) = (chunks.start * CHUNK, chunks.end * CHUNK);
+        if start < end && memory.release(start, end - start) {
+            self.zero_fresh(at, start - at);
+            self.zero_fresh(end, at + bytes - end);
+            let of = self.size.div_ceil(CHUNK);
+            self.stale.borrow_mut().mark(chunks, of);
+        } else {
+            self.freshen(at, bytes);
+            self.zero(at, bytes);
+        }
+    }
+
+    /// Writes zeroes to part of one chunk, unless it reads as zeroes already.
+    fn zero_fresh(&self, at: u64, bytes: u64) {
+        if bytes > 0 && !self.stale.borrow().run(touched(at..at + bytes)).1 {
+            self.zero(at, bytes);
+        }
+    }
+
+    /// Takes whole pages out of the region at once.
+    fn discard_region(&self, region: &Region, at: u64, bytes: u64) {
         // SAFETY: reads a counter. Somebody (VFIO) may have pinned the pages for DMA.
         let pinned = unsafe { ram_block_discard_is_disabled() };
-        let (Discard::Pages(page), false) = (self.discard, pinned) else {
+        let (Discard::Pages(page), false) = (region.discard, pinned) else {
             return self.zero(at, bytes);
         };
         // Page boundaries count from the region's start, which mmap aligned.
-        let start = self.offset + at;
+        let start = region.offset + at;
         let end = start + bytes;
         let first = start.next_multiple_of(page).min(end);
         let last = (end - end % page).max(first);
         self.zero(at, first - start);
-        self.zero(last - self.offset, end - last);
+        self.zero(last - region.offset, end - last);
         if first == last {
             return;
         }
         // SAFETY: first..last are whole pages inside the region's block.
         let status = unsafe {
             ram_block_discard_range(
-                (*self.region.as_ptr()).ram_block,
+                (*region.region.as_ptr()).ram_block,
                 first,
                 (last - first) as usize,
             )
         };
         if status != 0 {
-            self.zero(first - self.offset, last - first);
+            self.zero(first - region.offset, last - first);
         } else {
-            self.mark_dirty(first - self.offset, last - first);
+            self.mark_dirty(first - region.offset, last - first);
         }
     }
 
@@ -350,9 +445,9 @@ impl Ram {
 
     /// Guest RAM changed behind the CPU's back: migration and TCG must know.
     fn mark_dirty(&self, at: u64, bytes: u64) {
-        if matches!(self.owner, Owner::Guest(_)) {
+        if let Owner::Guest(region, _) = &self.owner {
             // SAFETY: the region is alive and the range was checked by the caller.
-            unsafe { memory_region_set_dirty(self.region.as_ptr(), self.offset + at, bytes) }
+            unsafe { memory_region_set_dirty(region.region.as_ptr(), region.offset + at, bytes) }
         }
     }
 

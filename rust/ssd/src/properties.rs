@@ -122,6 +122,7 @@ keys! {
     Mdts "mdts",
     QueueEntries "queue-entries",
     NumQueues "num-queues",
+    Media "media",
     Memdev "memdev",
     MemmapStart "memmap-start",
     MemmapSize "memmap-size",

@@ -22,6 +22,8 @@ pub struct FakeHost {
     pub interrupts: BTreeMap<u16, u32>,
     /// Level of the pin.
     pub pin: bool,
+    /// Whether MSI-X is enabled, so that the pin is not used.
+    pub msix: bool,
     /// Guest errors reported.
     pub guest_errors: Vec<GuestError>,
     /// Address range that faults although it is inside `memory`, as the drive's own BAR would.
@@ -41,6 +43,7 @@ impl FakeHost {
             wake: None,
             interrupts: BTreeMap::new(),
             pin: false,
+            msix: false,
             guest_errors: Vec::new(),
             hole: 0..0,
             discarded: 0,
@@ -133,6 +136,10 @@ impl Host for FakeHost {
 
     fn pin(&mut self, level: bool) {
         self.pin = level;
+    }
+
+    fn uses_pin(&self) -> bool {
+        !self.msix
     }
 
     fn wake_at(&mut self, deadline: Instant) {

@@ -290,20 +290,19 @@ impl Machine {
             .to_owned()
     }
 
-    /// Resident memory of the QEMU process, in KiB.
+    /// Memory of the QEMU process that the host cannot just take, in KiB: resident, less what was
+    /// given up with `MADV_FREE`.
     pub fn resident_kib(&self) -> Result<u64> {
         let pid = self.process.borrow().id();
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-        status
-            .lines()
-            .find_map(|l| {
-                l.strip_prefix("VmRSS:")?
-                    .split_whitespace()
-                    .next()?
-                    .parse()
-                    .ok()
-            })
-            .context("no VmRSS in /proc/PID/status")
+        let memory = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+        let of = |name: &str| -> Option<u64> {
+            let line = memory.lines().find_map(|l| l.strip_prefix(name))?;
+            line.split_whitespace().next()?.parse().ok()
+        };
+        of("Rss:")
+            .zip(of("LazyFree:"))
+            .map(|(resident, free)| resident.saturating_sub(free))
+            .context("no Rss and LazyFree in /proc/PID/smaps_rollup")
     }
 
     /// Ends QEMU in an orderly way and checks that it leaves with status 0.

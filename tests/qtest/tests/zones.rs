@@ -179,8 +179,20 @@ fn reset_zones_read_as_zeroes_and_give_host_memory_back() -> Result<()> {
         after < before + (8 << 10),
         "{before} KiB before, {after} KiB after the reset"
     );
-    drive.io(READ, 0, 8)?.success()?;
-    assert_eq!(machine.memread(drive.nvme.buffer, 4096)?, vec![0; 4096]);
+    let buffer = drive.nvme.buffer;
+    let read = |drive: &mut Drive, lba, blocks: u16| -> Result<Vec<u8>> {
+        drive.io(READ, lba, blocks)?.success()?;
+        machine.memread(buffer, usize::from(blocks) * 512)
+    };
+    assert_eq!(read(&mut drive, 0, 8)?, vec![0; 4096]);
+    // The host may not have taken the memory yet: what is around a new write still reads as zeroes.
+    machine.memset(buffer, 4096, 0x77)?;
+    drive.io(WRITE, 0, 8)?.success()?;
+    assert_eq!(read(&mut drive, 0, 8)?, vec![0x77; 4096]);
+    let mut expected = vec![0; 256 << 10];
+    expected[..4096].fill(0x77);
+    assert!(read(&mut drive, 0, 512)? == expected, "old data came back");
+    assert_eq!(read(&mut drive, blocks - 512, 512)?, vec![0; 256 << 10]);
     machine.quit()
 }
 

@@ -25,8 +25,8 @@ pub struct Args {
     /// What to measure
     #[arg(value_enum)]
     what: What,
-    /// How long each job of the device's runs
-    #[arg(long, value_name = "SECONDS", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=600))]
+    /// How long each of the device's jobs runs, three times on each device
+    #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
     /// Print the device's figures as JSON
     #[arg(long)]

@@ -26,6 +26,13 @@ impl Planner<'_> {
     pub(super) fn media(&self, layout: &Layout) -> Result<Media, ConfigError> {
         let memdev = self.text(Key::Memdev);
         let size = self.bytes(Key::MemmapSize);
+        if self.u64(Key::Media) != 0 {
+            let has_memory = !memdev.is_empty() || size != Bytes::ZERO;
+            self.rule(!has_memory, Key::Media, || {
+                "excludes memdev and memmap-size".into()
+            })?;
+            return Ok(Media::None);
+        }
         if size == Bytes::ZERO {
             self.rule(self.u64(Key::MemmapStart) == 0, Key::MemmapStart, || {
                 "needs memmap-size".into()

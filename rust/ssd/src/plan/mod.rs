@@ -101,6 +101,8 @@ struct Planned {
 /// What the media is made of (the device's business; the model does not look).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Media {
+    /// Nothing: data is discarded, and everything reads as zeroes.
+    None,
     /// Private memory of the size needed.
     Private,
     /// The memory backend of that id.

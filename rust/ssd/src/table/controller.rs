@@ -48,6 +48,13 @@ pub(super) const ROWS: &[Property] = &[
         OURS,
     ),
     row(
+        Key::Media,
+        Kind::Choice(&["memory", "none"]),
+        "where data goes; none discards it, for studies of timing alone: everything reads as zeroes (QEMU only)",
+        Default::All("memory"),
+        OURS,
+    ),
+    row(
         Key::Memdev,
         Kind::Object,
         "memory backend that holds the media; without it, private memory (QEMU only)",
