@@ -55,12 +55,8 @@ impl Engine {
 
     /// Runs a command that arrives at `now`, which never decreases.
     pub fn submit(&mut self, flash: &mut Flash, command: &Command, now: Instant) -> Outcome {
-        let outcome = match self.run(flash, command, now) {
-            Ok(outcome) => outcome,
-            Err(error) => Outcome::failed(now, error),
-        };
-        self.host.count(command, now, &outcome);
-        outcome
+        let result = self.run(flash, command, now);
+        self.host.counted(command, now, result)
     }
 
     /// Whether some page of a sector range is not mapped (for DULBE).

@@ -78,6 +78,29 @@ pub enum Command {
     },
 }
 
+impl Command {
+    /// A read whose data crosses the host link.
+    #[must_use]
+    pub const fn read(at: Sector, sectors: u64) -> Self {
+        Self::Read {
+            at,
+            sectors,
+            internal: false,
+        }
+    }
+
+    /// A write whose data crosses the host link.
+    #[must_use]
+    pub const fn write(at: Sector, sectors: u64, fua: bool) -> Self {
+        Self::Write {
+            at,
+            sectors,
+            fua,
+            internal: false,
+        }
+    }
+}
+
 /// Zone management actions (ZNS Command Set 1.1, figure "Zone Send Action").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ZoneAction {

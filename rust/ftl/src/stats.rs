@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What the host asked for, and how long it took.
 
-use crate::{Command, Outcome};
+use crate::{Command, Error, Outcome};
 use units::{Bytes, Instant, Nanos, PAGE_BYTES, SECTOR_BYTES};
 
 /// Latencies by power-of-two bucket, four buckets an octave, in model time.
@@ -117,8 +117,19 @@ pub struct HostStats {
 }
 
 impl HostStats {
-    /// Counts a command that arrived at `now` and what became of it.
-    pub fn count(&mut self, command: &Command, now: Instant, outcome: &Outcome) {
+    /// Counts a command that arrived at `now`, and answers it with what became of it.
+    pub fn counted(
+        &mut self,
+        command: &Command,
+        now: Instant,
+        result: Result<Outcome, Error>,
+    ) -> Outcome {
+        let outcome = result.unwrap_or_else(|error| Outcome::failed(now, error));
+        self.count(command, now, &outcome);
+        outcome
+    }
+
+    fn count(&mut self, command: &Command, now: Instant, outcome: &Outcome) {
         if outcome.result.is_err() {
             self.failures += 1;
             return;

@@ -103,17 +103,8 @@ fn translate(command: &Command) -> ftl::Command {
         target: ZoneTarget::One(at),
     };
     match command.op {
-        Op::Read => ftl::Command::Read {
-            at,
-            sectors,
-            internal: false,
-        },
-        Op::Write => ftl::Command::Write {
-            at,
-            sectors,
-            fua,
-            internal: false,
-        },
+        Op::Read => ftl::Command::read(at, sectors),
+        Op::Write => ftl::Command::write(at, sectors, fua),
         Op::Append => ftl::Command::Append {
             zone: at,
             sectors,

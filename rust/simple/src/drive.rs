@@ -45,12 +45,8 @@ impl Simple {
     pub fn submit(&mut self, command: &Command, now: Instant) -> Outcome {
         self.now = self.now.max(now);
         let now = self.now;
-        let outcome = match self.run(command, now) {
-            Ok(outcome) => outcome,
-            Err(error) => Outcome::failed(now, error),
-        };
-        self.stats.host.count(command, now, &outcome);
-        outcome
+        let result = self.run(command, now);
+        self.stats.host.counted(command, now, result)
     }
 
     /// Nothing happens in the background.
@@ -165,20 +161,11 @@ mod tests {
     }
 
     fn read(at: u64, sectors: u64) -> Command {
-        Command::Read {
-            at: Sector::new(at),
-            sectors,
-            internal: false,
-        }
+        Command::read(Sector::new(at), sectors)
     }
 
     fn write(at: u64, sectors: u64) -> Command {
-        Command::Write {
-            at: Sector::new(at),
-            sectors,
-            fua: false,
-            internal: false,
-        }
+        Command::write(Sector::new(at), sectors, false)
     }
 
     fn done(drive: &mut Simple, command: &Command, now: u64) -> u64 {

@@ -19,12 +19,7 @@ fn no_command_allocates() {
     .unwrap();
     let info = allocation_counter::measure(|| {
         for n in 0..1_000 {
-            let command = Command::Write {
-                at: Sector::new(n),
-                sectors: n * 100,
-                fua: true,
-                internal: false,
-            };
+            let command = Command::write(Sector::new(n), n * 100, true);
             assert!(drive.submit(&command, Instant::ZERO).result.is_ok());
         }
     });

@@ -29,12 +29,7 @@ fn a_tebibyte_costs_megabytes() {
     ] {
         let plan = config(preset, settings).plan().unwrap();
         let mut model = Model::new(&plan).unwrap();
-        let write = Command::Write {
-            at: Sector::new(0),
-            sectors: 256,
-            fua: true,
-            internal: false,
-        };
+        let write = Command::write(Sector::new(0), 256, true);
         let outcome = model.submit(Namespace::Data, &write, Instant::ZERO);
         assert!(outcome.result.is_ok(), "{preset}");
         let grown = resident().saturating_sub(before) >> 10;

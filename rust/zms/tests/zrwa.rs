@@ -37,20 +37,11 @@ fn submit(zms: &mut Zms, command: &Command, now: u64) -> Result<u64, Error> {
 }
 
 fn write(at: u64, sectors: u64, fua: bool) -> Command {
-    Command::Write {
-        at: Sector::new(at),
-        sectors,
-        fua,
-        internal: false,
-    }
+    Command::write(Sector::new(at), sectors, fua)
 }
 
 fn read(at: u64, sectors: u64) -> Command {
-    Command::Read {
-        at: Sector::new(at),
-        sectors,
-        internal: false,
-    }
+    Command::read(Sector::new(at), sectors)
 }
 
 fn act(action: ZoneAction, at: u64) -> Command {

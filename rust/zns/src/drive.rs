@@ -96,12 +96,8 @@ impl Zns {
                 None => Outcome::failed(now, Error::Unsupported),
             };
         }
-        let outcome = match self.run(command, now) {
-            Ok(outcome) => outcome,
-            Err(error) => Outcome::failed(now, error),
-        };
-        self.stats.host.count(command, now, &outcome);
-        outcome
+        let result = self.run(command, now);
+        self.stats.host.counted(command, now, result)
     }
 
     /// When background work is due next: never, for erases are booked when they are caused.

@@ -189,17 +189,8 @@ fn parse(fields: &[&str]) -> (Namespace, Command) {
         target: ZoneTarget::One(at),
     };
     let command = match fields[2] {
-        "R" => Command::Read {
-            at,
-            sectors,
-            internal: false,
-        },
-        "W" => Command::Write {
-            at,
-            sectors,
-            fua,
-            internal: false,
-        },
+        "R" => Command::read(at, sectors),
+        "W" => Command::write(at, sectors, fua),
         "A" => Command::Append {
             zone: at,
             sectors,

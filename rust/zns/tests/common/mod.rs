@@ -143,29 +143,15 @@ pub fn at(ns: u64) -> Instant {
 }
 
 pub fn read(sector: u64, sectors: u64) -> Command {
-    Command::Read {
-        at: Sector::new(sector),
-        sectors,
-        internal: false,
-    }
+    Command::read(Sector::new(sector), sectors)
 }
 
 pub fn write(sector: u64, sectors: u64) -> Command {
-    Command::Write {
-        at: Sector::new(sector),
-        sectors,
-        fua: false,
-        internal: false,
-    }
+    Command::write(Sector::new(sector), sectors, false)
 }
 
 pub fn fua(sector: u64, sectors: u64) -> Command {
-    Command::Write {
-        at: Sector::new(sector),
-        sectors,
-        fua: true,
-        internal: false,
-    }
+    Command::write(Sector::new(sector), sectors, true)
 }
 
 pub fn zone(action: ZoneAction, sector: u64) -> Command {
