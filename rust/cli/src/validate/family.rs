@@ -89,29 +89,29 @@ pub fn zns(preset: &str, config: &zns::Config) -> anyhow::Result<Vec<Form>> {
     let firmware = config.costs.read_4k.get() + figures.link(PAGE_BYTES);
     forms.push(("4 KiB read of an unwritten page", beyond, firmware));
 
-    // The stripe's one-shot pages arrive one by one, each die programs its own at once.
-    if stripe <= config.buffer.get() - (unit - config.write_unit.get()) {
-        let mut drive = Drive::new(preset, &[])?;
-        let done = drive.durable(0, sectors(stripe));
-        let pieces = stripe / unit;
-        let arrived = figures.access(stripe) + pieces * link;
-        forms.push((
-            "one full stripe, durable",
-            done,
-            arrived + figures.program(),
-        ));
-    }
+    // A stripe in commands of a one-shot page each, one after the other, the last of them durable.
+    // When the buffer is full, each waits for the program of the one that many before it.
+    let mut drive = Drive::new(preset, &[])?;
+    let last = stripe / unit - 1;
+    let at = |n: u64| n * unit / SECTOR_BYTES;
+    let before: u64 = (0..last)
+        .map(|n| drive.run(Op::Write, at(n), sectors(unit)))
+        .sum();
+    let done = before + drive.durable(at(last), sectors(unit));
+    let (each, program) = (access + link, figures.program());
+    let held = config.buffer.get() / unit;
+    let arrived = (last % held + 1) * each + last / held * (program + each);
+    forms.push(("one full stripe, durable", done, arrived + program));
 
     // Writes at once: room for all but the last, which waits for the first program's end.
     let mut drive = Drive::new(preset, &["max-open=0", "max-active=0"])?;
     drive.open_loop();
-    let held = config.buffer.get() / unit;
     for n in 0..held {
-        drive.run(Op::Write, n * unit / SECTOR_BYTES, sectors(unit));
+        drive.run(Op::Write, at(n), sectors(unit));
     }
     let next = match config.buffer_scope {
         // The zone's own buffer; a global one holds whole zones of `zns-proto`.
-        zns::BufferScope::PerZone => held * unit / SECTOR_BYTES,
+        zns::BufferScope::PerZone => at(held),
         zns::BufferScope::Global => zone,
     };
     let waited = drive.run(Op::Write, next, sectors(unit));
