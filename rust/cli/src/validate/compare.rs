@@ -10,7 +10,7 @@ use sim::Simulation;
 use trace::{Answer, AnswerReader, Reader};
 
 use super::figures::{Figures, Samples};
-use super::golden::{Case, Source};
+use super::golden::{Accepted, Case, Source};
 
 /// Bands against the second implementation: mean latency, 99th percentile, counters.
 const MEAN_BAND: f64 = 0.03;
@@ -92,6 +92,8 @@ pub struct LatencyRow {
     pub p99: Deviation,
     /// Whether both are inside their bands, if they have any.
     pub inside: Option<bool>,
+    /// Why it may be outside.
+    pub accepted: Option<String>,
 }
 
 /// One counter.
@@ -107,6 +109,8 @@ pub struct CounterRow {
     pub deviation: Deviation,
     /// Whether it is inside its band, if it has one.
     pub inside: Option<bool>,
+    /// Why it may be outside.
+    pub accepted: Option<String>,
 }
 
 /// One trace.
@@ -128,8 +132,19 @@ pub struct Comparison {
     pub latencies: Vec<LatencyRow>,
     /// Counters.
     pub counters: Vec<CounterRow>,
-    /// Whether everything with a band is inside; `None` without bands.
+    /// Whether everything with a band is inside or accepted; `None` without bands.
     pub inside: Option<bool>,
+    /// Accepted deviations that are none any more.
+    pub stale: Vec<String>,
+}
+
+impl Comparison {
+    /// Whether it is inside only because deviations are accepted.
+    pub fn is_excused(&self) -> bool {
+        let mut reasons = self.latencies.iter().map(|row| &row.accepted);
+        let mut more = self.counters.iter().map(|row| &row.accepted);
+        self.inside == Some(true) && (reasons.any(Option::is_some) || more.any(Option::is_some))
+    }
 }
 
 /// Runs a trace and compares.
@@ -191,13 +206,18 @@ fn with_spec(case: &Case, simulation: &mut Simulation) -> anyhow::Result<Compari
         }
         Ok(())
     })?;
-    let latencies = latency_rows(our_samples, &their_samples.figures(), "", true);
-    let counters = spec_counters(&our_counters(simulation)?, &case.counters()?);
+    let mut latencies = latency_rows(our_samples, &their_samples.figures(), "", true);
+    let mut counters = spec_counters(&our_counters(simulation)?, &case.counters()?);
+    let stale = excuse(&case.accepted, &mut latencies, &mut counters);
     let sequential = case.name.starts_with("seqwrite") || case.name.starts_with("seqread");
     let inside = statuses == commands
         && (!sequential || identical == commands)
-        && latencies.iter().all(|row| row.inside != Some(false))
-        && counters.iter().all(|row| row.inside != Some(false));
+        && latencies
+            .iter()
+            .all(|row| row.inside != Some(false) || row.accepted.is_some())
+        && counters
+            .iter()
+            .all(|row| row.inside != Some(false) || row.accepted.is_some());
     Ok(Comparison {
         source: case.source,
         preset: case.preset.clone(),
@@ -208,7 +228,30 @@ fn with_spec(case: &Case, simulation: &mut Simulation) -> anyhow::Result<Compari
         latencies,
         counters,
         inside: Some(inside),
+        stale,
     })
+}
+
+/// Gives rows that are outside the reason why they may be; returns what needs none any more.
+fn excuse(
+    accepted: &[Accepted],
+    latencies: &mut [LatencyRow],
+    counters: &mut [CounterRow],
+) -> Vec<String> {
+    let rows = latencies
+        .iter_mut()
+        .map(|row| (&row.what, row.inside, &mut row.accepted));
+    let more = counters
+        .iter_mut()
+        .map(|row| (&row.what, row.inside, &mut row.accepted));
+    let mut used = Vec::new();
+    for (what, _, why) in rows.chain(more).filter(|row| row.1 == Some(false)) {
+        let reason = accepted.iter().find(|a| a.what == *what);
+        *why = reason.map(|a| a.why.clone());
+        used.extend(reason);
+    }
+    let stale = accepted.iter().filter(|a| !used.contains(a));
+    stale.map(|a| a.what.clone()).collect()
 }
 
 /// The answer's line.
@@ -265,6 +308,7 @@ fn with_reference(case: &Case, simulation: &mut Simulation) -> anyhow::Result<Co
         latencies,
         counters,
         inside: None,
+        stale: Vec::new(),
     })
 }
 
@@ -286,6 +330,7 @@ fn latency_rows(
             mean,
             p99,
             inside: banded.then(|| mean.within(MEAN_BAND) && p99.within(P99_BAND)),
+            accepted: None,
         })
     };
     ours.figures().into_iter().filter_map(row).collect()
@@ -319,6 +364,7 @@ fn counter_row(name: &str, ours: u64, theirs: u64, band: Option<f64>) -> Counter
         theirs,
         deviation,
         inside: band.map(|band| deviation.within(band)),
+        accepted: None,
     }
 }
 
@@ -333,6 +379,22 @@ mod tests {
         assert!(!Deviation::of(97, 100).within(0.02));
         assert!(Deviation::of(0, 0).within(0.0));
         assert!(!Deviation::of(1, 0).within(1.0));
+    }
+
+    #[test]
+    fn only_what_is_accepted_may_be_outside_and_only_while_it_is() {
+        let accepted = ["here", "gone"].map(|what| Accepted {
+            what: what.into(),
+            why: "a reason".into(),
+        });
+        let mut rows = [
+            counter_row("here", 2, 1, Some(0.01)),
+            counter_row("gone", 1, 1, Some(0.01)),
+            counter_row("other", 2, 1, Some(0.01)),
+        ];
+        assert_eq!(excuse(&accepted, &mut [], &mut rows), ["gone"]);
+        let reasons = rows.map(|row| row.accepted);
+        assert_eq!(reasons, [Some("a reason".into()), None, None]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{bail, Context as _};
@@ -39,7 +40,18 @@ pub struct Case {
     pub preset: String,
     /// The trace's name.
     pub name: String,
+    /// What may be outside its band.
+    pub accepted: Vec<Accepted>,
     dir: PathBuf,
+}
+
+/// A deviation that stays, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Accepted {
+    /// The operation or the counter.
+    pub what: String,
+    /// The reason.
+    pub why: String,
 }
 
 /// What the reference made of one phase of a trace.
@@ -109,8 +121,41 @@ fn json<T: serde::de::DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
     serde_json::from_str(&text).with_context(|| path.display().to_string())
 }
 
+/// The accepted deviations, with the traces they are of (`preset/trace`); none without a file.
+fn accepted(root: &Path) -> anyhow::Result<Vec<(String, Accepted)>> {
+    let path = root.join("accepted.txt");
+    let text = match fs::read_to_string(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        text => text.with_context(|| path.display().to_string())?,
+    };
+    parse_accepted(&text).with_context(|| path.display().to_string())
+}
+
+fn parse_accepted(text: &str) -> anyhow::Result<Vec<(String, Accepted)>> {
+    let lines = text
+        .lines()
+        .filter(|l| !l.is_empty() && !l.starts_with('#'));
+    lines
+        .map(|line| {
+            let fields: Vec<_> = line.splitn(3, '|').map(str::trim).collect();
+            let [of, what, why] = fields[..] else {
+                bail!("'{line}' is not of the form preset/trace | what | why");
+            };
+            let (what, why) = (what.to_string(), why.to_string());
+            Ok((of.to_string(), Accepted { what, why }))
+        })
+        .collect()
+}
+
 /// All cases, by source, preset in the order of the presets, and name.
 pub fn find(root: &Path) -> anyhow::Result<Vec<Case>> {
+    let accepted = accepted(root)?;
+    let of = |source, title: &str| {
+        let here = accepted
+            .iter()
+            .filter(|(of, _)| source == Source::Spec && of == title);
+        here.map(|(_, accepted)| accepted.clone()).collect()
+    };
     let mut cases = Vec::new();
     for source in [Source::Spec, Source::Reference] {
         for preset in ssd::PRESETS.map(|preset| preset.name) {
@@ -129,6 +174,7 @@ pub fn find(root: &Path) -> anyhow::Result<Vec<Case>> {
             cases.extend(names.into_iter().map(|name| Case {
                 source,
                 preset: preset.to_string(),
+                accepted: of(source, &format!("{preset}/{name}")),
                 name,
                 dir: dir.clone(),
             }));
@@ -138,4 +184,20 @@ pub fn find(root: &Path) -> anyhow::Result<Vec<Case>> {
         bail!("no golden traces in {}", root.display());
     }
     Ok(cases)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accepted_deviations_name_trace_figure_and_reason() {
+        let one = |text| parse_accepted(text).map(|mut all| all.pop());
+        let (what, why) = ("R".to_string(), "why | not".to_string());
+        assert_eq!(
+            one("# a remark\n\na/b | R | why | not\n").unwrap(),
+            Some(("a/b".to_string(), Accepted { what, why }))
+        );
+        assert!(one("a/b | R").is_err());
+    }
 }
