@@ -18,7 +18,7 @@ use qemu_api::qom::{ObjectImpl, Owned, ParentField};
 use qemu_api::qom_isa;
 use qemu_api::vmstate::VMStateDescription;
 use qemu_api::zeroable::Zeroable;
-use ssd::{Config, Drive, Key, Property};
+use ssd::{Config, Drive, Faults, Property};
 use units::{Instant, ZoneId};
 
 use crate::host::{GuestLog, Signals, Visit};
@@ -56,6 +56,8 @@ pub struct ConzoneNvme {
     registers: MemoryRegion,
     timer: VirtualTimer,
     config: BqlRefCell<Config>,
+    /// Fault rules set before realize.
+    early_faults: BqlRefCell<Faults>,
     inner: BqlRefCell<Option<Inner>>,
     /// Set while `inner` is borrowed or its signals are delivered. Looked at before any borrow.
     busy: BqlCell<bool>,
@@ -110,7 +112,9 @@ impl PciDeviceImpl for ConzoneNvme {
 
     fn realize(&self) -> Result<(), Error> {
         let plan = self.config.borrow().plan().map_err(config_error)?;
-        let core = ssd::build(&plan).map_err(config_error)?;
+        let mut core = ssd::build(&plan).map_err(config_error)?;
+        let faults = self.early_faults.borrow().clone();
+        core.drive_mut().put_faults(faults).map_err(config_error)?;
         let media = Store::open(&plan.media, plan.layout.size)?;
         if let Some(memory) = media.memory() {
             self.refuse_shared_media(memory)?;
@@ -152,6 +156,7 @@ impl TextProperties for ConzoneNvme {
             Some(Which::Table(property)) => self.configure(property, text),
             Some(Which::Extra(Extra::ZoneReadOnly)) => self.inject_zone(text, false),
             Some(Which::Extra(Extra::ZoneOffline)) => self.inject_zone(text, true),
+            Some(Which::Extra(Extra::Fault)) => self.set_faults(text),
             Some(Which::Extra(Extra::Statistics)) | None => {
                 Err(Error::new("this property can only be read"))
             }
@@ -162,6 +167,7 @@ impl TextProperties for ConzoneNvme {
         match properties::which(index) {
             Some(Which::Table(property)) => properties::read(&self.config.borrow(), property),
             Some(Which::Extra(Extra::Statistics)) => PropertyValue::Text(self.statistics()),
+            Some(Which::Extra(Extra::Fault)) => PropertyValue::Text(self.faults()),
             Some(Which::Extra(Extra::ZoneReadOnly | Extra::ZoneOffline)) | None => {
                 PropertyValue::Text(String::new())
             }
@@ -196,6 +202,7 @@ impl ConzoneNvme {
         // memory region and the timer stay zeroed until realize and post_init.
         unsafe {
             addr_of_mut!((*this).config).write(BqlRefCell::new(Config::new()));
+            addr_of_mut!((*this).early_faults).write(BqlRefCell::new(Faults::default()));
             addr_of_mut!((*this).inner).write(BqlRefCell::new(None));
             addr_of_mut!((*this).busy).write(BqlCell::new(false));
             addr_of_mut!((*this).reset_due).write(BqlCell::new(false));
@@ -231,19 +238,19 @@ impl ConzoneNvme {
     /// time.
     fn configure(&self, property: &Property, text: &str) -> Result<(), Error> {
         let plugged = self.parent_obj.is_realized();
-        if plugged && property.key != Key::Timing {
+        if plugged && !property.is_live() {
             return Err(Error::new(format!(
                 "property '{}' cannot be changed once the device is plugged",
                 property.name()
             )));
         }
-        let mut config = self.config.borrow_mut();
+        let mut config = self.config.borrow().clone();
         config.set(property.name(), text).map_err(config_error)?;
         if plugged {
-            let timed = config.plan().map_err(config_error)?.timed;
-            drop(config);
-            self.visit(|core| core.drive_mut().set_timed(timed));
+            let plan = config.plan().map_err(config_error)?;
+            self.visit(|core| core.drive_mut().set_times(&plan));
         }
+        *self.config.borrow_mut() = config;
         Ok(())
     }
 
@@ -258,6 +265,30 @@ impl ConzoneNvme {
         let mut result = Ok(());
         self.visit(|core| result = core.drive_mut().inject_zone(ZoneId::new(zone), offline));
         result.map_err(|_| Error::new(format!("there is no zone {zone}, or it has failed already")))
+    }
+
+    /// Fault rules: before realize they are kept for the drive.
+    fn set_faults(&self, text: &str) -> Result<(), Error> {
+        if !self.parent_obj.is_realized() {
+            return self
+                .early_faults
+                .borrow_mut()
+                .set(text)
+                .map_err(config_error);
+        }
+        let mut result = Ok(());
+        self.visit(|core| result = core.drive_mut().set_faults(text));
+        result.map_err(config_error)
+    }
+
+    fn faults(&self) -> String {
+        if self.busy.get() {
+            return String::new();
+        }
+        match self.inner.borrow().as_ref() {
+            Some(inner) => inner.core.drive().faults().to_string(),
+            None => self.early_faults.borrow().to_string(),
+        }
     }
 
     fn register_read(&self, offset: u64, size: u32) -> u64 {

@@ -14,9 +14,10 @@ pub(crate) enum Extra {
     Statistics,
     ZoneReadOnly,
     ZoneOffline,
+    Fault,
 }
 
-const EXTRAS: [(Extra, &str, &str, Access, &str); 3] = [
+const EXTRAS: [(Extra, &str, &str, Access, &str); 4] = [
     (
         Extra::Statistics,
         "stats",
@@ -37,6 +38,13 @@ const EXTRAS: [(Extra, &str, &str, Access, &str); 3] = [
         "uint64",
         Access::Write,
         "at run time: the zone of this number goes offline, and the guest is told",
+    ),
+    (
+        Extra::Fault,
+        "fault",
+        "str",
+        Access::ReadWrite,
+        "adds fault rules joined by ';', such as read-error,ns=2,lba=0+8,probability=1/100,seed=7,count=3; 'clear' drops all",
     ),
 ];
 

@@ -38,6 +38,20 @@ impl Flash {
         }
     }
 
+    /// Takes over times, for what is asked for from now on. The chips' shape and bandwidth stay.
+    pub fn set_times(&mut self, chips: &Chips, costs: Costs) {
+        self.media.set_chip_times(chips);
+        self.chips = Chips {
+            read_4k: chips.read_4k,
+            read_page: chips.read_page,
+            program: chips.program,
+            erase: chips.erase,
+            channel_overhead: chips.channel_overhead,
+            ..self.chips
+        };
+        self.costs = costs;
+    }
+
     /// The chips.
     #[must_use]
     pub const fn chips(&self) -> &Chips {

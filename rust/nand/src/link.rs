@@ -62,6 +62,11 @@ impl Link {
         Self { overhead, ..self }
     }
 
+    /// Changes the overhead of transfers booked from now on.
+    pub fn set_overhead(&mut self, overhead: Nanos) {
+        self.overhead = overhead;
+    }
+
     /// Link time of `bytes`.
     #[must_use]
     pub fn time(&self, bytes: Bytes) -> Nanos {

@@ -108,6 +108,23 @@ impl Media {
         Self { rule, ..self }
     }
 
+    /// Takes over array times, for operations booked from now on. Bandwidths stay.
+    pub fn set_times(&mut self, timing: &Timing) {
+        self.timing = Timing {
+            channel_mbps: self.timing.channel_mbps,
+            ..*timing
+        };
+    }
+
+    /// Takes over the erase time and the channels' overhead of [`Chips`], whose other times come
+    /// with each operation.
+    pub fn set_chip_times(&mut self, chips: &Chips) {
+        self.timing.erase = chips.erase;
+        for channel in &mut self.channels {
+            channel.set_overhead(chips.channel_overhead);
+        }
+    }
+
     /// Books `op` on `block` of `plane`, asked for at `at`. A plane that does not exist does
     /// nothing, at once.
     pub fn schedule(

@@ -291,8 +291,8 @@ pub struct ZonedNamespace<'a> {
 /// The Zone Random Write Area fields of [`ZonedNamespace`].
 #[derive(Clone, Copy, Debug)]
 pub struct ZonedNamespaceZrwa {
-    /// NUMZRWA, zero-based, all ones for no limit.
-    pub resources_z: u32,
+    /// NUMZRWA; not zero-based, unlike MAR and MOR.
+    pub resources: u32,
     /// ZRWAFG in LBAs.
     pub granularity: u16,
     /// ZRWASZ in LBAs.
@@ -307,7 +307,7 @@ impl ZonedNamespace<'_> {
         put(page, 4, &self.max_active_z.to_le_bytes());
         put(page, 8, &self.max_open_z.to_le_bytes());
         if let Some(zrwa) = self.zrwa {
-            put(page, 44, &zrwa.resources_z.to_le_bytes());
+            put(page, 44, &zrwa.resources.to_le_bytes());
             put(page, 48, &zrwa.granularity.to_le_bytes());
             put(page, 50, &zrwa.size.to_le_bytes());
             // ZRWACAP: explicit flush is supported.
@@ -379,7 +379,7 @@ mod tests {
             max_active_z: 5,
             max_open_z: u32::MAX,
             zrwa: Some(ZonedNamespaceZrwa {
-                resources_z: 3,
+                resources: 3,
                 granularity: 4,
                 size: 32,
             }),

@@ -88,8 +88,8 @@ pub struct ZrwaInfo {
     pub size: Bytes,
     /// Flush granularity; divides `size`.
     pub granularity: Bytes,
-    /// Most zones with an area at once, `None` for no limit.
-    pub max_zones: Option<u32>,
+    /// Most zones with an area at once.
+    pub max_zones: u32,
 }
 
 /// Zone state; the discriminants are the values of ZS on the wire.

@@ -302,7 +302,7 @@ fn identify_zoned<'a>(zoned: &ZonedInfo, sizes: &'a [u64], shift: u8) -> ZonedNa
         max_active_z: limit_z(zoned.max_active),
         max_open_z: limit_z(zoned.max_open),
         zrwa: zoned.zrwa.map(|zrwa| ZonedNamespaceZrwa {
-            resources_z: limit_z(zrwa.max_zones),
+            resources: zrwa.max_zones,
             granularity: blocks_u16(zrwa.granularity.get()),
             size: blocks_u16(zrwa.size.get()),
         }),

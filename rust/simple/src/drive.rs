@@ -41,6 +41,11 @@ impl Simple {
         })
     }
 
+    /// Takes over the times of a configuration for what is asked for from now on.
+    pub fn set_times(&mut self, config: &Config) {
+        (self.config.read, self.config.write) = (config.read, config.write);
+    }
+
     /// Runs a command that arrives at `now`; an earlier `now` than the latest so far counts as that.
     pub fn submit(&mut self, command: &Command, now: Instant) -> Outcome {
         self.now = self.now.max(now);

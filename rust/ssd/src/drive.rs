@@ -54,6 +54,8 @@ pub struct Drive {
     /// Erases that native blocks are good for; without flash there are none.
     rated_erases: u64,
     events: VecDeque<DriveEvent>,
+    /// Descriptor extensions of all zones, one after the other.
+    extensions: Vec<u8>,
     faults: Faults,
     /// Reads that failed.
     media_errors: u64,
@@ -74,6 +76,7 @@ impl Drive {
             timed: plan.timed,
             rated_erases: plan.cell.map_or(u64::MAX, rated_erases),
             events: VecDeque::with_capacity(MAX_EVENTS),
+            extensions: Vec::new(),
             faults: Faults::default(),
             media_errors: 0,
             write_faults: 0,
@@ -82,6 +85,11 @@ impl Drive {
             drive.add(plan, Namespace::Meta, offset, meta);
         }
         drive.add(plan, Namespace::Data, plan.layout.data, &plan.data);
+        if let Some(zoned) = &plan.data.zoned {
+            let each = usize::from(zoned.extension_units) * 64;
+            let all = usize::try_from(zoned.zones).unwrap_or(0).checked_mul(each);
+            drive.extensions = vec![0; all.unwrap_or(0)];
+        }
         Ok(drive)
     }
 
@@ -112,9 +120,11 @@ impl Drive {
         self.timed
     }
 
-    /// Switches model time on or off, from the next command on.
-    pub fn set_timed(&mut self, timed: bool) {
-        self.timed = timed;
+    /// Takes over a plan's times, and whether there are any (`timing`), from the next command on. The
+    /// rest of the plan, which is this drive's otherwise, is ignored.
+    pub fn set_times(&mut self, plan: &Plan) {
+        self.timed = plan.timed;
+        self.model.set_times(plan);
     }
 
     /// Makes a zone read-only or offline, and tells the guest.
@@ -143,6 +153,14 @@ impl Drive {
     pub fn set_faults(&mut self, text: &str) -> Result<(), ConfigError> {
         let mut faults = self.faults.clone();
         faults.set(text)?;
+        self.put_faults(faults)
+    }
+
+    /// Replaces the fault rules.
+    ///
+    /// # Errors
+    /// A rule does not fit the drive; then nothing has changed.
+    pub fn put_faults(&mut self, faults: Faults) -> Result<(), ConfigError> {
         let zoned = self.namespaces.iter().map(|info| info.zoned.is_some());
         faults.check(&zoned.collect::<Vec<_>>())?;
         self.faults = faults;
@@ -412,8 +430,12 @@ impl nvme::Drive for Drive {
         }
     }
 
-    fn zone_extension(&mut self, _ns: NsIndex, _zone: ZoneId) -> Option<&mut [u8]> {
-        None
+    fn zone_extension(&mut self, ns: NsIndex, zone: ZoneId) -> Option<&mut [u8]> {
+        let zoned = self.namespaces.get(usize::from(ns.0))?.zoned.as_ref()?;
+        let each = usize::from(zoned.extension_units) * 64;
+        let start = usize::try_from(zone.get()).ok()?.checked_mul(each)?;
+        let range = start..start.checked_add(each)?;
+        self.extensions.get_mut(range).filter(|e| !e.is_empty())
     }
 
     fn format(&mut self, ns: NsIndex, format: u8, now: Instant) -> Result<Instant, IoError> {

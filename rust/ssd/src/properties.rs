@@ -58,6 +58,11 @@ keys! {
     LbaSize "lba-size",
     MaxOpen "max-open",
     MaxActive "max-active",
+    ReadAcrossZones "read-across-zones",
+    ZoneExtensionSize "zone-descriptor-extension-size",
+    ZrwaSize "zrwa-size",
+    ZrwaGranularity "zrwa-flush-granularity",
+    ZrwaZones "zrwa-zones",
     Cell "cell",
     Channels "channels",
     LunsPerChannel "luns-per-channel",
@@ -243,6 +248,13 @@ impl Property {
     #[must_use]
     pub fn name(&self) -> &'static str {
         NAMES[self.key as usize]
+    }
+
+    /// Whether it can be set while the drive is at work: times, and whether there are any.
+    #[must_use]
+    pub const fn is_live(&self) -> bool {
+        matches!(self.kind, Kind::Nanos { .. } | Kind::PageNanos { .. })
+            || matches!(self.key, Key::Timing)
     }
 
     /// The unit of the value, empty if it has none.

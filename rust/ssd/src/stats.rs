@@ -49,6 +49,8 @@ pub const COUNTERS: &[(&str, Getter)] = &[
     ("gc_time_ns", |c| c.gc_time.get()),
     ("migrations", |c| c.migrations),
     ("migration_time_ns", |c| c.migration_time.get()),
+    ("zrwa_pages", |c| c.zrwa_pages),
+    ("zrwa_commits", |c| c.zrwa_commits),
 ];
 
 /// Statistics as a JSON object, indented by one blank a level.

@@ -111,7 +111,10 @@ fn a_latency_spike_delays_what_it_names() {
         ("latency,delay-ns=1000000,ns=1", 0),
     ] {
         let mut guest = broken(faults);
-        guest.controller.drive_mut().set_timed(false);
+        let plan = common::config("tlc-zoned", &[("timing", "off")])
+            .plan()
+            .unwrap();
+        guest.controller.drive_mut().set_times(&plan);
         let before = guest.host.clock;
         assert_eq!(guest.write(2, 0, 9, &pattern(4096, 1)).status(), OK);
         assert_eq!(guest.host.clock.since(before), Nanos::new(late), "{faults}");

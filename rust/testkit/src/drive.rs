@@ -153,7 +153,7 @@ impl FakeDrive {
                 zrwa: config.zrwa.then_some(ZrwaInfo {
                     size: Bytes::kib(64),
                     granularity: Bytes::kib(4),
-                    max_zones: Some(2),
+                    max_zones: 2,
                 }),
             }),
             ..conventional.clone()

@@ -56,6 +56,11 @@ impl Buffers {
         }
     }
 
+    /// Changes the dwell window, for what is buffered too.
+    pub fn set_dwell(&mut self, dwell: Option<Nanos>) {
+        self.dwell = dwell;
+    }
+
     pub fn get(&self, index: usize) -> Buffer {
         self.list[index]
     }

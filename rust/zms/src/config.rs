@@ -194,7 +194,7 @@ impl fmt::Display for ConfigError {
             Self::OpenOverActive => f.write_str("max-open must not exceed max-active"),
             Self::Zrwa => f.write_str(
                 "zrwa-size must be a multiple of zrwa-flush-granularity (4 KiB steps), at most a zone's \
-                 capacity and 64 MiB; zrwa-zones 1 to 4096",
+                 capacity and 16 MiB; zrwa-zones 1 to 4096",
             ),
             Self::BlockSize => f.write_str("the block namespace must have 4 KiB to 4 TiB"),
             Self::MetaSize => f.write_str("the meta namespace must have at most 4 TiB"),

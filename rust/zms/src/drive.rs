@@ -87,6 +87,24 @@ impl Zms {
         &self.config
     }
 
+    /// Takes over the times of a configuration (flash array, firmware, buffer access, dwell window)
+    /// for what is asked for from now on; the rest of it stays as it is.
+    pub fn set_times(&mut self, config: &Config) {
+        let dwell = config.buffers.dwell;
+        self.core.media.set_times(&config.timing);
+        self.core.costs = config.costs;
+        match &mut self.data {
+            Data::Zoned(zoned) => zoned.buffers.set_dwell(dwell),
+            Data::Block(block) => block.dwell = dwell,
+        }
+        self.config.timing = nand::Timing {
+            channel_mbps: self.config.timing.channel_mbps,
+            ..config.timing
+        };
+        self.config.costs = config.costs;
+        self.config.buffers.dwell = dwell;
+    }
+
     /// Runs a command that arrives at `now`. Commands and [`Zms::advance`] come in time order; an
     /// earlier `now` counts as the latest one so far.
     pub fn submit(&mut self, namespace: Namespace, command: &Command, now: Instant) -> Outcome {

@@ -60,7 +60,7 @@ pub(crate) struct Paged<const NS: u8> {
     /// Pages in the write buffer.
     buffer: Vec<u32>,
     capacity: u32,
-    dwell: Option<Nanos>,
+    pub dwell: Option<Nanos>,
     free: Instant,
     since: Instant,
     pub slc: Area,

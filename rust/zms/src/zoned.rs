@@ -378,8 +378,10 @@ impl Zoned {
             // A page written only in part can be one too many: it never goes native.
             let partial = zone.flushed > self.whole_pages(z);
             assert!(zone.a < self.shape.unit + u32::from(partial), "{zone:?}");
+            // Migration leaves such a page out of A, until a write takes it back.
+            let a = zone.a..=zone.a + u32::from(partial);
             assert!(
-                !self.shape.bypass || zone.a == zone.flushed - zone.native,
+                !self.shape.bypass || a.contains(&(zone.flushed - zone.native)),
                 "{zone:?}"
             );
             assert_eq!(zone.native > 0, zone.sb != NONE, "{zone:?}");

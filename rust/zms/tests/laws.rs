@@ -235,6 +235,11 @@ impl Reference {
             }
             _ => {}
         }
+        if let Command::CommitZrwa { end } = *command {
+            let (end, span) = (end.get() / 8, zms.sectors(Namespace::Data) / 8);
+            let span = span / u64::from(ZONES);
+            held.extend((end - 1) / span * span..end);
+        }
         if zoned {
             Self::fill_holes(zms, held, command);
         }
@@ -243,10 +248,6 @@ impl Reference {
     /// What is committed holds data, holes of the random write area included.
     fn fill_holes(zms: &Zms, held: &mut BTreeSet<u64>, command: &Command) {
         let span = zms.sectors(Namespace::Data) / 8 / u64::from(ZONES);
-        if let Command::CommitZrwa { end } = *command {
-            let end = end.get() / 8;
-            held.extend((end - 1) / span * span..end);
-        }
         for zone in (0..ZONES).filter_map(|z| zms.zone(ZoneId::new(z))) {
             let first = zone.start.get() / 8;
             let last = held.range(first..first + span).last().copied();
@@ -289,12 +290,55 @@ fn run(config: &Config, commands: &[Raw]) -> Vec<(u64, bool)> {
         zms.check_invariants();
         match outcome.result {
             Ok(reply) => reference.apply(&zms, ns, &command, reply),
-            Err(_) => assert_eq!(outcome.done.as_nanos(), now, "errors take no time"),
+            Err(_) => {
+                assert_eq!(outcome.done.as_nanos(), now, "errors take no time");
+                // Finishing all zones ends at the first whose area finds no room.
+                if zms.zone(ZoneId::new(0)).is_some() && ns == Namespace::Data {
+                    Reference::fill_holes(&zms, &mut reference.data, &command);
+                }
+            }
         }
         times.push((outcome.done.as_nanos(), outcome.result.is_ok()));
     }
     reference.check(&zms);
     times
+}
+
+#[test]
+fn times_can_change_at_any_moment_and_nothing_else_does() {
+    let mut config = common::config("ufs4-tlc", &[("zones", "2")]);
+    let mut zms = Zms::new(&config).unwrap();
+    let read = Command::Read {
+        at: Sector::new(0),
+        sectors: 8,
+        internal: false,
+    };
+    let fill = Command::Write {
+        at: Sector::new(0),
+        sectors: 3 << 10,
+        fua: true,
+        internal: false,
+    };
+    let now = zms.submit(Namespace::Data, &fill, Instant::ZERO).done;
+    let mut at = now + Nanos::from_micros(100_000);
+    let mut took = |zms: &mut Zms| {
+        at += Nanos::from_micros(100_000);
+        zms.submit(Namespace::Data, &read, at).done.since(at)
+    };
+    let before = took(&mut zms);
+    config.timing.tlc.read = [Nanos::from_micros(140); 4];
+    config.costs.read_4k += Nanos::from_micros(1_000);
+    config.link_mbps = 1;
+    config.timing.channel_mbps = 1;
+    zms.set_times(&config);
+    // TLC sense 40 us -> 140 us, firmware 1 ms more; bandwidths are not times.
+    assert_eq!(took(&mut zms), before + Nanos::from_micros(1_100));
+    assert_eq!(zms.config().link_mbps, 3000);
+    // A window of the past flushes what is buffered as soon as the drive is looked at.
+    config.buffers.dwell = Some(Nanos::new(1));
+    zms.set_times(&config);
+    assert_eq!(zms.config().buffers.dwell, Some(Nanos::new(1)));
+    zms.check_invariants();
 }
 
 proptest! {

@@ -100,7 +100,7 @@ impl fmt::Display for ConfigError {
             Self::OpenOverActive => f.write_str("max-open must not exceed max-active"),
             Self::Zrwa => f.write_str(
                 "zrwa-size must be a multiple of zrwa-flush-granularity (4 KiB steps), at most a \
-                 zone's capacity and 64 MiB, the granularity a multiple of write-unit; zrwa-zones \
+                 zone's capacity and 16 MiB, the granularity a multiple of write-unit; zrwa-zones \
                  1 to 4096",
             ),
             Self::WriteUnit => f.write_str(

@@ -86,6 +86,14 @@ impl Zns {
         })
     }
 
+    /// Takes over the times of a configuration (flash array, firmware, buffer access) for what is
+    /// asked for from now on; the rest of it stays as it is.
+    pub fn set_times(&mut self, config: &Config) {
+        self.flash.set_times(&config.chips, config.costs);
+        self.config.chips = *self.flash.chips();
+        self.config.costs = config.costs;
+    }
+
     /// Runs a command that arrives at `now`; an earlier `now` than the latest so far counts as that.
     pub fn submit(&mut self, namespace: Namespace, command: &Command, now: Instant) -> Outcome {
         self.advance(now);

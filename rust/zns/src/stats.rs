@@ -27,6 +27,10 @@ pub struct Stats {
     pub zone_resets: u64,
     /// Zones finished.
     pub zone_finishes: u64,
+    /// Pages (4 KiB) written to random write areas.
+    pub zrwa_pages: u64,
+    /// Pages committed from there.
+    pub zrwa_commits: u64,
     /// Blocks erased.
     pub erases: u64,
     /// Most erases of a zone.

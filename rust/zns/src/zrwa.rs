@@ -29,6 +29,7 @@ impl Zns {
         if !internal {
             done = self.flash.cross_link(done, bytes);
         }
+        self.stats.zrwa_pages += pages(at, sectors);
         Ok(Outcome::done(done))
     }
 
@@ -49,6 +50,7 @@ impl Zns {
         if sectors == 0 {
             return Ok(now);
         }
+        self.stats.zrwa_commits += sectors.div_ceil(PAGE_SECTORS);
         self.take_in(id, sectors * SECTOR_BYTES, true, now)
     }
 
@@ -65,4 +67,10 @@ impl Zns {
         });
         sectors.sum::<u64>() * SECTOR_BYTES
     }
+}
+
+/// The pages that a sector range touches.
+fn pages(at: Sector, sectors: u64) -> u64 {
+    let end = at.get().saturating_add(sectors);
+    end.div_ceil(PAGE_SECTORS) - at.get() / PAGE_SECTORS
 }

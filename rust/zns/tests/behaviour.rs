@@ -116,6 +116,23 @@ fn a_read_across_zones_reads_both() {
 }
 
 #[test]
+fn times_can_change_at_any_moment() {
+    let mut d = drive(BufferScope::Global);
+    let before = done(&mut d, &write(0, 8), 0);
+    let mut config = d.config().clone();
+    config.costs.buffer_base += Nanos::new(1_000);
+    config.chips.erase = Nanos::new(9_000_000);
+    config.zones = 1;
+    d.set_times(&config);
+    let after = done(&mut d, &write(8, 8), 1_000_000) - 1_000_000;
+    assert_eq!(after, before + 1_000);
+    assert_eq!(
+        (d.config().zones, d.config().chips.erase),
+        (6, Nanos::new(9_000_000))
+    );
+}
+
+#[test]
 fn finish_programs_what_is_buffered_and_close_keeps_it() {
     let mut d = drive(BufferScope::Global);
     done(&mut d, &write(0, PAGE + 3), 0);

@@ -35,8 +35,8 @@ pub struct Zrwa {
 impl Zrwa {
     /// Most areas: what they hold is tracked in memory of the host's.
     pub const MAX_ZONES: u32 = 1 << 12;
-    /// Largest area: 64 MiB.
-    pub const MAX_SIZE: u64 = (64 << 20) / SECTOR_BYTES;
+    /// Largest area, 16 MiB: ZRWASZ counts logical blocks, perhaps sectors, with 16 bits.
+    pub const MAX_SIZE: u64 = (16 << 20) / SECTOR_BYTES;
 
     /// Whether such areas can be: whole pages, the granularity divides the size, and an area is not
     /// larger than a zone.

@@ -138,6 +138,40 @@ fn timing_can_be_switched_at_run_time() -> Result<()> {
     machine.quit()
 }
 
+#[test]
+fn times_can_be_set_at_run_time() -> Result<()> {
+    let machine = Machine::with_device("conzone-nvme,id=d,addr=4,preset=ufs4-tlc")?;
+    let mut drive = Drive::start(&machine)?;
+    let read = drive.command(READ, 0, 4096)?;
+    let link = link_ns(4096, HOST_LINK);
+    drive.takes(&read, 20_000 + link)?;
+    machine.qom_set("d", "fw-read-4k-ns", &json!(70_000))?;
+    assert_eq!(machine.qom_get("d", "fw-read-4k-ns")?, json!(70_000));
+    drive.settle()?;
+    drive.takes(&read, 70_000 + link)?;
+    // Two whole buffers: what they held is in TLC.
+    for lba in (0..1536 << 10 >> 9).step_by(512) {
+        let write = drive.command(WRITE, lba, 256 << 10)?;
+        drive.nvme.run(&mut drive.queue, &write)?.success()?;
+    }
+    drive.settle()?;
+    let native = 70_000 + 40_000 + link_ns(4096, CHANNEL) + link;
+    drive.takes(&read, native)?;
+    machine.qom_set("d", "tlc-read-ns", &json!("140000"))?;
+    drive.settle()?;
+    drive.takes(&read, native + 100_000)?;
+    // Anything else stays as it is.
+    for (property, value) in [("channels", json!(8)), ("tlc-read-ns", json!("x"))] {
+        ensure!(
+            machine.qom_set("d", property, &value).is_err(),
+            "{property}"
+        );
+    }
+    drive.settle()?;
+    drive.takes(&read, native + 100_000)?;
+    machine.quit()
+}
+
 /// The same commands complete at the same instants in two runs.
 #[test]
 fn runs_repeat_to_the_nanosecond() -> Result<()> {

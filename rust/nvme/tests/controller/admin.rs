@@ -162,7 +162,7 @@ fn zrwa_is_described_if_the_drive_has_it() {
     let mut guest = guest_with(ControllerConfig::default(), drive, 0);
     let page = identify(&mut guest, Cns::SetNamespace, DATA, 2);
     assert_eq!(u16_at(&page, 2), 2);
-    assert_eq!(u32_at(&page, 44), 1);
+    assert_eq!(u32_at(&page, 44), 2);
     assert_eq!((u16_at(&page, 48), u16_at(&page, 50), page[52]), (1, 16, 1));
 }
 

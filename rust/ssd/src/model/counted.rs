@@ -27,6 +27,8 @@ pub(super) fn zns(model: &Zns) -> Stats {
         pages_read: pages(Bytes::new(from_flash)),
         zone_resets: stats.zone_resets,
         zone_finishes: stats.zone_finishes,
+        zrwa_pages: stats.zrwa_pages,
+        zrwa_commits: stats.zrwa_commits,
         ..host(&stats.host)
     };
     let native_pool = PoolStats {

@@ -40,6 +40,19 @@ impl Model {
         }
     }
 
+    /// Takes over the times of a plan of the same model, for what is asked for from now on; the
+    /// rest of it stays as it is.
+    pub fn set_times(&mut self, plan: &Plan) {
+        match (self, &plan.model) {
+            (Self::Zms(zms), ModelConfig::Zms(config)) => zms.set_times(config),
+            (Self::Zns(zns), ModelConfig::Zns(config)) => zns.set_times(config),
+            (Self::Conv(conv), ModelConfig::Conv(config)) => conv.set_times(config),
+            (Self::Simple(simple), ModelConfig::Simple(config)) => simple.set_times(config),
+            // The model is no time.
+            (Self::Zms(_) | Self::Zns(_) | Self::Conv(_) | Self::Simple(_), _) => {}
+        }
+    }
+
     /// Runs a command that arrives at `now`.
     pub fn submit(&mut self, ns: Namespace, command: &Command, now: Instant) -> Outcome {
         match (self, ns) {

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //!   Planner ── zms | zns | conv | simple ──> ModelConfig, Space of each namespace    one file each
-//!      │              └─ chips (zns, conv)
+//!      │     zones (zms, zns) ─┴─ chips (zns, conv)
 //!      └────── controller, media                                                     any model
 //! ```
 //! Rules that a single property must obey are in `table`; the models' own validation has the last
@@ -16,6 +16,7 @@ mod conv;
 mod simple;
 mod zms;
 mod zns;
+mod zones;
 
 #[cfg(test)]
 mod tests;
@@ -178,19 +179,6 @@ impl Planner<'_> {
         Ok(())
     }
 
-    fn zoned_info(&self, zone_size: Bytes) -> ZonedInfo {
-        let limit = |n: u32| (n > 0).then_some(n);
-        ZonedInfo {
-            zone_size,
-            zones: self.u32(Key::Zones),
-            max_open: limit(self.u32(Key::MaxOpen)),
-            max_active: limit(self.u32(Key::MaxActive)),
-            read_across: false,
-            extension_units: 0,
-            zrwa: None,
-        }
-    }
-
     fn number(&self, key: Key) -> Option<u64> {
         match self.config.value(key) {
             Value::Number(n) => Some(n),
@@ -223,16 +211,6 @@ impl Planner<'_> {
             Value::Text(text) => text,
             _ => String::new(),
         }
-    }
-
-    /// No limit on open zones only without one on active zones (ZNS Command Set: MOR <= MAR).
-    fn open_within_active(&self) -> Result<(), ConfigError> {
-        let (open, active) = (self.u64(Key::MaxOpen), self.u64(Key::MaxActive));
-        let holds = active == 0 || (1..=active).contains(&open);
-        self.rule(holds, Key::MaxOpen, || match open {
-            0 => format!("0 is no limit; it must not exceed max-active = {active}"),
-            _ => format!("must not exceed max-active = {active}"),
-        })
     }
 
     fn page_nanos(&self, key: Key) -> Option<[Nanos; 4]> {

@@ -74,6 +74,11 @@ fn broken_rules_name_property_value_and_bound() {
         (&[("slc-map", "sub-zone"), ("slc-superblocks", "9")], "property 'slc-superblocks' = 9: must be at least max-active + migrate-threshold + 2 = 10"),
         (&[("meta-size", "8T")], "property 'meta-size' = 8T: with over-provisioning and gc-threshold, it must not exceed 4 TiB of flash"),
         (&[("l2p-cache-size", "8")], "property 'l2p-cache-size' = 8: over l2p-entry-size it has 2 entries; there must be 3 (l2p-slots) to 1073741824"),
+        (&[("zrwa-size", "100K")], "property 'zrwa-size' = 100K: must be a multiple of zrwa-flush-granularity = 16 KiB"),
+        (&[("zrwa-size", "1M"), ("zrwa-flush-granularity", "6K")], "property 'zrwa-flush-granularity' = 6K: must be a multiple of 4 KiB and of write-unit = 512 B"),
+        (&[("zrwa-size", "16M"), ("block-size", "2304K")], "property 'zrwa-size' = 16M: must not exceed a zone's capacity = 9 MiB"),
+        (&[("zone-descriptor-extension-size", "100")], "property 'zone-descriptor-extension-size' = 100: must be a multiple of 64"),
+        (&[("zone-descriptor-extension-size", "16320"), ("zones", "100000")], "property 'zone-descriptor-extension-size' = 16320: must not exceed 1 GiB for all 100000 zones together"),
         (&[("chunk-size", "12K")], "property 'chunk-size' = 12K: must be a power of two"),
         (&[("memmap-start", "1G")], "property 'memmap-start' = 1G: needs memmap-size"),
         (&[("memmap-size", "1G")], "property 'memmap-size' = 1G: the media needs 4352 MiB"),
@@ -97,6 +102,7 @@ fn broken_rules_of_the_other_models_name_property_value_and_bound() {
         ("zns-proto", &[("write-unit", "4K"), ("zones", "512")], "property 'write-buffer-size' = 32M: must be at least 63616 KiB: an incomplete one-shot page of each active zone that shares it, and one more"),
         ("zns-proto", &[("write-unit", "48K")], "property 'write-unit' = 48K: must be a multiple of 512 and divide one-shot-page-size = 128 KiB"),
         ("zns-large", &[("zones", "1048576"), ("zone-capacity", "1M"), ("write-buffer-size", "1G")], "property 'write-buffer-size' = 1G: with zones = 1048576, must be at most 16777216 one-shot pages together"),
+        ("zns-proto", &[("zrwa-size", "1M")], "property 'zrwa-flush-granularity' = 16K: must be a multiple of 4 KiB and of write-unit = 128 KiB"),
         ("zns-large", &[("max-open", "15")], "property 'max-open' = 15: must not exceed max-active = 14"),
         ("zns-large", &[("max-open", "0")], "property 'max-open' = 0: 0 is no limit; it must not exceed max-active = 14"),
         ("zns-large", &[("one-shot-page-size", "96K")], "property 'one-shot-page-size' = 96K: must be a multiple of flash-page-size = 64 KiB, up to 16 MiB"),
@@ -135,7 +141,7 @@ fn every_property_has_an_effect_on_its_models() {
 
 /// Whether some value makes another plan, or none, beside some setting that it depends on.
 fn has_effect(preset: &str, property: &crate::Property) -> bool {
-    let beside: [&[(&str, &str)]; 8] = [
+    let beside: [&[(&str, &str)]; 9] = [
         &[],
         &[("cell", "slc")],
         &[("cell", "mlc")],
@@ -143,6 +149,7 @@ fn has_effect(preset: &str, property: &crate::Property) -> bool {
         &[("cell", "qlc"), ("block-size", "32M")],
         &[("cell", "qlc")],
         &[("meta-size", "64M")],
+        &[("zrwa-size", "1M")],
         &[("data-interface", "block")],
     ];
     let values = match (property.kind, bounds(property)) {

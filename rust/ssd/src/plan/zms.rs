@@ -6,7 +6,7 @@ use crate::error::ConfigError;
 use crate::properties::Key;
 use ::zms::{BufferPolicy, Buffers, Config, DataNamespace, L2p, L2pPolicy, L2pSearch, SlcMap};
 use nand::{Cell, CellTiming, Geometry, Timing, Yield};
-use units::{Bytes, Nanos, PAGE_BYTES};
+use units::{Bytes, Nanos, PAGE_BYTES, SECTOR_BYTES};
 
 /// Most pages a namespace may span: the model numbers them with 32 bits.
 const MAX_PAGES: u64 = 1 << 32;
@@ -33,7 +33,7 @@ impl Planner<'_> {
             },
             slc_superblocks: self.slc_superblocks(&geometry)?,
             data: self.data(&geometry)?,
-            zone_options: zone::Options::default(),
+            zone_options: self.zms_zone_options(&geometry)?,
             meta_size: self.meta_size(&geometry)?,
             over_provisioning: self.u32(Key::OverProvisioning),
             l2p: self.l2p()?,
@@ -58,6 +58,15 @@ impl Planner<'_> {
             cell: Some(geometry.cell),
             model: ModelConfig::Zms(model),
         })
+    }
+
+    fn zms_zone_options(&self, geometry: &Geometry) -> Result<zone::Options, ConfigError> {
+        if !self.zoned() {
+            return Ok(zone::Options::default());
+        }
+        let pages = geometry.superblock_lpns(geometry.cell);
+        let capacity = Bytes::new(pages.saturating_mul(PAGE_BYTES));
+        self.zone_options(capacity, Bytes::new(SECTOR_BYTES))
     }
 
     fn data_space(&self, model: &Config) -> Space {

@@ -31,7 +31,7 @@ impl Planner<'_> {
             write_unit: self.bytes(Key::WriteUnit),
             max_open: self.u32(Key::MaxOpen),
             max_active: self.u32(Key::MaxActive),
-            zone_options: zone::Options::default(),
+            zone_options: self.zone_options(capacity, self.bytes(Key::WriteUnit))?,
             reset_wait: self.on(Key::ResetWait),
             meta: (meta.size > Bytes::ZERO).then_some(meta),
         };
@@ -85,8 +85,8 @@ impl Planner<'_> {
                 Key::Zones,
                 "must be 1 to 1048576, and span at most 4 EiB together".into(),
             ),
-            // No property asks for random write areas.
-            E::OpenOverActive | E::Zrwa => (Key::MaxOpen, error.to_string()),
+            E::OpenOverActive => (Key::MaxOpen, error.to_string()),
+            E::Zrwa => (Key::ZrwaSize, error.to_string()),
             E::WriteUnit => (
                 Key::WriteUnit,
                 format!(

@@ -100,4 +100,44 @@ pub(super) const ROWS: &[Property] = &[
         REFERENCE,
     )
     .only(ZONED),
+    row(
+        Key::ReadAcrossZones,
+        Kind::Bool,
+        "whether a read may go on from one zone into the next (OZCS bit 0)",
+        Default::All("off"),
+        OURS,
+    )
+    .only(ZONED),
+    row(
+        Key::ZoneExtensionSize,
+        size(0, 255 * 64),
+        "bytes of each zone's descriptor extension (ZDES), a multiple of 64; 0 for none",
+        Default::All("0"),
+        OURS,
+    )
+    .only(ZONED),
+    row(
+        Key::ZrwaSize,
+        size(0, 16 * MIB),
+        "size of a zone's random write area (ZRWASZ), a multiple of zrwa-flush-granularity; 0 for none",
+        Default::All("0"),
+        OURS,
+    )
+    .only(ZONED),
+    row(
+        Key::ZrwaGranularity,
+        size(4 * KIB, 16 * MIB),
+        "what a flush of a random write area is a multiple of (ZRWAFG), itself one of 4 KiB",
+        Default::All("16K"),
+        OURS,
+    )
+    .only(ZONED),
+    row(
+        Key::ZrwaZones,
+        count(1, 4096),
+        "zones with a random write area at a time (NUMZRWA)",
+        Default::All("4"),
+        OURS,
+    )
+    .only(ZONED),
 ];

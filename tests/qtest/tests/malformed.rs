@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Malformed input, class by class: each mistake has its status, and none does harm.
+
+use anyhow::{Context, Result};
+use qtest::{register, Machine, NvmeDriver, PciAddress, Queue, Sqe};
+
+const SLOT: PciAddress = PciAddress::slot(4);
+const WRITE: u8 = 0x01;
+const READ: u8 = 0x02;
+/// PSDT: the data pointer is an SGL.
+const SGL: u32 = 1 << 14;
+
+const INVALID_OPCODE: u16 = 0x001;
+const INVALID_FIELD: u16 = 0x002;
+const INVALID_NAMESPACE: u16 = 0x00b;
+const SGL_SEGMENT: u16 = 0x00d;
+const SGL_LENGTH: u16 = 0x00f;
+const SGL_TYPE: u16 = 0x011;
+const PRP_OFFSET: u16 = 0x013;
+const LBA_OUT_OF_RANGE: u16 = 0x080;
+const CQ_INVALID: u16 = 0x100;
+const QUEUE_ID: u16 = 0x101;
+const QUEUE_SIZE: u16 = 0x102;
+const VECTOR: u16 = 0x108;
+const LOG_PAGE: u16 = 0x109;
+const QUEUE_DELETION: u16 = 0x10c;
+
+/// Logical blocks from zone to zone, and of both namespaces.
+const ZONE: u64 = 128 << 20 >> 9;
+const META_BLOCKS: u64 = 256 << 20 >> 9;
+const DATA_BLOCKS: u64 = 32 * ZONE;
+
+struct Guest<'m> {
+    nvme: NvmeDriver<'m>,
+    queue: Queue,
+}
+
+/// A machine whose guest makes these mistakes, each with its status, and goes on working.
+fn mistakes(make: impl Fn(&mut Guest) -> Result<Vec<(Sqe, u16)>>, admin: bool) -> Result<()> {
+    let machine = Machine::with_device("conzone-nvme,addr=4")?;
+    let mut nvme = NvmeDriver::start_with_msix(&machine, SLOT)?;
+    let queue = nvme.create_queue(1, 32, 0)?;
+    let mut guest = Guest { nvme, queue };
+    for (command, status) in make(&mut guest)? {
+        let cqe = if admin {
+            guest.nvme.admin(&command)
+        } else {
+            guest.nvme.run(&mut guest.queue, &command)
+        };
+        let cqe = cqe.with_context(|| format!("{command:x?}"))?;
+        assert_eq!(cqe.code(), status, "{command:x?}");
+    }
+    let sound = Sqe::io(WRITE, 1, 0, 8, guest.nvme.buffer);
+    guest.nvme.run(&mut guest.queue, &sound)?.success()?;
+    machine.quit()
+}
+
+#[test]
+fn queues() -> Result<()> {
+    let make = |guest: &mut Guest| {
+        let at = guest.nvme.buffer;
+        let cq = |size: u32, id: u32, flags: u32| {
+            let sqe = Sqe::new(0x05).prp(at, 0);
+            sqe.dword(10, size << 16 | id).dword(11, flags)
+        };
+        let sq = |size: u32, id: u32, flags: u32| Sqe(cq(size, id, flags).0.map(|d| d)).dword(0, 1);
+        let delete = |opcode: u8, id: u32| Sqe::new(opcode).dword(10, id);
+        Ok(vec![
+            (cq(7, 0, 1), QUEUE_ID),
+            (cq(7, 1, 1), QUEUE_ID),
+            (cq(7, 65, 1), QUEUE_ID),
+            (cq(0, 2, 1), QUEUE_SIZE),
+            (cq(0xffff, 2, 1), QUEUE_SIZE),
+            (cq(7, 2, 0), INVALID_FIELD), // not contiguous, which CAP.CQR demands
+            (cq(7, 2, 0x1000 << 16 | 3), VECTOR),
+            (cq(7, 2, 1).prp(at + 8, 0), PRP_OFFSET),
+            (sq(7, 2, 9 << 16 | 1), CQ_INVALID),
+            (sq(7, 2, 1), CQ_INVALID),
+            (sq(7, 1, 1 << 16 | 1), QUEUE_ID),
+            (sq(0xffff, 2, 1 << 16 | 1), QUEUE_SIZE),
+            (delete(0x00, 0), QUEUE_ID),
+            (delete(0x00, 9), QUEUE_ID),
+            (delete(0x04, 0), QUEUE_ID),
+            (delete(0x04, 1), QUEUE_DELETION), // its submission queue is still there
+        ])
+    };
+    mistakes(make, true)
+}
+
+#[test]
+fn admin_commands() -> Result<()> {
+    let make = |guest: &mut Guest| {
+        let at = guest.nvme.buffer;
+        let identify = |cns: u32, nsid: u32| Sqe::new(0x06).prp(at, 0).dword(10, cns).nsid(nsid);
+        let log = |page: u32| Sqe::new(0x02).prp(at, 0).dword(10, 15 << 16 | page);
+        Ok(vec![
+            (Sqe::new(0x7f), INVALID_OPCODE),
+            (Sqe::new(0x0d), INVALID_OPCODE), // Namespace Management
+            (identify(0x00, 0), INVALID_NAMESPACE),
+            (identify(0x00, 3), INVALID_NAMESPACE),
+            (identify(0xee, 1), INVALID_FIELD),
+            (identify(0x05, 2).dword(11, 9 << 24), INVALID_FIELD),
+            (log(0x77), LOG_PAGE),
+            (log(0x02).dword(12, 2), INVALID_FIELD), // an offset inside a dword
+            (log(0x02).dword(13, 1), INVALID_FIELD), // an offset past the page
+            (Sqe::new(0x0a).dword(10, 0x7f), INVALID_FIELD),
+            (Sqe::new(0x09).dword(10, 0x7f), INVALID_FIELD),
+            (Sqe::new(0x09).dword(10, 0x02).dword(11, 7), INVALID_FIELD),
+            (Sqe::new(0x80).nsid(3), INVALID_NAMESPACE),
+            (Sqe::new(0x7c).prp(at + 1, 0), INVALID_FIELD),
+            (identify(0x01, 0).dword(0, SGL | 6), INVALID_FIELD),
+        ])
+    };
+    mistakes(make, true)
+}
+
+#[test]
+fn data_pointers() -> Result<()> {
+    let make = |guest: &mut Guest| {
+        let at = guest.nvme.buffer;
+        let list = guest.nvme.buffer + (64 << 10);
+        let entries = [at + 4096, at + 8192 + 8];
+        let entries: Vec<u8> = entries.iter().flat_map(|e| e.to_le_bytes()).collect();
+        guest.nvme.machine().memwrite(list, &entries)?;
+        let read = |blocks: u16, second: u64| Sqe::io(READ, 1, 0, blocks, at).prp(at, second);
+        let sgl = |address: u64, length: u64, kind: u64| {
+            let read = Sqe::io(READ, 1, 0, 8, at).dword(0, SGL | u32::from(READ));
+            read.pair(6, address).pair(8, length | kind << 56)
+        };
+        Ok(vec![
+            (read(8, 0).prp(at + 1, at + 4096), PRP_OFFSET),
+            (read(16, at + 4096 + 4), PRP_OFFSET),
+            (read(24, list + 4), PRP_OFFSET),
+            (read(24, list), PRP_OFFSET), // the second entry of the list
+            (
+                read(8, 0).dword(0, 3 << 14 | u32::from(READ)),
+                INVALID_FIELD,
+            ),
+            (sgl(at, 4095, 0x00), SGL_LENGTH),
+            (sgl(at, 4096, 0x50), SGL_TYPE),
+            (sgl(at, 4096, 0x05), SGL_TYPE),
+            (sgl(list, 24, 0x30), SGL_SEGMENT),
+            (sgl(list, 0, 0x20), SGL_SEGMENT),
+        ])
+    };
+    mistakes(make, false)
+}
+
+#[test]
+fn ranges_and_namespaces() -> Result<()> {
+    let make = |guest: &mut Guest| {
+        let at = guest.nvme.buffer;
+        let copy = Sqe::new(0x19).nsid(1).prp(at, 0);
+        Ok(vec![
+            (Sqe::io(READ, 0, 0, 8, at), INVALID_NAMESPACE),
+            (Sqe::io(READ, 9, 0, 8, at), INVALID_NAMESPACE),
+            (Sqe::io(READ, u32::MAX, 0, 8, at), INVALID_NAMESPACE),
+            (Sqe::io(READ, 1, META_BLOCKS - 7, 8, at), LBA_OUT_OF_RANGE),
+            (Sqe::io(WRITE, 1, META_BLOCKS, 8, at), LBA_OUT_OF_RANGE),
+            (Sqe::io(WRITE, 1, u64::MAX, 8, at), LBA_OUT_OF_RANGE),
+            (Sqe::io(READ, 2, DATA_BLOCKS, 8, at), LBA_OUT_OF_RANGE),
+            (Sqe::io(READ, 1, 0, 513, at), INVALID_FIELD), // MDTS
+            (Sqe::io(0x04, 1, 0, 8, at), INVALID_OPCODE),  // Write Uncorrectable
+            (copy.dword(12, 1 << 8), INVALID_FIELD),       // another descriptor format
+            (
+                Sqe::io(READ, 1, 0, 8, at).dword(0, 1 << 8 | u32::from(READ)),
+                INVALID_FIELD,
+            ), // fused
+        ])
+    };
+    mistakes(make, false)
+}
+
+#[test]
+fn zone_commands() -> Result<()> {
+    let make = |guest: &mut Guest| {
+        let at = guest.nvme.buffer;
+        let send = |lba: u64, action: u32| {
+            let send = Sqe::new(0x79).nsid(2).prp(at, 0);
+            send.pair(10, lba).dword(13, action)
+        };
+        let receive = |lba: u64, dwords: u32, action: u32| {
+            let receive = Sqe::new(0x7a).nsid(2).prp(at, 0);
+            receive.pair(10, lba).dword(12, dwords).dword(13, action)
+        };
+        Ok(vec![
+            (send(8, 3), INVALID_FIELD), // not a zone's start
+            (send(DATA_BLOCKS, 3), LBA_OUT_OF_RANGE),
+            (send(u64::MAX, 4), LBA_OUT_OF_RANGE),
+            (send(0, 0), INVALID_FIELD),
+            (send(0, 0x7f), INVALID_FIELD),
+            (send(0, 1), 0x1bf), // closing an empty zone
+            (send(0, 5), 0x1bf), // giving up a sound one
+            (send(0, 3).nsid(1), INVALID_OPCODE),
+            (receive(0, 0, 0), INVALID_FIELD), // no room for the header
+            (receive(DATA_BLOCKS, 1023, 0), LBA_OUT_OF_RANGE),
+            (receive(0, 1023, 2), INVALID_FIELD),
+            (receive(0, 1023, 1), INVALID_FIELD), // no extensions
+            (receive(0, 1023, 0x99 << 8), INVALID_FIELD),
+            (Sqe::io(0x7d, 2, 8, 8, at), INVALID_FIELD),
+            (Sqe::io(0x7d, 1, 0, 8, at), INVALID_OPCODE),
+            (Sqe::io(WRITE, 2, 8, 8, at), 0x1bc),
+            (Sqe::io(READ, 2, ZONE - 4, 8, at), 0x1b8),
+        ])
+    };
+    mistakes(make, false)
+}
+
+#[test]
+fn doorbells() -> Result<()> {
+    let machine = Machine::with_device("conzone-nvme,addr=4")?;
+    let mut nvme = NvmeDriver::start(&machine, SLOT)?;
+    let mut queue = nvme.create_queue(1, 8, 0)?;
+    // A queue that is not there, a value past the end, a head that passes the tail.
+    for (doorbell, value, information) in [(20, 1, 0), (8, 99, 1), (12, 5, 1)] {
+        let mut admin = std::mem::replace(&mut nvme.admin, Queue::alloc(&machine, 0, 2)?);
+        nvme.submit(&mut admin, &Sqe::new(0x0c))?;
+        nvme.set_reg(register::DOORBELLS + doorbell, 4, value)?;
+        let event = nvme.wait(&mut admin)?.success()?;
+        nvme.admin = admin;
+        assert_eq!(
+            event.result,
+            0x01_0000 | information << 8,
+            "doorbell {doorbell}"
+        );
+        let log = Sqe::new(0x02).prp(nvme.buffer, 0).dword(10, 15 << 16 | 1);
+        nvme.admin(&log)?.success()?;
+    }
+    let sound = Sqe::io(WRITE, 1, 0, 8, nvme.buffer);
+    nvme.run(&mut queue, &sound)?.success()?;
+    machine.quit()
+}
