@@ -7,6 +7,15 @@ use ftl::Costs;
 use nand::{Chips, GeometryError};
 use units::{Bytes, PAGE_BYTES};
 
+/// A cache of the map, for drives that do not have all of it in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct L2p {
+    /// Its size; used in whole 4 KiB.
+    pub cache: Bytes,
+    /// Bytes of one page's entry.
+    pub entry: Bytes,
+}
+
 /// A page-mapped namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Paged {
@@ -22,6 +31,8 @@ pub struct Paged {
     pub gc_threshold: u32,
     /// Bytes of the write buffer.
     pub buffer: Bytes,
+    /// The cache of the map; without one, all of it is in memory.
+    pub l2p: Option<L2p>,
 }
 
 /// All parameters of a conventional drive.
@@ -54,6 +65,8 @@ pub enum ConfigError {
     Threshold,
     /// Over-provisioning of 0, or beyond 1000 %.
     OverProvisioning,
+    /// A map cache of less than 4 KiB, or entries of 0 or more than 4096 bytes.
+    L2p,
     /// A buffer this small could fill up with incomplete one-shot pages.
     Buffer {
         /// Bytes needed with the other parameters as they are.
@@ -74,6 +87,9 @@ impl fmt::Display for ConfigError {
             Self::Blocks => f.write_str("blocks-per-plane must be 1 to 1048576"),
             Self::Threshold => f.write_str("gc-threshold must be 1 to 65536"),
             Self::OverProvisioning => f.write_str("over-provisioning must be 1 to 1000 %"),
+            Self::L2p => {
+                f.write_str("l2p-cache-size must be 0 or 4 KiB to 64 GiB, l2p-entry-size 1 to 4096")
+            }
             Self::Buffer { need } => write!(
                 f,
                 "write-buffer-size must be {need} to 64 GiB: room for an incomplete one-shot page \
@@ -132,6 +148,13 @@ impl Paged {
             return Err(ConfigError::Buffer {
                 need: Bytes::new(need),
             });
+        }
+        let sound = |l2p: &L2p| {
+            (PAGE_BYTES..=64 << 30).contains(&l2p.cache.get())
+                && (1..=PAGE_BYTES).contains(&l2p.entry.get())
+        };
+        if !self.l2p.as_ref().is_none_or(sound) {
+            return Err(ConfigError::L2p);
         }
         if Shape::new(self, chips).is_none() {
             return Err(ConfigError::Size);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! A page-mapped namespace on flash that it may share.
 
+use crate::map_cache::MapCache;
 use crate::partition::{Partition, Writer};
 use crate::read::Batch;
 use crate::shape::Shape;
@@ -25,6 +26,8 @@ pub struct Engine {
     buffer_waits: u64,
     buffer_wait: Nanos,
     pub(crate) batch: Batch,
+    /// Without one, the whole map is in memory.
+    pub(crate) map_cache: Option<MapCache>,
 }
 
 impl Engine {
@@ -49,6 +52,9 @@ impl Engine {
             buffer_waits: 0,
             buffer_wait: Nanos::ZERO,
             batch: Batch::new(),
+            map_cache: paged
+                .l2p
+                .map(|l2p| MapCache::new(l2p, paged.size.get() / PAGE_BYTES)),
             paged: paged.clone(),
         })
     }
@@ -119,6 +125,9 @@ impl Engine {
             waiting += u64::from(partition.host.waiting()) * PAGE_BYTES;
         }
         self.buffer.check_invariants(Bytes::new(waiting));
+        if let Some(cache) = &self.map_cache {
+            cache.check_invariants();
+        }
     }
 
     fn run(
@@ -260,6 +269,9 @@ impl Engine {
         filling: &mut Filling,
     ) -> Result<(), Error> {
         let (part, local) = self.split(page);
+        if let Some(cache) = &mut self.map_cache {
+            cache.touch(cache.segment(page));
+        }
         let partition = self.partitions.get_mut(part).ok_or(Error::OutOfRange)?;
         if partition.is_rewritable(local) {
             self.buffer.release(admitted, Bytes::new(PAGE_BYTES));

@@ -25,8 +25,10 @@
 //! points to; a superblock whose pages were moved is not erased before the last of them has been
 //! programmed elsewhere, so every page always has a durable copy unless the host never asked for one.
 //!
-//! Not modelled: an L2P cache (the map is in memory), wear levelling beyond using free superblocks
-//! in turn, bad blocks, read disturb.
+//! The map is in memory; with an L2P cache, reads wait for the parts of it that are not.
+//!
+//! Not modelled: writing the map back, wear levelling beyond using free superblocks in turn, bad
+//! blocks, read disturb.
 
 #![forbid(unsafe_code)]
 
@@ -34,13 +36,14 @@ mod collect;
 mod config;
 mod drive;
 mod engine;
+mod map_cache;
 mod partition;
 mod pool;
 mod read;
 mod shape;
 mod stats;
 
-pub use config::{Config, ConfigError, Paged};
+pub use config::{Config, ConfigError, L2p, Paged};
 pub use drive::Conv;
 pub use engine::Engine;
 pub use stats::{Counters, Stats};

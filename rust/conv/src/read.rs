@@ -5,6 +5,7 @@ use crate::engine::{touched, Engine, PAGE_SECTORS};
 use crate::partition::{FlashPage, Home, Partition};
 use core::ops::Range;
 use ftl::Flash;
+use nand::{BlockId, PlaneId};
 use units::{Bytes, Instant, PAGE_BYTES, SECTOR_BYTES};
 
 /// Flash pages to sense for one command.
@@ -20,6 +21,15 @@ struct Sense {
     pages: u32,
     /// Bytes of them that go on to the host.
     host_bytes: u64,
+    /// When it is known where they are.
+    ready: Instant,
+}
+
+/// The latest part of the map that was read for a command.
+#[derive(Clone, Copy, Debug, Default)]
+struct Lookup {
+    segment: u32,
+    ready: Instant,
 }
 
 impl Batch {
@@ -33,17 +43,19 @@ impl Batch {
         }
     }
 
-    fn add(&mut self, from: FlashPage, host_bytes: u64) {
+    fn add(&mut self, from: FlashPage, host_bytes: u64, ready: Instant) {
         let recent = self.senses.iter_mut().rev().take(Self::SEARCHED);
         match recent.into_iter().find(|s| s.from == from) {
             Some(sense) => {
                 sense.pages += 1;
                 sense.host_bytes += host_bytes;
+                sense.ready = sense.ready.max(ready);
             }
             None => self.senses.push(Sense {
                 from,
                 pages: 1,
                 host_bytes,
+                ready,
             }),
         }
     }
@@ -64,6 +76,42 @@ impl Partition {
 }
 
 impl Engine {
+    /// Looks a page up in the map; returns when it is known where it is. A command's segments come
+    /// one after the other, so `last` is the only one that it may still wait for.
+    fn look_up(
+        &mut self,
+        flash: &mut Flash,
+        page: u64,
+        ready: Instant,
+        last: &mut Lookup,
+    ) -> Instant {
+        let Some(cache) = &mut self.map_cache else {
+            return ready;
+        };
+        let segment = cache.segment(page);
+        let cached = cache.touch(segment);
+        let Some(counters) = self.partitions.first_mut().map(|p| &mut p.counters) else {
+            return ready;
+        };
+        if !cached {
+            counters.map_reads += 1;
+            let planes = flash.chips().planes().max(1);
+            let (plane, block) = (PlaneId(segment % planes), BlockId(u32::MAX));
+            let read = flash.read(ready, plane, block, 0, Bytes::new(PAGE_BYTES));
+            *last = Lookup {
+                segment,
+                ready: read,
+            };
+        }
+        if segment == last.segment {
+            counters.l2p_misses += 1;
+            last.ready
+        } else {
+            counters.l2p_hits += 1;
+            ready
+        }
+    }
+
     /// Reads a range; returns when it is complete.
     pub(crate) fn read(
         &mut self,
@@ -79,6 +127,7 @@ impl Engine {
         let ready = now + flash.firmware(bytes);
         let mut buffered = 0;
         let mut unmapped = 0;
+        let mut last = Lookup::default();
         for page in touched(range) {
             let start = range.start.max(page * PAGE_SECTORS);
             let end = range.end.min((page + 1) * PAGE_SECTORS);
@@ -88,7 +137,10 @@ impl Engine {
                 continue;
             };
             match partition.home(local) {
-                Home::Flash(from) => self.batch.add(from, bytes),
+                Home::Flash(from) => {
+                    let known = self.look_up(flash, page, ready, &mut last);
+                    self.batch.add(from, bytes, known);
+                }
                 Home::Memory => {
                     buffered += bytes;
                     partition.counters.buffer_hits += 1;
@@ -115,7 +167,7 @@ impl Engine {
         for sense in self.batch.senses.drain(..) {
             let FlashPage { plane, block, page } = sense.from;
             let bytes = Bytes::new(u64::from(sense.pages) * PAGE_BYTES);
-            let read = flash.read(ready, plane, block, page, bytes);
+            let read = flash.read(sense.ready, plane, block, page, bytes);
             send(flash, read, sense.host_bytes);
         }
         if buffered > 0 {

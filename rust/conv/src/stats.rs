@@ -35,6 +35,12 @@ pub struct Counters {
     pub unmapped_reads: u64,
     /// Pages unmapped by the host.
     pub unmapped: u64,
+    /// Pages read from flash whose map entry was cached; not counted without a cache.
+    pub l2p_hits: u64,
+    /// Pages read from flash whose map entry was not.
+    pub l2p_misses: u64,
+    /// Reads of the map.
+    pub map_reads: u64,
 }
 
 impl Counters {
@@ -63,6 +69,9 @@ impl Counters {
         self.buffer_hits += other.buffer_hits;
         self.unmapped_reads += other.unmapped_reads;
         self.unmapped += other.unmapped;
+        self.l2p_hits += other.l2p_hits;
+        self.l2p_misses += other.l2p_misses;
+        self.map_reads += other.map_reads;
     }
 }
 

@@ -6,7 +6,7 @@
 mod common;
 
 use common::{at, done, fua, pro970, read, tiny, trim, write, Random, PAGE};
-use conv::{Config, ConfigError, Conv, Paged};
+use conv::{Config, ConfigError, Conv, L2p, Paged};
 use ftl::{Command, Discard, Error};
 use proptest::prelude::*;
 use units::{Bytes, Nanos, Sector};
@@ -175,6 +175,14 @@ fn bad_configurations_are_refused() {
         with(|c| c.paged.buffer = Bytes::kib(12)),
         ConfigError::Buffer { need }
     );
+    for (cache, entry) in [(4095, 4), (4096, 0), (4096, 4097)] {
+        let mut paged = tiny().paged;
+        paged.l2p = Some(L2p {
+            cache: Bytes::new(cache),
+            entry: Bytes::new(entry),
+        });
+        assert_eq!(paged.validate(&tiny().chips), Err(ConfigError::L2p));
+    }
     assert!(matches!(
         with(|c| c.chips.channels = 0),
         ConfigError::Chips(_)

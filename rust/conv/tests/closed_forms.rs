@@ -6,8 +6,9 @@
 mod common;
 
 use common::{done, fua, pro970, read, write, KIB, PAGE};
-use conv::Conv;
+use conv::{Config, Conv, L2p, Paged};
 use ftl::Command;
+use units::Bytes;
 
 /// Link or channel time.
 fn cross(kib: u64, mbps: u64) -> u64 {
@@ -117,4 +118,46 @@ fn a_write_of_part_of_a_page_reads_the_rest() {
 
 fn cross_sector() -> u64 {
     512_000_000_000u64.div_ceil(3360 << 20)
+}
+
+/// Of a map whose segments are 4 pages' entries each, half a dozen fit.
+#[test]
+fn a_read_beyond_the_l2p_cache_reads_the_map_first() {
+    let l2p = L2p {
+        cache: Bytes::kib(24),
+        entry: Bytes::new(1024),
+    };
+    let mut drive = Conv::new(&Config {
+        paged: Paged {
+            l2p: Some(l2p),
+            ..pro970().paged
+        },
+        ..pro970()
+    })
+    .unwrap();
+    done(&mut drive, &write(0, 1024 * KIB), 0);
+    let mut t = done(&mut drive, &Command::Flush, 0) + 1_000_000;
+    let mut took = |drive: &mut Conv, sector: u64, sectors: u64| {
+        t += 1_000_000;
+        done(drive, &read(sector, sectors), t) - t
+    };
+    let hit = 21_500 + 29_760 + cross(4, 800) + cross(4, 3360);
+    let map = 29_760 + cross(4, 800);
+    // The write has left the latest six segments.
+    assert_eq!(took(&mut drive, 0, PAGE), hit + map);
+    assert_eq!(took(&mut drive, 3 * PAGE, PAGE), hit);
+    // Two pages of a segment that is not there: one read of the map, both wait for it.
+    let two = 30_490 + map + 29_760 + cross(4, 800) + 2 * cross(4, 3360);
+    assert_eq!(took(&mut drive, 4 * PAGE, 2 * PAGE), two);
+    // Six others later the first is gone.
+    for segment in 2..8 {
+        took(&mut drive, segment * 4 * PAGE, PAGE);
+    }
+    assert_eq!(took(&mut drive, 0, PAGE), hit + map);
+    let flash = drive.stats().flash;
+    assert_eq!(
+        (flash.l2p_hits, flash.l2p_misses, flash.map_reads),
+        (1, 10, 9)
+    );
+    drive.check_invariants();
 }

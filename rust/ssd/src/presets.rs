@@ -175,6 +175,7 @@ pub const PRESETS: [Preset; 11] = [
             (Key::WbufBase, "4000"),
             (Key::WbufPage, "460"),
             (Key::WriteBufferSize, "1M"),
+            (Key::L2pCacheSize, "0"),
         ],
     },
     Preset {

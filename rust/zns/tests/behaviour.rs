@@ -283,6 +283,7 @@ fn a_conventional_namespace_shares_the_dies() {
         blocks_per_plane: 8,
         gc_threshold: 2,
         buffer: Bytes::kib(32),
+        l2p: None,
     });
     let mut d = Zns::new(&config).unwrap();
     // 8 KiB on each die of the namespace; zone 0 is on the first three of them.

@@ -42,6 +42,7 @@ pub fn pro970() -> Config {
             blocks_per_plane: 8192,
             gc_threshold: 2,
             buffer: Bytes::mib(1),
+            l2p: None,
         },
     }
 }
@@ -64,6 +65,7 @@ pub fn tiny() -> Config {
             blocks_per_plane: 20,
             gc_threshold: 1,
             buffer: Bytes::kib(32),
+            l2p: None,
         },
         ..preset
     }

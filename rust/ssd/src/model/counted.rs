@@ -9,7 +9,7 @@ use conv::Conv;
 use ftl::{Flash, HostStats};
 use simple::Simple;
 use units::{Bytes, PAGE_BYTES};
-use zms::{Counters, PoolStats, Stats};
+use zms::{ByGrain, Counters, PoolStats, Stats};
 use zns::Zns;
 
 pub(super) fn zns(model: &Zns) -> Stats {
@@ -114,6 +114,15 @@ fn page_mapped(stats: &conv::Stats) -> Counters {
         pages_native: counted.pages_host + counted.pages_gc + counted.pages_padded,
         pages_gc: counted.pages_gc,
         pages_read: for_host + counted.partial_reads + counted.pages_gc,
+        map_reads: counted.map_reads,
+        l2p_hits: ByGrain {
+            page: counted.l2p_hits,
+            ..ByGrain::default()
+        },
+        l2p_misses: ByGrain {
+            page: counted.l2p_misses,
+            ..ByGrain::default()
+        },
         gc_runs: counted.gc_runs,
         gc_time: counted.gc_time,
         ..host

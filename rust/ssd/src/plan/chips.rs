@@ -45,6 +45,7 @@ impl Planner<'_> {
             blocks_per_plane: self.u32(Key::BlocksPerPlane),
             gc_threshold: self.u32(Key::GcThreshold),
             buffer: self.bytes(buffer),
+            l2p: None,
         }
     }
 
@@ -94,6 +95,10 @@ impl Planner<'_> {
             E::Blocks => (Key::BlocksPerPlane, "must be 1 to 1048576".into()),
             E::Threshold => (Key::GcThreshold, "must be 1 to 65536".into()),
             E::OverProvisioning => (Key::OverProvisioning, "must be 1 to 1000".into()),
+            E::L2p => (
+                Key::L2pCacheSize,
+                "must be 0, for a map that is all in memory, or at least 4 KiB".into(),
+            ),
             E::Buffer { need } => (
                 buffer,
                 format!(

@@ -4,16 +4,23 @@
 use super::{ModelConfig, Planned, Planner, Space};
 use crate::error::ConfigError;
 use crate::properties::Key;
-use ::conv::Config;
+use ::conv::{Config, L2p};
+use units::Bytes;
 
 impl Planner<'_> {
     pub(super) fn conv(&self) -> Result<Planned, ConfigError> {
         let (size, buffer) = (Key::BlockDataSize, Key::WriteBufferSize);
+        let mut paged = self.paged(size, buffer, self.u32(Key::Partitions));
+        let cache = self.bytes(Key::L2pCacheSize);
+        paged.l2p = (cache > Bytes::ZERO).then(|| L2p {
+            cache,
+            entry: self.bytes(Key::L2pEntrySize),
+        });
         let model = Config {
             chips: self.chips(),
             link_mbps: self.u64(Key::LinkBandwidth),
             costs: self.costs(),
-            paged: self.paged(size, buffer, self.u32(Key::Partitions)),
+            paged,
         };
         model.validate().map_err(|error| {
             let (key, rule) = self.paged_rule(error, size, buffer);

@@ -112,6 +112,7 @@ fn broken_rules_of_the_other_models_name_property_value_and_bound() {
         ("conv-970pro", &[("block-data-size", "5000")], "property 'block-data-size' = 5000: must be a multiple of 4 KiB, and with its spare at most 4 TiB for each partition"),
         ("conv-970pro", &[("over-provisioning", "0")], "property 'over-provisioning' = 0: must be 1 to 1000"),
         ("conv-970pro", &[("write-buffer-size", "64K")], "property 'write-buffer-size' = 64K: must be at least 144 KiB: an incomplete one-shot page of each partition, and one more"),
+        ("conv-970pro", &[("l2p-cache-size", "4000")], "property 'l2p-cache-size' = 4000: must be 0, for a map that is all in memory, or at least 4 KiB"),
         ("conv-970pro", &[("slc-map", "page")], "property 'slc-map' = page: has no effect with model=conv, only with zms"),
         ("tlc-zoned", &[("partitions", "1")], "property 'partitions' = 1: has no effect with model=zms, only with conv"),
         ("tlc-zoned", &[("model", "conv"), ("reset-wait", "on")], "property 'reset-wait' = on: has no effect with model=conv, only with zms, zns"),
@@ -141,7 +142,7 @@ fn every_property_has_an_effect_on_its_models() {
 
 /// Whether some value makes another plan, or none, beside some setting that it depends on.
 fn has_effect(preset: &str, property: &crate::Property) -> bool {
-    let beside: [&[(&str, &str)]; 9] = [
+    let beside: [&[(&str, &str)]; 10] = [
         &[],
         &[("cell", "slc")],
         &[("cell", "mlc")],
@@ -150,6 +151,7 @@ fn has_effect(preset: &str, property: &crate::Property) -> bool {
         &[("cell", "qlc")],
         &[("meta-size", "64M")],
         &[("zrwa-size", "1M")],
+        &[("l2p-cache-size", "1M")],
         &[("data-interface", "block")],
     ];
     let values = match (property.kind, bounds(property)) {

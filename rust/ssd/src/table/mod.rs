@@ -23,6 +23,8 @@ const CONV: &[ModelKind] = &[ModelKind::Conv];
 const SIMPLE: &[ModelKind] = &[ModelKind::Simple];
 const ZONED: &[ModelKind] = &[ModelKind::Zms, ModelKind::Zns];
 const NOT_ZNS: &[ModelKind] = &[ModelKind::Zms, ModelKind::Conv, ModelKind::Simple];
+/// The models with an L2P cache.
+const CACHED: &[ModelKind] = &[ModelKind::Zms, ModelKind::Conv];
 /// The models on flash.
 const FLASH: &[ModelKind] = &[ModelKind::Zms, ModelKind::Zns, ModelKind::Conv];
 /// The models on `nand::Chips`.

@@ -2,7 +2,8 @@
 //! The flash translation layer: firmware, buffers, spare space, map.
 
 use super::{
-    count, row, size, FAMILY, FLASH, GIB, OURS, REFERENCE, SIMPLE, SIZING, TIME, ZMS, ZNS, ZONED,
+    count, row, size, CACHED, FAMILY, FLASH, GIB, OURS, REFERENCE, SIMPLE, SIZING, TIME, ZMS, ZNS,
+    ZONED,
 };
 use crate::properties::{Default, Key, Kind, Property};
 use units::KIB;
@@ -146,12 +147,12 @@ pub(super) const ROWS: &[Property] = &[
     .only(ZMS),
     row(
         Key::L2pCacheSize,
-        size(1, 16 * GIB),
-        "size of the cache of map entries",
+        size(0, 16 * GIB),
+        "size of the cache of map entries; with conv, 0 keeps the whole map in memory",
         Default::All("1020K"),
         REFERENCE,
     )
-    .only(ZMS),
+    .only(CACHED),
     row(
         Key::L2pEntrySize,
         size(1, 4096),
@@ -159,7 +160,7 @@ pub(super) const ROWS: &[Property] = &[
         Default::All("4"),
         REFERENCE,
     )
-    .only(ZMS),
+    .only(CACHED),
     row(
         Key::L2pSlots,
         count(1, 1 << 20),
