@@ -27,6 +27,10 @@ pub(crate) enum Pointer {
     Internal,
 }
 
+/// How many reclaims in a row may free nothing before a write is refused. One can open the superblock
+/// that it writes to, and so gain nothing yet.
+pub(crate) const RECLAIMS_WITHOUT_GAIN: u32 = 3;
+
 /// Which superblock to collect.
 fn greedy_victim(pool: &Pool) -> Option<u32> {
     pool.iter()
@@ -58,7 +62,8 @@ impl<const NS: u8> Paged<NS> {
         let stripe = self.native.as_ref().map_or(0, |n| 2 * n.pool.stripe());
         let write = (sectors / PAGE_SECTORS + 2).min(pages);
         let need = self.buffer_pages() + u64::from(stripe) + write;
-        for _ in 0..=self.slc.pool.count() {
+        let mut stalled = 0;
+        for _ in 0..=2 * self.slc.pool.count() {
             let free = self.slc.pool.free_count();
             let room = u64::from(self.slc.host.room(&self.slc.pool));
             if u64::from(free) * pages + room >= need {
@@ -69,7 +74,12 @@ impl<const NS: u8> Paged<NS> {
             } else {
                 self.collect_slc(core, now);
             }
-            if self.slc.pool.free_count() <= free {
+            stalled = if self.slc.pool.free_count() > free {
+                0
+            } else {
+                stalled + 1
+            };
+            if stalled == RECLAIMS_WITHOUT_GAIN {
                 break;
             }
         }

@@ -11,6 +11,7 @@
 
 use crate::config::SlcMap;
 use crate::core::Core;
+use crate::gc::RECLAIMS_WITHOUT_GAIN;
 use crate::l2p::Grain;
 use crate::superblock::{Appender, NONE};
 use crate::write::Programmed;
@@ -46,7 +47,8 @@ impl Zoned {
             .unwrap_or(u32::MAX)
             .min(self.slc.pages);
         let need = u64::from(buffered) + u64::from(stripe) + u64::from(pages);
-        for _ in 0..=self.slc.count() {
+        let mut stalled = 0;
+        for _ in 0..=2 * self.slc.count() {
             let room = self.host_appender(z).room(&self.slc);
             let free = u64::from(self.slc.free_count()) * u64::from(self.slc.pages);
             if free + u64::from(room) >= need {
@@ -54,7 +56,12 @@ impl Zoned {
             }
             let free = self.slc.free_count();
             self.reclaim(core, now);
-            if self.slc.free_count() <= free {
+            stalled = if self.slc.free_count() > free {
+                0
+            } else {
+                stalled + 1
+            };
+            if stalled == RECLAIMS_WITHOUT_GAIN {
                 break;
             }
         }

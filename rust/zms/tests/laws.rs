@@ -13,6 +13,8 @@ mod common;
 
 use nand::{Cell, Yield};
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
 use std::collections::BTreeSet;
 use units::{Bytes, Instant, Nanos, Sector, ZoneId};
 use zms::{
@@ -30,9 +32,15 @@ fn tiny(cell: Cell, zoned: bool) -> Config {
         (_, true) => "tlc-zoned",
         (_, false) => "tlc-block",
     };
+    tiny_preset(name, cell)
+}
+
+fn tiny_preset(name: &str, cell: Cell) -> Config {
+    let zoned = !name.ends_with("block");
     let mut c = common::config(name, &[]);
     c.geometry.channels = 2;
     c.geometry.luns_per_channel = 1;
+    c.geometry.planes_per_lun = 1;
     c.geometry.dies_per_group = 2;
     c.geometry.flash_page = Bytes::kib(8);
     c.geometry.cell = cell;
@@ -357,6 +365,7 @@ proptest! {
     fn slower_parts_never_help(
         config in configs(),
         commands in prop::collection::vec(raw(), 1..60),
+        part in 0u8..8,
         extra in 1u64..50_000,
     ) {
         let total = |config: &Config| {
@@ -373,9 +382,30 @@ proptest! {
         config.buffers.dwell = None;
         config.buffers.policy = BufferPolicy::Modulo;
         let fast = total(&config);
-        config.costs.buffer_base += Nanos::new(extra);
-        config.costs.read += Nanos::new(extra);
-        config.costs.read_4k += Nanos::new(extra);
+        let more = Nanos::new(extra);
+        match part {
+            0 => config.costs.buffer_base += more,
+            1 => {
+                config.costs.read += more;
+                config.costs.read_4k += more;
+            }
+            2 => config.timing.slc.program += more,
+            3 => config.timing.slc.read = config.timing.slc.read.map(|t| t + more),
+            4 => {
+                let t = &mut config.timing;
+                for cell in [&mut t.mlc, &mut t.tlc, &mut t.qlc] {
+                    cell.program += more;
+                }
+            }
+            5 => {
+                let t = &mut config.timing;
+                for cell in [&mut t.mlc, &mut t.tlc, &mut t.qlc] {
+                    cell.read = cell.read.map(|t| t + more);
+                }
+            }
+            6 => config.timing.erase += more,
+            _ => config.link_mbps -= extra % 2900,
+        }
         prop_assert!(total(&config) >= fast);
     }
 }
@@ -451,20 +481,33 @@ fn all_short_command_strings() {
     }
 }
 
+const ZONED: [(&str, Cell); 4] = [
+    ("ufs4-tlc", Cell::Tlc),
+    ("tlc-zoned", Cell::Tlc),
+    ("qlc-zoned-page-slc", Cell::Qlc),
+    ("qlc-zoned-zone-slc", Cell::Qlc),
+];
+
 /// Zones finished with a remainder each fill pSLC with pages that no unit can take: the drive says
 /// so, does not hang, and takes writes again once zones are reset.
 #[test]
 fn out_of_space_is_an_error_and_a_reset_cures_it() {
-    let mut c = tiny(Cell::Tlc, true);
-    c.slc_superblocks = 8;
-    c.buffers.total = Bytes::kib(4 * 12);
-    c.data = DataNamespace::Zoned {
-        zones: 64,
-        zone_size: Bytes::kib(4 * 64),
-        max_open: 3,
-        max_active: 4,
-    };
-    let mut zms = Zms::new(&c).unwrap();
+    for (name, cell) in ZONED {
+        let mut c = tiny_preset(name, cell);
+        c.slc_superblocks = 10;
+        c.buffers.total = Bytes::kib(4 * 12);
+        c.data = DataNamespace::Zoned {
+            zones: 128,
+            zone_size: Bytes::kib(4 * 64),
+            max_open: 3,
+            max_active: 4,
+        };
+        out_of_space(name, &c);
+    }
+}
+
+fn out_of_space(name: &str, config: &Config) {
+    let mut zms = Zms::new(config).unwrap();
     let mut now = Instant::ZERO;
     let mut refused = None;
     let zone_command = |z: u64, action| Command::Zone {
@@ -477,7 +520,7 @@ fn out_of_space_is_an_error_and_a_reset_cures_it() {
         fua: true,
         internal: false,
     };
-    for z in 0..64 {
+    for z in 0..128 {
         let outcome = zms.submit(Namespace::Data, &write(z), now);
         now = outcome.done;
         zms.check_invariants();
@@ -488,14 +531,95 @@ fn out_of_space_is_an_error_and_a_reset_cures_it() {
         let _ = zms.submit(Namespace::Data, &zone_command(z, ZoneAction::Finish), now);
     }
     let Some((z, result)) = refused else {
-        panic!("64 x 5 pages went into 128 pages of pSLC")
+        panic!("{name}: 128 x 5 pages went into 160 pages of pSLC")
     };
-    assert_eq!(result, Err(Error::CapacityExceeded));
+    assert_eq!(result, Err(Error::CapacityExceeded), "{name}");
+    assert!(now < Instant::from_nanos(60_000_000_000), "{name}: {now:?}");
     for done in 0..z {
         let _ = zms.submit(Namespace::Data, &zone_command(done, ZoneAction::Reset), now);
         zms.check_invariants();
     }
-    assert!(zms.submit(Namespace::Data, &write(z), now).result.is_ok());
+    let again = zms.submit(Namespace::Data, &write(z), now);
+    assert!(again.result.is_ok(), "{name}: {again:?}");
+}
+
+/// Page-mapped namespaces hold their whole logical size however often it is overwritten; trimmed,
+/// they are as new.
+#[test]
+fn page_mapped_namespaces_never_run_out_of_space() {
+    for (name, cell) in [("tlc-block", Cell::Tlc), ("qlc-block", Cell::Qlc)] {
+        let mut zms = Zms::new(&tiny_preset(name, cell)).unwrap();
+        let mut now = Instant::ZERO;
+        for ns in [Namespace::Meta, Namespace::Data] {
+            let pages = zms.sectors(ns) / 8;
+            for i in 0..6 * pages {
+                // In order first; then all over the place.
+                let page = if i < pages { i } else { i * 7919 % pages };
+                let write = Command::Write {
+                    at: Sector::new(page * 8),
+                    sectors: 8,
+                    fua: i % 13 == 0,
+                    internal: false,
+                };
+                let outcome = zms.submit(ns, &write, now);
+                assert!(outcome.result.is_ok(), "{name} {ns:?} {i}: {outcome:?}");
+                now = outcome.done;
+            }
+            zms.check_invariants();
+            assert!(!(0..pages).any(|p| zms.has_unmapped(ns, Sector::new(p * 8), 8)));
+            let trim = Command::Deallocate {
+                at: Sector::new(0),
+                sectors: pages * 8,
+            };
+            let _ = zms.submit(ns, &trim, now);
+            zms.check_invariants();
+            assert!((0..pages).all(|p| zms.has_unmapped(ns, Sector::new(p * 8), 8)));
+        }
+        let stats = zms.stats();
+        assert!(stats.meta.gc_runs > 0, "{name}");
+        assert!(stats.data.gc_runs + stats.data.migrations > 0, "{name}");
+    }
+}
+
+/// Long random runs: what short ones do not reach (pools that have been used up many times over).
+fn soak(drives: u32, commands: usize) {
+    let mut runner = TestRunner::deterministic();
+    let mut migrations = 0;
+    for drive in 0..drives {
+        let config = configs().new_tree(&mut runner).unwrap().current();
+        let mut zms = Zms::new(&config).unwrap();
+        let mut reference = Reference::default();
+        let mut now = 0;
+        for i in 0..commands {
+            let raw = raw().new_tree(&mut runner).unwrap().current();
+            now += raw.5;
+            let (ns, command) = command(&zms, raw);
+            let outcome = zms.submit(ns, &command, Instant::from_nanos(now));
+            zms.check_invariants();
+            if let Ok(reply) = outcome.result {
+                reference.apply(&zms, ns, &command, reply);
+            }
+            if i % 1000 == 0 {
+                reference.check(&zms);
+            }
+        }
+        reference.check(&zms);
+        let stats = zms.stats();
+        migrations += stats.data.migrations + stats.data.gc_runs;
+        assert!(stats.data.host_writes > 0, "drive {drive}: {config:?}");
+    }
+    assert!(migrations > u64::from(drives), "{migrations}");
+}
+
+#[test]
+fn a_soak_keeps_the_invariants() {
+    soak(6, 4_000);
+}
+
+#[test]
+#[ignore = "two minutes: cargo nextest run -p conzone-zms --run-ignored only"]
+fn a_long_soak_keeps_the_invariants() {
+    soak(60, 100_000);
 }
 
 /// zms-model §11, `ufs4-tlc`, idle device, to the nanosecond.
