@@ -25,4 +25,8 @@ typedef enum memory_order {
 #include "qemu/madvise.h"
 #include "qobject/qjson.h"
 #include "qobject/qobject.h"
+#include "system/cpu-timers.h"
 #include "system/hostmem.h"
+#include "system/iothread.h"
+#include "system/qtest.h"
+#include "system/runstate.h"

@@ -21,6 +21,7 @@ use qemu_api::zeroable::Zeroable;
 use ssd::{Config, Drive, Faults, Property};
 use units::{Instant, ZoneId};
 
+use crate::alarm::Alarm;
 use crate::host::{GuestLog, Signals, Visit};
 use crate::media::Store;
 use crate::properties::{self, Extra, Which};
@@ -54,7 +55,7 @@ struct Inner {
 pub struct ConzoneNvme {
     parent_obj: ParentField<PciDevice>,
     registers: MemoryRegion,
-    timer: VirtualTimer,
+    alarm: Alarm,
     config: BqlRefCell<Config>,
     /// Fault rules set before realize.
     early_faults: BqlRefCell<Faults>,
@@ -63,8 +64,6 @@ pub struct ConzoneNvme {
     busy: BqlCell<bool>,
     /// A reset arrived while busy.
     reset_due: BqlCell<bool>,
-    /// What the timer is armed for.
-    armed: BqlCell<Option<Instant>>,
     log: GuestLog,
 }
 
@@ -133,14 +132,20 @@ impl PciDeviceImpl for ConzoneNvme {
             "conzone-nvme.registers",
             core.bar_bytes(),
         );
-        pci.add_msix(plan.controller.vectors, MSIX_BAR)?;
+        if let Some(worker) = &plan.worker {
+            self.alarm.employ(worker, self)?;
+        }
+        if let Err(e) = pci.add_msix(plan.controller.vectors, MSIX_BAR) {
+            self.alarm.end();
+            return Err(e);
+        }
 
         *self.inner.borrow_mut() = Some(Inner { core, media });
         Ok(())
     }
 
     fn exit(&self) {
-        self.timer.cancel();
+        self.alarm.end();
         self.parent_obj.remove_msix();
         // A guest can make a device unplug itself, by DMA to the slot's registers: then the
         // controller is at work further up the stack, and goes when the object does.
@@ -206,14 +211,14 @@ impl ConzoneNvme {
             addr_of_mut!((*this).inner).write(BqlRefCell::new(None));
             addr_of_mut!((*this).busy).write(BqlCell::new(false));
             addr_of_mut!((*this).reset_due).write(BqlCell::new(false));
-            addr_of_mut!((*this).armed).write(BqlCell::new(None));
+            Alarm::write(addr_of_mut!((*this).alarm));
             addr_of_mut!((*this).log).write(GuestLog::default());
         }
     }
 
     fn post_init(&self) {
         // SAFETY: the timer is a field of this object, and this runs once per object.
-        unsafe { self.timer.init(Self::timer_fired, self) }
+        unsafe { self.alarm.init(self) }
     }
 
     /// Two drives in the same guest memory would overwrite each other's data.
@@ -318,9 +323,10 @@ impl ConzoneNvme {
             .note(format_args!("dropped its own {what} at offset {offset:#x}"));
     }
 
-    fn timer_fired(&self) {
-        self.armed.set(None);
-        self.visit(|_| ());
+    pub(crate) fn timer_fired(&self) {
+        if self.alarm.fired() {
+            self.visit(|_| ());
+        }
     }
 
     /// Lets the controller work, then delivers what it asked for.
@@ -368,10 +374,7 @@ impl ConzoneNvme {
         // PCI takes the pin down by itself at times; it ignores what changes nothing.
         self.parent_obj.set_pin(pin && !msix);
         if let Some(deadline) = signals.wake {
-            if self.armed.get() != Some(deadline) {
-                self.armed.set(Some(deadline));
-                self.timer.arm(deadline.as_nanos());
-            }
+            self.alarm.set(deadline);
         }
     }
 
@@ -382,8 +385,7 @@ impl ConzoneNvme {
             self.reset_due.set(true);
             return;
         }
-        self.timer.cancel();
-        self.armed.set(None);
+        self.alarm.cancel();
         if let Some(inner) = self.inner.borrow_mut().as_mut() {
             inner.core.reset();
         }
@@ -394,7 +396,9 @@ impl ConzoneNvme {
             return "{}".to_owned();
         }
         match self.inner.borrow().as_ref() {
-            Some(inner) => ssd::stats_json(inner.core.drive().model()),
+            Some(inner) => {
+                ssd::device_json(inner.core.drive().model(), self.alarm.lateness().as_ref())
+            }
             None => "{}".to_owned(),
         }
     }

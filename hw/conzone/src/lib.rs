@@ -4,13 +4,14 @@
 //! ```text
 //!   guest ── MMIO ──> device ──> nvme::Controller<ssd::Drive>     (pure, deterministic)
 //!                       ^  |            |
-//!      VirtualTimer ────┘  |            v
+//!             Alarm ────┘  |            v
 //!                          └──> host: guest DMA, media, interrupts, next deadline
 //! ```
 //!
 //! All of the drive lives in the pure crates. This one gives it memory, a clock and interrupts:
 //! - A doorbell is worked inside its MMIO write, and completions inside a timer on the guest's
-//!   clock. Nothing runs from the main loop, so that a run under icount repeats to the byte.
+//!   clock, so that a run under icount repeats to the byte. An iothread, where the user asks for one,
+//!   works the timer in place of the main loop.
 //! - While the controller works, the device is busy: whatever reaches it in that time can only be
 //!   its own DMA coming back, and is dropped (registers) or put off (reset, unplug).
 //! - Interrupts and the timer are collected while the controller is borrowed, and delivered after.
@@ -20,6 +21,7 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 #![warn(missing_docs)]
 
+mod alarm;
 mod device;
 mod host;
 mod media;

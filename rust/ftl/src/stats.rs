@@ -72,6 +72,24 @@ impl Histogram {
         Nanos::new(self.max)
     }
 
+    /// What `per_mille` of 1000 do not exceed, up to the width of a bucket: the upper bound of the
+    /// bucket they end in, at most the longest. Zero if none were added.
+    #[must_use]
+    pub fn quantile(&self, per_mille: u64) -> Nanos {
+        let wanted = u128::from(self.count) * u128::from(per_mille);
+        let mut seen: u128 = 0;
+        for (floor, n) in self.buckets() {
+            seen += u128::from(n);
+            if seen * 1000 >= wanted {
+                // The bounds of a quarter of an octave.
+                let width = 1 << floor.get().checked_ilog2().unwrap_or(0).saturating_sub(2);
+                let last = floor.get().saturating_add(width - 1);
+                return Nanos::new(last.min(self.max));
+            }
+        }
+        Nanos::ZERO
+    }
+
     /// Non-empty buckets: lower bound of the bucket, and how many.
     pub fn buckets(&self) -> impl Iterator<Item = (Nanos, u64)> + '_ {
         self.buckets
@@ -191,6 +209,9 @@ mod tests {
             "{floors:?}"
         );
         assert_eq!((h.count(), h.max()), (11, Nanos::new(u64::MAX)));
+        assert_eq!(h.quantile(500), Nanos::new(5));
+        assert_eq!(h.quantile(1000), h.max());
+        assert_eq!(Histogram::default().quantile(990), Nanos::ZERO);
         assert!(floors.windows(2).all(|w| w[0].0 <= w[1].0), "{floors:?}");
     }
 }

@@ -24,5 +24,6 @@ use qemu_api::bindings::*;
 pub type HostIOMMUDevice = std::os::raw::c_void;
 pub type GString = std::os::raw::c_void;
 pub type HostMemoryBackend = std::os::raw::c_void;
+pub type IOThread = std::os::raw::c_void;
 
 include!("pci_bindings.inc.rs");

@@ -7,13 +7,15 @@
 //!      v
 //!   PciDevice   BARs, capabilities, MSI-X, INTx pin, guest DMA
 //!   Ram         host memory behind a device: own, a backend's, or a range of guest RAM
-//!   VirtualTimer  a callback at an instant of the guest's clock
+//!   VirtualTimer  a callback at an instant of the guest's clock, from the main loop
+//!   ThreadTimer   the same from an iothread
 //!   property    class properties with descriptions, set from text, numbers or booleans
 //!   Error       what realize and property setters answer, in the user's words
 //! ```
 //!
 //! Invariants:
-//! - Everything runs under the big QEMU lock; methods assert it where C would only assume it.
+//! - Everything runs under the big QEMU lock; methods assert it where C would only assume it. The
+//!   one exception is an iothread's wait for a deadline, see `iothread`.
 //! - No method here hands out a reference into memory that the guest can change: bytes are copied
 //!   in and out through raw pointers.
 //! - A device that is in the middle of its work is marked busy in QEMU's own re-entrancy guard
@@ -31,6 +33,7 @@ pub mod bindings;
 mod device;
 mod dma;
 mod error;
+mod iothread;
 mod log;
 mod property;
 mod ram;
@@ -43,7 +46,8 @@ pub use device::{
 };
 pub use dma::DmaFault;
 pub use error::Error;
+pub use iothread::ThreadTimer;
 pub use log::guest_error;
 pub use property::{add_property, Access, PropertyValue, TextProperties};
 pub use ram::Ram;
-pub use timer::VirtualTimer;
+pub use timer::{is_running, VirtualTimer};

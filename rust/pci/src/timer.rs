@@ -13,6 +13,8 @@ use qemu_api::callbacks::FnCall;
 use qemu_api::cell::{bql_locked, Opaque};
 use qemu_api::prelude::*;
 
+use crate::bindings::{qtest_allowed, runstate_is_running, use_icount, ICOUNT_DISABLED};
+
 /// A timer that calls a method of the object it is a field of. All zeroes is a timer that has not
 /// been initialised: cancelling it is harmless.
 #[repr(transparent)]
@@ -76,6 +78,29 @@ impl VirtualTimer {
         let now = unsafe { qemu_clock_get_ns(QEMUClockType::QEMU_CLOCK_VIRTUAL) };
         u64::try_from(now).unwrap_or(0)
     }
+
+    /// Whether the guest's clock counts instructions (`-icount`).
+    #[must_use]
+    pub fn is_counted() -> bool {
+        assert!(bql_locked());
+        // SAFETY: set while the command line is read, and constant from then on.
+        unsafe { use_icount != ICOUNT_DISABLED }
+    }
+
+    /// Whether the guest's clock runs with the host's, so that timers can be late.
+    #[must_use]
+    pub fn follows_host() -> bool {
+        // SAFETY: as above.
+        !Self::is_counted() && unsafe { !qtest_allowed }
+    }
+}
+
+/// Whether the machine runs: its clock goes, and devices may change its memory.
+#[must_use]
+pub fn is_running() -> bool {
+    assert!(bql_locked());
+    // SAFETY: reads a variable.
+    unsafe { runstate_is_running() }
 }
 
 impl Drop for VirtualTimer {

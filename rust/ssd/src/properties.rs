@@ -131,6 +131,8 @@ keys! {
     Memdev "memdev",
     MemmapStart "memmap-start",
     MemmapSize "memmap-size",
+    Iothread "iothread",
+    PollNs "poll-ns",
 }
 
 /// What a property's text means, and the bounds of its value.

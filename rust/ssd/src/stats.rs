@@ -56,6 +56,12 @@ pub const COUNTERS: &[(&str, Getter)] = &[
 /// Statistics as a JSON object, indented by one blank a level.
 #[must_use]
 pub fn stats_json(model: &Model) -> String {
+    device_json(model, None)
+}
+
+/// The same, with how late the device's timer was in the host's time, where that means something.
+#[must_use]
+pub fn device_json(model: &Model, lateness: Option<&Histogram>) -> String {
     let stats = model.stats();
     let mut json = Json::new();
     let both = |get: Getter| get(&stats.meta).saturating_add(get(&stats.data));
@@ -85,6 +91,16 @@ pub fn stats_json(model: &Model) -> String {
             json.number(name, n);
         }
     });
+    if let Some(lateness) = lateness {
+        json.object("timer_lateness", |json| {
+            json.number("count", lateness.count());
+            json.number("mean_ns", lateness.mean().get());
+            json.number("p50_ns", lateness.quantile(500).get());
+            json.number("p99_ns", lateness.quantile(990).get());
+            json.number("max_ns", lateness.max().get());
+            buckets(json, lateness);
+        });
+    }
     json.end()
 }
 
@@ -120,12 +136,16 @@ fn histogram(json: &mut Json, name: &str, h: &Histogram) {
         json.number("count", h.count());
         json.number("mean_ns", h.mean().get());
         json.number("max_ns", h.max().get());
-        // Lower bound of each bucket that is not empty, and how many lie in it.
-        json.object("buckets_ns", |json| {
-            for (floor, n) in h.buckets() {
-                json.number(&floor.get().to_string(), n);
-            }
-        });
+        buckets(json, h);
+    });
+}
+
+/// Lower bound of each bucket that is not empty, and how many lie in it.
+fn buckets(json: &mut Json, h: &Histogram) {
+    json.object("buckets_ns", |json| {
+        for (floor, n) in h.buckets() {
+            json.number(&floor.get().to_string(), n);
+        }
     });
 }
 

@@ -126,6 +126,21 @@ fn statistics_are_valid_json_and_agree_with_the_log() {
     assert_eq!(json["host_write_pages"], 2);
     assert_eq!(json["namespaces"]["data"]["host_writes"], 1);
     assert_eq!(json["namespaces"]["meta"]["host_writes"], 0);
+    // The host's time has no place in statistics of model time, unless the device asks.
+    assert!(json.get("timer_lateness").is_none());
+    let mut lateness = ssd::Histogram::default();
+    for ns in [100, 200, 300, 90_000] {
+        lateness.add(units::Nanos::new(ns));
+    }
+    let text = ssd::device_json(drive.model(), Some(&lateness));
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let late = |key: &str| json["timer_lateness"][key].as_u64().unwrap();
+    assert_eq!(
+        (late("count"), late("max_ns"), late("p99_ns")),
+        (4, 90_000, 90_000)
+    );
+    assert!((200..=223).contains(&late("p50_ns")), "{}", late("p50_ns"));
+    assert_eq!(json["timer_lateness"]["buckets_ns"]["192"], 1);
     let mut page = [0xff; nvme::VENDOR_LOG_BYTES];
     drive.vendor_log(&mut page);
     assert_eq!(&page[..6], b"CZST\x01\x00");

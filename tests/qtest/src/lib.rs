@@ -26,4 +26,4 @@ mod qmp;
 
 pub use driver::{register, Cqe, NvmeDriver, Queue, Sqe, CC_ENABLED, CSTS_FATAL, CSTS_READY};
 pub use machine::{binary, refusal, Machine, Options, TIMEOUT};
-pub use pci::{behind_root_port, PciAddress, PciDevice};
+pub use pci::{behind_root_port, open_port, set_slot_power, PciAddress, PciDevice};

@@ -28,6 +28,8 @@ const HEAP_START: u64 = 0x0010_0000;
 pub struct Options {
     /// `-machine` argument.
     pub machine: String,
+    /// `-accel` argument; with another than `qtest` there is a processor, and no stepping of time.
+    pub accelerator: String,
     /// Guest RAM in MiB.
     pub memory_mib: u64,
     /// Further arguments, in order.
@@ -38,6 +40,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             machine: "q35".to_owned(),
+            accelerator: "qtest".to_owned(),
             memory_mib: 128,
             args: Vec::new(),
         }
@@ -62,7 +65,8 @@ impl Options {
         let mut command = Command::new(binary()?);
         command
             .args(["-nodefaults", "-no-user-config", "-display", "none"])
-            .args(["-accel", "qtest", "-machine", &self.machine, "-m"])
+            .args(["-accel", &self.accelerator])
+            .args(["-machine", &self.machine, "-m"])
             .arg(format!("{}M", self.memory_mib))
             .args(firmware())
             .args(&self.args)

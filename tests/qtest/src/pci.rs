@@ -261,3 +261,30 @@ pub fn behind_root_port(device: &str) -> Result<(Machine, PciAddress, PciAddress
     };
     Ok((machine, port, address))
 }
+
+/// Slot control of the root port (PCI Express base 5.0, 7.5.3.10): power controller and power
+/// indicator, as an operating system sets them on hot plug and unplug. Power off makes the port
+/// let go of a device that is to be removed.
+///
+/// # Errors
+/// The port has no slot, or QEMU went away.
+pub fn set_slot_power(machine: &Machine, port: PciAddress, on: bool) -> Result<()> {
+    let express = port
+        .capability(machine, 0x10)?
+        .context("a port with a slot")?;
+    let control = port.config(machine, express + 0x18)? & 0xffff & !(0b111 << 8);
+    let power = if on { 0b001 << 8 } else { 0b111 << 8 };
+    port.set_config(machine, express + 0x18, control | power)
+}
+
+/// Gives a root port a bus number and the memory window that the next BARs will lie in.
+///
+/// # Errors
+/// QEMU went away.
+pub fn open_port(machine: &Machine, port: PciAddress, bus: u8) -> Result<()> {
+    const WINDOW: u64 = 1 << 20;
+    let base = u32::try_from(machine.alloc_bar(WINDOW) + WINDOW)?;
+    port.set_config(machine, 0x18, u32::from(bus) << 16 | u32::from(bus) << 8)?;
+    port.set_config(machine, 0x20, base | base >> 16)?;
+    port.set_config(machine, 0x04, 0x6)
+}

@@ -2,7 +2,9 @@
 //! The device as a PCI function: identity, capabilities, plugging.
 
 use anyhow::{bail, ensure, Context, Result};
-use qtest::{behind_root_port, Machine, NvmeDriver, Options, PciAddress, PciDevice};
+use qtest::{
+    behind_root_port, set_slot_power, Machine, NvmeDriver, Options, PciAddress, PciDevice,
+};
 use serde_json::json;
 
 const SLOT: PciAddress = PciAddress::slot(4);
@@ -147,18 +149,6 @@ fn without_media_data_is_discarded_and_everything_else_is_the_same() -> Result<(
         "Zone Invalid Write"
     );
     machine.quit()
-}
-
-/// Slot control of the root port (PCI Express base 5.0, 7.5.3.10): power controller and power
-/// indicator, as an operating system sets them on hot plug and unplug. Power off makes the port
-/// let go of a device that is to be removed.
-fn set_slot_power(machine: &Machine, port: PciAddress, on: bool) -> Result<()> {
-    let express = port
-        .capability(machine, 0x10)?
-        .context("a port with a slot")?;
-    let control = port.config(machine, express + 0x18)? & 0xffff & !(0b111 << 8);
-    let power = if on { 0b001 << 8 } else { 0b111 << 8 };
-    port.set_config(machine, express + 0x18, control | power)
 }
 
 #[test]

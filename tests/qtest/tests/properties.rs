@@ -129,7 +129,7 @@ fn help_explains_every_property() -> Result<()> {
         l2p-slots l2p-policy l2p-search l2p-hybrid l2p-resident l2p-preread chunk-size \
         gc-threshold migrate-threshold max-open max-active slc-read-ns mlc-read-ns tlc-read-ns \
         qlc-read-ns slc-program-ns mlc-program-ns tlc-program-ns qlc-program-ns erase-ns \
-        fw-read-4k-ns fw-read-ns wbuf-base-ns wbuf-page-ns reset-wait timing media memdev memmap-start \
+        fw-read-4k-ns fw-read-ns wbuf-base-ns wbuf-page-ns reset-wait timing media iothread poll-ns memdev memmap-start \
         memmap-size lba-size mdts queue-entries num-queues serial seed stats zone-read-only zone-offline";
     let list = answer.as_array().context("a list of properties")?;
     for name in ours.split_whitespace() {

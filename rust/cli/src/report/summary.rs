@@ -18,6 +18,18 @@ pub struct Summary {
     pub l2p_hit_rate: Option<f64>,
     /// fio's errors, summed over the jobs.
     pub errors: u64,
+    /// How late the device's timer was, where the guest's clock is the host's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timer_lateness_ns: Option<Lateness>,
+}
+
+/// How long after a deadline the device's timer came, nanoseconds of the host's time.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[allow(missing_docs, reason = "the names say it")]
+pub struct Lateness {
+    pub p50: f64,
+    pub p99: f64,
+    pub max: f64,
 }
 
 /// One direction of one job.
@@ -84,14 +96,19 @@ impl Summary {
             write_amplification: stats.and_then(|s| number(s, "waf")),
             l2p_hit_rate: stats.and_then(hit_rate),
             errors,
+            timer_lateness_ns: stats.and_then(lateness),
         }
     }
 
     /// The table and the lines below it, for a terminal.
     pub fn text(&self) -> String {
         let table = table::figures(Row::HEADER, 2, self.jobs.iter().map(Row::texts));
+        let late = self.timer_lateness_ns.map_or_else(String::new, |late| {
+            let [p50, p99, max] = [late.p50, late.p99, late.max].map(micros);
+            format!("\ntimer lateness p50 {p50}, p99 {p99}, max {max} us: host noise on top of the drive's latency")
+        });
         format!(
-            "{table}\nwrite amplification {}   L2P hit rate {}   errors {}",
+            "{table}\nwrite amplification {}   L2P hit rate {}   errors {}{late}",
             self.write_amplification_text(),
             self.l2p_hit_rate_text(),
             self.errors
@@ -147,6 +164,15 @@ fn micros(ns: f64) -> String {
 /// A number of the device's statistics by its key.
 fn number(stats: &Value, key: &str) -> Option<f64> {
     stats.get(key).and_then(Value::as_f64)
+}
+
+fn lateness(stats: &Value) -> Option<Lateness> {
+    let lateness = stats.get("timer_lateness")?;
+    Some(Lateness {
+        p50: number(lateness, "p50_ns")?,
+        p99: number(lateness, "p99_ns")?,
+        max: number(lateness, "max_ns")?,
+    })
 }
 
 fn hit_rate(stats: &Value) -> Option<f64> {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The controller and the media: the same for all models.
 
-use super::{Media, Planner};
+use super::{Media, Planner, Worker};
 use crate::error::ConfigError;
 use crate::layout::Layout;
 use crate::properties::Key;
 use nvme::ControllerConfig;
-use units::Bytes;
+use units::{Bytes, Nanos};
 
 impl Planner<'_> {
     pub(super) fn controller(&self) -> Result<ControllerConfig, ConfigError> {
@@ -21,6 +21,15 @@ impl Planner<'_> {
         };
         controller.validate()?;
         Ok(controller)
+    }
+
+    pub(super) fn worker(&self) -> Result<Option<Worker>, ConfigError> {
+        let (thread, poll) = (self.text(Key::Iothread), self.nanos(Key::PollNs));
+        if thread.is_empty() {
+            self.rule(poll == Nanos::ZERO, Key::PollNs, || "needs iothread".into())?;
+            return Ok(None);
+        }
+        Ok(Some(Worker { thread, poll }))
     }
 
     pub(super) fn media(&self, layout: &Layout) -> Result<Media, ConfigError> {

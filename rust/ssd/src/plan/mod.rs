@@ -51,6 +51,17 @@ pub struct Plan {
     pub layout: Layout,
     /// What the media is made of.
     pub media: Media,
+    /// Who works the device's timer; the main loop if nobody.
+    pub worker: Option<Worker>,
+}
+
+/// An iothread that works the device's timer (the device's business; the model does not look).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Worker {
+    /// Id of the iothread.
+    pub thread: String,
+    /// How near a deadline must be to be waited for busily.
+    pub poll: Nanos,
 }
 
 /// What a flash model is built from.
@@ -157,6 +168,7 @@ impl Planner<'_> {
             cell: planned.cell,
             layout,
             media: self.media(&layout)?,
+            worker: self.worker()?,
             controller: self.controller()?,
             lba_shift: if self.u64(Key::LbaSize) == 0 { 9 } else { 12 },
             timed: self.on(Key::Timing),

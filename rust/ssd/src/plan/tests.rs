@@ -85,6 +85,7 @@ fn broken_rules_name_property_value_and_bound() {
         (&[("memmap-size", "8G"), ("memdev", "m")], "property 'memdev' = m: excludes memmap-start and memmap-size"),
         (&[("memmap-size", "8G"), ("memmap-start", "18446744073709551615")], "property 'memmap-start' = 18446744073709551615: the range of 8 GiB ends beyond 2^64"),
         (&[("media", "none"), ("memdev", "m")], "property 'media' = none: excludes memdev and memmap-size"),
+        (&[("poll-ns", "1000")], "property 'poll-ns' = 1000: needs iothread"),
         (&[("serial", "")], "property 'serial' = : must be 1 to 20 printable ASCII characters"),
         (&[("data-interface", "block"), ("write-buffers", "2")], "property 'write-buffers' = 2: must be 1 with data-interface=block"),
     ] {

@@ -4,6 +4,9 @@
 use super::{count, row, size, OURS, REFERENCE};
 use crate::properties::{Default, Key, Kind, Property};
 
+/// Longest busy wait: longer ones only burn a core, since the kernel wakes in well under this.
+const MAX_POLL_NS: u64 = 1_000_000;
+
 pub(super) const ROWS: &[Property] = &[
     row(
         Key::Timing,
@@ -72,6 +75,20 @@ pub(super) const ROWS: &[Property] = &[
         Key::MemmapSize,
         size(0, u64::MAX),
         "size of the guest memory range that holds the media; 0 means none (QEMU only)",
+        Default::All("0"),
+        OURS,
+    ),
+    row(
+        Key::Iothread,
+        Kind::Object,
+        "iothread that works the device's timer in place of the main loop; not with -icount (QEMU only)",
+        Default::All(""),
+        OURS,
+    ),
+    row(
+        Key::PollNs,
+        Kind::Nanos { max: MAX_POLL_NS },
+        "how near a deadline must be for the iothread to wait for it busily (QEMU only)",
         Default::All("0"),
         OURS,
     ),

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! When the controller wants to run again: a timer of the main loop's or of an iothread's, and how
+//! late it was.
+
+use std::ptr::addr_of_mut;
+use std::time::Duration;
+
+use pci::{is_running, Error, ThreadTimer, VirtualTimer};
+use qemu_api::prelude::*;
+use ssd::{Histogram, Worker};
+use units::Instant;
+
+use crate::device::ConzoneNvme;
+
+/// The device's timer. All of it is used under the big QEMU lock only.
+pub(crate) struct Alarm {
+    main: VirtualTimer,
+    /// In place of `main`, between realize and unplug.
+    thread: BqlRefCell<Option<ThreadTimer>>,
+    /// What the timer is armed for.
+    armed: BqlCell<Option<Instant>>,
+    /// How long after its deadline the timer came, in the host's time.
+    lateness: BqlRefCell<Histogram>,
+}
+
+impl Alarm {
+    /// Writes all fields but the timer, which [`Alarm::init`] is for.
+    ///
+    /// # Safety
+    /// `this` is zeroed memory inside a device.
+    pub(crate) unsafe fn write(this: *mut Self) {
+        // SAFETY: fields are written without being read or dropped before.
+        unsafe {
+            addr_of_mut!((*this).thread).write(BqlRefCell::new(None));
+            addr_of_mut!((*this).armed).write(BqlCell::new(None));
+            addr_of_mut!((*this).lateness).write(BqlRefCell::new(Histogram::default()));
+        }
+    }
+
+    /// Makes the timer call the device.
+    ///
+    /// # Safety
+    /// `self` is a field of `device`, and this is its first call.
+    pub(crate) unsafe fn init(&self, device: &ConzoneNvme) {
+        // SAFETY: by this function's contract.
+        unsafe { self.main.init(ConzoneNvme::timer_fired, device) }
+    }
+
+    /// Has an iothread work the timer until [`Alarm::end`].
+    pub(crate) fn employ(&self, worker: &Worker, device: &ConzoneNvme) -> Result<(), Error> {
+        let poll = Duration::from_nanos(worker.poll.get());
+        // SAFETY: the device ends the timer when it is unplugged or cannot be realized, and drops
+        // this field with itself at the latest.
+        let timer =
+            unsafe { ThreadTimer::new(&worker.thread, poll, device, ConzoneNvme::timer_fired) }
+                .map_err(|e| e.context(&format!("property 'iothread' = {}", worker.thread)))?;
+        *self.thread.borrow_mut() = Some(timer);
+        Ok(())
+    }
+
+    /// Wakes the device at `deadline`, in place of any earlier request.
+    pub(crate) fn set(&self, deadline: Instant) {
+        if self.armed.get() == Some(deadline) {
+            return;
+        }
+        self.armed.set(Some(deadline));
+        match self.thread.borrow().as_ref() {
+            Some(timer) => timer.arm(deadline.as_nanos()),
+            None => self.main.arm(deadline.as_nanos()),
+        }
+    }
+
+    /// Takes back any request.
+    pub(crate) fn cancel(&self) {
+        self.armed.set(None);
+        self.main.cancel();
+        if let Some(timer) = self.thread.borrow().as_ref() {
+            timer.cancel();
+        }
+    }
+
+    /// Nothing comes after this.
+    pub(crate) fn end(&self) {
+        self.cancel();
+        *self.thread.borrow_mut() = None;
+    }
+
+    /// The timer has fired; whether the device may work. While the machine is stopped an iothread
+    /// may still come, and then it does so again when the machine goes on.
+    pub(crate) fn fired(&self) -> bool {
+        let Some(deadline) = self.armed.take() else {
+            return true;
+        };
+        if !is_running() {
+            self.set(deadline);
+            return false;
+        }
+        let now = Instant::from_nanos(VirtualTimer::now_ns());
+        if VirtualTimer::follows_host() && now >= deadline {
+            self.lateness.borrow_mut().add(now.since(deadline));
+        }
+        true
+    }
+
+    /// How late the timer was, if the guest's clock is the host's: otherwise it never is.
+    pub(crate) fn lateness(&self) -> Option<Histogram> {
+        VirtualTimer::follows_host().then(|| self.lateness.borrow().clone())
+    }
+}
