@@ -379,7 +379,13 @@ pub fn zones_of<D: Drive>(guest: &mut Guest<D>, nsid: u32, zone_blocks: u64, dat
                 let mut sqe = command::plain(NvmOpcode::ZoneSend.wire(), nsid);
                 sqe.set_slba(at);
                 let all = u32::from(kind == 15 && inside & 7 == 0) << 8;
-                sqe.cdw[3] = u32::from(kind & 7) | all | u32::from(step & 0x40) << 3;
+                // Set Zone Descriptor Extension and Flush ZRWA are far from the others.
+                let action = match kind & 7 {
+                    6 => 0x10,
+                    7 => 0x11,
+                    other => u32::from(other),
+                };
+                sqe.cdw[3] = action | all | u32::from(step & 0x40) << 3;
                 sqe
             }
         };

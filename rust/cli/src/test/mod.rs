@@ -6,12 +6,14 @@
 //! unit         cargo nextest (or cargo test) over the workspace, and the examples in its documentation
 //! qtest        the same for tests/qtest: the real QEMU, driven without a guest
 //! functional   avocado over tests/functional: Linux on the device
+//! fuzz         every target of fuzz/ from its seeds, for a few seconds
 //! docs         the commands in README.md and docs/, executed
 //! ```
 //! A runner's output is passed on as it comes; its own summary line is repeated at the end. All runners run, even
 //! after one failed.
 
 mod docs;
+mod fuzz;
 mod runner;
 
 use std::env;
@@ -54,6 +56,8 @@ enum Suite {
     Qtest,
     /// Linux on the device
     Functional,
+    /// Hostile guests and texts, made up by a fuzzer for a minute
+    Fuzz,
     /// The commands in the documentation
     Docs,
     /// All of them
@@ -73,6 +77,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
             Suite::Unit,
             Suite::Qtest,
             Suite::Functional,
+            Suite::Fuzz,
             Suite::Docs,
         ],
         one => vec![one],
@@ -85,6 +90,9 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     for suite in suites {
         for runner in runners(context, suite, &args.arguments)? {
             ended.push(runner.run(args.json)?);
+        }
+        if suite == Suite::Fuzz {
+            ended.push(fuzz::run(context, Command::new(cargo()), args.json)?);
         }
         if suite == Suite::Docs {
             setup::ensure(context)?;
@@ -140,7 +148,7 @@ fn runners(context: &Context, suite: Suite, arguments: &[OsString]) -> Result<Ve
             setup::ensure(context)?;
             vec![functional(context, arguments)?]
         }
-        Suite::Docs | Suite::All => Vec::new(),
+        Suite::Fuzz | Suite::Docs | Suite::All => Vec::new(),
     };
     Ok(runners)
 }
