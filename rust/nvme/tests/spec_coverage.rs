@@ -9,7 +9,8 @@ use std::path::Path;
 /// The text of all Rust files below a folder.
 fn sources(folder: &Path) -> String {
     let mut text = String::new();
-    for entry in fs::read_dir(folder).unwrap() {
+    // Not every crate has a folder of tests.
+    for entry in fs::read_dir(folder).into_iter().flatten() {
         let path = entry.unwrap().path();
         if path.is_dir() {
             text += &sources(&path);
@@ -29,8 +30,12 @@ fn quoted(cell: &str) -> impl Iterator<Item = &str> {
 fn the_document_names_what_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let document = fs::read_to_string(root.join("../../docs/spec-coverage.md")).unwrap();
-    let code = sources(&root.join("src"));
-    let all = code + &sources(&root.join("tests"));
+    let mut all = sources(&root.join("../../tests/qtest/tests"));
+    for name in ["nvme", "zone", "zms", "zns", "ssd"] {
+        let package = root.join("..").join(name);
+        all += &sources(&package.join("src"));
+        all += &sources(&package.join("tests"));
+    }
     let mut rows = 0;
     for line in document.lines().filter(|line| line.starts_with("| ")) {
         let cells: Vec<_> = line.split('|').map(str::trim).collect();
@@ -38,7 +43,8 @@ fn the_document_names_what_exists() {
             [_, "specification" | "what", ..] => continue,
             [_, _, _, file, tests, status, _] => {
                 for name in quoted(file) {
-                    assert!(root.join("src").join(name).exists(), "{name}");
+                    let is_here = root.join("src").join(name).exists();
+                    assert!(is_here || root.join("..").join(name).exists(), "{name}");
                 }
                 assert!(["yes", "model", "part", "no"].contains(status), "{line}");
                 (tests, *status)
