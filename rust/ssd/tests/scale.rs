@@ -21,7 +21,9 @@ fn resident() -> u64 {
 fn a_tebibyte_costs_megabytes() {
     let before = resident();
     for (preset, settings) in [
-        ("zns-proto", &[("zones", "32768")][..]),
+        ("tlc-zoned", &[("zones", "8192")][..]),
+        ("tlc-block", &[("block-data-size", "1T")]),
+        ("zns-proto", &[("zones", "32768")]),
         ("zns-large", &[("zones", "1024")]),
         ("zns-zn540", &[("zones", "512"), ("meta-size", "512G")]),
         ("conv-970pro", &[("block-data-size", "1T")]),

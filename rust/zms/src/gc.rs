@@ -175,11 +175,8 @@ impl<const NS: u8> Paged<NS> {
             _ => &self.slc,
         };
         let first = area.pool.start(victim) as usize;
-        let pages = area
-            .lpn_of
-            .get(first..first + area.pool.pages as usize)
-            .unwrap_or(&[]);
-        moving.extend(pages.iter().copied().filter(|&lpn| lpn != NONE));
+        let pages = area.lpn_of.range(first..first + area.pool.pages as usize);
+        moving.extend(pages.filter(|&lpn| lpn != NONE));
     }
 
     /// Reads pages to be moved; returns when they are in.

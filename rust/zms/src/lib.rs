@@ -32,6 +32,7 @@ mod paged;
 mod read;
 mod reclaim;
 mod slc_map;
+mod sparse;
 mod stats;
 mod superblock;
 mod write;

@@ -15,6 +15,7 @@ use crate::core::Core;
 use crate::gc::Pointer;
 use crate::l2p::{Grain, Key};
 use crate::read::{Found, Map, Search, Wanted};
+use crate::sparse::Sparse;
 use crate::stats::Counters;
 use crate::superblock::{Appender, FlashPage, Loc, Pool, NONE};
 use crate::write::{Cause, Write};
@@ -35,7 +36,7 @@ const NOWHERE: u32 = BUFFERED - 1;
 pub(crate) struct Area {
     pub pool: Pool,
     /// The page at each location; [`NONE`] if it is not valid.
-    pub lpn_of: Vec<u32>,
+    pub lpn_of: Sparse<NONE>,
     /// Write pointers for host data and for data moved.
     pub host: Appender,
     pub internal: Appender,
@@ -46,7 +47,7 @@ impl Area {
         let locations = pool.count() as usize * pool.pages as usize;
         Self {
             pool,
-            lpn_of: vec![NONE; locations],
+            lpn_of: Sparse::new(locations),
             host: Appender::default(),
             internal: Appender::default(),
         }
@@ -56,7 +57,7 @@ impl Area {
 /// A page-mapped namespace, number `NS` in the cache's keys.
 #[derive(Clone, Debug)]
 pub(crate) struct Paged<const NS: u8> {
-    map: Vec<u32>,
+    map: Sparse<NOWHERE>,
     /// Pages in the write buffer.
     buffer: Vec<u32>,
     capacity: u32,
@@ -99,7 +100,7 @@ impl<const NS: u8> Paged<NS> {
             .as_ref()
             .map_or(slc.pages, |n| n.pages.max(slc.pages));
         Ok(Self {
-            map: vec![NOWHERE; pages],
+            map: Sparse::new(pages),
             buffer: Vec::with_capacity(buffer as usize),
             capacity: buffer,
             dwell: config.buffers.dwell,
@@ -214,11 +215,11 @@ impl<const NS: u8> Paged<NS> {
     /// Puts the pages of a piece into the buffer.
     fn enter(&mut self, cursor: u64, to: u64) {
         for page in cursor / PAGE_SECTORS..to.div_ceil(PAGE_SECTORS) {
-            let Some(word) = self.map.get_mut(page as usize) else {
+            let Some(word) = self.map.get(page as usize) else {
                 continue;
             };
-            if *word & BUFFERED == 0 {
-                *word |= BUFFERED;
+            if word & BUFFERED == 0 {
+                self.map.set(page as usize, word | BUFFERED);
                 self.buffer.push(page as u32);
             }
         }
@@ -320,9 +321,7 @@ impl<const NS: u8> Paged<NS> {
     }
 
     fn leave_buffer(&mut self, lpn: u32) {
-        if let Some(word) = self.map.get_mut(lpn as usize) {
-            *word &= !BUFFERED;
-        }
+        self.map.update(lpn as usize, |word| word & !BUFFERED);
     }
 
     /// Reads A back and drops it from pSLC; returns when it is in.
@@ -374,17 +373,18 @@ impl<const NS: u8> Paged<NS> {
                 continue;
             }
             dropped |= word & BUFFERED != 0;
-            self.map[lpn as usize] &= !BUFFERED;
+            self.leave_buffer(lpn);
             self.unmap_flash(core, lpn);
         }
         if dropped {
             let map = &self.map;
-            self.buffer.retain(|&l| map[l as usize] & BUFFERED != 0);
+            self.buffer
+                .retain(|&l| map.get(l as usize).is_some_and(|w| w & BUFFERED != 0));
         }
     }
 
     pub fn word(&self, lpn: u32) -> u32 {
-        self.map.get(lpn as usize).copied().unwrap_or(NOWHERE)
+        self.map.get(lpn as usize).unwrap_or(NOWHERE)
     }
 
     /// Where a page's flash copy is, whether or not a newer one is buffered.
@@ -408,7 +408,7 @@ impl<const NS: u8> Paged<NS> {
         if loc == NOWHERE {
             return;
         }
-        self.map[lpn as usize] |= NOWHERE;
+        self.map.update(lpn as usize, |word| word | NOWHERE);
         core.l2p.remove(Key::new(Grain::Page, NS, lpn));
         let area = match &mut self.native {
             Some(native) if loc & NATIVE != 0 => native,
@@ -420,28 +420,27 @@ impl<const NS: u8> Paged<NS> {
             }
         };
         let loc = loc & !NATIVE;
-        area.lpn_of[loc as usize] = NONE;
+        area.lpn_of.set(loc as usize, NONE);
         area.pool.drop_valid(loc);
     }
 
     /// A page that has no flash copy gets one at `loc`.
     pub fn map_to(&mut self, core: &mut Core, lpn: u32, loc: Loc) {
-        let word = &mut self.map[lpn as usize];
-        *word = *word & BUFFERED | loc;
+        self.map.update(lpn as usize, |word| word & BUFFERED | loc);
         core.l2p.insert(Key::new(Grain::Page, NS, lpn));
         let area = match &mut self.native {
             Some(native) if loc & NATIVE != 0 => native,
             _ => &mut self.slc,
         };
         let loc = loc & !NATIVE;
-        area.lpn_of[loc as usize] = lpn;
+        area.lpn_of.set(loc as usize, lpn);
         area.pool.add_valid(loc, 1);
     }
 
     /// Panics unless map, pools and buffer agree. For tests.
     pub fn check_invariants(&self) {
         let mut in_flash = 0;
-        for (lpn, &word) in (0u32..).zip(&self.map) {
+        for (lpn, word) in (0u32..).zip(self.map.iter()) {
             let loc = word & !BUFFERED;
             if loc == NOWHERE {
                 continue;
@@ -451,21 +450,21 @@ impl<const NS: u8> Paged<NS> {
                 Some(native) if loc & NATIVE != 0 => native,
                 _ => &self.slc,
             };
-            assert_eq!(area.lpn_of[(loc & !NATIVE) as usize], lpn);
+            assert_eq!(area.lpn_of.get((loc & !NATIVE) as usize), Some(lpn));
         }
         let mut valid = 0;
         for area in core::iter::once(&self.slc).chain(&self.native) {
             area.pool.check_invariants();
             for (sb, s) in area.pool.iter() {
                 let first = area.pool.start(sb) as usize;
-                let pages = &area.lpn_of[first..first + area.pool.pages as usize];
-                let held = pages.iter().filter(|&&l| l != NONE).count();
+                let pages = area.lpn_of.range(first..first + area.pool.pages as usize);
+                let held = pages.filter(|&l| l != NONE).count();
                 assert_eq!(held, s.valid as usize, "superblock {sb}: {s:?}");
                 valid += held;
             }
         }
         assert_eq!(in_flash, valid);
-        let flagged = self.map.iter().filter(|&&w| w & BUFFERED != 0).count();
+        let flagged = self.map.iter().filter(|w| w & BUFFERED != 0).count();
         assert_eq!(flagged, self.buffer.len());
         assert!(self.buffer.len() <= self.capacity as usize);
         assert!(self.a.len() < self.unit as usize);
