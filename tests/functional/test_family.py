@@ -11,9 +11,9 @@ import re
 from conzone import GuestTest, fio
 
 # Small zones, so that a test fills some.
-SMALL_ZONES = "zones=8,zone-capacity=24M"
+SMALL_ZONES = "zones=8,zone-capacity=6M"
 DRIVES = {
-    "proto": "preset=zns-proto,zones=8",
+    "proto": "preset=zns-proto,zones=8,zone-capacity=8M",
     "large": f"preset=zns-large,{SMALL_ZONES}",
     "zn540": f"preset=zns-zn540,{SMALL_ZONES}",
     "conv": "preset=conv-970pro,block-data-size=1G",
@@ -34,7 +34,7 @@ done
 # Files of many sizes; deleted and rewritten in part; compared after the file system was mounted anew.
 CONTENT = """
 fill() {
-    for n in $(seq 1 "$2" 40); do head -c $((n * 7919 + n % 5 * 200000)) /dev/urandom > "$1/file$n"; done
+    for n in $(seq 1 "$2" 24); do head -c $((n * 4099 + n % 5 * 60000)) /dev/urandom > "$1/file$n"; done
     (cd "$1" && sha256sum file* > /root/sums) && sync
 }
 same() {
@@ -81,7 +81,7 @@ class Family(GuestTest):
             commands[f"again_{name}"] = fio_on(name, rw="write", bs="128k", size="2z", iodepth=1)
             commands[f"zones_{name}"] = f"nvme zns report-zones ${name} -o json"
         for name in ("conv", "plain"):
-            job = {"rw": "randwrite", "size": "32m", "iodepth": 8, "zonemode": "none"}
+            job = {"rw": "randwrite", "size": "8m", "iodepth": 8, "zonemode": "none"}
             commands[f"fio_{name}"] = fio_on(name, bs="4k", **job)
             commands[f"again_{name}"] = fio_on(name, bsrange="512-64k", **job)
         commands["refused"] = "nvme write $proto -s 0 -c 7 -z 4096 -d /proc/version"
@@ -98,7 +98,7 @@ class Family(GuestTest):
     def check_identity(self, said):
         """Sizes, the preferred write, open and active limits."""
         mib = {name: said[f"ns_{name}"]["nsze"] * 512 >> 20 for name in DRIVES}
-        self.assertEqual(mib, {"proto": 256, "large": 256, "zn540": 256, "conv": 1024, "plain": 1024})
+        self.assertEqual(mib, {"proto": 64, "large": 64, "zn540": 64, "conv": 1024, "plain": 1024})
         preferred = {name: (said[f"ns_{name}"]["npwg"] + 1) // 2 for name in DRIVES}
         self.assertEqual(preferred, {"proto": 128, "large": 192, "zn540": 96, "conv": 32, "plain": 4})
         limits = {name: (said[f"zns_{name}"]["mor"], said[f"zns_{name}"]["mar"]) for name in ZONED}
@@ -107,7 +107,7 @@ class Family(GuestTest):
 
     def check_zones(self, said):
         """Eight zones of the size asked for, of which fio has filled two."""
-        for name, capacity in (("proto", 32), ("large", 24), ("zn540", 24)):
+        for name, capacity in (("proto", 8), ("large", 6), ("zn540", 6)):
             zones = said[f"zones_{name}"]["zone_list"]
             self.assertEqual(len(zones), 8, name)
             self.assertEqual({zone["cap"] >> 11 for zone in zones}, {capacity}, name)
