@@ -95,7 +95,8 @@ impl<const NS: u8> Paged<NS> {
         at: Instant,
     ) -> Option<(Loc, u32, Instant)> {
         let mut at = at;
-        if !self.slc.host.is_open() {
+        // Opening one may reclaim, whose backups may fill it.
+        while !self.slc.host.is_open() {
             at = self.open_slc(core, at)?;
         }
         let (loc, n) = self.slc.host.take(&mut self.slc.pool, most);
@@ -314,7 +315,12 @@ impl<const NS: u8> Paged<NS> {
             let Some(native) = &mut self.native else {
                 return;
             };
-            if native.pool.get(victim).valid > 0 {
+            let left = native.pool.get(victim);
+            if left.state != SbState::Closed {
+                // Backups needed pSLC, and reclaiming that has erased it already.
+                continue;
+            }
+            if left.valid > 0 {
                 return;
             }
             let done = core.erase(end, &native.pool, victim, Priority::User);
@@ -340,6 +346,10 @@ impl<const NS: u8> Paged<NS> {
         };
         if self.native.as_ref().is_some_and(scarce) {
             self.collect_native(core, at);
+            // Its backups may have needed pSLC, and so reclaimed this very superblock.
+            if self.slc.pool.get(victim).state != SbState::Closed {
+                return at;
+            }
         }
         let mut moving = core::mem::take(&mut self.moving);
         self.list_valid(victim, false, &mut moving);

@@ -581,6 +581,39 @@ fn page_mapped_namespaces_never_run_out_of_space() {
     }
 }
 
+/// GC that makes backups may need pSLC, whose reclaim may need GC: each superblock is freed once.
+#[test]
+fn collection_and_reclaim_inside_each_other_free_a_superblock_once() {
+    let mut rng = 1_u64;
+    for (cell, bypass) in [Cell::Mlc, Cell::Tlc, Cell::Qlc]
+        .into_iter()
+        .flat_map(|cell| [(cell, false), (cell, true)])
+    {
+        let mut c = tiny(cell, false);
+        c.slc_bypass = bypass;
+        c.slc_superblocks = 10;
+        c.buffers.total = Bytes::kib(4 * 20);
+        let mut zms = Zms::new(&c).unwrap();
+        let pages = zms.sectors(Namespace::Data) / 8;
+        let mut now = Instant::ZERO;
+        for i in 0..20_000 {
+            rng = rng.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let n = 1 + (rng >> 50) % 12;
+            let write = Command::Write {
+                at: Sector::new((rng >> 33) % (pages - n) * 8),
+                sectors: n * 8,
+                fua: (rng >> 20) % 8 == 0,
+                internal: false,
+            };
+            now = zms.submit(Namespace::Data, &write, now).done;
+            if i % 16 == 0 {
+                zms.check_invariants();
+            }
+        }
+        zms.check_invariants();
+    }
+}
+
 /// Long random runs: what short ones do not reach (pools that have been used up many times over).
 fn soak(drives: u32, commands: usize) {
     let mut runner = TestRunner::deterministic();
