@@ -55,6 +55,11 @@ def conzone():
     return os.environ.get("CONZONE_BIN", "target/release/conzone")
 
 
+def repository(path):
+    """A file of the repository."""
+    return os.path.join(os.environ.get("CONZONE_ROOT", "."), path)
+
+
 def complaints(dmesg):
     """The lines of the kernel's log that a good drive does not cause."""
     suspects = [line for line in dmesg.splitlines() if re.search(r"nvme|I/O error|blk_", line, re.I)]
@@ -64,11 +69,13 @@ def complaints(dmesg):
 class GuestTest(Test):
     """A test that runs things in the guest."""
 
+    # Seconds for a guest, and for a test.
+    guest_limit = GUEST_LIMIT
     timeout = 2 * GUEST_LIMIT
 
     def command(self, script, options=()):
         """The command line that runs `script` in the guest."""
-        return [conzone(), "exec", *options, "--timeout", str(GUEST_LIMIT), "--", script]
+        return [conzone(), "exec", *options, "--timeout", str(self.guest_limit), "--", script]
 
     def guest(self, script, options=SMALL):
         """Runs a script in the guest; its output is in the test's log, too."""

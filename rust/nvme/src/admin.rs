@@ -118,9 +118,12 @@ impl<D: Drive> Controller<D> {
         }
     }
 
-    /// Deletes a submission queue. Its commands in flight complete with Command Aborted due to SQ
-    /// Deletion before this command does, as far as their completion queue has room; the others
-    /// complete implicitly (Base, section 5.7).
+    /// Deletes a submission queue. Its commands in flight complete before this command does, as far
+    /// as their completion queue has room; the others complete implicitly (Base, section 5.7).
+    ///
+    /// They complete with their own status: they took effect when they were fetched. Were they
+    /// called aborted, a driver that resets the controller under load (as Linux does, deleting its
+    /// queues first) would send a zone's writes again, behind a write pointer that they have moved.
     fn delete_sq<H: Host>(
         &mut self,
         host: &mut H,
@@ -143,12 +146,7 @@ impl<D: Drive> Controller<D> {
                 .cq(cq_id)
                 .is_some_and(|cq| !cq.is_full() && cq.waiting.is_empty());
             if let Some(command) = command.filter(|_| has_room) {
-                let aborted = Waiting {
-                    status: Status::SqDeleted.field(),
-                    result: 0,
-                    ..command
-                };
-                self.post(host, &aborted, now);
+                self.post(host, &command, now);
             }
         }
         self.queues.remove_sq(id);

@@ -19,6 +19,7 @@
 mod config;
 mod drive;
 mod error;
+mod f2fs;
 mod faults;
 mod layout;
 mod model;

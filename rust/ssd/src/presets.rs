@@ -49,12 +49,13 @@ pub const PRESETS: [Preset; 11] = [
     Preset {
         name: "tlc-zoned",
         doc: "a small TLC drive, zoned",
-        settings: &[],
+        settings: &[(Key::MetaSize, "256M")],
     },
     Preset {
         name: "qlc-zoned-page-slc",
         doc: "a small QLC drive, zoned, all data staged in page-mapped pSLC",
         settings: &[
+            (Key::MetaSize, "256M"),
             (Key::Cell, "qlc"),
             (Key::BlockSize, "32M"),
             (Key::SlcBypass, "off"),
@@ -64,6 +65,7 @@ pub const PRESETS: [Preset; 11] = [
         name: "qlc-zoned-zone-slc",
         doc: "a small QLC drive, zoned, one pSLC superblock per open zone",
         settings: &[
+            (Key::MetaSize, "256M"),
             (Key::Cell, "qlc"),
             (Key::BlockSize, "32M"),
             (Key::SlcBypass, "off"),

@@ -6,6 +6,7 @@ use askama::Template;
 
 use super::statistics::{self, Section};
 use super::summary::{Row, Summary};
+use super::times::Times;
 use super::Report;
 
 /// A line of "how it was made".
@@ -47,6 +48,7 @@ struct Page<'a> {
     waf: String,
     hit_rate: String,
     errors: u64,
+    times: Vec<String>,
     latency: Option<&'a str>,
     timeline: Option<&'a str>,
     narrow: Vec<Section>,
@@ -74,6 +76,7 @@ pub fn page(report: &Report, latency: Option<&str>, timeline: Option<&str>) -> R
         waf: summary.write_amplification_text(),
         hit_rate: summary.l2p_hit_rate_text(),
         errors: summary.errors,
+        times: summary.times.iter().map(Times::text).collect(),
         latency,
         timeline,
         narrow,

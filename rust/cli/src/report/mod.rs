@@ -17,6 +17,7 @@ mod samples;
 mod statistics;
 pub mod summary;
 pub mod timeline;
+pub mod times;
 
 use std::fs;
 use std::path::Path;

@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::fio::Output;
+use super::times::Times;
 use crate::table;
 
 /// Results of one run, as `--json` prints them.
@@ -16,6 +17,8 @@ pub struct Summary {
     pub write_amplification: Option<f64>,
     /// L2P cache hits over look-ups, 0..=1.
     pub l2p_hit_rate: Option<f64>,
+    /// What of the latencies is the drive's, and what the guest's.
+    pub times: Vec<Times>,
     /// fio's errors, summed over the jobs.
     pub errors: u64,
     /// How late the device's timer was, where the guest's clock is the host's.
@@ -95,6 +98,7 @@ impl Summary {
             jobs,
             write_amplification: stats.and_then(|s| number(s, "waf")),
             l2p_hit_rate: stats.and_then(hit_rate),
+            times: Times::of(fio, stats),
             errors,
             timer_lateness_ns: stats.and_then(lateness),
         }
@@ -107,8 +111,9 @@ impl Summary {
             let [p50, p99, max] = [late.p50, late.p99, late.max].map(micros);
             format!("\ntimer lateness p50 {p50}, p99 {p99}, max {max} us: host noise on top of the drive's latency")
         });
+        let times: String = self.times.iter().map(|t| t.text() + "\n").collect();
         format!(
-            "{table}\nwrite amplification {}   L2P hit rate {}   errors {}{late}",
+            "{table}\n{times}write amplification {}   L2P hit rate {}   errors {}{late}",
             self.write_amplification_text(),
             self.l2p_hit_rate_text(),
             self.errors

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# Runs in the guest, after a line that sets the array `args` (fio arguments of the user's own):
-# finds the drive's data namespace, gives fio defaults that fit it, leaves everything in /tmp/out.
+# Runs in the guest, after filesystem.sh and lines that set the array `args` (fio arguments of the user's own) and FS
+# (a file system, or nothing): finds the drive's data namespace, formats it if asked to, gives fio defaults that fit
+# it, leaves everything in /tmp/out.
 set -u
 out=/tmp/out
 mkdir -p $out/log
@@ -42,10 +43,31 @@ if [ -z "$name" ]; then
     dmesg | grep -i nvme | tail -n 5 >&2
     exit 1
 fi
-zoned=()
+# The conventional namespace beside it.
+meta_namespace() {
+    local other
+    for other in $(namespaces); do
+        if [ "$other" != "$name" ] && [ "$(cat "/sys/block/$other/queue/zoned")" = none ]; then
+            echo "/dev/$other"
+            return
+        fi
+    done
+}
+
+DATA=/dev/$name META=$(meta_namespace)
+target=(--filename="$DATA" --direct=1)
 default=/root/block.fio
-if [ "$(cat "/sys/block/$name/queue/zoned")" = host-managed ]; then
-    zoned=(--zonemode=zbd)
+if [ -n "$FS" ]; then
+    fs_make && fs_mount || exit
+    target=(--directory=/mnt)
+    default=/root/filesystem.fio
+    if [ "$FS" = zonefs ]; then
+        # Its files are there already and only grow.
+        target=(--directory=/mnt/seq --direct=1 --file_append=1 --allow_file_create=0 --create_on_open=1)
+        default=/root/zonefs.fio
+    fi
+elif [ "$(cat "/sys/block/$name/queue/zoned")" = host-managed ]; then
+    target+=(--zonemode=zbd)
     default=/root/zoned.fio
     ZONES=$(cat "/sys/block/$name/queue/nr_zones")
     if [ "$ZONES" -gt 8 ]; then ZONES=8; fi
@@ -61,14 +83,15 @@ fi
 
 {
     echo "kernel $(uname -r)"
-    echo "namespace /dev/$name"
+    echo "namespace $DATA"
+    if [ -n "$FS" ]; then echo "made $FS_MADE"; fi
 } >$out/facts
 for word in "${jobs[@]}"; do
     if [ -f "$word" ]; then cat "$word"; else echo "$word"; fi
 done >$out/job
 
 fio --output-format=json+ --output=$out/fio.json \
-    --filename="/dev/$name" --direct=1 --ioengine=io_uring "${zoned[@]}" \
+    "${target[@]}" --ioengine=io_uring \
     --lat_percentiles=1 --log_avg_msec=20 --log_unix_epoch=1 \
     --write_bw_log=$out/log/run --write_lat_log=$out/log/run \
     "${jobs[@]}"
@@ -80,6 +103,14 @@ for log in $out/log/run_bw.*.log $out/log/run_lat.*.log; do
         cat "$log"
     fi
 done >$out/samples
+if [ -n "$FS" ] && [ $status = 0 ]; then
+    if fs_remount_verify; then
+        echo "verified $FS_VERIFIED files, the same after a remount" >>$out/facts
+        umount /mnt
+    else
+        status=1
+    fi
+fi
 # The port has only what a quiet kernel thinks important.
 dmesg >$out/console.log
 exit $status

@@ -17,6 +17,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{bail, Context as _, Result};
+use clap::ValueEnum;
 use serde_json::json;
 
 use crate::failure::Prerequisite;
@@ -27,8 +28,18 @@ use crate::Context;
 use execution::Execution;
 
 const GUEST_SCRIPT: &str = include_str!("guest.sh");
-const ZONED_JOB: &str = include_str!("jobs/zoned.fio");
-const BLOCK_JOB: &str = include_str!("jobs/block.fio");
+const FILESYSTEM_SCRIPT: &str = include_str!("filesystem.sh");
+
+/// The jobs of a run without one, by the names that guest.sh knows.
+const JOBS: [(&str, &str); 4] = [
+    ("zoned.fio", include_str!("jobs/zoned.fio")),
+    ("block.fio", include_str!("jobs/block.fio")),
+    ("filesystem.fio", include_str!("jobs/filesystem.fio")),
+    ("zonefs.fio", include_str!("jobs/zonefs.fio")),
+];
+
+/// guest.sh's exit status for a drive that cannot have the file system that was asked for.
+const MISFIT: i32 = 3;
 
 /// fio's `log_avg_msec` in guest.sh.
 const SAMPLE_MS: u64 = 20;
@@ -43,11 +54,15 @@ Examples:
   cargo conzone run --preset ufs4-tlc --set l2p-cache-size=64K
   cargo conzone run --job my.fio --timing real --out results
   cargo conzone run --check-repeat 3
+  cargo conzone run --fs f2fs --job db.fio
   cargo conzone run -- --rw=randread --bs=4k --size=4z --io_size=16m"
 )]
 pub struct Args {
     #[command(flatten)]
     vm: vm::Options,
+    /// Run the job on a file system: it is formatted and mounted, and its files compared after a remount
+    #[arg(long, value_name = "NAME")]
+    fs: Option<Filesystem>,
     /// The fio job file; fio arguments after `--` then are defaults for its jobs
     #[arg(short, long, value_name = "FILE.fio")]
     job: Option<PathBuf>,
@@ -68,6 +83,31 @@ pub struct Args {
     fio: Vec<String>,
 }
 
+/// `--fs`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Filesystem {
+    /// Metadata on the conventional namespace, data in the zones
+    F2fs,
+    /// A file for each zone
+    Zonefs,
+    /// On the data namespace, in zoned mode if that is zoned
+    Btrfs,
+    /// On the data namespace, or on the conventional one if that is zoned
+    Ext4,
+}
+
+impl Filesystem {
+    /// As typed, and as mount calls it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::F2fs => "f2fs",
+            Self::Zonefs => "zonefs",
+            Self::Btrfs => "btrfs",
+            Self::Ext4 => "ext4",
+        }
+    }
+}
+
 /// Runs the job, prints the figures, writes the files.
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     if let Some(job) = &args.job {
@@ -79,6 +119,9 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     }
     let machine = args.vm.machine(context, Timing::Virtual)?;
     let execution = execute(context, args, &machine)?;
+    if args.fs.is_some() && execution.status == MISFIT {
+        return Err(Prerequisite(execution.first_words()).into());
+    }
     let fio = execution.parse()?;
     let report = Report {
         title: title(args),
@@ -97,9 +140,12 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         .map_or_else(|| next_directory(&args.vm), Ok)?;
     report.write(&out)?;
     show(context, args, &report, &out)?;
+    if args.fs.is_some() && !args.json {
+        say!("verified: {}", execution.fact("verified"))?;
+    }
     if execution.status != 0 || report.summary().errors > 0 {
         let (status, said) = (execution.status, execution.first_words());
-        bail!("fio reports errors (status {status}): {said}");
+        bail!("the job failed (status {status}): {said}");
     }
     if let Some(runs) = args.check_repeat {
         check_repeat(context, args, &machine, &execution, runs)?;
@@ -146,8 +192,10 @@ fn job(args: &Args, work: &Path) -> Result<guest::Job> {
     let words = args.fio.iter().map(String::as_str);
     let words = shlex::try_join(words)
         .map_err(|_| Prerequisite("fio arguments cannot contain a NUL byte".into()))?;
-    let mut job = guest::Job::new(format!("args=({words})\n{GUEST_SCRIPT}"));
-    for (name, text) in [("zoned.fio", ZONED_JOB), ("block.fio", BLOCK_JOB)] {
+    let fs = args.fs.map_or("", Filesystem::name);
+    let settings = format!("args=({words})\nFS={fs}\n");
+    let mut job = guest::Job::new([&settings, FILESYSTEM_SCRIPT, GUEST_SCRIPT].concat());
+    for (name, text) in JOBS {
         let path = work.join(name);
         fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
         job = job.file(path, format!("/root/{name}"));
@@ -172,7 +220,10 @@ fn title(args: &Args) -> String {
         Timing::Real => "real time",
         Timing::Off => "no drive latency",
     };
-    format!("{drive}, {time}")
+    match args.fs {
+        Some(fs) => format!("{} on {drive}, {time}", fs.name()),
+        None => format!("{drive}, {time}"),
+    }
 }
 
 fn settings(
@@ -186,10 +237,9 @@ fn settings(
         guest::Timing::Virtual { shift } => format!("virtual, an instruction is {} ns", 1 << shift),
         guest::Timing::Real => args.vm.timing(Timing::Virtual).name().to_owned(),
     };
-    Ok(vec![
+    let mut settings = vec![
         Setting::new("command", command_line(std::env::args().skip(1))),
         Setting::new("device", machine.devices.join("\n")),
-        Setting::new("namespace", execution.fact("namespace")),
         Setting::new("timing", timing),
         Setting::new(
             "guest",
@@ -200,7 +250,15 @@ fn settings(
         Setting::new("QEMU", execution.qemu.clone()),
         Setting::new("fio", fio.version.clone()),
         Setting::new("conzone", env!("CARGO_PKG_VERSION")),
-    ])
+    ];
+    if args.fs.is_some() {
+        let made = execution.fact("made");
+        let verified = format!("{made}\n{}", execution.fact("verified"));
+        settings.insert(2, Setting::new("file system", verified));
+    } else {
+        settings.insert(2, Setting::new("namespace", execution.fact("namespace")));
+    }
+    Ok(settings)
 }
 
 /// Every property of the drive with its value in effect.
@@ -284,6 +342,14 @@ mod tests {
             command_line(words.into_iter()),
             "cargo conzone run --set 'serial=a b'"
         );
+    }
+
+    #[test]
+    fn every_job_and_status_is_the_scripts() {
+        for (name, _) in JOBS {
+            assert!(GUEST_SCRIPT.contains(&format!("/root/{name}")), "{name}");
+        }
+        assert!(FILESYSTEM_SCRIPT.contains(&format!("MISFIT={MISFIT} ")));
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod tests;
 
 use crate::config::Config;
 use crate::error::ConfigError;
+use crate::f2fs;
 use crate::layout::Layout;
 use crate::properties::{Key, ModelKind, Value};
 use crate::table::PROPERTIES;
@@ -154,8 +155,8 @@ impl Planner<'_> {
     fn plan(&self) -> Result<Plan, ConfigError> {
         self.all_have_meaning()?;
         let planned = match self.config.model() {
-            ModelKind::Zms => self.zms(),
-            ModelKind::Zns => self.zns(),
+            ModelKind::Zms => self.meta_is_known().and_then(|()| self.zms()),
+            ModelKind::Zns => self.meta_is_known().and_then(|()| self.zns()),
             ModelKind::Conv => self.conv(),
             ModelKind::Simple => self.simple(),
         }?;
@@ -194,8 +195,33 @@ impl Planner<'_> {
     fn number(&self, key: Key) -> Option<u64> {
         match self.config.value(key) {
             Value::Number(n) => Some(n),
+            Value::Auto if key == Key::MetaSize => self.meta_for_f2fs().map(Bytes::get),
             _ => None,
         }
+    }
+
+    /// `meta-size=auto`.
+    fn meta_for_f2fs(&self) -> Option<Bytes> {
+        let zone = match self.config.model() {
+            ModelKind::Zms if !self.zoned() => {
+                return f2fs::meta_size(self.bytes(Key::BlockDataSize), Bytes::new(f2fs::SEGMENT));
+            }
+            ModelKind::Zms => self.zone_size(&self.geometry().ok()?).ok()?,
+            ModelKind::Zns => self.zns_zone_size(),
+            ModelKind::Conv | ModelKind::Simple => return None,
+        };
+        let data = zone.get().checked_mul(self.u64(Key::Zones))?;
+        f2fs::meta_size(Bytes::new(data), zone)
+    }
+
+    /// Zones that F2FS cannot use as sections have no computed meta size.
+    fn meta_is_known(&self) -> Result<(), ConfigError> {
+        let auto = self.config.value(Key::MetaSize) == Value::Auto;
+        self.rule(
+            !auto || self.number(Key::MetaSize).is_some(),
+            Key::MetaSize,
+            || "needs zones of whole 2 MiB, F2FS's segments: give a size, or 0".into(),
+        )
     }
 
     fn u64(&self, key: Key) -> u64 {

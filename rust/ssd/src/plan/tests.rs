@@ -49,6 +49,29 @@ fn presets_have_the_figures_of_the_models_tables() {
 }
 
 #[test]
+fn the_meta_namespace_may_be_sized_for_f2fs() {
+    // The consumer presets' own sizes are those of the formula.
+    for preset in PRESETS.iter().filter(|p| p.setting(Key::Model).is_none()) {
+        let meta = |settings: &[_]| with(preset.name, settings).unwrap().meta.map(|m| m.size);
+        assert_eq!(meta(&[("meta-size", "auto")]), meta(&[]), "{}", preset.name);
+    }
+    let meta = |preset, settings: &[_]| with(preset, settings).unwrap().meta.unwrap().size;
+    let auto = ("meta-size", "auto");
+    assert_eq!(
+        meta("tlc-zoned", &[auto, ("zones", "4096")]),
+        Bytes::mib(1408)
+    );
+    assert_eq!(meta("zns-proto", &[auto]), Bytes::mib(96));
+    let error = with("tlc-zoned", &[auto, ("zone-size", "97M")]).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with("property 'meta-size' = auto: needs zones"),
+        "{error}"
+    );
+}
+
+#[test]
 fn namespaces_follow_each_other_in_the_media() {
     let plan = with("tlc-zoned", &[("meta-size", "4K"), ("zones", "3")]).unwrap();
     assert_eq!((plan.layout.meta, plan.layout.data), (Some(0), 2 * MIB));

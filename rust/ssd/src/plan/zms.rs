@@ -84,7 +84,7 @@ impl Planner<'_> {
         }
     }
 
-    fn geometry(&self) -> Result<Geometry, ConfigError> {
+    pub(super) fn geometry(&self) -> Result<Geometry, ConfigError> {
         let geometry = Geometry {
             channels: self.u32(Key::Channels),
             luns_per_channel: self.u32(Key::LunsPerChannel),
@@ -133,7 +133,7 @@ impl Planner<'_> {
         }
     }
 
-    fn zoned(&self) -> bool {
+    pub(super) fn zoned(&self) -> bool {
         self.u64(Key::DataInterface) == 0
     }
 
@@ -248,7 +248,7 @@ impl Planner<'_> {
         })
     }
 
-    fn zone_size(&self, geometry: &Geometry) -> Result<Bytes, ConfigError> {
+    pub(super) fn zone_size(&self, geometry: &Geometry) -> Result<Bytes, ConfigError> {
         let capacity = geometry
             .superblock_lpns(geometry.cell)
             .saturating_mul(PAGE_BYTES);

@@ -12,8 +12,6 @@ impl Planner<'_> {
         self.open_within_active()?;
         let chips = self.chips();
         let capacity = self.bytes(Key::ZoneCapacity);
-        let power = capacity.get().checked_next_power_of_two();
-        let zone_size = self.number(Key::ZoneSize).or(power).unwrap_or(u64::MAX);
         let meta = self.paged(Key::MetaSize, Key::MetaWriteBufferSize, 1);
         let model = Config {
             chips,
@@ -21,7 +19,7 @@ impl Planner<'_> {
             costs: self.costs(),
             zones: self.u32(Key::Zones),
             zone_capacity: capacity,
-            zone_size: Bytes::new(zone_size),
+            zone_size: self.zns_zone_size(),
             dies_per_zone: self.u32(Key::DiesPerZone),
             buffer_scope: match self.u64(Key::WbScope) {
                 0 => BufferScope::Global,
@@ -51,6 +49,11 @@ impl Planner<'_> {
             cell: Some(chips.cell),
             model: ModelConfig::Zns(model),
         })
+    }
+
+    pub(super) fn zns_zone_size(&self) -> Bytes {
+        let power = self.u64(Key::ZoneCapacity).checked_next_power_of_two();
+        Bytes::new(self.number(Key::ZoneSize).or(power).unwrap_or(u64::MAX))
     }
 
     /// The property to blame, and the rule.

@@ -73,7 +73,7 @@ pub(super) const ROWS: &[Property] = &[
         Key::MetaSize,
         size(0, 16 * TIB),
         "logical size of the conventional meta namespace; 0 leaves it out",
-        Default::All("256M"),
+        Default::Auto("what F2FS needs for its metadata beside the data namespace"),
         REFERENCE,
     )
     .only(ZONED),
