@@ -162,7 +162,7 @@ impl TextProperties for ConzoneNvme {
             Some(Which::Extra(Extra::ZoneReadOnly)) => self.inject_zone(text, false),
             Some(Which::Extra(Extra::ZoneOffline)) => self.inject_zone(text, true),
             Some(Which::Extra(Extra::Fault)) => self.set_faults(text),
-            Some(Which::Extra(Extra::Statistics)) | None => {
+            Some(Which::Extra(Extra::Statistics | Extra::Series | Extra::ZoneMap)) | None => {
                 Err(Error::new("this property can only be read"))
             }
         }
@@ -172,6 +172,12 @@ impl TextProperties for ConzoneNvme {
         match properties::which(index) {
             Some(Which::Table(property)) => properties::read(&self.config.borrow(), property),
             Some(Which::Extra(Extra::Statistics)) => PropertyValue::Text(self.statistics()),
+            Some(Which::Extra(Extra::Series)) => {
+                PropertyValue::Text(self.text(Drive::series_csv, ""))
+            }
+            Some(Which::Extra(Extra::ZoneMap)) => {
+                PropertyValue::Text(self.text(|drive| ssd::zone_map(drive.model()), ""))
+            }
             Some(Which::Extra(Extra::Fault)) => PropertyValue::Text(self.faults()),
             Some(Which::Extra(Extra::ZoneReadOnly | Extra::ZoneOffline)) | None => {
                 PropertyValue::Text(String::new())
@@ -392,14 +398,21 @@ impl ConzoneNvme {
     }
 
     fn statistics(&self) -> String {
+        let lateness = self.alarm.lateness();
+        self.text(
+            |drive| ssd::device_json(drive.model(), lateness.as_ref()),
+            "{}",
+        )
+    }
+
+    /// A text about the drive, or `without` when there is none to ask.
+    fn text(&self, of: impl FnOnce(&Drive) -> String, without: &str) -> String {
         if self.busy.get() {
-            return "{}".to_owned();
+            return without.to_owned();
         }
         match self.inner.borrow().as_ref() {
-            Some(inner) => {
-                ssd::device_json(inner.core.drive().model(), self.alarm.lateness().as_ref())
-            }
-            None => "{}".to_owned(),
+            Some(inner) => of(inner.core.drive()),
+            None => without.to_owned(),
         }
     }
 }

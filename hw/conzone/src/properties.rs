@@ -12,18 +12,34 @@ use crate::device::ConzoneNvme;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Extra {
     Statistics,
+    Series,
+    ZoneMap,
     ZoneReadOnly,
     ZoneOffline,
     Fault,
 }
 
-const EXTRAS: [(Extra, &str, &str, Access, &str); 4] = [
+const EXTRAS: [(Extra, &str, &str, Access, &str); 6] = [
     (
         Extra::Statistics,
         "stats",
         "str",
         Access::Read,
         "statistics of the flash model, as JSON (read only)",
+    ),
+    (
+        Extra::Series,
+        "series",
+        "str",
+        Access::Read,
+        "the counters over model time, as CSV; needs sample-interval-ns (read only)",
+    ),
+    (
+        Extra::ZoneMap,
+        "zone-map",
+        "str",
+        Access::Read,
+        "states, write pointers and mapping of the zones, as CSV (read only)",
     ),
     (
         Extra::ZoneReadOnly,

@@ -18,6 +18,10 @@ use crate::Context;
 /// Commands between two updates of the progress bar's message.
 const REPORT_EVERY: u64 = 1 << 16;
 
+/// First distance of samples, for those who want them and do not say: 0.1 ms shows single flushes, and doubles where a
+/// run is long.
+pub const SAMPLE_NS: &str = "100000";
+
 /// Run a trace through the flash model alone, in virtual time
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -38,6 +42,9 @@ pub struct Args {
     /// Where to write the statistics as JSON
     #[arg(long, value_name = "FILE")]
     stats: Option<PathBuf>,
+    /// Where to write the counters over time as CSV; --set sample-interval-ns= chooses the first distance of samples
+    #[arg(long, value_name = "FILE")]
+    series: Option<PathBuf>,
     /// Print the statistics as JSON instead of a table
     #[arg(long)]
     json: bool,
@@ -74,7 +81,10 @@ impl DriveArgs {
 }
 
 pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
-    let config = args.drive.config()?;
+    let mut config = args.drive.config()?;
+    if args.series.is_some() {
+        sample(&mut config)?;
+    }
     let mut simulation = Simulation::new(&config)?;
     let bar = bar(context, &args.trace);
     let input = open(&args.trace, &bar)?;
@@ -91,12 +101,26 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
             .and_then(|()| file.finish())
             .with_context(|| format!("--stats {}", path.display()))?;
     }
+    if let Some(path) = &args.series {
+        let mut file = create(path)?;
+        file.write_all(simulation.series_csv().as_bytes())
+            .and_then(|()| file.finish())
+            .with_context(|| format!("--series {}", path.display()))?;
+    }
     if args.json {
         say!("{}", serde_json::to_string_pretty(&stats)?)?;
     } else if args.out.as_deref() != Some(Path::new("-")) {
         out::text(table(simulation.latencies(), &stats))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Turns sampling on, unless the user has.
+pub fn sample(config: &mut ssd::Config) -> anyhow::Result<()> {
+    if !config.is_explicit(ssd::Key::SampleInterval) {
+        config.set("sample-interval-ns", SAMPLE_NS)?;
+    }
+    Ok(())
 }
 
 fn shown(path: Option<&Path>) -> String {

@@ -3,7 +3,7 @@
 
 use crate::Latencies;
 use ftl::{Namespace, ZoneAction, ZoneTarget};
-use ssd::{Config, ConfigError, Model, Plan};
+use ssd::{Config, ConfigError, Model, Plan, Series};
 use trace::{Answer, Command, Line, Op, Pacer};
 use units::{Instant, Sector};
 
@@ -11,6 +11,7 @@ use units::{Instant, Sector};
 #[derive(Clone, Debug)]
 pub struct Simulation {
     model: Model,
+    series: Option<Series>,
     timed: bool,
     pacer: Pacer,
     latencies: Latencies,
@@ -32,6 +33,7 @@ impl Simulation {
     pub fn from_plan(plan: &Plan) -> Result<Self, ConfigError> {
         Ok(Self {
             model: Model::new(plan)?,
+            series: Series::new(plan.sample_interval),
             timed: plan.timed,
             pacer: Pacer::new(),
             latencies: Latencies::default(),
@@ -55,6 +57,9 @@ impl Simulation {
         } else {
             Namespace::Meta
         };
+        if let Some(series) = &mut self.series {
+            series.note(&self.model, arrival);
+        }
         let outcome = self.model.submit(ns, &translate(command), arrival);
         let (completion, status) = match outcome.result {
             Ok(_) if self.timed => (outcome.done, 0),
@@ -78,6 +83,14 @@ impl Simulation {
     #[must_use]
     pub const fn latencies(&self) -> &Latencies {
         &self.latencies
+    }
+
+    /// The counters over model time ([`Series::csv`]); empty unless `sample-interval-ns` is set.
+    #[must_use]
+    pub fn series_csv(&self) -> String {
+        self.series
+            .as_ref()
+            .map_or_else(String::new, |series| series.csv(&self.model))
     }
 
     /// The drive.

@@ -11,6 +11,7 @@ use crate::faults::{Access, Faults, Verdict};
 use crate::layout::{eui64, nguid};
 use crate::model::{io_error, Model};
 use crate::plan::{Plan, Space};
+use crate::series::Series;
 use crate::stats::vendor_log;
 use ftl::{Command, Namespace};
 use nand::Cell;
@@ -20,7 +21,7 @@ use nvme::{
     VENDOR_LOG_BYTES,
 };
 use std::collections::VecDeque;
-use units::{Instant, Lba, Sector, ZoneId};
+use units::{Instant, Lba, Nanos, Sector, ZoneId};
 
 /// Failed reads and writes from which on the SMART log calls the drive's reliability degraded (our
 /// choice: vendors do not say).
@@ -57,6 +58,8 @@ pub struct Drive {
     /// Descriptor extensions of all zones, one after the other.
     extensions: Vec<u8>,
     faults: Faults,
+    series: Option<Series>,
+    sample_interval: Nanos,
     /// Reads that failed.
     media_errors: u64,
     /// Writes that failed.
@@ -78,6 +81,8 @@ impl Drive {
             events: VecDeque::with_capacity(MAX_EVENTS),
             extensions: Vec::new(),
             faults: Faults::default(),
+            series: Series::new(plan.sample_interval),
+            sample_interval: plan.sample_interval,
             media_errors: 0,
             write_faults: 0,
         };
@@ -114,6 +119,14 @@ impl Drive {
         &self.model
     }
 
+    /// The counters over model time ([`Series::csv`]); empty unless `sample-interval-ns` is set.
+    #[must_use]
+    pub fn series_csv(&self) -> String {
+        self.series
+            .as_ref()
+            .map_or_else(String::new, |series| series.csv(&self.model))
+    }
+
     /// Whether commands take model time.
     #[must_use]
     pub const fn is_timed(&self) -> bool {
@@ -121,10 +134,15 @@ impl Drive {
     }
 
     /// Takes over a plan's times, and whether there are any (`timing`), from the next command on. The
-    /// rest of the plan, which is this drive's otherwise, is ignored.
+    /// rest of the plan, which is this drive's otherwise, is ignored. Another interval of samples starts
+    /// them afresh.
     pub fn set_times(&mut self, plan: &Plan) {
         self.timed = plan.timed;
         self.model.set_times(plan);
+        if plan.sample_interval != self.sample_interval {
+            self.sample_interval = plan.sample_interval;
+            self.series = Series::new(plan.sample_interval);
+        }
     }
 
     /// Makes a zone read-only or offline, and tells the guest.
@@ -390,6 +408,9 @@ impl nvme::Drive for Drive {
     }
 
     fn submit(&mut self, ns: NsIndex, command: &IoCommand, now: Instant) -> Outcome {
+        if let Some(series) = &mut self.series {
+            series.note(&self.model, now);
+        }
         let verdict = self.verdict(ns, command);
         let mut outcome = match verdict.write_error {
             Some(at) => Outcome {

@@ -123,6 +123,7 @@ keys! {
     IoWriteTrailing "io-write-trailing-ns",
     Timing "timing",
     Seed "seed",
+    SampleInterval "sample-interval-ns",
     Serial "serial",
     Mdts "mdts",
     QueueEntries "queue-entries",

@@ -3,8 +3,10 @@
 
 use crate::config::{pool_superblocks, Config, ConfigError, DataNamespace};
 use crate::core::Core;
+use crate::l2p::Grain;
 use crate::paged::Paged;
-use crate::stats::{PoolStats, Stats};
+use crate::read::{Found, Map};
+use crate::stats::{Counters, PoolStats, Stats};
 use crate::superblock::Pool;
 use crate::write::Cause;
 use crate::zoned::{page_range, Zoned};
@@ -233,6 +235,27 @@ impl Zms {
             }
             Data::Block(_) => Err(Error::Unsupported),
         }
+    }
+
+    /// A namespace's counters, for those who look often: [`Zms::stats`] copies.
+    #[must_use]
+    pub fn counters(&self, namespace: Namespace) -> Option<&Counters> {
+        match (namespace, &self.data) {
+            (Namespace::Meta, _) => self.meta.as_ref().map(|meta| &meta.counters),
+            (Namespace::Data, Data::Zoned(data)) => Some(&data.counters),
+            (Namespace::Data, Data::Block(block)) => Some(&block.counters),
+        }
+    }
+
+    /// The granularity at which a zone's first page is mapped, if it is in flash.
+    #[must_use]
+    pub fn zone_grain(&self, id: ZoneId) -> Option<Grain> {
+        let Data::Zoned(data) = &self.data else {
+            return None;
+        };
+        let lpn = id.get().checked_mul(data.shape.span)?;
+        data.zones.get(id)?;
+        matches!(data.find(lpn), Found::Flash(_)).then(|| data.grain_of(lpn))
     }
 
     /// All statistics.

@@ -28,7 +28,7 @@ const TILE: u32 = 16;
 
 /// What one entry maps, coarse to fine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Grain {
+pub enum Grain {
     /// A zone, wholly native.
     Zone,
     /// A pSLC superblock of one zone.
@@ -41,7 +41,7 @@ pub(crate) enum Grain {
 
 impl Grain {
     /// Coarse to fine.
-    pub const ALL: [Self; 4] = [Self::Zone, Self::SubZone, Self::Chunk, Self::Page];
+    pub(crate) const ALL: [Self; 4] = [Self::Zone, Self::SubZone, Self::Chunk, Self::Page];
 }
 
 /// An entry's identity: granularity, namespace (0 meta, 1 data), first LPN of the unit.

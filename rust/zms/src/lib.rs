@@ -48,4 +48,5 @@ pub use ftl::{
     Command, Costs, Discard, Error, Histogram, Namespace, Outcome, Reply, ZoneAction, ZoneReport,
     ZoneTarget,
 };
+pub use l2p::Grain;
 pub use stats::{ByGrain, Counters, PoolStats, Stats};

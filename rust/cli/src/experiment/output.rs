@@ -38,7 +38,7 @@ struct Page<'a> {
     trends: &'a [Trend],
     header: Vec<String>,
     rows: Vec<Vec<String>>,
-    figures: Vec<(String, String)>,
+    figures: Vec<String>,
     settings: &'a [Setting],
     drives: Vec<(String, String)>,
 }
@@ -135,7 +135,7 @@ impl Outcome<'_> {
         for figure in self.experiment.figures {
             if let Some(svg) = self.plot(figure).svg()? {
                 put(&format!("{}.svg", figure.metric.key()), &svg)?;
-                figures.push((figure.metric.axis().to_owned(), svg));
+                figures.push(svg);
             }
         }
         let page = Page {

@@ -29,7 +29,7 @@ pub const GRID: RGBColor = RGBColor(225, 225, 225);
 pub const MARK: RGBColor = RGBColor(130, 130, 130);
 
 /// A colour for each direction, the same in every picture of time.
-fn direction_colour(direction: &str) -> RGBColor {
+pub fn direction_colour(direction: &str) -> RGBColor {
     match direction {
         "read" => COLOURS[0],
         "write" => COLOURS[1],

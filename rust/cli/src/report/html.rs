@@ -7,7 +7,7 @@ use askama::Template;
 use super::statistics::{self, Section};
 use super::summary::{Row, Summary};
 use super::times::Times;
-use super::Report;
+use super::{accounts, Pictures, Report};
 
 /// A line of "how it was made".
 #[derive(Debug, Clone, PartialEq)]
@@ -49,8 +49,8 @@ struct Page<'a> {
     hit_rate: String,
     errors: u64,
     times: Vec<String>,
-    latency: Option<&'a str>,
-    timeline: Option<&'a str>,
+    pictures: &'a Pictures,
+    accounts: Vec<Section>,
     narrow: Vec<Section>,
     wide: Vec<Section>,
     settings: &'a [Setting],
@@ -59,7 +59,7 @@ struct Page<'a> {
 }
 
 /// Renders the page; the pictures are SVG texts.
-pub fn page(report: &Report, latency: Option<&str>, timeline: Option<&str>) -> Result<String> {
+pub(super) fn page(report: &Report, pictures: &Pictures) -> Result<String> {
     let summary: Summary = report.summary();
     let sections = report
         .stats
@@ -77,8 +77,12 @@ pub fn page(report: &Report, latency: Option<&str>, timeline: Option<&str>) -> R
         hit_rate: summary.l2p_hit_rate_text(),
         errors: summary.errors,
         times: summary.times.iter().map(Times::text).collect(),
-        latency,
-        timeline,
+        pictures,
+        accounts: report
+            .stats
+            .as_ref()
+            .map(accounts::sections)
+            .unwrap_or_default(),
         narrow,
         wide,
         settings: &report.settings,

@@ -8,12 +8,15 @@
 //! ```
 //! Nothing in the files depends on the host's clock or paths, so two runs under virtual time give the same bytes.
 
+mod accounts;
 pub mod charts;
+mod drawn;
 pub mod fio;
 mod html;
 pub mod plot;
 #[cfg(test)]
 mod samples;
+pub mod series;
 mod statistics;
 pub mod summary;
 pub mod timeline;
@@ -23,9 +26,10 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use serde_json::Value;
+use serde_json::{json, Value};
 
 pub use html::{DriveProperty, Setting};
+use series::Series;
 use summary::Summary;
 use timeline::Timeline;
 
@@ -42,6 +46,10 @@ pub struct Report {
     pub stats: Option<Value>,
     /// fio's samples over time.
     pub timeline: Timeline,
+    /// The drive's counters over model time, CSV; empty without.
+    pub series: String,
+    /// Its zones at the end, CSV; empty without.
+    pub zones: String,
     /// What the run was made with: command, device, versions.
     pub settings: Vec<Setting>,
     /// The drive's properties; none for a device of the user's own.
@@ -65,22 +73,75 @@ impl Report {
             let path = dir.join(name);
             fs::write(&path, text).with_context(|| format!("writing {}", path.display()))
         };
-        let latency = charts::latency(&self.fio)?;
-        let timeline = charts::timeline(&self.timeline, &self.fio)?;
         put("fio.json", &self.fio_text)?;
         put("console.log", &self.console)?;
+        put("run.json", &format!("{:#}\n", self.record()?))?;
         if let Some(stats) = &self.stats {
             put("stats.json", &format!("{stats:#}\n"))?;
         }
-        for (name, picture) in [("latency.svg", &latency), ("timeline.svg", &timeline)] {
+        for (name, text) in [("series.csv", &self.series), ("zones.csv", &self.zones)] {
+            if text.lines().nth(1).is_some() {
+                put(name, text)?;
+            }
+        }
+        let pictures = self.pictures()?;
+        for (name, picture) in pictures.all() {
             if let Some(picture) = picture {
                 put(name, picture)?;
             }
         }
-        put(
-            "report.html",
-            &html::page(self, latency.as_deref(), timeline.as_deref())?,
-        )
+        put("report.html", &html::page(self, &pictures)?)
+    }
+
+    /// What a comparison needs of a run.
+    fn record(&self) -> Result<Value> {
+        let settings = self.settings.iter().map(|s| (s.name, s.value.as_str()));
+        let properties = self.properties.iter().map(|p| (p.name, p.value.as_str()));
+        Ok(json!({
+            "format": FORMAT,
+            "title": self.title,
+            "settings": settings.collect::<Vec<_>>(),
+            "properties": properties.collect::<Vec<_>>(),
+            "summary": serde_json::to_value(self.summary())?,
+        }))
+    }
+
+    fn pictures(&self) -> Result<Pictures> {
+        let series = Series::parse(&self.series)?;
+        let busy = self.stats.as_ref().zip(series.span_ns());
+        Ok(Pictures {
+            latency: charts::latency(&self.fio)?,
+            timeline: charts::timeline(&self.timeline, &self.fio)?,
+            drive: series.svg()?,
+            zones: drawn::zones(&self.zones)?,
+            utilisation: busy.and_then(|(stats, span)| drawn::utilisation(stats, span)),
+        })
+    }
+}
+
+/// Version of run.json.
+pub const FORMAT: u64 = 1;
+
+/// SVG texts, as far as there is something to draw.
+#[derive(Debug)]
+struct Pictures {
+    latency: Option<String>,
+    timeline: Option<String>,
+    drive: Option<String>,
+    zones: Option<String>,
+    utilisation: Option<String>,
+}
+
+impl Pictures {
+    /// With the names of their files.
+    fn all(&self) -> [(&'static str, &Option<String>); 5] {
+        [
+            ("latency.svg", &self.latency),
+            ("timeline.svg", &self.timeline),
+            ("drive.svg", &self.drive),
+            ("zones.svg", &self.zones),
+            ("utilisation.svg", &self.utilisation),
+        ]
     }
 }
 
@@ -95,9 +156,11 @@ mod tests {
             fio_text: samples::FIO_JSON.into(),
             fio: fio::parse(samples::FIO_JSON).unwrap(),
             stats: Some(
-                json!({"waf": 1.5, "l2p_hits": 3, "l2p_misses": 1, "namespaces": [{"nsid": 2, "host_reads": 7}]}),
+                json!({"waf": 1.5, "l2p_hits": 3, "l2p_misses": 1, "namespaces": [{"nsid": 2, "host_reads": 7}], "planes": {"0": {"busy_ns": 9}}}),
             ),
             timeline: timeline::parse(samples::LOGS, 20).unwrap(),
+            series: samples::SERIES.into(),
+            zones: samples::ZONES.into(),
             settings: vec![Setting::new("device", "conzone-nvme,serial=<a&b>")],
             properties: vec![DriveProperty {
                 name: "zones",
@@ -119,6 +182,12 @@ mod tests {
             "stats.json",
             "latency.svg",
             "timeline.svg",
+            "drive.svg",
+            "zones.svg",
+            "utilisation.svg",
+            "series.csv",
+            "zones.csv",
+            "run.json",
             "report.html",
         ] {
             assert!(
@@ -127,7 +196,7 @@ mod tests {
             );
         }
         let page = fs::read_to_string(dir.path().join("report.html")).unwrap();
-        assert_eq!(page.matches("<svg").count(), 2);
+        assert_eq!(page.matches("<svg").count(), 5);
         assert!(
             page.contains("serial=&lt;a&amp;b&gt;") || page.contains("serial=&#60;a&#38;b&#62;"),
             "escaped"
@@ -149,6 +218,8 @@ mod tests {
         let bare = Report {
             stats: None,
             timeline: Timeline::default(),
+            series: String::new(),
+            zones: String::new(),
             ..report()
         };
         bare.write(dir.path()).unwrap();

@@ -90,6 +90,19 @@ impl Plot {
         Ok(Some(svg))
     }
 
+    /// Whole numbers close together are not divided further.
+    fn x_labels(&self) -> usize {
+        let points = || self.lines.iter().flat_map(|line| &line.points);
+        let whole = points().all(|(x, _)| x.fract() == 0.0);
+        let (xs, _) = self.ranges();
+        let span = (xs.end - xs.start) as usize;
+        if self.axis == Axis::Linear && whole {
+            (span + 1).min(12)
+        } else {
+            12
+        }
+    }
+
     fn ranges(&self) -> (Range<f64>, Range<f64>) {
         let points = || self.lines.iter().flat_map(|line| &line.points);
         let xs = points().map(|(x, _)| self.axis.place(*x));
@@ -145,7 +158,7 @@ impl Plot {
             .configure_mesh()
             .x_desc(&self.x)
             .y_desc(&self.y)
-            .x_labels(12)
+            .x_labels(self.x_labels())
             .y_labels(7)
             .x_label_formatter(&|x| self.axis.label(*x))
             .y_label_formatter(&|y| number(*y))

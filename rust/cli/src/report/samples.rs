@@ -39,3 +39,18 @@ pub const LOGS: &str = "\
 1577836804000, 60000, 0, 0, 0
 1577836804020, 60500, 0, 0, 0
 ";
+
+/// The drive's counters for it.
+pub const SERIES: &str = "\
+time_ns,host_read_pages,host_write_pages,flush_premature
+1000000,0,0,0
+2000000,0,1000,3
+4000000,500,1000,3
+";
+
+/// And its zones.
+pub const ZONES: &str = "\
+first,count,state,written,capacity,mapping
+0,2,full,100,100,zone
+2,14,empty,0,100,-
+";

@@ -26,6 +26,10 @@ pub struct Execution {
     pub console: String,
     /// The drive's statistics; empty for a drive of the user's own that counts nothing.
     pub stats: String,
+    /// The counters over model time, CSV; empty like the statistics.
+    pub series: String,
+    /// The zones at the end, CSV; empty like the statistics.
+    pub zones: String,
     /// QEMU's version as it says it.
     pub qemu: String,
     /// fio's report.
@@ -57,7 +61,8 @@ impl Execution {
         let outcome = running.wait(limit, |_, bytes| {
             said.push_str(&String::from_utf8_lossy(bytes))
         })?;
-        let stats = statistics(running.qmp()).unwrap_or_default();
+        let [stats, series, zones] = ["stats", "series", "zone-map"]
+            .map(|name| property(running.qmp(), name).unwrap_or_default());
         let qemu = version(running.qmp());
         running.quit()?;
         spinner.finish_and_clear();
@@ -69,6 +74,8 @@ impl Execution {
             said,
             console,
             stats,
+            series,
+            zones,
             qemu,
             fio,
             samples,
@@ -124,13 +131,12 @@ impl Execution {
     }
 }
 
-/// What the drive counted; `None` for a drive of the user's own that counts nothing.
-fn statistics(qmp: &mut guest::Qmp) -> Option<String> {
+/// A text property of the drive; `None` for a drive of the user's own that has it not.
+fn property(qmp: &mut guest::Qmp, name: &str) -> Option<String> {
     let path = format!("/machine/peripheral/{}", vm::DRIVE_ID);
-    let stats = qmp
-        .execute("qom-get", json!({"path": path, "property": "stats"}))
-        .ok()?;
-    Some(stats.as_str()?.to_owned())
+    let arguments = json!({"path": path, "property": name});
+    let text = qmp.execute("qom-get", arguments).ok()?;
+    Some(text.as_str()?.to_owned())
 }
 
 /// QEMU's version as it says it, such as `10.0.13 (Debian 1:10.0.13+ds-0+deb13u1)`.

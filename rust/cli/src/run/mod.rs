@@ -117,7 +117,8 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         let why = "--check-repeat needs --timing virtual: nothing repeats by the host's clock";
         return Err(Prerequisite(why.into()).into());
     }
-    let machine = args.vm.machine(context, Timing::Virtual)?;
+    let vm = &sampled(&args.vm);
+    let machine = vm.machine(context, Timing::Virtual)?;
     let execution = execute(context, args, &machine)?;
     if args.fs.is_some() && execution.status == MISFIT {
         return Err(Prerequisite(execution.first_words()).into());
@@ -129,8 +130,10 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         fio,
         stats: execution.statistics()?,
         timeline: timeline::parse(&execution.samples, SAMPLE_MS)?,
-        properties: properties(&args.vm)?,
+        properties: properties(vm)?,
         job: execution.job.clone(),
+        series: execution.series.clone(),
+        zones: execution.zones.clone(),
         fio_text: execution.fio.clone(),
         console: execution.console.clone(),
     };
@@ -151,6 +154,20 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         check_repeat(context, args, &machine, &execution, runs)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The same machine, with a drive that keeps its counters over time unless the user said how.
+fn sampled(vm: &vm::Options) -> vm::Options {
+    let mut vm = vm.clone();
+    let named = vm
+        .set
+        .iter()
+        .any(|pair| pair.trim_start().starts_with("sample-interval-ns"));
+    if vm.device.is_empty() && !named {
+        vm.set
+            .push(format!("sample-interval-ns={}", crate::sim::SAMPLE_NS));
+    }
+    vm
 }
 
 /// One run.

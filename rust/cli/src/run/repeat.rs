@@ -7,10 +7,11 @@ use super::execution::Execution;
 const SHOWN: usize = 100;
 
 /// What is compared, by the names of the report's files.
-fn parts(execution: &Execution) -> [(&'static str, &str); 4] {
+fn parts(execution: &Execution) -> [(&'static str, &str); 5] {
     [
         ("fio.json", &execution.fio),
         ("stats.json", &execution.stats),
+        ("series.csv", &execution.series),
         ("console.log", &execution.console),
         ("fio's samples", &execution.samples),
     ]

@@ -12,7 +12,8 @@ use units::{Bytes, PAGE_BYTES};
 use zms::{ByGrain, Counters, PoolStats, Stats};
 use zns::Zns;
 
-pub(super) fn zns(model: &Zns) -> Stats {
+/// Of meta and data.
+pub(super) fn zns_counters(model: &Zns) -> [Counters; 2] {
     let stats = model.stats();
     let from_flash = stats
         .host
@@ -31,13 +32,19 @@ pub(super) fn zns(model: &Zns) -> Stats {
         zrwa_commits: stats.zrwa_commits,
         ..host(&stats.host)
     };
+    let meta = stats.meta.as_ref().map(page_mapped).unwrap_or_default();
+    [meta, data]
+}
+
+pub(super) fn zns(model: &Zns) -> Stats {
+    let stats = model.stats();
+    let [meta, data] = zns_counters(model);
     let native_pool = PoolStats {
         superblocks: model.config().zones,
         erases: stats.zone_resets,
         erases_max: stats.zone_erases_max,
         ..PoolStats::default()
     };
-    let meta = stats.meta.as_ref().map(page_mapped).unwrap_or_default();
     flash(model.flash(), meta, data, native_pool)
 }
 
@@ -57,6 +64,10 @@ pub(super) fn zns_own(model: &Zns) -> Vec<(&'static str, u64)> {
         own.push(("meta_erases", meta.flash.erases));
     }
     own
+}
+
+pub(super) fn conv_counters(model: &Conv) -> Counters {
+    page_mapped(&model.stats())
 }
 
 pub(super) fn conv(model: &Conv) -> Stats {
@@ -91,12 +102,16 @@ pub(super) fn conv_own(stats: &conv::Stats) -> Vec<(&'static str, u64)> {
     ]
 }
 
-pub(super) fn simple(model: &Simple) -> Stats {
+pub(super) fn simple_counters(model: &Simple) -> Counters {
     let mut data = host(&model.stats().host);
     data.pages_native = data.host_write_pages;
     data.pages_read = data.host_read_pages;
+    data
+}
+
+pub(super) fn simple(model: &Simple) -> Stats {
     Stats {
-        data,
+        data: simple_counters(model),
         ..Stats::default()
     }
 }

@@ -5,6 +5,8 @@ mod counted;
 
 use crate::error::ConfigError;
 use crate::plan::{ModelConfig, Plan};
+use crate::series::Totals;
+use crate::stats::COUNTERS;
 use conv::Conv;
 use ftl::{Command, Error, Namespace, Outcome, ZoneReport};
 use nvme::IoError;
@@ -118,6 +120,31 @@ impl Model {
         }
     }
 
+    /// The counters of both namespaces together, in the order of `COUNTERS`; without allocating.
+    pub(crate) fn totals(&self) -> Totals {
+        match self {
+            Self::Zms(zms) => totals([Namespace::Meta, Namespace::Data].map(|ns| zms.counters(ns))),
+            Self::Zns(zns) => totals(counted::zns_counters(zns).each_ref().map(Some)),
+            Self::Conv(conv) => totals([Some(&counted::conv_counters(conv)), None]),
+            Self::Simple(simple) => totals([Some(&counted::simple_counters(simple)), None]),
+        }
+    }
+
+    /// The granularity at which a zone's first page is mapped; `-` if it is not in flash, or if
+    /// the drive has no map.
+    pub(crate) fn mapping(&self, id: ZoneId) -> &'static str {
+        let Self::Zms(zms) = self else {
+            return "-";
+        };
+        match zms.zone_grain(id) {
+            None => "-",
+            Some(zms::Grain::Zone) => "zone",
+            Some(zms::Grain::SubZone) => "sub-zone",
+            Some(zms::Grain::Chunk) => "chunk",
+            Some(zms::Grain::Page) => "page",
+        }
+    }
+
     /// What it counts beyond [`Model::stats`].
     #[must_use]
     pub fn own_stats(&self) -> Vec<(&'static str, u64)> {
@@ -172,6 +199,18 @@ impl Model {
             Self::Simple(_) => {}
         }
     }
+}
+
+fn totals(namespaces: [Option<&zms::Counters>; 2]) -> Totals {
+    let sum = |(_, get): &(&str, fn(&zms::Counters) -> u64)| {
+        let values = namespaces.iter().flatten().map(|counters| get(counters));
+        values.fold(0, u64::saturating_add)
+    };
+    let mut totals = [0; COUNTERS.len()];
+    for (total, counter) in totals.iter_mut().zip(COUNTERS) {
+        *total = sum(counter);
+    }
+    totals
 }
 
 /// A model, boxed, or what is wrong with its configuration. The rules of `plan` leave nothing.

@@ -48,6 +48,8 @@ pub struct Plan {
     pub lba_shift: u8,
     /// Whether commands take model time (`timing=on`).
     pub timed: bool,
+    /// Distance of the samples of the counters; 0 for none.
+    pub sample_interval: Nanos,
     /// Where the namespaces lie in the media.
     pub layout: Layout,
     /// What the media is made of.
@@ -173,6 +175,7 @@ impl Planner<'_> {
             controller: self.controller()?,
             lba_shift: if self.u64(Key::LbaSize) == 0 { 9 } else { 12 },
             timed: self.on(Key::Timing),
+            sample_interval: self.nanos(Key::SampleInterval),
         })
     }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The controller, the media, and the run as a whole.
 
-use super::{count, row, size, OURS, REFERENCE};
+use super::{count, row, size, OURS, REFERENCE, TIME};
 use crate::properties::{Default, Key, Kind, Property};
 
 /// Longest busy wait: longer ones only burn a core, since the kernel wakes in well under this.
@@ -20,6 +20,13 @@ pub(super) const ROWS: &[Property] = &[
         count(0, u64::MAX),
         "seed of all random choices of the model",
         Default::All("1"),
+        OURS,
+    ),
+    row(
+        Key::SampleInterval,
+        TIME,
+        "first distance of the samples of the counters in model time (property series); it doubles when 1024 are full; 0 takes none",
+        Default::All("0"),
         OURS,
     ),
     row(

@@ -98,8 +98,13 @@ impl Trend {
         let (Some(a), Some(b)) = (a, b) else {
             return Self::missing(what);
         };
+        let times = if factor == 1.0 {
+            String::new()
+        } else {
+            format!("{factor} x ")
+        };
         Self {
-            what: format!("{what}: {a:.1} > {factor} x {b:.1}"),
+            what: format!("{what}: {a:.1} > {times}{b:.1}"),
             holds: a > factor * b,
         }
     }

@@ -103,7 +103,7 @@ pub const ZONE_CONFLICTS: Experiment = Experiment {
             Trend::above(
                 "3 zones flush before their time, 2 do not",
                 at(rows, "2 buffers", 3.0, Metric::Premature),
-                100.0,
+                1.0,
                 at(rows, "2 buffers", 2.0, Metric::Premature),
             ),
             Trend::near(

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The drive's counters over model time: series.csv, and its picture.
+//!
+//! ```text
+//!   bandwidth      lines: what the host read and wrote
+//!   events         lanes: premature flushes, migrations, garbage collections, map reads; the darker the more
+//! ```
+//! Rows hold totals; what happened between two rows is their difference (rust/ssd/src/series.rs).
+
+use std::ops::Range;
+
+use anyhow::{anyhow, ensure, Context, Result};
+use plotters::coord::Shift;
+use plotters::prelude::*;
+
+use super::charts::{direction_colour, FONT, GRID, MARK};
+
+const WIDTH: u32 = 900;
+const PLOT_HEIGHT: u32 = 280;
+const LANE: u32 = 24;
+const LEFT: u32 = 150;
+const RIGHT: u32 = 24;
+const PAGE: f64 = 4096.0;
+/// Steps of a line over time, at most about twice as many.
+const STEPS: f64 = 200.0;
+
+/// What the lanes show: a title and the counter that rises.
+const EVENTS: [(&str, &str); 6] = [
+    ("full flushes", "flush_full"),
+    ("premature flushes", "flush_premature"),
+    ("migrations", "migrations"),
+    ("garbage collection", "gc_runs"),
+    ("map reads", "map_reads"),
+    ("zone resets", "zone_resets"),
+];
+
+/// A parsed series.csv.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Series {
+    names: Vec<String>,
+    /// Time in ns, then the counters.
+    rows: Vec<Vec<u64>>,
+}
+
+impl Series {
+    /// Parses the file; an empty one has no rows.
+    ///
+    /// # Errors
+    /// A line that is not a list of numbers as long as the header.
+    pub fn parse(text: &str) -> Result<Self> {
+        let mut lines = text.lines();
+        let names: Vec<String> = match lines.next() {
+            Some(header) => header.split(',').map(str::to_owned).collect(),
+            None => return Ok(Self::default()),
+        };
+        let mut rows = Vec::new();
+        for (number, line) in (2..).zip(lines) {
+            let row: Result<Vec<u64>, _> = line.split(',').map(str::parse).collect();
+            let row = row.with_context(|| format!("series.csv line {number}"))?;
+            ensure!(
+                row.len() == names.len(),
+                "series.csv line {number}: {} fields",
+                row.len()
+            );
+            rows.push(row);
+        }
+        Ok(Self { names, rows })
+    }
+
+    /// Model time from the first command to the last, ns.
+    pub fn span_ns(&self) -> Option<u64> {
+        let time = |row: Option<&Vec<u64>>| row.and_then(|row| row.first()).copied();
+        let span = time(self.rows.last())?.checked_sub(time(self.rows.first())?)?;
+        (span > 0).then_some(span)
+    }
+
+    /// For each stretch between two rows: where it lies in seconds, and by how much a counter rose.
+    fn stretches(&self, counter: &str) -> Vec<(Range<f64>, u64)> {
+        let Some(column) = self.names.iter().position(|name| name == counter) else {
+            return Vec::new();
+        };
+        let pairs = self.rows.windows(2).filter_map(|pair| {
+            let [before, after] = pair else { return None };
+            let seconds = |row: &[u64]| Some(*row.first()? as f64 / 1e9);
+            let rise = after.get(column)?.saturating_sub(*before.get(column)?);
+            Some((seconds(before)?..seconds(after)?, rise))
+        });
+        pairs.collect()
+    }
+
+    /// Bandwidth of a counter of pages as a staircase of at most [`STEPS`] steps, MB/s: finer ones show single commands.
+    pub fn bandwidth(&self, counter: &str) -> Vec<(f64, f64)> {
+        let shortest = self.span_ns().unwrap_or(0) as f64 / 1e9 / STEPS;
+        let mut merged: Vec<(Range<f64>, u64)> = Vec::new();
+        for (at, pages) in self.stretches(counter) {
+            match merged.last_mut() {
+                Some((last, sum))
+                    if last.end - last.start < shortest && at.end - last.start < shortest * 2.0 =>
+                {
+                    last.end = at.end;
+                    *sum += pages;
+                }
+                _ => merged.push((at, pages)),
+            }
+        }
+        let steps = merged.into_iter().flat_map(|(at, pages)| {
+            let rate = pages as f64 * PAGE / 1e6 / (at.end - at.start).max(1e-9);
+            [(at.start, rate), (at.end, rate)]
+        });
+        steps.collect()
+    }
+
+    /// The picture; none without samples.
+    ///
+    /// # Errors
+    /// It cannot be drawn.
+    pub fn svg(&self) -> Result<Option<String>> {
+        if self.span_ns().is_none() {
+            return Ok(None);
+        }
+        let lanes: Vec<_> = EVENTS
+            .iter()
+            .map(|(title, counter)| (*title, self.stretches(counter)))
+            .filter(|(_, stretches)| stretches.iter().any(|(_, rise)| *rise > 0))
+            .collect();
+        let mut svg = String::new();
+        {
+            let size = (WIDTH, PLOT_HEIGHT + LANE * lanes.len() as u32 + 10);
+            let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
+            self.draw(&area, &lanes)
+                .map_err(|e| anyhow!("drawing the drive's series: {e}"))?;
+        }
+        Ok(Some(svg))
+    }
+
+    fn draw<'a>(&self, area: &Area<'a>, lanes: &[Lane]) -> Drawn<'a> {
+        area.fill(&WHITE)?;
+        let lines = [("read", "host_read_pages"), ("write", "host_write_pages")]
+            .map(|(name, counter)| (name, self.bandwidth(counter)));
+        let xs = || {
+            lines
+                .iter()
+                .flat_map(|(_, points)| points.iter().map(|p| p.0))
+        };
+        let time = xs().fold(f64::INFINITY, f64::min)..xs().fold(0.0, f64::max);
+        let (above, below) = area.split_vertically(PLOT_HEIGHT);
+        draw_bandwidth(&above, &lines, time.clone())?;
+        draw_lanes(&below, lanes, &time)?;
+        area.present()?;
+        Ok(())
+    }
+}
+
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+type Drawn<'a> = std::result::Result<(), Box<dyn std::error::Error + 'a>>;
+type Lane = (&'static str, Vec<(Range<f64>, u64)>);
+
+fn draw_bandwidth<'a>(
+    area: &Area<'a>,
+    lines: &[(&'static str, Vec<(f64, f64)>)],
+    time: Range<f64>,
+) -> Drawn<'a> {
+    let top = lines
+        .iter()
+        .flat_map(|(_, points)| points.iter().map(|p| p.1));
+    let top = top.fold(1.0, f64::max) * 1.08;
+    let mut chart = ChartBuilder::on(area)
+        .margin_top(28)
+        .margin_right(RIGHT)
+        .margin_bottom(4)
+        .x_label_area_size(44)
+        .y_label_area_size(LEFT)
+        .build_cartesian_2d(time, 0.0..top)?;
+    chart
+        .configure_mesh()
+        .x_desc("model time, s")
+        .y_desc("bandwidth, MB/s")
+        .bold_line_style(GRID)
+        .light_line_style(TRANSPARENT)
+        .axis_style(MARK)
+        .y_labels(6)
+        .y_label_formatter(&|mbs| format!("{mbs:.0}"))
+        .label_style((FONT, 13))
+        .draw()?;
+    for (number, (name, points)) in (0..).zip(lines) {
+        let colour = direction_colour(name);
+        chart.draw_series(LineSeries::new(
+            points.iter().copied(),
+            colour.stroke_width(1),
+        ))?;
+        let x = LEFT as i32 + number * 80;
+        area.draw(&Rectangle::new([(x, 9), (x + 14, 17)], colour.filled()))?;
+        area.draw(&Text::new(*name, (x + 20, 7), (FONT, 13)))?;
+    }
+    Ok(())
+}
+
+fn draw_lanes<'a>(area: &Area<'a>, lanes: &[Lane], time: &Range<f64>) -> Drawn<'a> {
+    let width = f64::from(WIDTH - LEFT - RIGHT);
+    let scale = width / (time.end - time.start).max(1e-9);
+    let place = |s: f64| LEFT as i32 + ((s - time.start) * scale).round() as i32;
+    let total = |lane: &Lane| lane.1.iter().map(|(_, rise)| rise).sum::<u64>();
+    for (number, lane) in (0..).zip(lanes) {
+        let y = number * LANE as i32;
+        let title = format!("{} ({})", lane.0, total(lane));
+        area.draw(&Text::new(title, (4, y + 5), (FONT, 12)))?;
+        let right = (WIDTH - RIGHT) as i32;
+        let frame = Rectangle::new(
+            [(LEFT as i32, y + 2), (right, y + LANE as i32 - 4)],
+            GRID.stroke_width(1),
+        );
+        area.draw(&frame)?;
+        // Rates, as stretches differ in length.
+        let rate = |(at, rise): &(Range<f64>, u64)| *rise as f64 / (at.end - at.start).max(1e-9);
+        let most = lane.1.iter().map(rate).fold(0.0, f64::max);
+        for stretch in lane.1.iter().filter(|(_, rise)| *rise > 0) {
+            let (from, to) = (place(stretch.0.start), place(stretch.0.end));
+            let shade = MARK_EVENT.mix(0.25 + 0.75 * rate(stretch) / most.max(1e-9));
+            let corners = [(from, y + 3), (to.max(from + 1), y + LANE as i32 - 5)];
+            area.draw(&Rectangle::new(corners, shade.filled()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Dark enough for a single pixel to be seen.
+const MARK_EVENT: RGBColor = RGBColor(150, 40, 27);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CSV: &str = "time_ns,host_read_pages,host_write_pages,flush_premature,gc_runs\n\
+        1000000,0,0,0,0\n2000000,0,1000,3,0\n4000000,500,1000,3,0\n";
+
+    #[test]
+    fn rates_are_differences() {
+        let series = Series::parse(CSV).unwrap();
+        assert_eq!(series.span_ns(), Some(3_000_000));
+        let write = series.bandwidth("host_write_pages");
+        assert_eq!(write.len(), 4);
+        assert!(
+            (write[0].1 - 4096.0).abs() < 1.0 && write[2].1 == 0.0,
+            "{write:?}"
+        );
+        assert!((series.bandwidth("host_read_pages")[3].1 - 1024.0).abs() < 1.0);
+        assert!(series.bandwidth("none").is_empty());
+    }
+
+    #[test]
+    fn the_picture_marks_what_happened_and_nothing_else() {
+        let svg = Series::parse(CSV).unwrap().svg().unwrap().unwrap();
+        assert!(svg.contains("premature flushes (3)"), "{svg}");
+        assert!(!svg.contains("garbage"));
+        assert!(svg.contains("model time, s"));
+    }
+
+    #[test]
+    fn an_empty_or_broken_file() {
+        assert_eq!(Series::parse("").unwrap().svg().unwrap(), None);
+        assert_eq!(Series::parse("time_ns,a\n").unwrap().svg().unwrap(), None);
+        assert!(format!("{:#}", Series::parse("time_ns,a\n1,x\n").unwrap_err()).contains("line 2"));
+        assert!(Series::parse("time_ns,a\n1\n").is_err());
+    }
+}
