@@ -17,15 +17,18 @@
 #![deny(clippy::print_stdout)] // crate::out forgives readers that went away
 
 mod bench;
+mod compare;
 mod completions;
 mod exec;
 mod experiment;
 mod failure;
+mod log;
 mod out;
 mod paths;
 mod progress;
 mod properties;
 mod qemu;
+mod qom;
 mod report;
 mod run;
 mod setup;
@@ -33,6 +36,7 @@ mod shell;
 mod sim;
 mod table;
 mod test;
+mod top;
 mod validate;
 mod vendor_log;
 mod vm;
@@ -88,6 +92,12 @@ enum Command {
     Bench(bench::Args),
     /// Run a ready-made study and draw its figure
     Experiment(experiment::Args),
+    /// Put two runs beside each other
+    Compare(compare::Args),
+    /// Show what a drive counted: its vendor log page or its statistics
+    Log(log::Args),
+    /// Watch a running drive
+    Top(top::Args),
     /// Run a trace through the flash model alone, in virtual time
     Sim(sim::Args),
     /// Compare the model with closed forms, reference traces and papers
@@ -116,6 +126,9 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Completions(args) => return completions::run(&args),
         Command::Properties(args) => return properties::run(&args),
+        Command::Compare(args) => return compare::run(&args),
+        Command::Log(args) => return log::run(&args),
+        Command::Top(args) => return top::run(&args),
         _ => {}
     }
     let context = Context {
@@ -135,6 +148,9 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Validate(args) => validate::run(&context, &args),
         Command::Completions(args) => completions::run(&args),
         Command::Properties(args) => properties::run(&args),
+        Command::Compare(args) => compare::run(&args),
+        Command::Log(args) => log::run(&args),
+        Command::Top(args) => top::run(&args),
     }
 }
 

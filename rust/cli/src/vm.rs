@@ -4,6 +4,7 @@
 //! The drive's options are checked here, before anything is built or booted, against the same table that the
 //! device itself uses.
 
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::Result;
@@ -47,6 +48,9 @@ pub struct Options {
     /// What executes the guest
     #[arg(long, value_name = "NAME", default_value = "tcg")]
     pub accel: Accel,
+    /// Make a socket at which `cargo conzone top` and `log` can ask the drive while it runs
+    #[arg(long, value_name = "SOCKET")]
+    pub qmp: Option<PathBuf>,
     /// One more argument for QEMU itself, such as an -object; again for more of them
     #[arg(long, value_name = "ARGUMENT", allow_hyphen_values = true)]
     pub qemu_arg: Vec<String>,
@@ -96,6 +100,7 @@ impl Options {
             smp: None,
             memory: 1024,
             accel: Accel::Tcg,
+            qmp: None,
             qemu_arg: Vec::new(),
         }
     }
@@ -182,8 +187,24 @@ impl Options {
         };
         machine.devices = self.devices(timing);
         machine.extra_args.clone_from(&self.qemu_arg);
+        if let Some(socket) = &self.qmp {
+            machine.extra_args.extend(monitor(socket)?);
+        }
         Ok(machine)
     }
+}
+
+/// QEMU's arguments for a monitor of the user's beside our own.
+fn monitor(socket: &Path) -> Result<[String; 2]> {
+    let Some(path) = socket.to_str() else {
+        let why = format!(
+            "--qmp {}: not a text that QEMU can be told",
+            socket.display()
+        );
+        return Err(Prerequisite(why).into());
+    };
+    let path = path.replace(',', ",,");
+    Ok(["-qmp".into(), format!("unix:{path},server=on,wait=off")])
 }
 
 fn refused(error: ssd::ConfigError) -> anyhow::Error {

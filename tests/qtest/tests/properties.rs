@@ -71,10 +71,10 @@ fn values_that_do_not_fit_together_are_refused_too() -> Result<()> {
 #[test]
 fn the_zone_map_and_the_series_can_be_read() -> Result<()> {
     let device = "conzone-nvme,id=d,meta-size=64M,zones=4,sample-interval-ns=1000";
-    let mut machine = Machine::start(&Options::default().device(device))?;
-    let mut read = |name: &str| -> Result<String> {
+    let machine = Machine::start(&Options::default().device(device))?;
+    let read = |name: &str| -> Result<String> {
         let arguments = json!({"path": "/machine/peripheral/d", "property": name});
-        let value = machine.qmp().execute("qom-get", arguments)?;
+        let value = machine.qmp("qom-get", &arguments)?;
         Ok(value.as_str().context("a text")?.to_owned())
     };
     let map = "first,count,state,written,capacity,mapping\n0,4,empty,0,196608,-\n";

@@ -8,7 +8,7 @@
 //! ```
 //! Nothing in the files depends on the host's clock or paths, so two runs under virtual time give the same bytes.
 
-mod accounts;
+pub mod accounts;
 pub mod charts;
 mod drawn;
 pub mod fio;
@@ -17,7 +17,7 @@ pub mod plot;
 #[cfg(test)]
 mod samples;
 pub mod series;
-mod statistics;
+pub mod statistics;
 pub mod summary;
 pub mod timeline;
 pub mod times;
@@ -146,11 +146,12 @@ impl Pictures {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
     use serde_json::json;
 
-    fn report() -> Report {
+    /// A run with everything in it.
+    pub fn report() -> Report {
         Report {
             title: "tlc-zoned, virtual time".into(),
             fio_text: samples::FIO_JSON.into(),

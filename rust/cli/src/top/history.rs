@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What was seen of a drive, and what happened between two looks.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+
+/// Looks kept: what the widest terminal can show.
+const KEPT: usize = 512;
+const PAGE_BYTES: f64 = 4096.0;
+
+/// One look.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    at: Duration,
+    stats: Value,
+    /// State and number of zones.
+    pub zones: Vec<(String, u64)>,
+    /// The drive's preset.
+    pub preset: String,
+}
+
+impl Sample {
+    /// From the device's own texts.
+    ///
+    /// # Errors
+    /// Statistics that are no JSON.
+    pub fn new(at: Duration, stats: &str, zone_map: &str, preset: &str) -> Result<Self> {
+        Ok(Self {
+            at,
+            stats: serde_json::from_str(stats).context("reading the drive's statistics")?,
+            zones: states(zone_map),
+            preset: preset.into(),
+        })
+    }
+
+    /// A counter, 0 if the drive has it not.
+    pub fn counter(&self, name: &str) -> f64 {
+        self.stats.get(name).and_then(Value::as_f64).unwrap_or(0.0)
+    }
+
+    fn busy(&self, group: &str) -> Vec<(String, f64)> {
+        let members = self
+            .stats
+            .get(group)
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten();
+        let mut list: Vec<_> = members
+            .filter_map(|(name, member)| Some((name.clone(), member.get("busy_ns")?.as_f64()?)))
+            .collect();
+        list.sort_by_key(|(name, _)| name.parse::<u64>().unwrap_or(u64::MAX));
+        list
+    }
+}
+
+/// How many zones are in each state that occurs.
+fn states(zone_map: &str) -> Vec<(String, u64)> {
+    let mut counts: Vec<(String, u64)> = Vec::new();
+    for line in zone_map.lines().skip(1) {
+        let mut fields = line.split(',').skip(1);
+        let (Some(Ok(count)), Some(state)) = (fields.next().map(str::parse::<u64>), fields.next())
+        else {
+            continue;
+        };
+        match counts.iter_mut().find(|(name, _)| name == state) {
+            Some((_, total)) => *total += count,
+            None => counts.push((state.to_owned(), count)),
+        }
+    }
+    counts
+}
+
+/// The looks so far, the latest last.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    samples: VecDeque<Sample>,
+}
+
+impl History {
+    /// Adds a look.
+    pub fn add(&mut self, sample: Sample) {
+        if self.samples.len() == KEPT {
+            self.samples.pop_front();
+        }
+        self.samples.push_back(sample);
+    }
+
+    /// The latest look.
+    pub fn last(&self) -> Option<&Sample> {
+        self.samples.back()
+    }
+
+    fn pairs(&self) -> impl DoubleEndedIterator<Item = (&Sample, &Sample)> {
+        self.samples.iter().zip(self.samples.iter().skip(1))
+    }
+
+    /// By how much counters rose in the last stretch.
+    pub fn rise(&self, name: &str) -> f64 {
+        let last = self.pairs().next_back();
+        last.map_or(0.0, |(a, b)| (b.counter(name) - a.counter(name)).max(0.0))
+    }
+
+    /// The same a second.
+    pub fn rate(&self, name: &str) -> f64 {
+        self.pairs()
+            .next_back()
+            .map_or(0.0, |pair| rate(pair, name))
+    }
+
+    /// 10^6 bytes a second of a counter of pages.
+    pub fn bandwidth(&self, name: &str) -> f64 {
+        self.rate(name) * PAGE_BYTES / 1e6
+    }
+
+    /// The same over all looks, the oldest first, rounded.
+    pub fn bandwidths(&self, name: &str) -> Vec<u64> {
+        self.pairs()
+            .map(|pair| (rate(pair, name) * PAGE_BYTES / 1e6) as u64)
+            .collect()
+    }
+
+    /// A ratio of two rises in the last stretch.
+    pub fn ratio(&self, part: &str, whole: &[&str]) -> Option<f64> {
+        let all: f64 = whole.iter().map(|name| self.rise(name)).sum();
+        (all > 0.0).then(|| self.rise(part) / all)
+    }
+
+    /// The share of the last stretch that each member of `planes` or `links` was busy.
+    pub fn busy(&self, group: &str) -> Vec<(String, f64)> {
+        let Some((a, b)) = self.pairs().next_back() else {
+            return Vec::new();
+        };
+        let span = (b.at.saturating_sub(a.at)).as_nanos().max(1) as f64;
+        let pairs = a.busy(group).into_iter().zip(b.busy(group));
+        pairs
+            .map(|((_, then), (name, now))| (name, ((now - then) / span).clamp(0.0, 1.0)))
+            .collect()
+    }
+
+    /// Everything on one line, for pipes.
+    pub fn line(&self, path: &str) -> String {
+        let percent = |share: Option<f64>| {
+            share.map_or_else(|| "-".into(), |s| format!("{:.1} %", s * 100.0))
+        };
+        let waf = self.ratio("pages_programmed", &["host_write_pages"]);
+        format!(
+            "{path} read {:.1} MB/s {:.0} IOPS, write {:.1} MB/s {:.0} IOPS, WAF {}, L2P hits {}",
+            self.bandwidth("host_read_pages"),
+            self.rate("host_reads"),
+            self.bandwidth("host_write_pages"),
+            self.rate("host_writes"),
+            waf.map_or_else(|| "-".into(), |waf| format!("{waf:.2}")),
+            percent(self.ratio("l2p_hits", &["l2p_hits", "l2p_misses"])),
+        )
+    }
+}
+
+fn rate((a, b): (&Sample, &Sample), name: &str) -> f64 {
+    let seconds = b.at.saturating_sub(a.at).as_secs_f64().max(1e-6);
+    // A reset of the machine may start counters again.
+    (b.counter(name) - a.counter(name)).max(0.0) / seconds
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    /// Two looks, a second apart.
+    pub fn history() -> History {
+        let mut history = History::default();
+        let map = "first,count,state,written,capacity,mapping\n0,2,full,8,8,zone\n2,1,open,4,8,page\n3,1,full,8,8,zone\n4,28,empty,0,8,-\n";
+        let stats = |n: u64| {
+            format!(
+                r#"{{"host_write_pages": {}, "host_writes": {}, "host_read_pages": {}, "pages_programmed": {}, "l2p_hits": {}, "l2p_misses": {},
+                "flush_premature": {}, "waf": 1.5, "planes": {{"0": {{"busy_ns": {}}}, "1": {{"busy_ns": 7}}}}, "links": {{"host": {{"busy_ns": {}}}}}}}"#,
+                n * 100_000,
+                n * 1000,
+                n * 10_000,
+                n * 150_000,
+                n * 3,
+                n,
+                n * 12,
+                n * 500_000_000,
+                n * 250_000_000
+            )
+        };
+        for n in 0..2 {
+            let at = Duration::from_secs(n);
+            history.add(Sample::new(at, &stats(n), map, "tlc-zoned").unwrap());
+        }
+        history
+    }
+
+    #[test]
+    fn rates_are_between_two_looks() {
+        let history = history();
+        assert_eq!(history.bandwidth("host_write_pages").round(), 410.0);
+        assert_eq!(
+            history.ratio("pages_programmed", &["host_write_pages"]),
+            Some(1.5)
+        );
+        assert_eq!(
+            history.ratio("l2p_hits", &["l2p_hits", "l2p_misses"]),
+            Some(0.75)
+        );
+        assert_eq!(
+            history.busy("planes"),
+            [("0".into(), 0.5), ("1".into(), 0.0)]
+        );
+        assert_eq!(history.bandwidths("host_write_pages"), [409]);
+        assert!(history
+            .line("/x")
+            .contains("write 409.6 MB/s 1000 IOPS, WAF 1.50, L2P hits 75.0 %"));
+    }
+
+    #[test]
+    fn zones_are_counted_by_state() {
+        let history = history();
+        let zones = &history.last().unwrap().zones;
+        assert_eq!(
+            zones,
+            &[
+                ("full".to_owned(), 3),
+                ("open".into(), 1),
+                ("empty".into(), 28)
+            ]
+        );
+    }
+
+    #[test]
+    fn a_single_look_and_a_reset_give_no_rates() {
+        let mut history = history();
+        let first = history.samples[0].clone();
+        history.add(Sample {
+            at: Duration::from_secs(2),
+            ..first.clone()
+        });
+        assert_eq!(history.rate("host_writes"), 0.0, "counters started again");
+        let mut single = History::default();
+        single.add(first);
+        assert_eq!(single.rate("host_writes"), 0.0);
+        assert!(single.busy("planes").is_empty());
+        assert!(Sample::new(Duration::ZERO, "{", "", "").is_err());
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let mut history = history();
+        let sample = history.samples[1].clone();
+        (0..2 * KEPT).for_each(|_| history.add(sample.clone()));
+        assert_eq!(history.samples.len(), KEPT);
+    }
+}
