@@ -398,11 +398,11 @@ impl ConzoneNvme {
     }
 
     fn statistics(&self) -> String {
-        let lateness = self.alarm.lateness();
-        self.text(
-            |drive| ssd::device_json(drive.model(), lateness.as_ref()),
-            "{}",
-        )
+        let json = |drive: &Drive| {
+            let lateness = self.alarm.lateness();
+            ssd::device_json(drive.model(), lateness.as_ref())
+        };
+        self.text(json, "{}")
     }
 
     /// A text about the drive, or `without` when there is none to ask.
