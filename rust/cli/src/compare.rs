@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::failure::Prerequisite;
 use crate::out::say;
 use crate::report::plot::{Axis, Line, Plot};
-use crate::report::{fio, series::Series, summary::Summary, FORMAT};
+use crate::report::{charts::steps, fio, series::Series, summary::Summary, FORMAT};
 use crate::table;
 
 /// Points of a line of the latency picture: a tail needs no more.
@@ -309,7 +309,13 @@ fn latency(a: &Run, b: &Run) -> Plot {
                 .map(|(_, (ns, share))| (*ns as f64 / 1e3, share * 100.0))
                 .collect();
             points.retain(|(us, _)| *us > 0.0);
-            (format!("{} {op}", job.jobname), points)
+            let end = points.last().map_or(0.0, |(us, _)| *us);
+            let stairs = if points.is_empty() {
+                points
+            } else {
+                steps(&points, end)
+            };
+            (format!("{} {op}", job.jobname), stairs)
         })
         .collect()
     };

@@ -284,7 +284,7 @@ fn decades(values: impl Iterator<Item = f64>) -> Option<Range<f64>> {
 }
 
 /// A cumulative distribution is a staircase: it rises at a latency and stays until the next.
-fn steps(points: &[(f64, f64)], end: f64) -> Vec<(f64, f64)> {
+pub fn steps(points: &[(f64, f64)], end: f64) -> Vec<(f64, f64)> {
     let mut stairs = Vec::with_capacity(points.len() * 2 + 1);
     let mut share = 0.0;
     for &(x, next) in points {
