@@ -6,15 +6,20 @@
 
 use testkit::Guest;
 
-/// Presets with zones, made small so that limits and reclaim are soon reached.
-const PRESETS: [&str; 5] = [
-    "ufs4-tlc",
-    "tlc-zoned",
-    "qlc-zoned-page-slc",
-    "qlc-zoned-zone-slc",
-    "zns-proto",
+/// Presets with zones, made small so that limits and reclaim are soon reached, and little media is cleared.
+const DRIVES: [(&str, &[&str]); 5] = [
+    ("ufs4-tlc", &SMALL),
+    ("tlc-zoned", &SMALL),
+    ("qlc-zoned-page-slc", &SMALL),
+    ("qlc-zoned-zone-slc", &SMALL),
+    ("zns-proto", &["zones=4", "zone-capacity=4M"]),
 ];
-const SMALL: [&str; 2] = ["meta-size=4M", "zones=4"];
+const SMALL: [&str; 4] = [
+    "meta-size=4M",
+    "zones=4",
+    "block-size=1536K",
+    "chunk-size=1M",
+];
 /// Zone features, with figures that every preset can have.
 const FEATURES: [&str; 5] = [
     "zrwa-size=256K",
@@ -26,22 +31,27 @@ const FEATURES: [&str; 5] = [
 const FAULTS: &str = "read-error,probability=1/5;write-error,probability=1/7,seed=2;\
     zone-read-only,probability=1/50,seed=3;zone-offline,probability=1/90,seed=4;latency,delay-ns=9999";
 
-fn run(data: &[u8]) -> Option<()> {
-    let (first, rest) = data.split_first()?;
-    let preset = PRESETS.get(usize::from(*first) % PRESETS.len())?;
-    let mut config = ssd::Config::preset(preset).ok()?;
+fn drive(first: u8) -> Result<(ssd::Plan, ssd::Drive), ssd::ConfigError> {
+    let (preset, small) = DRIVES[usize::from(first) % DRIVES.len()];
+    let mut config = ssd::Config::preset(preset)?;
     let features = if first & 0x80 == 0 {
         &[][..]
     } else {
         &FEATURES
     };
-    for pair in SMALL.iter().chain(features) {
-        config.set_pair(pair).ok()?;
+    for pair in small.iter().chain(features) {
+        config.set_pair(pair)?;
     }
-    let plan = config.plan().ok()?;
-    let mut drive = ssd::Drive::new(&plan).ok()?;
+    let plan = config.plan()?;
+    let drive = ssd::Drive::new(&plan)?;
+    Ok((plan, drive))
+}
+
+fn run(data: &[u8]) -> Option<()> {
+    let (first, rest) = data.split_first()?;
+    let (plan, mut drive) = drive(*first).expect("the drives are possible");
     if first & 0x40 != 0 {
-        drive.set_faults(FAULTS).ok()?;
+        drive.set_faults(FAULTS).expect("the faults are, too");
     }
     let media = usize::try_from(plan.layout.size.get()).ok()?;
     let zone_blocks = nvme::Drive::namespaces(&drive)
