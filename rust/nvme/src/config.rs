@@ -34,6 +34,9 @@ pub struct ControllerConfig {
     pub zasl: u8,
     /// Interrupt vectors, 1 to `io_queues + 1`.
     pub vectors: u16,
+    /// Whether shadow doorbells are offered (OACS bit 8). Linux uses them as soon as they are, and after a
+    /// controller reset before it has set them up again, which can leave commands without a ring.
+    pub shadow_doorbells: bool,
 }
 
 impl Default for ControllerConfig {
@@ -50,6 +53,7 @@ impl Default for ControllerConfig {
             mdts: 6,
             zasl: 0,
             vectors: MAX_IO_QUEUES + 1,
+            shadow_doorbells: true,
         }
     }
 }

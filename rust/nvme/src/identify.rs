@@ -24,8 +24,10 @@ use crate::transfer::Direction;
 
 /// OAES: zone descriptor changed notices.
 const OAES: u32 = 1 << 27;
-/// OACS: Format NVM, Doorbell Buffer Config.
-const OACS: u16 = 1 << 1 | 1 << 8;
+/// OACS: Format NVM.
+const OACS: u16 = 1 << 1;
+/// OACS: Doorbell Buffer Config.
+const OACS_DOORBELL_BUFFER: u16 = 1 << 8;
 /// ONCS: Compare, Dataset Management, Write Zeroes, Save and Select, Timestamp, Verify, Copy.
 const ONCS: u16 = 1 << 0 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 6 | 1 << 7 | 1 << 8;
 /// LPA: Commands Supported and Effects, extended Get Log Page, and the logs of bit 5 (Supported
@@ -139,7 +141,11 @@ impl<D: Drive> Controller<D> {
             version: VERSION_2_0,
             async_events: OAES,
             controller_type: 1,
-            admin_commands: OACS,
+            admin_commands: if self.config.shadow_doorbells {
+                OACS | OACS_DOORBELL_BUFFER
+            } else {
+                OACS
+            },
             abort_limit_z: 3,
             async_event_limit_z: events::LIMIT_Z,
             firmware_updates: FRMW,

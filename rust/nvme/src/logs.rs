@@ -160,6 +160,10 @@ impl<D: Drive> Controller<D> {
                 let set =
                     CommandSet::from_wire(command_set).ok_or(Reject::invalid(CDW14 + 3, 0))?;
                 fill_effects(&mut *self.scratch, set);
+                if !self.config.shadow_doorbells {
+                    let opcode = AdminOpcode::DoorbellBufferConfig.wire();
+                    put_dword(&mut *self.scratch, usize::from(opcode), 0);
+                }
                 Ok(4096)
             }
             LogId::FeatureEffects => {

@@ -128,6 +128,7 @@ keys! {
     Mdts "mdts",
     QueueEntries "queue-entries",
     NumQueues "num-queues",
+    ShadowDoorbells "shadow-doorbells",
     Media "media",
     Memdev "memdev",
     MemmapStart "memmap-start",

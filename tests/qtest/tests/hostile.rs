@@ -10,7 +10,7 @@ use qtest::{
 use serde_json::json;
 
 const SLOT: PciAddress = PciAddress::slot(4);
-const DEVICE: &str = "conzone-nvme,id=d,addr=4";
+const DEVICE: &str = "conzone-nvme,id=d,addr=4,shadow-doorbells=on";
 const WRITE: u8 = 0x01;
 const READ: u8 = 0x02;
 

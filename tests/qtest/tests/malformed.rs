@@ -37,7 +37,7 @@ struct Guest<'m> {
 
 /// A machine whose guest makes these mistakes, each with its status, and goes on working.
 fn mistakes(make: impl Fn(&mut Guest) -> Result<Vec<(Sqe, u16)>>, admin: bool) -> Result<()> {
-    let machine = Machine::with_device("conzone-nvme,addr=4")?;
+    let machine = Machine::with_device("conzone-nvme,addr=4,shadow-doorbells=on")?;
     let mut nvme = NvmeDriver::start_with_msix(&machine, SLOT)?;
     let queue = nvme.create_queue(1, 32, 0)?;
     let mut guest = Guest { nvme, queue };

@@ -129,7 +129,7 @@ host us/IO: QEMU's\nprocessor time, the guest's own work included.";
 fn devices() -> Vec<String> {
     let capacity = 96u64 << 20;
     vec![
-        format!("conzone-nvme,serial=conzone,preset=tlc-zoned,timing=off,zones={ZONES}"),
+        format!("conzone-nvme,serial=conzone,preset=tlc-zoned,timing=off,shadow-doorbells=on,zones={ZONES}"),
         "nvme,id=reference,serial=reference".into(),
         format!(
             "nvme-ns,drive=reference,bus=reference,zoned=on,zoned.zone_size={ZONE_SIZE},\

@@ -17,6 +17,7 @@ impl Planner<'_> {
             queue_entries: self.u32(Key::QueueEntries),
             mdts: u8::try_from(self.u64(Key::Mdts)).unwrap_or(u8::MAX),
             vectors: io_queues.saturating_add(1),
+            shadow_doorbells: self.on(Key::ShadowDoorbells),
             ..ControllerConfig::default()
         };
         controller.validate()?;

@@ -58,6 +58,13 @@ pub(super) const ROWS: &[Property] = &[
         OURS,
     ),
     row(
+        Key::ShadowDoorbells,
+        Kind::Bool,
+        "whether guests may keep doorbells in memory (OACS bit 8): faster, but Linux can lose commands in a controller reset",
+        Default::All("off"),
+        OURS,
+    ),
+    row(
         Key::Media,
         Kind::Choice(&["memory", "none"]),
         "where data goes; none discards it, for studies of timing alone: everything reads as zeroes (QEMU only)",
