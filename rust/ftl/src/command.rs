@@ -3,6 +3,7 @@
 
 use core::ops::Range;
 use units::{Instant, Sector, ZoneId};
+use zone::{State, Zones};
 
 /// Which namespace of a drive that can have two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,6 +121,23 @@ pub enum ZoneAction {
     SetExtension,
 }
 
+impl ZoneAction {
+    /// With "select all": what to do with a zone in `state`, if it is one of those that ZNS 1.1 names
+    /// for the action. Only empty zones get a random write area, and none of those is opened.
+    #[must_use]
+    pub const fn for_all(self, state: State) -> Option<Self> {
+        use State::{Closed, ExplicitlyOpen, Full, ImplicitlyOpen, ReadOnly};
+        match (self, state) {
+            (Self::Open | Self::OpenZrwa, Closed) => Some(Self::Open),
+            (Self::Close, ImplicitlyOpen | ExplicitlyOpen)
+            | (Self::Finish, ImplicitlyOpen | ExplicitlyOpen | Closed)
+            | (Self::Reset, ImplicitlyOpen | ExplicitlyOpen | Closed | Full)
+            | (Self::Offline, ReadOnly) => Some(self),
+            _ => None,
+        }
+    }
+}
+
 /// The zones an action applies to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ZoneTarget {
@@ -197,6 +215,19 @@ pub enum Error {
     CapacityExceeded,
 }
 
+/// The zone that starts at `start`.
+///
+/// # Errors
+/// The sector is no zone's, or not the first of one.
+pub fn zone_at(zones: &Zones, start: Sector) -> Result<ZoneId, Error> {
+    let id = zones.locate(start).ok_or(Error::OutOfRange)?;
+    if zones.start(id) == start {
+        Ok(id)
+    } else {
+        Err(Error::NotZoneStart)
+    }
+}
+
 impl From<zone::Error> for Error {
     fn from(error: zone::Error) -> Self {
         Self::Zone(error)
@@ -215,7 +246,7 @@ pub struct ZoneReport {
     /// The next sector to write; the zone's end where the state has none.
     pub write_pointer: Sector,
     /// Its state.
-    pub state: zone::State,
+    pub state: State,
     /// It has a random write area.
     pub zrwa: bool,
     /// Its descriptor extension is set.

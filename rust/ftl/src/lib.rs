@@ -24,8 +24,8 @@ mod stats;
 
 pub use buffer::ByteBuffer;
 pub use command::{
-    Command, Discard, Error, Namespace, Outcome, Reply, ZoneAction, ZoneReport, ZoneTarget,
-    MAX_SECTORS,
+    zone_at, Command, Discard, Error, Namespace, Outcome, Reply, ZoneAction, ZoneReport,
+    ZoneTarget, MAX_SECTORS,
 };
 pub use flash::{Costs, Flash};
 pub use stats::{Histogram, HostStats};

@@ -8,7 +8,7 @@ use crate::drive::{Data, Zms};
 use crate::paged::Paged;
 use crate::write::Write;
 use crate::zoned::Zoned;
-use ftl::{Command, Discard, Error, Namespace, Outcome, Reply, ZoneAction, ZoneTarget};
+use ftl::{zone_at, Command, Discard, Error, Namespace, Outcome, Reply, ZoneAction, ZoneTarget};
 use units::{Instant, Sector, ZoneId};
 
 impl Zms {
@@ -113,7 +113,7 @@ fn zoned(
             Ok(done)
         }
         Command::Append { zone, sectors, fua } => {
-            let id = zone_at(ns, zone)?;
+            let id = zone_at(&ns.zones, zone)?;
             let at = ns.zones.check_append(id, sectors)?;
             let done = ns.write(core, Write::new(at, sectors, fua, true), now)?;
             outcome.result = Ok(Reply::Appended(at));
@@ -126,7 +126,7 @@ fn zoned(
             action,
             target: ZoneTarget::One(zone),
         } => {
-            let id = zone_at(ns, zone)?;
+            let id = zone_at(&ns.zones, zone)?;
             let done = manage(ns, core, action, id, now)?;
             if action == ZoneAction::Reset {
                 let end = zone.get() + ns.zones.layout().size;
@@ -143,15 +143,6 @@ fn zoned(
             }
             manage_all(ns, core, action, now)
         }
-    }
-}
-
-fn zone_at(ns: &Zoned, start: Sector) -> Result<ZoneId, Error> {
-    let id = ns.zones.locate(start).ok_or(Error::OutOfRange)?;
-    if ns.zones.start(id) == start {
-        Ok(id)
-    } else {
-        Err(Error::NotZoneStart)
     }
 }
 
@@ -180,28 +171,10 @@ fn manage_all(
     action: ZoneAction,
     now: Instant,
 ) -> Result<Instant, Error> {
-    use zone::State::{Closed, ExplicitlyOpen, Full, ImplicitlyOpen, ReadOnly};
-    // Only empty zones get a random write area, and those are not opened here.
-    let action = match action {
-        ZoneAction::OpenZrwa => ZoneAction::Open,
-        other => other,
-    };
     let mut done = now;
     for id in ns.zones.ids().map(ZoneId::new) {
-        let Some(zone) = ns.zones.get(id) else {
-            continue;
-        };
-        let applies = match action {
-            ZoneAction::Open | ZoneAction::OpenZrwa => zone.state == Closed,
-            ZoneAction::SetExtension => false,
-            ZoneAction::Close => zone.state.is_open(),
-            ZoneAction::Finish => matches!(zone.state, ImplicitlyOpen | ExplicitlyOpen | Closed),
-            ZoneAction::Reset => {
-                matches!(zone.state, ImplicitlyOpen | ExplicitlyOpen | Closed | Full)
-            }
-            ZoneAction::Offline => zone.state == ReadOnly,
-        };
-        if applies {
+        let state = ns.zones.get(id).map(|zone| zone.state);
+        if let Some(action) = state.and_then(|state| action.for_all(state)) {
             done = done.max(manage(ns, core, action, id, now)?);
         }
     }

@@ -2,9 +2,9 @@
 //! Zone management.
 
 use crate::Zns;
-use ftl::{Discard, Error, Outcome, ZoneAction, ZoneTarget};
+use ftl::{zone_at, Discard, Error, Outcome, ZoneAction, ZoneTarget};
 use nand::Priority;
-use units::{Bytes, Instant, Sector, ZoneId, SECTOR_BYTES};
+use units::{Bytes, Instant, ZoneId, SECTOR_BYTES};
 use zone::State;
 
 impl Zns {
@@ -38,7 +38,7 @@ impl Zns {
     ) -> Result<Outcome, Error> {
         match target {
             ZoneTarget::One(at) => {
-                let id = self.zone_at(at)?;
+                let id = zone_at(&self.zones, at)?;
                 let done = self.act(action, id, now)?;
                 let discard = match action {
                     ZoneAction::Reset => self.span(id),
@@ -53,31 +53,8 @@ impl Zns {
         }
     }
 
-    /// The zone that starts at `at`.
-    pub(crate) fn zone_at(&self, at: Sector) -> Result<ZoneId, Error> {
-        let id = self.zones.locate(at).ok_or(Error::OutOfRange)?;
-        if self.zones.start(id) == at {
-            Ok(id)
-        } else {
-            Err(Error::NotZoneStart)
-        }
-    }
-
     fn manage_all(&mut self, action: ZoneAction, now: Instant) -> Result<Outcome, Error> {
-        // Only empty zones get a random write area, and those are not opened here.
-        let action = match action {
-            ZoneAction::OpenZrwa => ZoneAction::Open,
-            other => other,
-        };
-        let applies = |state: State| match action {
-            ZoneAction::SetExtension => false,
-            ZoneAction::Open | ZoneAction::OpenZrwa => state == State::Closed,
-            ZoneAction::Close => state.is_open(),
-            ZoneAction::Finish => state.is_active(),
-            ZoneAction::Reset => state.is_active() || state == State::Full,
-            ZoneAction::Offline => state == State::ReadOnly,
-        };
-        if action == ZoneAction::Open && self.config.max_open > 0 {
+        if matches!(action, ZoneAction::Open | ZoneAction::OpenZrwa) && self.config.max_open > 0 {
             // All or none: closing one of them to open another would not open all.
             let closed = self.zones.active_count() - self.zones.open_count();
             if closed > 0 && self.zones.active_count() > self.config.max_open {
@@ -85,9 +62,9 @@ impl Zns {
             }
         }
         let mut done = now;
-        for id in self.zones.ids() {
-            let id = ZoneId::new(id);
-            if self.zones.get(id).is_some_and(|z| applies(z.state)) {
+        for id in self.zones.ids().map(ZoneId::new) {
+            let state = self.zones.get(id).map(|zone| zone.state);
+            if let Some(action) = state.and_then(|state| action.for_all(state)) {
                 done = done.max(self.act(action, id, now)?);
             }
         }

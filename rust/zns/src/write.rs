@@ -39,7 +39,7 @@ impl Zns {
         fua: bool,
         now: Instant,
     ) -> Result<Outcome, Error> {
-        let id = self.zone_at(zone)?;
+        let id = ftl::zone_at(&self.zones, zone)?;
         let at = self.zones.check_append(id, sectors)?;
         Ok(Outcome {
             result: Ok(Reply::Appended(at)),
