@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Commands to namespaces: what each does on page-mapped space and on zones.
 //!
-//! A command that fails here has changed nothing: ranges, states and space are checked first.
+//! A command that fails here has changed nothing: ranges, states and space are checked first. Only
+//! finishing all zones can end half-way, where flash for their remainders runs out.
 
 use crate::core::Core;
 use crate::drive::{Data, Zms};
@@ -171,6 +172,9 @@ fn manage_all(
     action: ZoneAction,
     now: Instant,
 ) -> Result<Instant, Error> {
+    if matches!(action, ZoneAction::Open | ZoneAction::OpenZrwa) {
+        ns.zones.check_open_all()?;
+    }
     let mut done = now;
     for id in ns.zones.ids().map(ZoneId::new) {
         let state = ns.zones.get(id).map(|zone| zone.state);

@@ -54,12 +54,8 @@ impl Zns {
     }
 
     fn manage_all(&mut self, action: ZoneAction, now: Instant) -> Result<Outcome, Error> {
-        if matches!(action, ZoneAction::Open | ZoneAction::OpenZrwa) && self.config.max_open > 0 {
-            // All or none: closing one of them to open another would not open all.
-            let closed = self.zones.active_count() - self.zones.open_count();
-            if closed > 0 && self.zones.active_count() > self.config.max_open {
-                return Err(Error::Zone(zone::Error::TooManyOpen));
-            }
+        if matches!(action, ZoneAction::Open | ZoneAction::OpenZrwa) {
+            self.zones.check_open_all()?;
         }
         let mut done = now;
         for id in self.zones.ids().map(ZoneId::new) {

@@ -252,6 +252,20 @@ impl Zones {
         }
     }
 
+    /// Checks that all closed zones can be opened and stay open ("select all"): all or none of them.
+    ///
+    /// # Errors
+    /// Resources.
+    pub const fn check_open_all(&self) -> Result<(), Error> {
+        let Limits { max_open, .. } = self.limits;
+        let any = self.active > self.open;
+        // Closing one of them to open another would not open all.
+        if max_open > 0 && any && self.active > max_open {
+            return Err(Error::TooManyOpen);
+        }
+        Ok(())
+    }
+
     /// Close. A zone with nothing to keep (data, random write area, descriptor extension) becomes
     /// empty.
     ///
