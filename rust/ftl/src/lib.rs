@@ -11,6 +11,7 @@
 //! ```
 //! - [`ByteBuffer`]: a write buffer accounted in bytes; who waits how long for room.
 //! - [`Flash`]: the array and the host link with the controller's own costs.
+//! - [`Random`]: numbers that follow from a seed.
 //! - [`HostStats`] and [`Histogram`]: what the host asked for, and how long it took.
 //!
 //! Not here: any policy (placement, reclaim, mapping), zones (`zone`), cell timing (`nand`).
@@ -20,6 +21,7 @@
 mod buffer;
 mod command;
 mod flash;
+mod random;
 mod stats;
 
 pub use buffer::ByteBuffer;
@@ -28,4 +30,5 @@ pub use command::{
     ZoneTarget, MAX_SECTORS,
 };
 pub use flash::{Costs, Flash};
+pub use random::Random;
 pub use stats::{Histogram, HostStats};

@@ -20,6 +20,7 @@
 use crate::error::ConfigError;
 use core::fmt;
 use core::ops::Range;
+use ftl::Random;
 use nvme::IoCommand;
 use units::{Lba, Nanos, ZoneId};
 
@@ -68,7 +69,7 @@ struct Rule {
     odds: (u64, u64),
     seed: u64,
     /// State of the generator.
-    random: u64,
+    random: Random,
     /// How often it may act, and how often it has.
     count: Option<u64>,
     hits: u64,
@@ -246,20 +247,11 @@ impl Rule {
             }
         };
         let (chance, of) = self.odds;
-        if self.draw() % of >= chance {
+        if self.random.draw() % of >= chance {
             return None;
         }
         self.hits += 1;
         Some(first)
-    }
-
-    /// The next number of the generator (SplitMix64).
-    fn draw(&mut self) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.random;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
     }
 
     fn is_for_zones(&self) -> bool {
@@ -289,14 +281,14 @@ impl Rule {
             place: Place::Everywhere,
             odds: (1, 1),
             seed: 1,
-            random: 1,
+            random: Random::new(1),
             count: None,
             hits: 0,
         };
         for part in parts {
             rule.set(part).map_err(|bound| error(part, bound))?;
         }
-        rule.random = rule.seed;
+        rule.random = Random::new(rule.seed);
         if rule.kind == Kind::Latency(Nanos::ZERO) {
             return Err(error(text, "needs delay-ns=, more than 0".to_owned()));
         }

@@ -21,6 +21,7 @@
 
 use crate::config::{L2p, L2pPolicy};
 use crate::superblock::NONE;
+use ftl::Random;
 
 /// Places of a tile. More make long runs cheaper, and entries used one by one dearer: those are
 /// runs of one, all in the tile's bucket.
@@ -172,7 +173,7 @@ pub(crate) struct Cache {
     each: u32,
     policy: L2pPolicy,
     resident: bool,
-    random: u64,
+    random: Random,
     pub evictions: u64,
 }
 
@@ -218,7 +219,7 @@ impl Cache {
             each,
             policy: config.policy,
             resident: config.resident,
-            random: seed,
+            random: Random::new(seed),
             evictions: 0,
         }
     }
@@ -371,14 +372,9 @@ impl Cache {
         if s.tail == NONE {
             return NONE;
         }
-        // splitmix64: one step a choice, from the seed.
-        self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.random;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^= z >> 31;
+        let draw = self.random.draw();
         let first = s.end - self.each;
-        let at = first + (z % u64::from(self.each)) as u32;
+        let at = first + (draw % u64::from(self.each)) as u32;
         (at..s.end)
             .chain(first..at)
             .find(|&n| !self.is_resident(self.runs[n as usize].tile))
