@@ -31,11 +31,9 @@ impl<D: Drive> Controller<D> {
         sqe: &Sqe,
         now: Instant,
     ) -> Result<Done, Reject> {
-        let opcode =
-            AdminOpcode::from_wire(sqe.opcode).ok_or(Reject::at(Status::InvalidOpcode, 0, 0))?;
-        if opcode == AdminOpcode::DoorbellBufferConfig && !self.config.shadow_doorbells {
-            return Err(Reject::at(Status::InvalidOpcode, 0, 0));
-        }
+        let opcode = AdminOpcode::from_wire(sqe.opcode)
+            .filter(|&opcode| self.config.offers(opcode))
+            .ok_or(Reject::at(Status::InvalidOpcode, 0, 0))?;
         // Over PCIe, admin commands use PRPs (PCIe).
         if sqe.psdt() != 0 {
             return Err(Reject::invalid(1, 6));

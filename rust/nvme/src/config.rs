@@ -2,6 +2,7 @@
 //! What the drive's owner chooses about the controller, and the bounds of each choice.
 
 use core::fmt;
+use nvme_spec::AdminOpcode;
 
 /// Most I/O queue pairs a controller offers. Linux asks for one per CPU; phones have eight.
 pub const MAX_IO_QUEUES: u16 = 64;
@@ -78,6 +79,11 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 impl ControllerConfig {
+    /// Whether the controller has this admin command.
+    pub(crate) fn offers(&self, opcode: AdminOpcode) -> bool {
+        self.shadow_doorbells || opcode != AdminOpcode::DoorbellBufferConfig
+    }
+
     /// Checks every choice against its bounds.
     ///
     /// # Errors

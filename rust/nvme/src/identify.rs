@@ -4,9 +4,9 @@
 //! Only what is implemented is announced; docs/spec-coverage.md lists both.
 
 use nvme_spec::{
-    Cns, CommandSet, IdentifyCdw10, IdentifyCdw11, IdentifyController, IdentifyNamespace,
-    IndependentNamespace, NamespaceIdType, NvmController, Sqe, Status, ZonedNamespace,
-    ZonedNamespaceZrwa, IDENTIFY_BYTES, NSID_ALL, VERSION_2_0,
+    AdminOpcode, Cns, CommandSet, IdentifyCdw10, IdentifyCdw11, IdentifyController,
+    IdentifyNamespace, IndependentNamespace, NamespaceIdType, NvmController, Sqe, Status,
+    ZonedNamespace, ZonedNamespaceZrwa, IDENTIFY_BYTES, NSID_ALL, VERSION_2_0,
 };
 use units::Instant;
 
@@ -141,7 +141,7 @@ impl<D: Drive> Controller<D> {
             version: VERSION_2_0,
             async_events: OAES,
             controller_type: 1,
-            admin_commands: if self.config.shadow_doorbells {
+            admin_commands: if self.config.offers(AdminOpcode::DoorbellBufferConfig) {
                 OACS | OACS_DOORBELL_BUFFER
             } else {
                 OACS

@@ -159,11 +159,7 @@ impl<D: Drive> Controller<D> {
             LogId::Effects => {
                 let set =
                     CommandSet::from_wire(command_set).ok_or(Reject::invalid(CDW14 + 3, 0))?;
-                fill_effects(&mut *self.scratch, set);
-                if !self.config.shadow_doorbells {
-                    let opcode = AdminOpcode::DoorbellBufferConfig.wire();
-                    put_dword(&mut *self.scratch, usize::from(opcode), 0);
-                }
+                fill_effects(&mut *self.scratch, set, |opcode| self.config.offers(opcode));
                 Ok(4096)
             }
             LogId::FeatureEffects => {
@@ -287,8 +283,8 @@ fn put_dword(page: &mut [u8], index: usize, value: u32) {
 }
 
 /// Commands Supported and Effects: admin commands, then those of one command set.
-fn fill_effects(page: &mut [u8], set: CommandSet) {
-    for &opcode in AdminOpcode::ALL {
+fn fill_effects(page: &mut [u8], set: CommandSet, offers: impl Fn(AdminOpcode) -> bool) {
+    for &opcode in AdminOpcode::ALL.iter().filter(|&&opcode| offers(opcode)) {
         let index = usize::from(opcode.wire());
         put_dword(page, index, admin_effects(opcode));
     }
@@ -385,7 +381,7 @@ mod tests {
     fn zone_commands_are_in_the_zoned_set_only() {
         let supported = |set, opcode: NvmOpcode| {
             let mut page = [0; 4096];
-            fill_effects(&mut page, set);
+            fill_effects(&mut page, set, |_| true);
             page[1024 + 4 * usize::from(opcode.wire())] & 1 != 0
         };
         assert!(supported(CommandSet::Zoned, NvmOpcode::ZoneAppend));

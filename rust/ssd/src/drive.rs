@@ -196,8 +196,8 @@ impl Drive {
         if self.faults.is_empty() {
             return Verdict::default();
         }
-        let zoned = self.namespaces.get(usize::from(ns.0));
-        let blocks = zoned.and_then(|info| {
+        let info = self.namespaces.get(usize::from(ns.0));
+        let blocks = info.and_then(|info| {
             let zoned = info.zoned.as_ref()?;
             Some(zoned.zone_size.get() >> info.lba_shift)
         });

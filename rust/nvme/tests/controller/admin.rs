@@ -246,6 +246,32 @@ fn effects_and_slots_are_reported() {
 }
 
 #[test]
+fn shadow_doorbells_are_in_identify_effects_and_dispatch_or_in_none() {
+    for offered in [false, true] {
+        let config = nvme::ControllerConfig {
+            shadow_doorbells: offered,
+            ..Default::default()
+        };
+        let mut guest = guest_with(config, FakeConfig::default(), 0);
+        let oacs = u16_at(&identify(&mut guest, Cns::Controller, 0, 0), 256);
+        assert_eq!(oacs & (1 << 8) != 0, offered);
+        let opcode = AdminOpcode::DoorbellBufferConfig;
+        let (_, effects) = guest.receive(0, command::log(LogId::Effects, 0, 4096, 0), 4096);
+        let supported = u32_at(&effects, 4 * usize::from(opcode.wire())) & 1;
+        assert_eq!(supported != 0, offered);
+        let buffer = guest.alloc(4096);
+        let mut sqe = command::admin(opcode, 0, 0, 0);
+        (sqe.prp1, sqe.prp2) = (buffer, buffer);
+        let cqe = guest.admin(sqe);
+        if offered {
+            assert_ok(cqe);
+        } else {
+            assert_status(cqe, Status::InvalidOpcode);
+        }
+    }
+}
+
+#[test]
 fn smart_counts_what_the_host_did() {
     let mut guest = guest(1);
     assert_ok(guest.write(META, 0, SHIFT, &pattern(0, 64 << SHIFT)));

@@ -283,20 +283,6 @@ fn entry_sizes_must_be_set_before_io_queues() {
 }
 
 #[test]
-fn shadow_doorbells_that_are_not_offered_are_refused() {
-    let config = nvme::ControllerConfig {
-        shadow_doorbells: false,
-        ..Default::default()
-    };
-    let mut guest = guest_with(config, FakeConfig::default(), 0);
-    let buffer = guest.alloc(4096);
-    let mut sqe = command::admin(AdminOpcode::DoorbellBufferConfig, 0, 0, 0);
-    (sqe.prp1, sqe.prp2) = (buffer, buffer);
-    let cqe = guest.admin(sqe);
-    assert_status(cqe, Status::InvalidOpcode);
-}
-
-#[test]
 fn shadow_doorbells_replace_the_registers_and_say_when_to_ring() {
     let mut guest = guest(1);
     let (doorbells, indices) = (guest.alloc(4096), guest.alloc(4096));
