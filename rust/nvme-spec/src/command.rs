@@ -13,7 +13,7 @@ use crate::bytes::get;
 /// Size of a submission queue entry in bytes.
 pub const SQE_BYTES: usize = 64;
 
-/// A submission queue entry (Base).
+/// A submission queue entry (Base, section 3.3.3.1, figures 86 and 87).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sqe {
     /// OPC.
@@ -140,7 +140,7 @@ impl Sqe {
     }
 }
 
-/// Create and Delete I/O queue, dword 10 (Base).
+/// Create and Delete I/O queue, dword 10 (Base, sections 5.4 to 5.7, figures 155, 159, 163, 165).
 #[bitsize(32)]
 #[derive(Clone, Copy, FromBits, DebugBits)]
 pub struct CreateQueueCdw10 {
@@ -150,7 +150,8 @@ pub struct CreateQueueCdw10 {
     pub size_z: u16,
 }
 
-/// Create I/O Completion Queue, dword 11 (Base).
+/// Create I/O Completion Queue, dword 11 (Base, section 5.4, figure 156; PCIe, section 3.2,
+/// figure 7).
 #[bitsize(32)]
 #[derive(Clone, Copy, FromBits, DebugBits)]
 pub struct CreateCqCdw11 {
@@ -163,7 +164,7 @@ pub struct CreateCqCdw11 {
     pub vector: u16,
 }
 
-/// Create I/O Submission Queue, dword 11 (Base).
+/// Create I/O Submission Queue, dword 11 (Base, section 5.5, figure 160).
 #[bitsize(32)]
 #[derive(Clone, Copy, FromBits, DebugBits)]
 pub struct CreateSqCdw11 {
@@ -176,7 +177,7 @@ pub struct CreateSqCdw11 {
     pub cq: u16,
 }
 
-/// Abort, dword 10 (Base).
+/// Abort, dword 10 (Base, section 5.1, figure 140).
 #[bitsize(32)]
 #[derive(Clone, Copy, FromBits, DebugBits)]
 pub struct AbortCdw10 {
@@ -186,7 +187,7 @@ pub struct AbortCdw10 {
     pub cid: u16,
 }
 
-/// Identify, dword 10 (Base).
+/// Identify, dword 10 (Base, section 5.17, figure 270).
 #[bitsize(32)]
 #[derive(Clone, Copy, FromBits, DebugBits)]
 pub struct IdentifyCdw10 {
@@ -197,7 +198,7 @@ pub struct IdentifyCdw10 {
     pub controller: u16,
 }
 
-/// Identify, dword 11 (Base).
+/// Identify, dword 11 (Base, section 5.17, figure 271).
 #[bitsize(32)]
 #[derive(Clone, Copy, FromBits, DebugBits)]
 pub struct IdentifyCdw11 {
@@ -208,7 +209,7 @@ pub struct IdentifyCdw11 {
     pub command_set: u8,
 }
 
-/// Get Log Page, dword 10 (Base).
+/// Get Log Page, dword 10 (Base, section 5.16, figure 197).
 #[bitsize(32)]
 #[derive(Clone, Copy, FromBits, DebugBits)]
 pub struct LogCdw10 {
@@ -222,7 +223,7 @@ pub struct LogCdw10 {
     pub dwords_low_z: u16,
 }
 
-/// Get Log Page, dword 11 (Base).
+/// Get Log Page, dword 11 (Base, section 5.16, figure 198).
 #[bitsize(32)]
 #[derive(Clone, Copy, FromBits, DebugBits)]
 pub struct LogCdw11 {
@@ -232,7 +233,7 @@ pub struct LogCdw11 {
     pub specific_id: u16,
 }
 
-/// Get Log Page, dword 14 (Base).
+/// Get Log Page, dword 14 (Base, section 5.16, figure 201).
 #[bitsize(32)]
 #[derive(Clone, Copy, FromBits, DebugBits)]
 pub struct LogCdw14 {
@@ -245,7 +246,7 @@ pub struct LogCdw14 {
     pub command_set: u8,
 }
 
-/// Get and Set Features, dword 10 (Base).
+/// Get and Set Features, dword 10 (Base, sections 5.15 and 5.27, figures 192 and 314).
 #[bitsize(32)]
 #[derive(Clone, Copy, FromBits, DebugBits)]
 pub struct FeatureCdw10 {
@@ -258,7 +259,7 @@ pub struct FeatureCdw10 {
     pub save: bool,
 }
 
-/// Format NVM, dword 10 (Base, section 5.14; NVM, section 4.1.2).
+/// Format NVM, dword 10 (Base, section 5.14, figure 189; NVM, section 4.1.2, figure 78).
 #[bitsize(32)]
 #[derive(Clone, Copy, FromBits, DebugBits)]
 pub struct FormatCdw10 {
@@ -277,8 +278,8 @@ pub struct FormatCdw10 {
     reserved: u18,
 }
 
-/// Read, Write, Compare, Verify, Write Zeroes, Zone Append, dword 12 (NVM and
-/// ZNS).
+/// Read, Write, Compare, Verify, Write Zeroes, Zone Append, dword 12 (NVM, section 3.2,
+/// figures 48, 63, 23, 55, 73; ZNS, section 3.4.1, figure 26).
 #[bitsize(32)]
 #[derive(Clone, Copy, FromBits, DebugBits)]
 pub struct ReadWriteCdw12 {
@@ -299,7 +300,7 @@ pub struct ReadWriteCdw12 {
     pub limited_retry: bool,
 }
 
-/// Dataset Management, dword 10 (NVM).
+/// Dataset Management, dword 10 (NVM, section 3.2.3, figure 39).
 #[bitsize(32)]
 #[derive(Clone, Copy, FromBits, DebugBits)]
 pub struct DsmCdw10 {
@@ -308,7 +309,7 @@ pub struct DsmCdw10 {
     reserved: u24,
 }
 
-/// Dataset Management, dword 11 (NVM).
+/// Dataset Management, dword 11 (NVM, section 3.2.3, figure 40).
 #[bitsize(32)]
 #[derive(Clone, Copy, FromBits, DebugBits)]
 pub struct DsmCdw11 {
@@ -324,7 +325,7 @@ pub struct DsmCdw11 {
 /// Size of one range of Dataset Management in bytes.
 pub const DSM_RANGE_BYTES: usize = 16;
 
-/// A range of Dataset Management (NVM).
+/// A range of Dataset Management (NVM, section 3.2.3, figure 41).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DsmRange {
     /// Starting LBA.
@@ -350,7 +351,7 @@ impl DsmRange {
     }
 }
 
-/// Copy, dword 12 (NVM).
+/// Copy, dword 12 (NVM, section 3.2.2, figure 30).
 #[bitsize(32)]
 #[derive(Clone, Copy, FromBits, DebugBits)]
 pub struct CopyCdw12 {
@@ -377,7 +378,7 @@ pub struct CopyCdw12 {
 /// Size of one source range of Copy, format 0, in bytes.
 pub const COPY_RANGE_BYTES: usize = 32;
 
-/// A source range of Copy, descriptor format 0 (NVM).
+/// A source range of Copy, descriptor format 0 (NVM, section 3.2.2, figure 34).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CopyRange {
     /// Starting LBA.
@@ -406,7 +407,7 @@ impl CopyRange {
     }
 }
 
-/// Zone Management Send, dword 13 (ZNS).
+/// Zone Management Send, dword 13 (ZNS, section 3.4.3, figure 39).
 #[bitsize(32)]
 #[derive(Clone, Copy, FromBits, DebugBits)]
 pub struct ZoneSendCdw13 {
@@ -414,12 +415,12 @@ pub struct ZoneSendCdw13 {
     pub action: u8,
     /// Select All.
     pub all: bool,
-    /// ZSASO: for Open Zone, allocate a Zone Random Write Area.
+    /// ZSASO: for Open Zone, allocate a Zone Random Write Area (TP 4076).
     pub option: bool,
     reserved: u22,
 }
 
-/// Zone Management Receive, dword 13 (ZNS).
+/// Zone Management Receive, dword 13 (ZNS, section 3.4.2, figure 34).
 #[bitsize(32)]
 #[derive(Clone, Copy, FromBits, DebugBits)]
 pub struct ZoneReceiveCdw13 {

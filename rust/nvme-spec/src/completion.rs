@@ -6,7 +6,7 @@ use crate::Status;
 /// Size of a completion queue entry in bytes.
 pub const CQE_BYTES: usize = 16;
 
-/// A completion queue entry (Base).
+/// A completion queue entry (Base, section 3.3.3.2, figures 89 to 91).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cqe {
     /// Dwords 0 and 1: the command's result.

@@ -11,7 +11,7 @@ use bilge::prelude::*;
 use crate::bytes::wire_enum;
 
 wire_enum! {
-    /// Feature identifiers (Base).
+    /// Feature identifiers (Base, section 5.27, figure 316; NVM, section 4.1.3, figure 79).
     FeatureId: u8 {
         /// Arbitration.
         Arbitration = 0x01,
@@ -43,7 +43,7 @@ wire_enum! {
 }
 
 wire_enum! {
-    /// SEL of Get Features (Base).
+    /// SEL of Get Features (Base, section 5.15, figure 192).
     FeatureSelect: u8 {
         /// Current value.
         Current = 0,
@@ -56,7 +56,7 @@ wire_enum! {
     }
 }
 
-/// Arbitration (Base).
+/// Arbitration (Base, section 5.27.1.1, figure 317).
 #[bitsize(32)]
 #[derive(Clone, Copy, FromBits, DebugBits)]
 pub struct Arbitration {
@@ -67,7 +67,7 @@ pub struct Arbitration {
     pub weights: u24,
 }
 
-/// Temperature Threshold (Base).
+/// Temperature Threshold (Base, section 5.27.1.3, figure 320).
 #[bitsize(32)]
 #[derive(Clone, Copy, FromBits, DebugBits)]
 pub struct TemperatureThreshold {
@@ -80,7 +80,7 @@ pub struct TemperatureThreshold {
     reserved: u10,
 }
 
-/// Error Recovery (NVM).
+/// Error Recovery (NVM, section 4.1.3.2, figure 84).
 #[bitsize(32)]
 #[derive(Clone, Copy, FromBits, DebugBits)]
 pub struct ErrorRecovery {
@@ -91,7 +91,7 @@ pub struct ErrorRecovery {
     reserved: u15,
 }
 
-/// Number of Queues, both directions (Base).
+/// Number of Queues, both directions (Base, section 5.27.1.5, figures 322 and 323).
 #[bitsize(32)]
 #[derive(Clone, Copy, FromBits, DebugBits)]
 pub struct QueueCount {
@@ -101,7 +101,7 @@ pub struct QueueCount {
     pub completion_z: u16,
 }
 
-/// Interrupt Coalescing (PCIe).
+/// Interrupt Coalescing (Base, section 5.27.1.6, figure 324).
 #[bitsize(32)]
 #[derive(Clone, Copy, FromBits, DebugBits)]
 pub struct InterruptCoalescing {
@@ -112,7 +112,7 @@ pub struct InterruptCoalescing {
     reserved: u16,
 }
 
-/// Interrupt Vector Configuration (PCIe).
+/// Interrupt Vector Configuration (Base, section 5.27.1.7, figure 325).
 #[bitsize(32)]
 #[derive(Clone, Copy, FromBits, DebugBits)]
 pub struct InterruptVectorConfig {
@@ -123,7 +123,7 @@ pub struct InterruptVectorConfig {
     reserved: u15,
 }
 
-/// Asynchronous Event Configuration (Base).
+/// Asynchronous Event Configuration (Base, section 5.27.1.8, figure 326).
 #[bitsize(32)]
 #[derive(Clone, Copy, FromBits, DebugBits)]
 pub struct AsyncEventConfig {
@@ -134,7 +134,7 @@ pub struct AsyncEventConfig {
     /// Firmware Activation Notices.
     pub firmware: bool,
     reserved: u17,
-    /// Zone Descriptor Changed Notices (ZNS).
+    /// Zone Descriptor Changed Notices (ZNS, section 4.1.3, figure 44).
     pub zone_changed: bool,
     reserved: u4,
 }

@@ -7,7 +7,7 @@ use crate::bytes::{put, put_text, wire_enum};
 pub const IDENTIFY_BYTES: usize = 4096;
 
 wire_enum! {
-    /// Controller or Namespace Structure (Base).
+    /// Controller or Namespace Structure (Base, section 5.17, figure 273).
     Cns: u8 {
         /// Identify Namespace, NVM command set.
         Namespace = 0x00,
@@ -39,7 +39,7 @@ wire_enum! {
 }
 
 wire_enum! {
-    /// Command Set Identifier (Base).
+    /// Command Set Identifier (Base, section 5.17, figure 274).
     CommandSet: u8 {
         /// NVM.
         Nvm = 0x00,
@@ -49,7 +49,7 @@ wire_enum! {
 }
 
 wire_enum! {
-    /// Namespace Identifier Type (Base).
+    /// Namespace Identifier Type (Base, section 5.17.2.3, figure 277).
     NamespaceIdType: u8 {
         /// IEEE Extended Unique Identifier, 8 bytes.
         Eui64 = 1,
@@ -62,7 +62,7 @@ wire_enum! {
     }
 }
 
-/// Identify Controller (Base); fields left out are zero.
+/// Identify Controller (Base, section 5.17.2.1, figures 275 and 276); fields left out are zero.
 #[derive(Clone, Copy, Debug)]
 pub struct IdentifyController<'a> {
     /// VID.
@@ -166,7 +166,8 @@ impl IdentifyController<'_> {
     }
 }
 
-/// Identify Namespace, NVM command set (NVM); fields left out are zero.
+/// Identify Namespace, NVM command set (NVM, section 4.1.5.1, figures 97 and 98); fields left out
+/// are zero.
 #[derive(Clone, Copy, Debug)]
 pub struct IdentifyNamespace<'a> {
     /// NSZE in LBAs.
@@ -229,7 +230,7 @@ impl IdentifyNamespace<'_> {
     }
 }
 
-/// I/O command set independent Identify Namespace (Base).
+/// I/O command set independent Identify Namespace (Base, section 5.17.2.8, figure 280).
 #[derive(Clone, Copy, Debug)]
 pub struct IndependentNamespace {
     /// NSFEAT, the bits common to all command sets.
@@ -246,7 +247,7 @@ impl IndependentNamespace {
     }
 }
 
-/// Identify Controller, NVM command set (NVM).
+/// Identify Controller, NVM command set (NVM, section 4.1.5.4, figure 102).
 #[derive(Clone, Copy, Debug)]
 pub struct NvmController {
     /// VSL as a power of two of the smallest memory page, 0 for no limit.
@@ -271,7 +272,8 @@ impl NvmController {
     }
 }
 
-/// Identify Namespace, Zoned Namespace command set (ZNS); fields left out are zero.
+/// Identify Namespace, Zoned Namespace command set (ZNS, section 4.1.5.1, figures 48 and 49);
+/// fields left out are zero.
 #[derive(Clone, Copy, Debug)]
 pub struct ZonedNamespace<'a> {
     /// OZCS bit 0: reads may cross zone boundaries.
@@ -288,7 +290,7 @@ pub struct ZonedNamespace<'a> {
     pub extension_units: u8,
 }
 
-/// The Zone Random Write Area fields of [`ZonedNamespace`].
+/// The Zone Random Write Area fields of [`ZonedNamespace`] (TP 4076).
 #[derive(Clone, Copy, Debug)]
 pub struct ZonedNamespaceZrwa {
     /// NUMZRWA; not zero-based, unlike MAR and MOR.

@@ -3,8 +3,9 @@
 //!
 //! Sources, cited on the items: NVM Express Base Specification 2.0 ("Base"), NVM Command Set
 //! Specification 1.0 ("NVM"), Zoned Namespace Command Set Specification 1.1 ("ZNS"), NVMe over PCIe
-//! Transport Specification 1.0 ("PCIe"). Each item gives the specification's own name or acronym of
-//! the structure or field, by which it is found in any revision; figure numbers move.
+//! Transport Specification 1.0 ("PCIe"), all of May 2021, and Technical Proposal 4076 ("TP 4076",
+//! random write areas). Sections and figures have the numbers of these revisions; later ones move
+//! some. Each item also gives the specification's own name or acronym, which stays.
 //!
 //! Registers and command dwords are bit fields ([`bilge`]), queue entries are arrays of
 //! little-endian dwords, and the large, sparse structures (identify, logs) are plain structs that
@@ -59,5 +60,5 @@ pub use zoned::{
     ZONE_DESCRIPTOR_BYTES,
 };
 
-/// Namespace identifier that means all namespaces (Base, section 3.2.1).
+/// Namespace identifier that means all namespaces (Base, section 3.2.1.2).
 pub const NSID_ALL: u32 = 0xffff_ffff;

@@ -4,7 +4,7 @@
 use crate::bytes::{get, put, wire_enum};
 
 wire_enum! {
-    /// Log page identifiers (Base; ZNS).
+    /// Log page identifiers (Base, section 5.16, figure 202; ZNS, section 4.1.4, figure 45).
     LogId: u8 {
         /// Supported Log Pages.
         Supported = 0x00,
@@ -30,7 +30,8 @@ wire_enum! {
 /// Size of an Error Information entry in bytes.
 pub const ERROR_ENTRY_BYTES: usize = 64;
 
-/// An Error Information log entry (Base).
+/// An Error Information log entry (Base, section 5.16.1.2, figure 206; NVM, section 4.1.4.1,
+/// figure 90).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ErrorLogEntry {
     /// Error Count: a number unique to the error; 0 for an entry that is not in use.
@@ -90,7 +91,7 @@ impl ErrorLogEntry {
 /// Size of the SMART / Health Information log in bytes.
 pub const SMART_BYTES: usize = 512;
 
-/// SMART / Health Information (Base); fields left out are zero.
+/// SMART / Health Information (Base, section 5.16.1.3, figure 207); fields left out are zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SmartLog {
     /// Critical Warning.
@@ -166,7 +167,8 @@ impl SmartLog {
     }
 }
 
-/// What the Commands Supported and Effects log says of one command (Base).
+/// What the Commands Supported and Effects log says of one command (Base, section 5.16.1.6,
+/// figure 211).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CommandEffects(pub u32);
 
@@ -182,7 +184,7 @@ impl CommandEffects {
 }
 
 wire_enum! {
-    /// Asynchronous Event Type (Base).
+    /// Asynchronous Event Type (Base, section 5.2, figure 143).
     AsyncEventType: u8 {
         /// Error status.
         Error = 0,
@@ -195,7 +197,8 @@ wire_enum! {
     }
 }
 
-/// An asynchronous event: dword 0 of the request's completion (Base).
+/// An asynchronous event: dwords 0 and 1 of the request's completion (Base, section 5.2,
+/// figure 143; ZNS, section 4.1.1, figure 43).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AsyncEvent {
     /// Asynchronous Event Type.
@@ -209,9 +212,9 @@ pub struct AsyncEvent {
 }
 
 impl AsyncEvent {
-    /// Write to Invalid Doorbell Register (Base).
+    /// Write to Invalid Doorbell Register (Base, figure 144).
     pub const INVALID_DOORBELL: Self = Self::error(0x00);
-    /// Invalid Doorbell Write Value (Base).
+    /// Invalid Doorbell Write Value (Base, figure 144).
     pub const INVALID_DOORBELL_VALUE: Self = Self::error(0x01);
 
     const fn error(information: u8) -> Self {
@@ -223,7 +226,7 @@ impl AsyncEvent {
         }
     }
 
-    /// SMART / Health: 0 reliability, 1 temperature, 2 spare (Base).
+    /// SMART / Health: 0 reliability, 1 temperature, 2 spare (Base, figure 145).
     #[must_use]
     pub const fn smart(information: u8) -> Self {
         Self {
@@ -234,7 +237,7 @@ impl AsyncEvent {
         }
     }
 
-    /// Zone Descriptor Changed notice (ZNS).
+    /// Zone Descriptor Changed notice (ZNS, section 4.1.1, figure 42).
     #[must_use]
     pub const fn zone_changed(nsid: u32) -> Self {
         Self {

@@ -4,7 +4,7 @@
 use crate::bytes::wire_enum;
 
 wire_enum! {
-    /// Admin commands (Base; NVM adds none that are here).
+    /// Admin commands (Base, section 5, figure 138; NVM adds none that are here).
     AdminOpcode: u8 {
         /// Delete I/O Submission Queue.
         DeleteSq = 0x00,
@@ -34,7 +34,8 @@ wire_enum! {
 }
 
 wire_enum! {
-    /// I/O commands of the NVM and Zoned Namespace command sets (NVM; ZNS).
+    /// I/O commands of the NVM and Zoned Namespace command sets (Base, section 7, figure 390; NVM,
+    /// section 3.2, figure 18; ZNS, section 3.2, figure 12).
     NvmOpcode: u8 {
         /// Flush.
         Flush = 0x00,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Controller registers (Base, section 3.1.3; doorbells: PCIe).
+//! Controller registers (Base, section 3.1.3; doorbells: PCIe, section 3.1.2).
 
 #![expect(
     missing_docs,
@@ -8,7 +8,7 @@
 
 use bilge::prelude::*;
 
-/// Byte offsets of the registers (Base).
+/// Byte offsets of the registers (Base, section 3.1.3, figure 35).
 pub mod offset {
     /// Controller Capabilities, 8 bytes.
     pub const CAP: u64 = 0x00;
@@ -32,14 +32,14 @@ pub mod offset {
     pub const ACQ: u64 = 0x30;
     /// Controller Ready Timeouts.
     pub const CRTO: u64 = 0x68;
-    /// First doorbell.
+    /// First doorbell (PCIe, section 3.1.2, figure 4).
     pub const DOORBELLS: u64 = 0x1000;
 }
 
-/// VS of a controller that complies with revision 2.0 (Base).
+/// VS of a controller that complies with revision 2.0 (Base, section 3.1.3.2, figure 43).
 pub const VERSION_2_0: u32 = 0x0002_0000;
 
-/// CAP: Controller Capabilities (Base).
+/// CAP: Controller Capabilities (Base, section 3.1.3.1, figure 36).
 #[bitsize(64)]
 #[derive(Clone, Copy, FromBits, DebugBits)]
 pub struct Cap {
@@ -84,7 +84,7 @@ pub struct Cap {
     reserved: u3,
 }
 
-/// CC: Controller Configuration (Base).
+/// CC: Controller Configuration (Base, section 3.1.3.5, figure 46).
 #[bitsize(32)]
 #[derive(Clone, Copy, FromBits, DebugBits)]
 pub struct Cc {
@@ -108,7 +108,7 @@ pub struct Cc {
     reserved: u7,
 }
 
-/// CSTS: Controller Status (Base).
+/// CSTS: Controller Status (Base, section 3.1.3.6, figure 47).
 #[bitsize(32)]
 #[derive(Clone, Copy, FromBits, DebugBits)]
 pub struct Csts {
@@ -134,7 +134,7 @@ pub const SHST_OCCURRING: u8 = 1;
 /// SHST: shutdown processing complete.
 pub const SHST_COMPLETE: u8 = 2;
 
-/// AQA: Admin Queue Attributes (Base).
+/// AQA: Admin Queue Attributes (Base, section 3.1.3.8, figure 49).
 #[bitsize(32)]
 #[derive(Clone, Copy, FromBits, DebugBits)]
 pub struct Aqa {
@@ -146,7 +146,7 @@ pub struct Aqa {
     reserved: u4,
 }
 
-/// CRTO: Controller Ready Timeouts in 500 ms (Base).
+/// CRTO: Controller Ready Timeouts in 500 ms (Base, section 3.1.3.21, figure 62).
 #[bitsize(32)]
 #[derive(Clone, Copy, FromBits, DebugBits)]
 pub struct Crto {

@@ -7,7 +7,7 @@ use crate::bytes::wire_enum;
 pub const SGL_BYTES: usize = 16;
 
 wire_enum! {
-    /// SGL descriptor types (Base).
+    /// SGL descriptor types (Base, section 4.1.2, figure 114).
     SglType: u8 {
         /// Data block.
         DataBlock = 0,
@@ -20,7 +20,7 @@ wire_enum! {
     }
 }
 
-/// An SGL descriptor (Base).
+/// An SGL descriptor (Base, section 4.1.2, figures 113 and 116 to 119).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SglDescriptor {
     /// Address of the data block or of the segment's descriptors.

@@ -4,7 +4,8 @@
 use crate::bytes::wire_enum;
 
 wire_enum! {
-    /// Status codes of Base, NVM and ZNS, with their names there.
+    /// Status codes, with their names in Base (section 3.3.3.2.1, figures 94 to 96 and 98), NVM
+    /// (section 3.1, figures 15 to 17), ZNS (section 3.1, figure 11) and TP 4076.
     Status: u16 {
         /// Successful Completion.
         Success = 0x000,
@@ -99,9 +100,9 @@ wire_enum! {
     }
 }
 
-/// Do Not Retry, above the status code type and code (Base, bit 31 of dword 3).
+/// Do Not Retry, above the status code type and code (Base, figure 92: bit 31 of dword 3).
 pub const DNR: u16 = 1 << 14;
-/// More information is in the error log (Base, bit 30 of dword 3).
+/// More information is in the error log (Base, figure 92: bit 30 of dword 3).
 pub const MORE: u16 = 1 << 13;
 
 impl Status {

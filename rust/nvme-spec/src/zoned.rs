@@ -4,7 +4,7 @@
 use crate::bytes::{get, put, wire_enum};
 
 wire_enum! {
-    /// Zone Send Action (ZNS).
+    /// Zone Send Action (ZNS, section 3.4.3, figure 39).
     WireZoneAction: u8 {
         /// Close Zone.
         Close = 0x01,
@@ -18,13 +18,13 @@ wire_enum! {
         Offline = 0x05,
         /// Set Zone Descriptor Extension.
         SetExtension = 0x10,
-        /// Flush Explicit ZRWA Range.
+        /// Flush Explicit ZRWA Range (TP 4076).
         FlushZrwa = 0x11,
     }
 }
 
 wire_enum! {
-    /// Reporting options of Report Zones (ZNS).
+    /// Reporting options of Report Zones (ZNS, section 3.4.2, figure 34).
     ZoneReportFilter: u8 {
         /// All zones.
         All = 0x0,
@@ -46,7 +46,7 @@ wire_enum! {
 }
 
 wire_enum! {
-    /// Zone Receive Action (ZNS).
+    /// Zone Receive Action (ZNS, section 3.4.2, figure 34).
     ZoneReport: u8 {
         /// Report Zones.
         Report = 0x0,
@@ -55,12 +55,13 @@ wire_enum! {
     }
 }
 
-/// Size of the header of a report in bytes; the number of zones is its first qword.
+/// Size of the header of a report in bytes; the number of zones is its first qword (ZNS,
+/// section 3.4.2.2, figures 35 and 36).
 pub const REPORT_HEADER_BYTES: usize = 64;
 /// Size of a zone descriptor in bytes.
 pub const ZONE_DESCRIPTOR_BYTES: usize = 64;
 
-/// A zone descriptor (ZNS).
+/// A zone descriptor (ZNS, section 3.4.2.2.3, figure 37).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WireZoneDescriptor {
     /// ZT: 2 for Sequential Write Required.
@@ -84,7 +85,7 @@ impl WireZoneDescriptor {
     pub const FINISH_RECOMMENDED: u8 = 1 << 1;
     /// ZA: Reset Zone Recommended.
     pub const RESET_RECOMMENDED: u8 = 1 << 2;
-    /// ZA: Zone Random Write Area Valid.
+    /// ZA: Zone Random Write Area Valid (TP 4076).
     pub const ZRWA_VALID: u8 = 1 << 3;
     /// ZA: Zone Descriptor Extension Valid.
     pub const EXTENSION_VALID: u8 = 1 << 7;

@@ -74,7 +74,7 @@ pub(crate) struct Features {
     pub(crate) timestamp: Timestamp,
 }
 
-/// Timestamp (Base, section 5.27.1).
+/// Timestamp (Base, section 5.27.1.11).
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Timestamp {
     /// Milliseconds the guest set, and when it did so.

@@ -155,7 +155,7 @@ impl<D: Drive> Controller<D> {
         if asked.submission_z() == u16::MAX || asked.completion_z() == u16::MAX {
             return Err(Reject::invalid(CDW11, 0));
         }
-        // Only before the first I/O queue exists (Base, section 5.27.1).
+        // Only before the first I/O queue exists (Base, section 5.27.1.5).
         if (1..=self.config.io_queues).any(|id| self.queues.cq(id).is_some()) {
             return Err(Reject::new(Status::CommandSequenceError));
         }

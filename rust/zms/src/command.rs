@@ -165,7 +165,7 @@ fn manage(
     }
 }
 
-/// Select All: every zone in one of the states that ZNS 1.1 names for the action.
+/// Select All: every zone in one of the states that ZNS 1.1 (section 3.4.3.1) names for the action.
 fn manage_all(
     ns: &mut Zoned,
     core: &mut Core,

@@ -3,7 +3,7 @@
 
 use core::fmt;
 
-/// The zone-specific reasons of ZNS 1.1, "Command Specific Status Values".
+/// The zone-specific reasons of ZNS 1.1 (section 3.1, figure 11) and of TP 4076.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Error {
     /// The range is not within one zone's capacity (its span, for reads).

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Zone state machine and open/active resources.
 //!
-//! [`Zones`] is the ZNS Command Set 1.1 state machine (section 2.1.1, "Zone State Machine") without
-//! the NVMe around it: no time, no data, no wire formats. Any zoned model in this project uses it.
+//! [`Zones`] is the ZNS Command Set 1.1 state machine (section 2.1.1.3, figure 7) without the NVMe
+//! around it: no time, no data, no wire formats. Any zoned model in this project uses it.
 //!
 //! ```text
 //!             write                 close                 open

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Zone states.
 
-/// A zone's state (ZNS 1.1, figure "Zone State").
+/// A zone's state (ZNS 1.1, section 2.1.1.3, figure 7).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum State {
     /// No data; uses no resource.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Zone Random Write Areas (ZNS 1.1, "Zone Random Write Area").
+//! Zone Random Write Areas (Technical Proposal 4076, an addition to ZNS 1.1).
 //!
 //! ```text
 //!   committed      | <------ area: size ------> | <--- next: size ---> |  too far

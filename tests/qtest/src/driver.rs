@@ -6,7 +6,7 @@ use anyhow::{bail, ensure, Context, Result};
 use crate::machine::Machine;
 use crate::pci::{PciAddress, PciDevice};
 
-/// Register offsets (NVMe base 2.0, figure 33).
+/// Register offsets (NVMe Base 2.0, section 3.1.3, figure 35).
 pub mod register {
     /// Controller capabilities, 64 bits.
     pub const CAP: u64 = 0x00;
