@@ -42,6 +42,8 @@ wire_enum! {
         ReadOnly = 0x6,
         /// ZSO: Offline.
         Offline = 0x7,
+        /// Reset Zone Recommended, Finish Zone Recommended or Zone Finished by Controller.
+        Recommended = 0x9,
     }
 }
 

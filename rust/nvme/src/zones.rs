@@ -150,7 +150,7 @@ impl<D: Drive> Controller<D> {
         ns.range(sqe.slba(), 1)?;
         self.map(host, sqe, bytes, Direction::ToGuest)?;
         let first = zones.zone_of(sqe.slba());
-        let (filter, partial) = (wanted_state(filter), dword.partial());
+        let partial = dword.partial();
         let found = self.report(host, ns, first, extension, bytes, filter, partial)?;
         let mut header = [0; REPORT_HEADER_BYTES];
         let (count, _) = header.split_at_mut(8);
@@ -175,7 +175,7 @@ impl<D: Drive> Controller<D> {
         first: ZoneId,
         extension: usize,
         bytes: u64,
-        filter: Option<ZoneState>,
+        filter: ZoneReportFilter,
         partial: bool,
     ) -> Result<u64, Reject> {
         let zones = ns.zoned()?;
@@ -188,7 +188,7 @@ impl<D: Drive> Controller<D> {
         };
         let mut found = 0_u64;
         for number in first.get()..zones.count {
-            if out.room == 0 && (partial || filter.is_none()) {
+            if out.room == 0 && (partial || filter == ZoneReportFilter::All) {
                 // Without a filter the rest need not be looked at to be counted.
                 if !partial {
                     found += u64::from(zones.count - number);
@@ -197,7 +197,7 @@ impl<D: Drive> Controller<D> {
             }
             let zone = ZoneId::new(number);
             let descriptor = self.drive.zone(ns.index, zone);
-            if filter.is_some_and(|state| state != descriptor.state) {
+            if !is_listed(&descriptor, filter) {
                 continue;
             }
             found += 1;
@@ -268,17 +268,23 @@ impl<D: Drive> Controller<D> {
     }
 }
 
-/// The state a reporting option asks for, `None` for all.
-const fn wanted_state(filter: ZoneReportFilter) -> Option<ZoneState> {
+/// Whether a reporting option asks for this zone.
+fn is_listed(zone: &ZoneDescriptor, filter: ZoneReportFilter) -> bool {
+    let attributes = zone.attributes;
     match filter {
-        ZoneReportFilter::All => None,
-        ZoneReportFilter::Empty => Some(ZoneState::Empty),
-        ZoneReportFilter::ImplicitlyOpen => Some(ZoneState::ImplicitlyOpen),
-        ZoneReportFilter::ExplicitlyOpen => Some(ZoneState::ExplicitlyOpen),
-        ZoneReportFilter::Closed => Some(ZoneState::Closed),
-        ZoneReportFilter::Full => Some(ZoneState::Full),
-        ZoneReportFilter::ReadOnly => Some(ZoneState::ReadOnly),
-        ZoneReportFilter::Offline => Some(ZoneState::Offline),
+        ZoneReportFilter::All => true,
+        ZoneReportFilter::Empty => zone.state == ZoneState::Empty,
+        ZoneReportFilter::ImplicitlyOpen => zone.state == ZoneState::ImplicitlyOpen,
+        ZoneReportFilter::ExplicitlyOpen => zone.state == ZoneState::ExplicitlyOpen,
+        ZoneReportFilter::Closed => zone.state == ZoneState::Closed,
+        ZoneReportFilter::Full => zone.state == ZoneState::Full,
+        ZoneReportFilter::ReadOnly => zone.state == ZoneState::ReadOnly,
+        ZoneReportFilter::Offline => zone.state == ZoneState::Offline,
+        ZoneReportFilter::Recommended => {
+            attributes.reset_recommended
+                || attributes.finish_recommended
+                || attributes.finished_by_controller
+        }
     }
 }
 

@@ -70,6 +70,8 @@ pub struct FakeDrive {
     pub fail_next: Option<IoError>,
     /// What the SMART log says.
     pub health: Health,
+    /// The zone that the drive recommends to reset.
+    pub reset_recommended: Option<ZoneId>,
     /// Blocks of namespace 1 that were written and not deallocated.
     pub written: Vec<bool>,
     events: VecDeque<DriveEvent>,
@@ -99,6 +101,7 @@ impl FakeDrive {
                 read_only: false,
                 degraded: false,
             },
+            reset_recommended: None,
             written: vec![false; (config.conventional_bytes / 512) as usize],
             events: VecDeque::new(),
             config,
@@ -368,6 +371,7 @@ impl Drive for FakeDrive {
             write_pointer: has_pointer.then_some(Lba::new(start + written)),
             attributes: ZoneAttributes {
                 extension_valid,
+                reset_recommended: self.reset_recommended == Some(zone),
                 ..ZoneAttributes::default()
             },
         }

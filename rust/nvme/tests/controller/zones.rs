@@ -6,6 +6,7 @@ use nvme_spec::{
     NvmOpcode, Sqe, Status, WireZoneAction, WireZoneDescriptor, ZoneReport, ZoneReportFilter,
 };
 use testkit::{command, FakeConfig, FakeDrive, Guest};
+use units::ZoneId;
 
 use crate::{
     assert_ok, assert_rejected, assert_status, guest, guest_with, pattern, DATA, META, SHIFT,
@@ -261,6 +262,7 @@ fn every_filter_finds_the_zones_in_its_state() {
     let drive = guest.controller.drive_mut();
     drive.inject_zone_state(5, ZoneState::ReadOnly);
     drive.inject_zone_state(6, ZoneState::Offline);
+    drive.reset_recommended = Some(ZoneId::new(4));
     for (filter, expected) in [
         (ZoneReportFilter::Empty, vec![0, 7]),
         (ZoneReportFilter::ImplicitlyOpen, vec![1]),
@@ -269,6 +271,7 @@ fn every_filter_finds_the_zones_in_its_state() {
         (ZoneReportFilter::Full, vec![4]),
         (ZoneReportFilter::ReadOnly, vec![5]),
         (ZoneReportFilter::Offline, vec![6]),
+        (ZoneReportFilter::Recommended, vec![4]),
         (ZoneReportFilter::All, (0..8).collect()),
     ] {
         for partial in [false, true] {
