@@ -121,7 +121,10 @@ fn zoned(
             Ok(done)
         }
         Command::Flush => Ok(ns.flush_all(core, now)),
-        Command::Deallocate { .. } => Ok(now),
+        Command::Deallocate { at, sectors } => {
+            ns.zones.check_deallocate(at, sectors)?;
+            Ok(now)
+        }
         Command::CommitZrwa { end } => ns.commit_to(core, end, now),
         Command::Zone {
             action,

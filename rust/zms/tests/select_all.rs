@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Zone management commands for all zones at once.
+//! Commands that concern several zones at once.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -79,4 +79,18 @@ fn an_open_zone_is_not_closed_to_open_all() {
     assert_eq!(states(&zms), before);
     assert!(submit(&mut zms, &all(ZoneAction::Open)).is_err());
     assert_eq!(states(&zms), before);
+}
+
+#[test]
+fn deallocation_stops_at_an_offline_zone() {
+    let mut zms = drive();
+    let start = |zms: &Zms, n| zms.zone(ZoneId::new(n)).unwrap().start.get();
+    let trim = Command::Deallocate {
+        at: Sector::new(0),
+        sectors: start(&zms, 2) + 1,
+    };
+    submit(&mut zms, &trim).unwrap();
+    zms.inject_zone(ZoneId::new(2), true).unwrap();
+    let offline = Error::Zone(zone::Error::Offline);
+    assert_eq!(submit(&mut zms, &trim), Err(offline));
 }

@@ -268,6 +268,7 @@ impl Zns {
             }),
             Command::Deallocate { at, sectors } => {
                 self.check_range(at, sectors)?;
+                self.zones.check_deallocate(at, sectors)?;
                 Ok(Outcome::done(now))
             }
             Command::Flush => Ok(Outcome::done(now.max(self.durable))),

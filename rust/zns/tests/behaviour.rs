@@ -245,6 +245,15 @@ fn injected_faults() {
         fails(&mut d, &read(SIZE, 3), 0),
         Error::Zone(zone::Error::Offline)
     );
+    let deallocate = |sectors| Command::Deallocate {
+        at: Sector::new(0),
+        sectors,
+    };
+    done(&mut d, &deallocate(SIZE), 0);
+    assert_eq!(
+        fails(&mut d, &deallocate(SIZE + 1), 0),
+        Error::Zone(zone::Error::Offline)
+    );
     assert_eq!(
         fails(&mut d, &write(3, 1), 0),
         Error::Zone(zone::Error::ReadOnly)

@@ -164,12 +164,29 @@ impl Zones {
             Some(_) => id,
             None => return Err(Error::Boundary),
         };
-        for zone in id.get()..=last.get() {
+        self.check_zones(id, last)?;
+        Ok(id)
+    }
+
+    /// Checks a deallocation, which may cross zones.
+    ///
+    /// # Errors
+    /// The range leaves the last zone; or a zone of it is offline.
+    pub fn check_deallocate(&self, at: Sector, sectors: u64) -> Result<(), Error> {
+        let first = self.locate(at).ok_or(Error::NoSuchZone)?;
+        let last = at.get().checked_add(sectors.saturating_sub(1));
+        let last = last.and_then(|last| self.locate(Sector::new(last)));
+        self.check_zones(first, last.ok_or(Error::Boundary)?)
+    }
+
+    /// None of these zones is offline.
+    fn check_zones(&self, first: ZoneId, last: ZoneId) -> Result<(), Error> {
+        for zone in first.get()..=last.get() {
             if self.state(ZoneId::new(zone))? == State::Offline {
                 return Err(Error::Offline);
             }
         }
-        Ok(id)
+        Ok(())
     }
 
     /// Checks a write without doing it; also that the zone could be opened for it. To a zone with a

@@ -201,6 +201,19 @@ fn reads_stay_in_one_zone_and_out_of_offline_ones() {
 }
 
 #[test]
+fn deallocation_crosses_zones_but_not_offline_ones() {
+    let mut z = table(0, 0);
+    let check = |z: &Zones, at, n| z.check_deallocate(Sector::new(at), n);
+    assert_eq!(check(&z, 15, 113), Ok(()));
+    assert_eq!(check(&z, 15, 114), Err(Error::Boundary));
+    assert_eq!(check(&z, 15, u64::MAX), Err(Error::Boundary));
+    assert_eq!(check(&z, 128, 1), Err(Error::NoSuchZone));
+    z.inject(ZoneId::new(2), true).unwrap();
+    assert_eq!(check(&z, 15, 17), Ok(()));
+    assert_eq!(check(&z, 15, 18), Err(Error::Offline));
+}
+
+#[test]
 fn writes_go_to_the_write_pointer_and_end_at_the_capacity() {
     let mut z = table(0, 0);
     let check = |z: &Zones, at, n| z.check_write(Sector::new(at), n);
