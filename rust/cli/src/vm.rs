@@ -128,6 +128,9 @@ impl Options {
     /// A [`Prerequisite`] that names the property.
     pub fn config(&self) -> Result<ssd::Config> {
         let mut config = ssd::Config::preset(&self.preset).map_err(refused)?;
+        if self.timing == Some(Timing::Off) {
+            config.set_pair("timing=off").map_err(refused)?;
+        }
         for pair in &self.set {
             if pair.starts_with("id=") {
                 let why = format!("--set {pair}: the drive is called {DRIVE_ID} here");
@@ -276,6 +279,8 @@ mod tests {
             given.devices(Timing::Off),
             ["conzone-nvme,id=conzone0,preset=ufs4-tlc,timing=off,zones=4,serial=a,,b"]
         );
+        let timing = |line| args(line).config().unwrap().get("timing").unwrap();
+        assert_eq!([timing(""), timing("--timing off")], ["on", "off"]);
         let replaced = args("--device nvme,serial=1 --device e1000");
         assert_eq!(replaced.devices(Timing::Real), ["nvme,serial=1", "e1000"]);
     }

@@ -44,6 +44,8 @@ pub struct Report {
     pub fio: fio::Output,
     /// The device's statistics, where it gave any.
     pub stats: Option<Value>,
+    /// Commands took the model's time; not with `timing=off`.
+    pub timed: bool,
     /// fio's samples over time.
     pub timeline: Timeline,
     /// The drive's counters over model time, CSV; empty without.
@@ -63,7 +65,12 @@ pub struct Report {
 impl Report {
     /// The figures.
     pub fn summary(&self) -> Summary {
-        Summary::new(&self.fio, self.stats.as_ref())
+        let summary = Summary::new(&self.fio, self.stats.as_ref());
+        if self.timed {
+            summary
+        } else {
+            summary.without_times()
+        }
     }
 
     /// Writes the files into `dir`, which is made if need be.
@@ -159,6 +166,7 @@ pub mod tests {
             stats: Some(
                 json!({"waf": 1.5, "l2p_hits": 3, "l2p_misses": 1, "namespaces": [{"nsid": 2, "host_reads": 7}], "planes": {"0": {"busy_ns": 9}}}),
             ),
+            timed: true,
             timeline: timeline::parse(samples::LOGS, 20).unwrap(),
             series: samples::SERIES.into(),
             zones: samples::ZONES.into(),
@@ -227,5 +235,24 @@ pub mod tests {
         assert!(!dir.path().join("stats.json").exists());
         let page = fs::read_to_string(dir.path().join("report.html")).unwrap();
         assert!(page.trim_end().ends_with("</html>"));
+    }
+
+    #[test]
+    fn a_drive_that_takes_no_time_has_no_part_in_the_latency() {
+        let latency = json!({"read": {"count": 1000, "mean_ns": 48_000}});
+        let timed = Report {
+            stats: Some(json!({"namespaces": {"data": {"latency": latency}}})),
+            ..report()
+        };
+        let said = "mean read 60.5 us = drive 48.0 + guest software 12.5";
+        let page = |report: &Report| html::page(report, &report.pictures().unwrap()).unwrap();
+        assert!(timed.summary().text().contains(said));
+        assert!(page(&timed).contains(said));
+        let untimed = Report {
+            timed: false,
+            ..timed
+        };
+        assert!(!untimed.summary().text().contains("= drive"));
+        assert!(!page(&untimed).contains("= drive"));
     }
 }

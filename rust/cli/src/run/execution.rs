@@ -9,8 +9,8 @@ use anyhow::{bail, Context as _, Result};
 use serde_json::{json, Value};
 
 use crate::report::fio;
-use crate::vm;
 use crate::Context;
+use crate::{qom, vm};
 
 /// What the guest leaves in /tmp/out.
 pub const RESULTS: [&str; 5] = ["fio.json", "samples", "facts", "job", "console.log"];
@@ -30,6 +30,8 @@ pub struct Execution {
     pub series: String,
     /// The zones at the end, CSV; empty like the statistics.
     pub zones: String,
+    /// Commands took the model's time at the end (`timing`).
+    pub timed: bool,
     /// QEMU's version as it says it.
     pub qemu: String,
     /// fio's report.
@@ -62,7 +64,10 @@ impl Execution {
             said.push_str(&String::from_utf8_lossy(bytes))
         })?;
         let [stats, series, zones] = ["stats", "series", "zone-map"]
-            .map(|name| property(running.qmp(), name).unwrap_or_default());
+            .map(|name| property(running.qmp(), name))
+            .map(|text| text.and_then(|text| text.as_str().map(str::to_owned)))
+            .map(Option::unwrap_or_default);
+        let timed = property(running.qmp(), "timing") == Some(Value::Bool(true));
         let qemu = version(running.qmp());
         running.quit()?;
         spinner.finish_and_clear();
@@ -76,6 +81,7 @@ impl Execution {
             stats,
             series,
             zones,
+            timed,
             qemu,
             fio,
             samples,
@@ -131,12 +137,10 @@ impl Execution {
     }
 }
 
-/// A text property of the drive; `None` for a drive of the user's own that has it not.
-fn property(qmp: &mut guest::Qmp, name: &str) -> Option<String> {
+/// A property of the drive; `None` for a drive of the user's own that has it not.
+fn property(qmp: &mut guest::Qmp, name: &str) -> Option<Value> {
     let path = format!("/machine/peripheral/{}", vm::DRIVE_ID);
-    let arguments = json!({"path": path, "property": name});
-    let text = qmp.execute("qom-get", arguments).ok()?;
-    Some(text.as_str()?.to_owned())
+    qom::value(qmp, &path, name).ok()
 }
 
 /// QEMU's version as it says it, such as `10.0.13 (Debian 1:10.0.13+ds-0+deb13u1)`.

@@ -129,6 +129,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         settings: settings(args, &machine, &execution, &fio)?,
         fio,
         stats: execution.statistics()?,
+        timed: execution.timed,
         timeline: timeline::parse(&execution.samples, SAMPLE_MS)?,
         properties: properties(vm)?,
         job: execution.job.clone(),
