@@ -162,9 +162,10 @@ impl TextProperties for ConzoneNvme {
             Some(Which::Extra(Extra::ZoneReadOnly)) => self.inject_zone(text, false),
             Some(Which::Extra(Extra::ZoneOffline)) => self.inject_zone(text, true),
             Some(Which::Extra(Extra::Fault)) => self.set_faults(text),
-            Some(Which::Extra(Extra::Statistics | Extra::Series | Extra::ZoneMap)) | None => {
-                Err(Error::new("this property can only be read"))
-            }
+            Some(Which::Extra(
+                Extra::Statistics | Extra::Clock | Extra::Series | Extra::ZoneMap,
+            ))
+            | None => Err(Error::new("this property can only be read")),
         }
     }
 
@@ -172,6 +173,7 @@ impl TextProperties for ConzoneNvme {
         match properties::which(index) {
             Some(Which::Table(property)) => properties::read(&self.config.borrow(), property),
             Some(Which::Extra(Extra::Statistics)) => PropertyValue::Text(self.statistics()),
+            Some(Which::Extra(Extra::Clock)) => PropertyValue::Number(VirtualTimer::now_ns()),
             Some(Which::Extra(Extra::Series)) => {
                 PropertyValue::Text(self.text(Drive::series_csv, ""))
             }

@@ -12,6 +12,7 @@ use crate::device::ConzoneNvme;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Extra {
     Statistics,
+    Clock,
     Series,
     ZoneMap,
     ZoneReadOnly,
@@ -19,13 +20,20 @@ pub(crate) enum Extra {
     Fault,
 }
 
-const EXTRAS: [(Extra, &str, &str, Access, &str); 6] = [
+const EXTRAS: [(Extra, &str, &str, Access, &str); 7] = [
     (
         Extra::Statistics,
         "stats",
         "str",
         Access::Read,
         "statistics of the flash model, as JSON (read only)",
+    ),
+    (
+        Extra::Clock,
+        "clock-ns",
+        "uint64",
+        Access::Read,
+        "the guest's clock, by which the drive and its statistics go (read only)",
     ),
     (
         Extra::Series,

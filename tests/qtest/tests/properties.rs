@@ -85,6 +85,26 @@ fn the_zone_map_and_the_series_can_be_read() -> Result<()> {
 }
 
 #[test]
+fn the_clock_is_the_guests() -> Result<()> {
+    let device = "conzone-nvme,id=d,meta-size=64M,zones=4";
+    let machine = Machine::start(&Options::default().device(device))?;
+    let clock = || {
+        machine
+            .qom_get("d", "clock-ns")?
+            .as_u64()
+            .context("a number")
+    };
+    let before = clock()?;
+    machine.clock_step(1_000_000)?;
+    ensure!(
+        clock()? == before + 1_000_000,
+        "from {before}: {}",
+        clock()?
+    );
+    machine.quit()
+}
+
+#[test]
 fn unknown_properties_are_refused() -> Result<()> {
     device_refused("chanels=2", &["chanels", "not found"])
 }

@@ -11,10 +11,19 @@ use serde_json::Value;
 const KEPT: usize = 512;
 const PAGE_BYTES: f64 = 4096.0;
 
+/// When a look was.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Clocks {
+    /// The guest's clock, by which the drive goes.
+    pub guest: Duration,
+    /// The host's.
+    pub host: Duration,
+}
+
 /// One look.
 #[derive(Clone, Debug)]
 pub struct Sample {
-    at: Duration,
+    at: Clocks,
     stats: Value,
     /// State and number of zones.
     pub zones: Vec<(String, u64)>,
@@ -27,7 +36,7 @@ impl Sample {
     ///
     /// # Errors
     /// Statistics that are no JSON.
-    pub fn new(at: Duration, stats: &str, zone_map: &str, preset: &str) -> Result<Self> {
+    pub fn new(at: Clocks, stats: &str, zone_map: &str, preset: &str) -> Result<Self> {
         Ok(Self {
             at,
             stats: serde_json::from_str(stats).context("reading the drive's statistics")?,
@@ -103,7 +112,7 @@ impl History {
         last.map_or(0.0, |(a, b)| (b.counter(name) - a.counter(name)).max(0.0))
     }
 
-    /// The same a second.
+    /// The same per second of the guest's clock.
     pub fn rate(&self, name: &str) -> f64 {
         self.pairs()
             .next_back()
@@ -133,11 +142,18 @@ impl History {
         let Some((a, b)) = self.pairs().next_back() else {
             return Vec::new();
         };
-        let span = (b.at.saturating_sub(a.at)).as_nanos().max(1) as f64;
+        let span = span(a, b).as_nanos().max(1) as f64;
         let pairs = a.busy(group).into_iter().zip(b.busy(group));
         pairs
             .map(|((_, then), (name, now))| (name, ((now - then) / span).clamp(0.0, 1.0)))
             .collect()
+    }
+
+    /// How fast the guest's clock went in the last stretch, the host's being 1; none before the second look.
+    pub fn pace(&self) -> Option<f64> {
+        let (a, b) = self.pairs().next_back()?;
+        let host = b.at.host.saturating_sub(a.at.host).as_secs_f64();
+        (host > 0.0).then(|| span(a, b).as_secs_f64() / host)
     }
 
     /// Everything on one line, for pipes.
@@ -147,19 +163,25 @@ impl History {
         };
         let waf = self.ratio("pages_programmed", &["host_write_pages"]);
         format!(
-            "{path} read {:.1} MB/s {:.0} IOPS, write {:.1} MB/s {:.0} IOPS, WAF {}, L2P hits {}",
+            "{path} read {:.1} MB/s {:.0} IOPS, write {:.1} MB/s {:.0} IOPS, WAF {}, L2P hits {}, guest's clock {}",
             self.bandwidth("host_read_pages"),
             self.rate("host_reads"),
             self.bandwidth("host_write_pages"),
             self.rate("host_writes"),
             waf.map_or_else(|| "-".into(), |waf| format!("{waf:.2}")),
             percent(self.ratio("l2p_hits", &["l2p_hits", "l2p_misses"])),
+            self.pace().map_or_else(|| "-".into(), |pace| format!("{pace:.2} x the host's")),
         )
     }
 }
 
+/// The guest's time between two looks.
+fn span(a: &Sample, b: &Sample) -> Duration {
+    b.at.guest.saturating_sub(a.at.guest)
+}
+
 fn rate((a, b): (&Sample, &Sample), name: &str) -> f64 {
-    let seconds = b.at.saturating_sub(a.at).as_secs_f64().max(1e-6);
+    let seconds = span(a, b).as_secs_f64().max(1e-6);
     // A reset of the machine may start counters again.
     (b.counter(name) - a.counter(name)).max(0.0) / seconds
 }
@@ -168,7 +190,7 @@ fn rate((a, b): (&Sample, &Sample), name: &str) -> f64 {
 pub mod tests {
     use super::*;
 
-    /// Two looks, a second apart.
+    /// Two looks, a second of the guest's clock apart, for which the host took four.
     pub fn history() -> History {
         let mut history = History::default();
         let map = "first,count,state,written,capacity,mapping\n0,2,full,8,8,zone\n2,1,open,4,8,page\n3,1,full,8,8,zone\n4,28,empty,0,8,-\n";
@@ -188,7 +210,10 @@ pub mod tests {
             )
         };
         for n in 0..2 {
-            let at = Duration::from_secs(n);
+            let at = Clocks {
+                guest: Duration::from_secs(n),
+                host: Duration::from_secs(4 * n),
+            };
             history.add(Sample::new(at, &stats(n), map, "tlc-zoned").unwrap());
         }
         history
@@ -213,7 +238,7 @@ pub mod tests {
         assert_eq!(history.bandwidths("host_write_pages"), [409]);
         assert!(history
             .line("/x")
-            .contains("write 409.6 MB/s 1000 IOPS, WAF 1.50, L2P hits 75.0 %"));
+            .contains("write 409.6 MB/s 1000 IOPS, WAF 1.50, L2P hits 75.0 %, guest's clock 0.25 x the host's"));
     }
 
     #[test]
@@ -235,7 +260,10 @@ pub mod tests {
         let mut history = history();
         let first = history.samples[0].clone();
         history.add(Sample {
-            at: Duration::from_secs(2),
+            at: Clocks {
+                guest: Duration::from_secs(2),
+                ..Clocks::default()
+            },
             ..first.clone()
         });
         assert_eq!(history.rate("host_writes"), 0.0, "counters started again");
@@ -243,7 +271,8 @@ pub mod tests {
         single.add(first);
         assert_eq!(single.rate("host_writes"), 0.0);
         assert!(single.busy("planes").is_empty());
-        assert!(Sample::new(Duration::ZERO, "{", "", "").is_err());
+        assert_eq!(single.pace(), None);
+        assert!(Sample::new(Clocks::default(), "{", "", "").is_err());
     }
 
     #[test]

@@ -4,8 +4,8 @@
 //! ```text
 //!   QMP qom-get ──> Sample ──> history (two samples give a rate) ──> view ──> terminal
 //! ```
-//! It only reads: the drive does not know that it is watched. Rates are by the host's clock; under virtual time the
-//! guest may live faster or slower than that.
+//! It only reads: the drive does not know that it is watched. Rates are by the guest's clock (`clock-ns`), as the
+//! guest sees them; in virtual time that runs faster or slower than the host's, and how fast is shown beside them.
 
 mod history;
 mod view;
@@ -18,18 +18,23 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
 
-use self::history::{History, Sample};
+use self::history::{Clocks, History, Sample};
 use crate::failure::Prerequisite;
 use crate::out::say;
 use crate::qom;
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Keys: q ends, Tab goes to the next drive.
+#[command(
+    after_help = "Rates are per second of the guest's clock, by which the drive goes. In virtual time such a second takes as long as the
+host needs for it: the display says how fast the guest's clock goes.
+
+Keys: q ends, Tab goes to the next drive.
 
 Examples:
   cargo conzone run --timing real --qmp /tmp/drive.qmp      in one terminal
   cargo conzone top --qmp /tmp/drive.qmp                    in another
-  qemu-system-x86_64 ... -qmp unix:/tmp/drive.qmp,server=on,wait=off    a QEMU of your own")]
+  qemu-system-x86_64 ... -qmp unix:/tmp/drive.qmp,server=on,wait=off    a QEMU of your own"
+)]
 pub struct Args {
     /// QEMU's machine protocol socket
     #[arg(long, value_name = "SOCKET")]
@@ -37,7 +42,7 @@ pub struct Args {
     /// Which device, by its QOM path [default: the first]
     #[arg(long, value_name = "PATH")]
     device: Option<String>,
-    /// Milliseconds between two looks
+    /// Milliseconds of the host's clock between two looks
     #[arg(long, value_name = "MS", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(50..=60_000))]
     interval: u64,
     /// Print this many looks as text and end; for pipes
@@ -110,14 +115,21 @@ impl Watch {
         let Ok(stats) = qom::text(&mut self.qmp, &path, "stats") else {
             return Ok(false);
         };
+        let Ok(ns) = qom::value(&mut self.qmp, &path, "clock-ns") else {
+            return Ok(false);
+        };
         let text =
             |qmp: &mut guest::Qmp, name: &str| qom::text(qmp, &path, name).unwrap_or_default();
         let (zones, preset) = (
             text(&mut self.qmp, "zone-map"),
             text(&mut self.qmp, "preset"),
         );
-        let at = self.begin.elapsed();
-        self.history.add(Sample::new(at, &stats, &zones, &preset)?);
+        let clocks = Clocks {
+            guest: Duration::from_nanos(ns.as_u64().unwrap_or(0)),
+            host: self.begin.elapsed(),
+        };
+        self.history
+            .add(Sample::new(clocks, &stats, &zones, &preset)?);
         Ok(true)
     }
 

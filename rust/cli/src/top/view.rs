@@ -28,10 +28,10 @@ const WRITE: Color = Color::Yellow;
 /// Draws everything.
 pub fn draw(frame: &mut Frame, path: &str, history: &History) {
     let rows = Layout::vertical([
-        Constraint::Length(1),
+        Constraint::Length(2),
         Constraint::Length(6),
         Constraint::Length(6),
-        Constraint::Min(11),
+        Constraint::Min(14),
         Constraint::Length(3),
     ]);
     let [title, read, write, middle, zones] = rows.areas(frame.area());
@@ -41,7 +41,11 @@ pub fn draw(frame: &mut Frame, path: &str, history: &History) {
         Span::styled(format!(" {path} "), bold),
         Span::raw(format!("{preset}   q ends, Tab: next drive")),
     ]);
-    frame.render_widget(Paragraph::new(head), title);
+    let pace = history.pace().map_or_else(String::new, |pace| {
+        format!(", which goes {pace:.2} x as fast as the host's")
+    });
+    let second = format!(" Rates are per second of the guest's clock{pace}.");
+    frame.render_widget(Paragraph::new(vec![head, second.into()]), title);
     bandwidth(
         frame,
         read,
@@ -197,6 +201,7 @@ mod tests {
         for words in [
             "/machine/peripheral/conzone0",
             "tlc-zoned",
+            "per second of the guest's clock, which goes 0.25 x as fast as the host's.",
             "write 409.6 MB/s, 1000 IOPS",
             "read 41.0 MB/s",
             "flushes, premature",
