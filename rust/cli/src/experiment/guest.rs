@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{bail, Context as _, Result};
+use anyhow::{bail, ensure, Context as _, Result};
 
 use super::case::{Access, Case, Phase, Row, Workload};
 use super::model::difference;
@@ -64,24 +64,17 @@ fn row(case: &Case, x: f64, work: &Path, number: usize) -> Result<Row> {
     let output = fio::parse(&text).context("fio's output")?;
     let log = |file: &str| vendor_log::parse(&fs::read(path(file))?).context("the vendor log");
     let (before, after) = (log("before")?.totals(), log("after")?.totals());
-    let directions: Vec<_> = output
-        .jobs
-        .iter()
-        .flat_map(fio::Job::directions)
-        .map(|(_, d)| d)
-        .collect();
-    let direction = match directions.as_slice() {
-        [one] => *one,
-        other => bail!("fio reports {} directions where one was run", other.len()),
-    };
-    let latency = direction.latency();
+    // More than one where the phase is jobs one after another.
+    let parts = output.jobs.iter().flat_map(fio::Job::directions);
+    let whole = fio::Direction::joined(parts.map(|(_, direction)| direction));
+    let latency = whole.latency();
     Ok(Row {
         series: case.series.clone(),
         x,
-        commands: direction.total_ios,
+        commands: whole.total_ios,
         errors: output.jobs.iter().map(|job| job.total_err).sum(),
-        bytes: direction.io_bytes,
-        duration_ns: (direction.io_bytes as f64 / direction.bw_bytes.max(1) as f64 * 1e9) as u64,
+        bytes: whole.io_bytes,
+        duration_ns: (whole.io_bytes as f64 / whole.bw_bytes.max(1) as f64 * 1e9) as u64,
         mean_ns: latency.mean as u64,
         p50_ns: latency.percentile(50.0).unwrap_or(0),
         p99_ns: latency.percentile(99.0).unwrap_or(0),
@@ -101,11 +94,11 @@ pub fn script(case: &Case) -> Result<(String, Vec<f64>)> {
             let _ = writeln!(text, "f2fs_phase 0 {fsync} {bytes}");
         }
         Workload::Raw(phases) => {
-            for phase in phases {
+            for (seed, phase) in phases.iter().enumerate() {
                 let number = phase
                     .x
                     .map_or_else(|| "-".into(), |_| measured.len().to_string());
-                let _ = writeln!(text, "phase {number} {}", arguments(phase)?);
+                let _ = writeln!(text, "{}", call(&number, phase, seed)?);
                 measured.extend(phase.x);
             }
         }
@@ -113,33 +106,36 @@ pub fn script(case: &Case) -> Result<(String, Vec<f64>)> {
     Ok((text, measured))
 }
 
-/// fio's arguments for a phase; `$cap` is a zone's capacity in the guest's script.
-fn arguments(phase: &Phase) -> Result<String> {
-    let rw = match phase.access {
-        Access::Write => "write",
-        Access::RandomRead => "randread",
-        Access::RandomWrite => "randwrite",
-        Access::Rewrite => bail!("fio cannot overwrite zones in random order"),
-    };
-    if phase.start > 0 {
-        bail!("fio cannot go on in the middle of a zone that an earlier job wrote");
-    }
+/// The script's line for a phase: what to read or write, and where, as fio's arguments.
+fn call(number: &str, phase: &Phase, seed: usize) -> Result<String> {
+    let common = format!("--bs={} --iodepth={}", phase.block, phase.depth);
     let each = phase.bytes / u64::from(phase.jobs);
-    let mut text = format!(
-        "--rw={rw} --bs={} --iodepth={} --io_size={each}",
-        phase.block, phase.depth
-    );
-    // Zones of its own for each job; random accesses lie in what was written.
-    let span = if phase.access == Access::Write {
-        each
-    } else {
-        phase.range
+    // Other blocks in each phase, and some of them twice, as on the model.
+    let random = format!("--randseed={seed} --norandommap");
+    let (rw, span) = match phase.access {
+        Access::Write => ("write".to_owned(), each),
+        Access::RandomRead => (format!("randread {random}"), phase.range),
+        Access::RandomWrite => (format!("randwrite {random}"), phase.range),
+        Access::Rewrite => {
+            ensure!(
+                phase.jobs == 1 && phase.flush_every == 0,
+                "the guest overwrites zones with one job and without flushes"
+            );
+            let range = phase.range;
+            return Ok(format!(
+                "rewrite {number} {seed} {range} --rw=write {common}"
+            ));
+        }
     };
-    let _ = write!(text, " $(zones {span} {})", phase.jobs);
-    if phase.flush_every > 0 {
-        let _ = write!(text, " --fsync={}", phase.flush_every);
-    }
-    Ok(text)
+    // Zones of its own for each job; random accesses lie in what was written.
+    let place = format!("$(zones {span} {} {})", phase.jobs, phase.start);
+    let flush = match phase.flush_every {
+        0 => String::new(),
+        every => format!(" --fsync={every}"),
+    };
+    Ok(format!(
+        "phase {number} --rw={rw} {common} --io_size={each} {place}{flush}"
+    ))
 }
 
 #[cfg(test)]
@@ -163,8 +159,8 @@ mod tests {
         assert_eq!(
             calls,
             [
-                "phase - --rw=write --bs=262144 --iodepth=1 --io_size=1048576 $(zones 1048576 1)",
-                "phase 0 --rw=randread --bs=4096 --iodepth=1 --io_size=40960 $(zones 1048576 1)",
+                "phase - --rw=write --bs=262144 --iodepth=1 --io_size=1048576 $(zones 1048576 1 0)",
+                "phase 0 --rw=randread --randseed=1 --norandommap --bs=4096 --iodepth=1 --io_size=40960 $(zones 1048576 1 0)",
             ]
         );
     }
@@ -173,21 +169,27 @@ mod tests {
     fn jobs_have_zones_of_their_own() {
         let phase = Phase {
             flush_every: 4,
+            start: 5 << 20,
             ..Phase::write(3, 49_152, 3 << 20)
         };
-        let text = arguments(&phase).unwrap();
+        let text = call("0", &phase, 0).unwrap();
         assert!(
-            text.ends_with("--io_size=1048576 $(zones 1048576 3) --fsync=4"),
+            text.ends_with("--io_size=1048576 $(zones 1048576 3 5242880) --fsync=4"),
             "{text}"
         );
     }
 
     #[test]
-    fn what_fio_cannot_do_is_refused() {
-        let rewrite = Phase {
+    fn zones_are_overwritten_by_one_job() {
+        let rewrite = |jobs| Phase {
             access: Access::Rewrite,
-            ..Phase::fill(1)
+            jobs,
+            ..Phase::fill(1 << 20)
         };
-        assert!(arguments(&rewrite).is_err());
+        assert_eq!(
+            call("3", &rewrite(1), 4).unwrap(),
+            "rewrite 3 4 1048576 --rw=write --bs=262144 --iodepth=1"
+        );
+        assert!(call("3", &rewrite(2), 4).is_err());
     }
 }

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# Runs in the guest; lines `phase NUMBER FIO-ARGUMENTS` or `f2fs_phase NUMBER FSYNC BYTES` follow.
+# Runs in the guest; lines `phase NUMBER FIO-ARGUMENTS`, `rewrite NUMBER SEED BYTES FIO-ARGUMENTS` or
+# `f2fs_phase NUMBER FSYNC BYTES` follow.
 # A NUMBER leaves NUMBER.fio, NUMBER.before and NUMBER.after in /tmp; - is a preparation.
 set -eu -o pipefail
 
@@ -19,13 +20,15 @@ if [ "$zoned" = host-managed ]; then
     cap=$((cap * 512))
 fi
 
-# zones BYTES JOBS: the part of the namespace that each job works on.
+# zones BYTES JOBS START: the part of the namespace that each job works on, for BYTES from START in it. In a zone that
+# has data before START fio goes on where that ends.
 zones() {
-    local count=$((($1 + cap - 1) / cap))
+    local first=$(($3 / cap)) count
+    count=$((($3 + $1 + cap - 1) / cap - first))
     if [ "$zoned" = host-managed ]; then
-        echo "--zonemode=zbd --size=${count}z --numjobs=$2 --offset_increment=${count}z"
+        echo "--zonemode=zbd --offset=${first}z --size=${count}z --numjobs=$2 --offset_increment=${count}z"
     else
-        echo "--size=$((count * cap)) --numjobs=$2 --offset_increment=$((count * cap))"
+        echo "--offset=$3 --size=$(((first + count) * cap - $3)) --numjobs=$2 --offset_increment=$((count * cap))"
     fi
 }
 
@@ -33,17 +36,47 @@ log() {
     nvme get-log /dev/nvme0 --log-id=0xc0 --log-len=512 --raw-binary
 }
 
-phase() {
+# measure NUMBER FIO-ARGUMENTS: those before the first --name hold for all jobs.
+measure() {
     local number=$1
     shift
     if [ "$number" = - ]; then
-        fio --name=prepare --filename="/dev/$data" --direct=1 --ioengine=psync --thread "$@" >/dev/null
+        fio --filename="/dev/$data" --direct=1 --ioengine=psync --thread "$@" >/dev/null
         return
     fi
     log >"/tmp/$number.before"
-    fio --name=measure --filename="/dev/$data" --direct=1 --ioengine=io_uring --thread --group_reporting \
+    fio --filename="/dev/$data" --direct=1 --ioengine=io_uring --thread --group_reporting \
         --lat_percentiles=1 --output-format=json+ --output="/tmp/$number.fio" "$@"
     log >"/tmp/$number.after"
+}
+
+phase() {
+    measure "$@" --name=job
+}
+
+# shuffled COUNT SEED: the numbers below COUNT in an order that the seed decides. A subshell draws numbers of its own.
+shuffled() {
+    (
+        RANDOM=$2
+        for ((number = 0; number < $1; number++)); do echo "$RANDOM $number"; done
+    ) | sort -n | cut -d ' ' -f 2
+}
+
+# Overwrites the first BYTES zone by zone in random order: a job after the other for each. fio resets full zones itself;
+# on a block namespace what stands for a zone is trimmed.
+rewrite() {
+    local number=$1 count=$(($3 / cap)) zone jobs=()
+    for zone in $(shuffled "$count" "$2"); do
+        jobs+=(--name="zone$zone" --stonewall)
+        if [ "$zoned" = host-managed ]; then
+            jobs+=(--zonemode=zbd --offset="${zone}z" --size=1z)
+        else
+            jobs+=(--offset=$((zone * cap)) --size="$cap")
+            jobs+=(--exec_prerun="blkdiscard -o $((zone * cap)) -l $cap /dev/$data")
+        fi
+    done
+    shift 3
+    measure "$number" "$@" "${jobs[@]}"
 }
 
 f2fs_phase() {

@@ -126,12 +126,6 @@ fn unknown(name: &str) -> anyhow::Error {
 
 /// Why the options do not fit the experiment.
 fn unfit(experiment: &Experiment, args: &Args) -> Option<String> {
-    if args.guest && experiment.engine == Engine::Model {
-        return Some(format!(
-            "{} has no fio job for --guest: it runs on the model only",
-            experiment.name
-        ));
-    }
     if args.preset.is_some() && experiment.preset.is_none() {
         return Some(format!(
             "{} compares presets: change its drives with --set, not --preset",
@@ -154,7 +148,6 @@ fn list(json: bool) -> Result<ExitCode> {
     let row = |e: &&Experiment| {
         let engine = match e.engine {
             Engine::Both => "model, guest",
-            Engine::Model => "model",
             Engine::Guest => "guest",
         };
         [e.name, e.title, engine].map(str::to_owned)
@@ -332,9 +325,7 @@ mod tests {
         for experiment in ALL {
             for case in experiment.cases(None, &[]) {
                 case.drive.config().unwrap().validate().unwrap();
-                if experiment.engine != Engine::Model {
-                    guest::script(&case).unwrap();
-                }
+                guest::script(&case).unwrap();
             }
         }
     }

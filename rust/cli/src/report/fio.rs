@@ -74,6 +74,27 @@ pub struct Direction {
 }
 
 impl Direction {
+    /// What jobs did that ran one after another, as if it had been one.
+    pub fn joined<'a>(parts: impl Iterator<Item = &'a Self>) -> Self {
+        let (mut whole, mut seconds, mut latency) = (Self::default(), 0.0, 0.0);
+        for part in parts {
+            let n = part.total_ios;
+            whole.total_ios += n;
+            whole.io_bytes += part.io_bytes;
+            whole.runtime += part.runtime;
+            seconds += part.io_bytes as f64 / part.bw_bytes.max(1) as f64;
+            latency += part.latency().mean * n as f64;
+            whole.lat_ns.join(part.latency());
+        }
+        let ios = whole.total_ios as f64;
+        if ios > 0.0 && seconds > 0.0 {
+            whole.lat_ns.mean = latency / ios;
+            whole.iops = ios / seconds;
+            whole.bw_bytes = (whole.io_bytes as f64 / seconds) as u64;
+        }
+        whole
+    }
+
     /// Submission to completion where fio kept its distribution (`lat_percentiles=1`), else completion latency.
     pub fn latency(&self) -> &Latency {
         if self.lat_ns.percentile.is_empty() && !self.clat_ns.percentile.is_empty() {
@@ -88,8 +109,6 @@ impl Direction {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct Latency {
-    /// Shortest.
-    pub min: u64,
     /// Longest.
     pub max: u64,
     /// Mean.
@@ -101,6 +120,14 @@ pub struct Latency {
 }
 
 impl Latency {
+    /// Adds another distribution; not its mean, whose weight it does not know.
+    fn join(&mut self, other: &Self) {
+        self.max = self.max.max(other.max);
+        for (latency, count) in &other.bins {
+            *self.bins.entry(*latency).or_default() += count;
+        }
+    }
+
     /// The latency that `percent` of the I/Os do not exceed: from the histogram where there is one, else from
     /// the percentiles fio was asked for.
     pub fn percentile(&self, percent: f64) -> Option<u64> {
@@ -189,6 +216,24 @@ mod tests {
         assert_eq!(write.latency().percentile(99.0), Some(500_000));
         assert_eq!(write.latency().percentile(12.0), None);
         assert!(write.latency().distribution().is_empty());
+    }
+
+    #[test]
+    fn jobs_one_after_another_join() {
+        let output = parse(FIO_JSON).unwrap();
+        let (_, read) = output.jobs[1].directions().next().unwrap();
+        let slower = Direction {
+            bw_bytes: read.bw_bytes / 3,
+            ..read.clone()
+        };
+        let both = Direction::joined([read, &slower].into_iter());
+        assert_eq!((both.total_ios, both.io_bytes), (2000, 8_192_000));
+        // Twice the bytes in (1 + 3) times the time.
+        assert!(both.bw_bytes.abs_diff(read.bw_bytes / 2) < 10);
+        assert_eq!(both.latency().mean, 60_500.0);
+        assert_eq!(both.latency().percentile(50.0), Some(60_000));
+        assert_eq!(both.latency().max, 90_500);
+        assert_eq!(Direction::joined([].into_iter()).total_ios, 0);
     }
 
     #[test]

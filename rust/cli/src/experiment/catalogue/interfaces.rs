@@ -33,7 +33,7 @@ pub const ZONED_BLOCK: Experiment = Experiment {
     scale: Scale::Linear,
     columns: &[Metric::Bandwidth, Metric::Mean, Metric::P99, Metric::Waf, Metric::Moved],
     figures: &[Figure::of(Metric::Bandwidth), Figure::of(Metric::Waf)],
-    engine: Engine::Model,
+    engine: Engine::Both,
     preset: None,
     cases: |_| {
         let range = 16 * ZONE;
@@ -81,7 +81,7 @@ pub const TLC_QLC: Experiment = Experiment {
     scale: Scale::Linear,
     columns: &[Metric::Bandwidth, Metric::P99, Metric::Max, Metric::Waf, Metric::Moved],
     figures: &[Figure::of(Metric::Bandwidth), Figure::of(Metric::Waf)],
-    engine: Engine::Model,
+    engine: Engine::Both,
     preset: None,
     cases: |_| {
         let step = 128 * MIB;

@@ -13,8 +13,6 @@ use super::case::{Case, Metric, Row};
 pub enum Engine {
     /// On the model; with `--guest` in the guest.
     Both,
-    /// On the model only: fio has no such access pattern.
-    Model,
     /// In the guest only: it needs an operating system.
     Guest,
 }
