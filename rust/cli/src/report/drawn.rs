@@ -7,6 +7,8 @@ use std::fmt::Write as _;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
+use super::statistics::busy_ns;
+
 const WIDTH: usize = 900;
 /// Zones drawn one by one; more share cells.
 const MOST_CELLS: usize = 1024;
@@ -130,18 +132,8 @@ fn open(width: usize, height: usize) -> String {
 /// How busy planes and links were in `span_ns` of model time, as bars. None if the drive has neither.
 pub fn utilisation(stats: &Value, span_ns: u64) -> Option<String> {
     let busy = |group: &str| -> Vec<(String, f64)> {
-        let members = stats
-            .get(group)
-            .and_then(Value::as_object)
-            .into_iter()
-            .flatten();
-        let mut bars: Vec<_> = members
-            .filter_map(|(name, member)| Some((name.clone(), member.get("busy_ns")?.as_f64()?)))
-            .map(|(name, ns)| (name, (ns / span_ns.max(1) as f64).min(1.0)))
-            .collect();
-        // JSON objects may come sorted as texts.
-        bars.sort_by_key(|(name, _)| name.parse::<u64>().unwrap_or(u64::MAX));
-        bars
+        let share = |(name, ns): (String, f64)| (name, (ns / span_ns.max(1) as f64).min(1.0));
+        busy_ns(stats, group).into_iter().map(share).collect()
     };
     let (planes, links) = (busy("planes"), busy("links"));
     if planes.is_empty() && links.is_empty() {

@@ -19,6 +19,19 @@ pub struct Section {
 
 type Object = Map<String, Value>;
 
+/// How long each member of `planes` or `links` was busy, in the order of their numbers; nothing for a drive without.
+pub fn busy_ns(stats: &Value, group: &str) -> Vec<(String, f64)> {
+    let members = stats.get(group).and_then(Value::as_object);
+    let mut list: Vec<_> = members
+        .into_iter()
+        .flatten()
+        .filter_map(|(name, member)| Some((name.clone(), member.get("busy_ns")?.as_f64()?)))
+        .collect();
+    // JSON objects may come sorted as texts.
+    list.sort_by_key(|(name, _)| name.parse::<u64>().unwrap_or(u64::MAX));
+    list
+}
+
 /// The tables of a statistics object, outer ones first.
 pub fn sections(stats: &Value) -> Vec<Section> {
     let mut all = Vec::new();

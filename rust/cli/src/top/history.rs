@@ -7,6 +7,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
+use crate::report::statistics::busy_ns;
+
 /// Looks kept: what the widest terminal can show.
 const KEPT: usize = 512;
 const PAGE_BYTES: f64 = 4096.0;
@@ -48,20 +50,6 @@ impl Sample {
     /// A counter, 0 if the drive has it not.
     pub fn counter(&self, name: &str) -> f64 {
         self.stats.get(name).and_then(Value::as_f64).unwrap_or(0.0)
-    }
-
-    fn busy(&self, group: &str) -> Vec<(String, f64)> {
-        let members = self
-            .stats
-            .get(group)
-            .and_then(Value::as_object)
-            .into_iter()
-            .flatten();
-        let mut list: Vec<_> = members
-            .filter_map(|(name, member)| Some((name.clone(), member.get("busy_ns")?.as_f64()?)))
-            .collect();
-        list.sort_by_key(|(name, _)| name.parse::<u64>().unwrap_or(u64::MAX));
-        list
     }
 }
 
@@ -143,7 +131,9 @@ impl History {
             return Vec::new();
         };
         let span = span(a, b).as_nanos().max(1) as f64;
-        let pairs = a.busy(group).into_iter().zip(b.busy(group));
+        let pairs = busy_ns(&a.stats, group)
+            .into_iter()
+            .zip(busy_ns(&b.stats, group));
         pairs
             .map(|((_, then), (name, now))| (name, ((now - then) / span).clamp(0.0, 1.0)))
             .collect()
