@@ -46,8 +46,8 @@ pub const SEQUENTIAL_WRITE: Experiment = Experiment {
                 bandwidth("ufs4-tlc", 4.0),
             ),
             Trend::near(
-                "tlc-zoned has too few planes to tell 4 KiB from 128 KiB",
-                bandwidth("tlc-zoned", 4.0),
+                "tlc-zoned has too few planes to tell 16 KiB from 128 KiB",
+                bandwidth("tlc-zoned", 16.0),
                 bandwidth("tlc-zoned", 128.0),
                 2.0,
             ),
