@@ -380,18 +380,24 @@ impl<'m> NvmeDriver<'m> {
     /// Creates an I/O queue pair; `vector` only matters with MSI-X.
     pub fn create_queue(&mut self, id: u16, entries: u16, vector: u16) -> Result<Queue> {
         let queue = Queue::alloc(self.machine(), id, entries)?;
-        let size_and_id = u32::from(entries - 1) << 16 | u32::from(id);
+        self.announce(&queue, u32::from(vector) << 16 | 0b11)?;
+        Ok(queue)
+    }
+
+    /// Tells the controller of an I/O queue pair, wherever its rings are; `interrupts` is dword 11 of
+    /// Create I/O Completion Queue.
+    pub fn announce(&mut self, queue: &Queue, interrupts: u32) -> Result<()> {
+        let size_and_id = u32::from(queue.entries - 1) << 16 | u32::from(queue.id);
         let create_cq = Sqe::new(0x05)
             .prp(queue.cq, 0)
             .dword(10, size_and_id)
-            .dword(11, u32::from(vector) << 16 | 0b11);
+            .dword(11, interrupts);
         self.admin(&create_cq)?.success()?;
         let create_sq = Sqe::new(0x01)
             .prp(queue.sq, 0)
             .dword(10, size_and_id)
-            .dword(11, u32::from(id) << 16 | 1);
-        self.admin(&create_sq)?.success()?;
-        Ok(queue)
+            .dword(11, u32::from(queue.id) << 16 | 1);
+        self.admin(&create_sq)?.success().map(drop)
     }
 }
 

@@ -2,41 +2,19 @@
 //! Faults on demand, through `qom-set` and `-device`: what the guest sees of them.
 
 use anyhow::{ensure, Result};
-use qtest::{refusal, Cqe, Machine, NvmeDriver, Options, PciAddress, Queue, Sqe};
+use qtest::opcode::{READ, WRITE};
+use qtest::status::{UNRECOVERED_READ, WRITE_FAULT, ZONE_OFFLINE};
+use qtest::{refusal, Drive, Machine, Options, Sqe, ZONE};
 use serde_json::json;
 
-const SLOT: PciAddress = PciAddress::slot(4);
-const WRITE: u8 = 0x01;
-const READ: u8 = 0x02;
-const UNRECOVERED_READ: u16 = 0x281;
-const WRITE_FAULT: u16 = 0x280;
-const ZONE_OFFLINE: u16 = 0x1bb;
-
-struct Drive<'m> {
-    nvme: NvmeDriver<'m>,
-    queue: Queue,
-}
-
-impl<'m> Drive<'m> {
-    fn start(machine: &'m Machine) -> Result<Self> {
-        let mut nvme = NvmeDriver::start(machine, SLOT)?;
-        let queue = nvme.create_queue(1, 32, 0)?;
-        Ok(Self { nvme, queue })
-    }
-
-    fn io(&mut self, opcode: u8, nsid: u32, lba: u64) -> Result<Cqe> {
-        let command = Sqe::io(opcode, nsid, lba, 8, self.nvme.buffer);
-        self.nvme.run(&mut self.queue, &command)
-    }
-
-    fn log(&mut self, page: u32) -> Result<Vec<u8>> {
-        let command = Sqe::new(0x02)
-            .nsid(u32::MAX)
-            .prp(self.nvme.buffer, 0)
-            .dword(10, 127 << 16 | page);
-        self.nvme.admin(&command)?.success()?;
-        self.nvme.machine().memread(self.nvme.buffer, 512)
-    }
+/// A log page of all namespaces.
+fn log(drive: &mut Drive, page: u32) -> Result<Vec<u8>> {
+    let command = Sqe::new(0x02)
+        .nsid(u32::MAX)
+        .prp(drive.nvme.buffer, 0)
+        .dword(10, 127 << 16 | page);
+    drive.nvme.admin(&command)?.success()?;
+    drive.nvme.machine().memread(drive.nvme.buffer, 512)
 }
 
 fn fault(machine: &Machine, rule: &str) -> Result<()> {
@@ -47,18 +25,18 @@ fn fault(machine: &Machine, rule: &str) -> Result<()> {
 fn a_read_error_is_in_the_completion_the_error_log_and_smart() -> Result<()> {
     let machine = Machine::with_device("conzone-nvme,id=d,addr=4")?;
     let mut drive = Drive::start(&machine)?;
-    drive.io(WRITE, 1, 0)?.success()?;
+    drive.io(WRITE, 1, 0, 8)?.success()?;
     fault(&machine, "read-error,ns=1,lba=4+2,count=2")?;
     for _ in 0..2 {
-        assert_eq!(drive.io(READ, 1, 0)?.code(), UNRECOVERED_READ);
+        assert_eq!(drive.io(READ, 1, 0, 8)?.code(), UNRECOVERED_READ);
     }
-    drive.io(READ, 1, 0)?.success()?;
-    let entry = drive.log(1)?;
+    drive.io(READ, 1, 0, 8)?.success()?;
+    let entry = log(&mut drive, 1)?;
     assert_eq!(u64::from_le_bytes(entry[..8].try_into()?), 2, "error count");
     assert_eq!(entry[16..24], 4_u64.to_le_bytes(), "LBA");
     assert_eq!(entry[24..28], 1_u32.to_le_bytes(), "namespace");
     assert_eq!(entry[14..16], [0xff, 0xff], "no field of the command");
-    let smart = drive.log(2)?;
+    let smart = log(&mut drive, 2)?;
     assert_eq!(smart[160..168], 2_u64.to_le_bytes(), "media errors");
     assert_eq!(smart[176..184], 2_u64.to_le_bytes(), "error log entries");
     let list = machine.qom_get("d", "fault")?;
@@ -73,15 +51,15 @@ fn a_write_fault_writes_nothing() -> Result<()> {
     let machine = Machine::with_device("conzone-nvme,id=d,addr=4")?;
     let mut drive = Drive::start(&machine)?;
     machine.memset(drive.nvme.buffer, 4096, 0x11)?;
-    drive.io(WRITE, 1, 0)?.success()?;
+    drive.io(WRITE, 1, 0, 8)?.success()?;
     fault(&machine, "write-error;write-error,zone=0")?;
     machine.memset(drive.nvme.buffer, 4096, 0x22)?;
-    assert_eq!(drive.io(WRITE, 1, 0)?.code(), WRITE_FAULT);
-    assert_eq!(drive.io(WRITE, 2, 0)?.code(), WRITE_FAULT);
+    assert_eq!(drive.io(WRITE, 1, 0, 8)?.code(), WRITE_FAULT);
+    assert_eq!(drive.io(WRITE, 2, 0, 8)?.code(), WRITE_FAULT);
     fault(&machine, "clear")?;
-    drive.io(READ, 1, 0)?.success()?;
+    drive.io(READ, 1, 0, 8)?.success()?;
     assert_eq!(machine.memread(drive.nvme.buffer, 4096)?, vec![0x11; 4096]);
-    drive.io(WRITE, 2, 0)?.success()?;
+    drive.io(WRITE, 2, 0, 8)?.success()?;
     machine.quit()
 }
 
@@ -90,7 +68,7 @@ fn a_latency_spike_is_as_long_as_it_says() -> Result<()> {
     let machine = Machine::with_device("conzone-nvme,id=d,addr=4,timing=off")?;
     let mut drive = Drive::start(&machine)?;
     fault(&machine, "latency,delay-ns=1000000,op=write")?;
-    drive.io(READ, 1, 0)?.success()?;
+    drive.io(READ, 1, 0, 8)?.success()?;
     let command = Sqe::io(WRITE, 1, 0, 8, drive.nvme.buffer);
     drive.nvme.submit(&mut drive.queue, &command)?;
     machine.clock_step(999_999)?;
@@ -105,11 +83,10 @@ fn rules_on_the_command_line_are_there_from_the_start() -> Result<()> {
     let device = "conzone-nvme,id=d,addr=4,fault=zone-offline,,zone=1;read-error,,ns=1";
     let machine = Machine::with_device(device)?;
     let mut drive = Drive::start(&machine)?;
-    assert_eq!(drive.io(READ, 1, 0)?.code(), UNRECOVERED_READ);
-    drive.io(READ, 2, 0)?.success()?;
-    let zone = 128 << 20 >> 9;
-    assert_eq!(drive.io(READ, 2, zone)?.code(), ZONE_OFFLINE);
-    drive.io(READ, 2, 0)?.success()?;
+    assert_eq!(drive.io(READ, 1, 0, 8)?.code(), UNRECOVERED_READ);
+    drive.io(READ, 2, 0, 8)?.success()?;
+    assert_eq!(drive.io(READ, 2, ZONE, 8)?.code(), ZONE_OFFLINE);
+    drive.io(READ, 2, 0, 8)?.success()?;
     machine.quit()
 }
 

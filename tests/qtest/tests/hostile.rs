@@ -2,20 +2,15 @@
 //! Broken and hostile guests: QEMU stays alive, and the drive works again after a reset.
 
 use anyhow::{ensure, Context, Result};
-use qtest::CSTS_FATAL;
+use qtest::opcode::{READ, WRITE};
+use qtest::status::DATA_TRANSFER;
 use qtest::{
-    behind_root_port, register, Machine, NvmeDriver, Options, PciAddress, PciDevice, Queue, Sqe,
-    CSTS_READY,
+    behind_root_port, register, Drive, Machine, NvmeDriver, Options, PciAddress, PciDevice, Queue,
+    Sqe, CSTS_FATAL, CSTS_READY, SLOT,
 };
 use serde_json::json;
 
-const SLOT: PciAddress = PciAddress::slot(4);
 const DEVICE: &str = "conzone-nvme,id=d,addr=4,shadow-doorbells=on";
-const WRITE: u8 = 0x01;
-const READ: u8 = 0x02;
-
-/// Data Transfer Error.
-const DATA_TRANSFER_ERROR: u16 = 0x004;
 /// Where the ECAM window is put on q35, and its enable bit.
 const ECAM: u64 = 0xb000_0000;
 
@@ -37,16 +32,13 @@ fn still_works(nvme: &mut NvmeDriver) -> Result<()> {
     Ok(())
 }
 
-fn with_queue(machine: &Machine) -> Result<(NvmeDriver<'_>, Queue)> {
-    let mut nvme = NvmeDriver::start(machine, SLOT)?;
-    let queue = nvme.create_queue(1, 32, 0)?;
-    Ok((nvme, queue))
-}
-
 #[test]
 fn data_aimed_at_its_own_registers_is_a_transfer_error() -> Result<()> {
     let machine = Machine::with_device(DEVICE)?;
-    let (mut nvme, mut queue) = with_queue(&machine)?;
+    let Drive {
+        mut nvme,
+        mut queue,
+    } = Drive::start(&machine)?;
     for target in [
         nvme.reg_address(0),
         nvme.reg_address(register::DOORBELLS),
@@ -55,11 +47,7 @@ fn data_aimed_at_its_own_registers_is_a_transfer_error() -> Result<()> {
         for opcode in [READ, WRITE] {
             let command = Sqe::io(opcode, 1, 0, 8, target);
             let cqe = nvme.run(&mut queue, &command)?;
-            assert_eq!(
-                cqe.code(),
-                DATA_TRANSFER_ERROR,
-                "opcode {opcode}, {target:#x}"
-            );
+            assert_eq!(cqe.code(), DATA_TRANSFER, "opcode {opcode}, {target:#x}");
         }
     }
     assert_eq!(nvme.reg(register::CSTS, 4)?, CSTS_READY);
@@ -76,32 +64,17 @@ fn queues_and_messages_aimed_at_its_own_registers_do_no_harm() -> Result<()> {
     let doorbells = nvme.reg_address(register::DOORBELLS);
     nvme.pci.aim_vector(1, doorbells)?;
     let mut queue = Queue::alloc(&machine, 1, 8)?;
-    let create_cq = Sqe::new(0x05)
-        .prp(doorbells, 0)
-        .dword(10, 7 << 16 | 1)
-        .dword(11, 1 << 16 | 3);
-    let create_sq = Sqe::new(0x01)
-        .prp(queue.sq, 0)
-        .dword(10, 7 << 16 | 1)
-        .dword(11, 1 << 16 | 1);
-    nvme.admin(&create_cq)?.success()?;
-    nvme.admin(&create_sq)?.success()?;
+    queue.cq = doorbells;
+    nvme.announce(&queue, 1 << 16 | 3)?;
     nvme.submit(&mut queue, &Sqe::io(READ, 2, 0, 8, nvme.buffer))?;
     machine.clock_step(10_000_000)?;
     // The completion had nowhere to go.
     nvme.wait_status(CSTS_FATAL, CSTS_FATAL)?;
     still_works(&mut nvme)?;
     // Commands fetched from the registers.
-    let create_cq = Sqe::new(0x05)
-        .prp(queue.cq, 0)
-        .dword(10, 7 << 16 | 2)
-        .dword(11, 1 << 16 | 3);
-    let create_sq = Sqe::new(0x01)
-        .prp(nvme.reg_address(0), 0)
-        .dword(10, 7 << 16 | 2)
-        .dword(11, 2 << 16 | 1);
-    nvme.admin(&create_cq)?.success()?;
-    nvme.admin(&create_sq)?.success()?;
+    let mut queue = Queue::alloc(&machine, 2, 8)?;
+    queue.sq = nvme.reg_address(0);
+    nvme.announce(&queue, 1 << 16 | 3)?;
     nvme.set_reg(register::DOORBELLS + 16, 4, 3)?;
     machine.clock_step(1_000_000)?;
     nvme.wait_status(CSTS_FATAL, CSTS_FATAL)?;
@@ -112,11 +85,14 @@ fn queues_and_messages_aimed_at_its_own_registers_do_no_harm() -> Result<()> {
 #[test]
 fn data_aimed_at_nowhere_is_a_transfer_error() -> Result<()> {
     let machine = Machine::with_device(DEVICE)?;
-    let (mut nvme, mut queue) = with_queue(&machine)?;
+    let Drive {
+        mut nvme,
+        mut queue,
+    } = Drive::start(&machine)?;
     for target in [1 << 40, 0xffff_ffff_ffff_f000, 0x8000_0000] {
         let command = Sqe::io(READ, 1, 0, 8, target);
         let cqe = nvme.run(&mut queue, &command)?;
-        assert_eq!(cqe.code(), DATA_TRANSFER_ERROR, "{target:#x}");
+        assert_eq!(cqe.code(), DATA_TRANSFER, "{target:#x}");
     }
     still_works(&mut nvme)?;
     machine.quit()
@@ -125,7 +101,10 @@ fn data_aimed_at_nowhere_is_a_transfer_error() -> Result<()> {
 #[test]
 fn without_bus_mastering_nothing_moves() -> Result<()> {
     let machine = Machine::with_device(DEVICE)?;
-    let (mut nvme, mut queue) = with_queue(&machine)?;
+    let Drive {
+        mut nvme,
+        mut queue,
+    } = Drive::start(&machine)?;
     nvme.pci.set_bus_master(false)?;
     nvme.submit(&mut queue, &Sqe::io(READ, 1, 0, 8, nvme.buffer))?;
     machine.clock_step(10_000_000)?;
@@ -141,7 +120,10 @@ fn without_bus_mastering_nothing_moves() -> Result<()> {
 #[test]
 fn resets_with_commands_in_flight_drop_them() -> Result<()> {
     let machine = Machine::with_device("conzone-nvme,id=d,addr=4,preset=ufs4-tlc")?;
-    let (mut nvme, mut queue) = with_queue(&machine)?;
+    let Drive {
+        mut nvme,
+        mut queue,
+    } = Drive::start(&machine)?;
     for lba in 0..20 {
         nvme.place(&mut queue, &Sqe::io(READ, 2, lba * 8, 8, nvme.buffer))?;
     }
@@ -196,7 +178,7 @@ fn enable_ecam(machine: &Machine) -> Result<()> {
 #[test]
 fn it_survives_resetting_itself_by_dma() -> Result<()> {
     let machine = Machine::with_device(DEVICE)?;
-    let (nvme, mut queue) = with_queue(&machine)?;
+    let Drive { nvme, mut queue } = Drive::start(&machine)?;
     enable_ecam(&machine)?;
     let express = SLOT
         .capability(&machine, 0x10)?
@@ -277,7 +259,7 @@ fn drives_aimed_at_each_other_do_no_harm() -> Result<()> {
     )?;
     machine.clock_step(10_000_000)?;
     let rung = b.poll(&mut b_queue)?.context("the doorbell did not ring")?;
-    assert_eq!((rung.cid, rung.code()), (cid, DATA_TRANSFER_ERROR));
+    assert_eq!((rung.cid, rung.code()), (cid, DATA_TRANSFER));
     a.wait(&mut a_queue)?;
     still_works(&mut a)?;
     still_works(&mut b)?;

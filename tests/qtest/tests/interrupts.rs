@@ -2,10 +2,9 @@
 //! MSI-X and the interrupt pin.
 
 use anyhow::{ensure, Result};
-use qtest::{register, Machine, NvmeDriver, PciAddress, Sqe};
+use qtest::{opcode, register, Machine, NvmeDriver, Queue, Sqe, SLOT};
 
-const SLOT: PciAddress = PciAddress::slot(4);
-const FLUSH: Sqe = Sqe::new(0x00).nsid(1);
+const FLUSH: Sqe = Sqe::new(opcode::FLUSH).nsid(1);
 
 fn machine() -> Result<Machine> {
     Machine::with_device("conzone-nvme,id=d,addr=4")
@@ -87,17 +86,8 @@ fn the_pin_reaches_the_interrupt_controller() -> Result<()> {
 fn a_queue_without_interrupts_stays_silent() -> Result<()> {
     let machine = machine()?;
     let mut nvme = NvmeDriver::start_with_msix(&machine, SLOT)?;
-    let mut queue = qtest::Queue::alloc(&machine, 1, 8)?;
-    let create_cq = Sqe::new(0x05)
-        .prp(queue.cq, 0)
-        .dword(10, 7 << 16 | 1)
-        .dword(11, 2 << 16 | 1);
-    nvme.admin(&create_cq)?.success()?;
-    let create_sq = Sqe::new(0x01)
-        .prp(queue.sq, 0)
-        .dword(10, 7 << 16 | 1)
-        .dword(11, 1 << 16 | 1);
-    nvme.admin(&create_sq)?.success()?;
+    let mut queue = Queue::alloc(&machine, 1, 8)?;
+    nvme.announce(&queue, 2 << 16 | 1)?;
     nvme.run(&mut queue, &FLUSH)?.success()?;
     ensure!(
         !nvme.pci.take_message(2)?,

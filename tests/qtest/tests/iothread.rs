@@ -2,12 +2,12 @@
 //! The device's timer in an iothread: it completes what the main loop would, and comes and goes.
 
 use anyhow::{bail, ensure, Result};
+use qtest::opcode::READ;
 use qtest::{
     open_port, refusal, set_slot_power, Machine, NvmeDriver, Options, PciAddress, Queue, Sqe,
 };
 use serde_json::json;
 
-const READ: u8 = 0x02;
 const DRIVES: u8 = 4;
 
 /// Every other drive shares an iothread, and every other one of these waits busily.

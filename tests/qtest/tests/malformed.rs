@@ -2,63 +2,39 @@
 //! Malformed input, class by class: each mistake has its status, and none does harm.
 
 use anyhow::{Context, Result};
-use qtest::{register, Machine, NvmeDriver, PciAddress, Queue, Sqe};
+use qtest::action::{CLOSE, OFFLINE, OPEN, RESET};
+use qtest::opcode::{APPEND, COPY, READ, WRITE, ZONE_RECEIVE, ZONE_SEND};
+use qtest::status::*;
+use qtest::{register, Drive, Machine, NvmeDriver, Queue, Sqe, SLOT, ZONE};
 
-const SLOT: PciAddress = PciAddress::slot(4);
-const WRITE: u8 = 0x01;
-const READ: u8 = 0x02;
 /// PSDT: the data pointer is an SGL.
 const SGL: u32 = 1 << 14;
 
-const INVALID_OPCODE: u16 = 0x001;
-const INVALID_FIELD: u16 = 0x002;
-const INVALID_NAMESPACE: u16 = 0x00b;
-const SGL_SEGMENT: u16 = 0x00d;
-const SGL_LENGTH: u16 = 0x00f;
-const SGL_TYPE: u16 = 0x011;
-const PRP_OFFSET: u16 = 0x013;
-const LBA_OUT_OF_RANGE: u16 = 0x080;
-const CQ_INVALID: u16 = 0x100;
-const QUEUE_ID: u16 = 0x101;
-const QUEUE_SIZE: u16 = 0x102;
-const VECTOR: u16 = 0x108;
-const LOG_PAGE: u16 = 0x109;
-const QUEUE_DELETION: u16 = 0x10c;
-
-/// Logical blocks from zone to zone, and of both namespaces.
-const ZONE: u64 = 128 << 20 >> 9;
+/// Logical blocks of both namespaces.
 const META_BLOCKS: u64 = 256 << 20 >> 9;
 const DATA_BLOCKS: u64 = 32 * ZONE;
 
-struct Guest<'m> {
-    nvme: NvmeDriver<'m>,
-    queue: Queue,
-}
-
 /// A machine whose guest makes these mistakes, each with its status, and goes on working.
-fn mistakes(make: impl Fn(&mut Guest) -> Result<Vec<(Sqe, u16)>>, admin: bool) -> Result<()> {
+fn mistakes(make: impl Fn(&mut Drive) -> Result<Vec<(Sqe, u16)>>, admin: bool) -> Result<()> {
     let machine = Machine::with_device("conzone-nvme,addr=4,shadow-doorbells=on")?;
-    let mut nvme = NvmeDriver::start_with_msix(&machine, SLOT)?;
-    let queue = nvme.create_queue(1, 32, 0)?;
-    let mut guest = Guest { nvme, queue };
-    for (command, status) in make(&mut guest)? {
+    let mut drive = Drive::of(NvmeDriver::start_with_msix(&machine, SLOT)?)?;
+    for (command, status) in make(&mut drive)? {
         let cqe = if admin {
-            guest.nvme.admin(&command)
+            drive.nvme.admin(&command)
         } else {
-            guest.nvme.run(&mut guest.queue, &command)
+            drive.run(&command)
         };
         let cqe = cqe.with_context(|| format!("{command:x?}"))?;
         assert_eq!(cqe.code(), status, "{command:x?}");
     }
-    let sound = Sqe::io(WRITE, 1, 0, 8, guest.nvme.buffer);
-    guest.nvme.run(&mut guest.queue, &sound)?.success()?;
+    drive.io(WRITE, 1, 0, 8)?.success()?;
     machine.quit()
 }
 
 #[test]
 fn queues() -> Result<()> {
-    let make = |guest: &mut Guest| {
-        let at = guest.nvme.buffer;
+    let make = |drive: &mut Drive| {
+        let at = drive.nvme.buffer;
         let cq = |size: u32, id: u32, flags: u32| {
             let sqe = Sqe::new(0x05).prp(at, 0);
             sqe.dword(10, size << 16 | id).dword(11, flags)
@@ -89,8 +65,8 @@ fn queues() -> Result<()> {
 
 #[test]
 fn admin_commands() -> Result<()> {
-    let make = |guest: &mut Guest| {
-        let at = guest.nvme.buffer;
+    let make = |drive: &mut Drive| {
+        let at = drive.nvme.buffer;
         let identify = |cns: u32, nsid: u32| Sqe::new(0x06).prp(at, 0).dword(10, cns).nsid(nsid);
         let log = |page: u32| Sqe::new(0x02).prp(at, 0).dword(10, 15 << 16 | page);
         Ok(vec![
@@ -116,12 +92,12 @@ fn admin_commands() -> Result<()> {
 
 #[test]
 fn data_pointers() -> Result<()> {
-    let make = |guest: &mut Guest| {
-        let at = guest.nvme.buffer;
-        let list = guest.nvme.buffer + (64 << 10);
+    let make = |drive: &mut Drive| {
+        let at = drive.nvme.buffer;
+        let list = drive.nvme.buffer + (64 << 10);
         let entries = [at + 4096, at + 8192 + 8];
         let entries: Vec<u8> = entries.iter().flat_map(|e| e.to_le_bytes()).collect();
-        guest.nvme.machine().memwrite(list, &entries)?;
+        drive.nvme.machine().memwrite(list, &entries)?;
         let read = |blocks: u16, second: u64| Sqe::io(READ, 1, 0, blocks, at).prp(at, second);
         let sgl = |address: u64, length: u64, kind: u64| {
             let read = Sqe::io(READ, 1, 0, 8, at).dword(0, SGL | u32::from(READ));
@@ -148,9 +124,9 @@ fn data_pointers() -> Result<()> {
 
 #[test]
 fn ranges_and_namespaces() -> Result<()> {
-    let make = |guest: &mut Guest| {
-        let at = guest.nvme.buffer;
-        let copy = Sqe::new(0x19).nsid(1).prp(at, 0);
+    let make = |drive: &mut Drive| {
+        let at = drive.nvme.buffer;
+        let copy = Sqe::new(COPY).nsid(1).prp(at, 0);
         Ok(vec![
             (Sqe::io(READ, 0, 0, 8, at), INVALID_NAMESPACE),
             (Sqe::io(READ, 9, 0, 8, at), INVALID_NAMESPACE),
@@ -173,34 +149,34 @@ fn ranges_and_namespaces() -> Result<()> {
 
 #[test]
 fn zone_commands() -> Result<()> {
-    let make = |guest: &mut Guest| {
-        let at = guest.nvme.buffer;
+    let make = |drive: &mut Drive| {
+        let at = drive.nvme.buffer;
         let send = |lba: u64, action: u32| {
-            let send = Sqe::new(0x79).nsid(2).prp(at, 0);
+            let send = Sqe::new(ZONE_SEND).nsid(2).prp(at, 0);
             send.pair(10, lba).dword(13, action)
         };
         let receive = |lba: u64, dwords: u32, action: u32| {
-            let receive = Sqe::new(0x7a).nsid(2).prp(at, 0);
+            let receive = Sqe::new(ZONE_RECEIVE).nsid(2).prp(at, 0);
             receive.pair(10, lba).dword(12, dwords).dword(13, action)
         };
         Ok(vec![
-            (send(8, 3), INVALID_FIELD), // not a zone's start
-            (send(DATA_BLOCKS, 3), LBA_OUT_OF_RANGE),
-            (send(u64::MAX, 4), LBA_OUT_OF_RANGE),
+            (send(8, OPEN), INVALID_FIELD), // not a zone's start
+            (send(DATA_BLOCKS, OPEN), LBA_OUT_OF_RANGE),
+            (send(u64::MAX, RESET), LBA_OUT_OF_RANGE),
             (send(0, 0), INVALID_FIELD),
             (send(0, 0x7f), INVALID_FIELD),
-            (send(0, 1), 0x1bf), // closing an empty zone
-            (send(0, 5), 0x1bf), // giving up a sound one
-            (send(0, 3).nsid(1), INVALID_OPCODE),
+            (send(0, CLOSE), ZONE_TRANSITION), // closing an empty zone
+            (send(0, OFFLINE), ZONE_TRANSITION), // giving up a sound one
+            (send(0, OPEN).nsid(1), INVALID_OPCODE),
             (receive(0, 0, 0), INVALID_FIELD), // no room for the header
             (receive(DATA_BLOCKS, 1023, 0), LBA_OUT_OF_RANGE),
             (receive(0, 1023, 2), INVALID_FIELD),
             (receive(0, 1023, 1), INVALID_FIELD), // no extensions
             (receive(0, 1023, 0x99 << 8), INVALID_FIELD),
-            (Sqe::io(0x7d, 2, 8, 8, at), INVALID_FIELD),
-            (Sqe::io(0x7d, 1, 0, 8, at), INVALID_OPCODE),
-            (Sqe::io(WRITE, 2, 8, 8, at), 0x1bc),
-            (Sqe::io(READ, 2, ZONE - 4, 8, at), 0x1b8),
+            (Sqe::io(APPEND, 2, 8, 8, at), INVALID_FIELD),
+            (Sqe::io(APPEND, 1, 0, 8, at), INVALID_OPCODE),
+            (Sqe::io(WRITE, 2, 8, 8, at), ZONE_INVALID_WRITE),
+            (Sqe::io(READ, 2, ZONE - 4, 8, at), ZONE_BOUNDARY),
         ])
     };
     mistakes(make, false)

@@ -2,14 +2,13 @@
 //! Registers, admin commands and I/O of the real device, as a guest's driver sees them.
 
 use anyhow::{ensure, Context, Result};
-use qtest::{register, Machine, NvmeDriver, Options, PciAddress, Queue, Sqe};
-use qtest::{CC_ENABLED, CSTS_FATAL, CSTS_READY};
+use qtest::opcode::{FLUSH, READ, WRITE};
+use qtest::{
+    register, status, Drive, Machine, NvmeDriver, Options, PciAddress, Queue, Sqe, CC_ENABLED,
+    CSTS_FATAL, CSTS_READY, SLOT,
+};
 
-const SLOT: PciAddress = PciAddress::slot(4);
 const DEVICE: &str = "conzone-nvme,id=d,addr=4";
-
-const WRITE: u8 = 0x01;
-const READ: u8 = 0x02;
 
 fn pattern(seed: u64, bytes: usize) -> Vec<u8> {
     let mut x = seed | 1;
@@ -93,8 +92,7 @@ fn a_configuration_that_makes_no_sense_is_fatal_until_reset() -> Result<()> {
 #[test]
 fn shutdown_is_acknowledged() -> Result<()> {
     let machine = Machine::with_device(DEVICE)?;
-    let mut nvme = NvmeDriver::start(&machine, SLOT)?;
-    let mut queue = nvme.create_queue(1, 32, 0)?;
+    let Drive { nvme, mut queue } = Drive::start(&machine)?;
     write_then_read(&nvme, &mut queue, 2, 0, &pattern(1, 4096))?;
     nvme.set_reg(register::CC, 4, CC_ENABLED | 1 << 14)?;
     nvme.wait_status(0b11 << 2, 0b10 << 2)?;
@@ -137,8 +135,7 @@ fn identify_shows_both_namespaces() -> Result<()> {
 #[test]
 fn data_comes_back_through_every_shape_of_prp() -> Result<()> {
     let machine = Machine::with_device(DEVICE)?;
-    let mut nvme = NvmeDriver::start(&machine, SLOT)?;
-    let mut queue = nvme.create_queue(1, 32, 0)?;
+    let Drive { nvme, mut queue } = Drive::start(&machine)?;
     let mut lba = 0;
     for (n, bytes) in [512, 4096, 4608, 8192, 12288, 131_072, 262_144]
         .into_iter()
@@ -173,8 +170,7 @@ fn every_preset_stores_data() -> Result<()> {
         "qlc-block",
     ] {
         let machine = Machine::with_device(&format!("conzone-nvme,addr=4,preset={preset}"))?;
-        let mut nvme = NvmeDriver::start(&machine, SLOT)?;
-        let mut queue = nvme.create_queue(1, 32, 0)?;
+        let Drive { nvme, mut queue } = Drive::start(&machine)?;
         // Enough to fill every buffer and to reach the flash.
         for n in 0..8 {
             let data = pattern(n, 256 << 10);
@@ -183,7 +179,7 @@ fn every_preset_stores_data() -> Result<()> {
                     .with_context(|| format!("{preset}, namespace {nsid}, round {n}"))?;
             }
         }
-        nvme.run(&mut queue, &Sqe::new(0x00).nsid(u32::MAX))?
+        nvme.run(&mut queue, &Sqe::new(FLUSH).nsid(u32::MAX))?
             .success()?;
         machine.quit()?;
     }
@@ -235,7 +231,7 @@ fn queues_wrap_and_keep_order_and_phase() -> Result<()> {
     let mut nvme = NvmeDriver::start(&machine, SLOT)?;
     let mut queue = nvme.create_queue(1, 5, 0)?; // not a power of two
     for round in 0..23 {
-        let flush = Sqe::new(0x00).nsid(1);
+        let flush = Sqe::new(FLUSH).nsid(1);
         let cids = [
             nvme.place(&mut queue, &flush)?,
             nvme.place(&mut queue, &flush)?,
@@ -267,11 +263,7 @@ fn many_queues_work_side_by_side() -> Result<()> {
         .prp(queues[0].cq, 0)
         .dword(10, 7 << 16 | 65)
         .dword(11, 1);
-    assert_eq!(
-        nvme.admin(&too_many)?.code(),
-        0x101,
-        "Invalid Queue Identifier"
-    );
+    assert_eq!(nvme.admin(&too_many)?.code(), status::QUEUE_ID);
     machine.quit()
 }
 
@@ -302,33 +294,22 @@ fn several_devices_keep_their_data_apart() -> Result<()> {
 fn the_admin_queue_refuses_what_it_does_not_know() -> Result<()> {
     let machine = Machine::with_device(DEVICE)?;
     let mut nvme = NvmeDriver::start(&machine, SLOT)?;
-    assert_eq!(
-        nvme.admin(&Sqe::new(0xc7))?.code(),
-        0x001,
-        "Invalid Command Opcode"
-    );
-    let mut queue = nvme.create_queue(1, 8, 0)?;
-    assert_eq!(nvme.run(&mut queue, &Sqe::new(0x7f).nsid(1))?.code(), 0x001);
-    let read = Sqe::io(READ, 3, 0, 8, nvme.buffer);
-    assert_eq!(
-        nvme.run(&mut queue, &read)?.code(),
-        0x00b,
-        "Invalid Namespace or Format"
-    );
-    let read = Sqe::io(READ, 1, (256 << 20 >> 9) - 4, 8, nvme.buffer);
-    assert_eq!(
-        nvme.run(&mut queue, &read)?.code(),
-        0x080,
-        "LBA Out of Range"
-    );
+    let unknown = nvme.admin(&Sqe::new(0xc7))?;
+    assert_eq!(unknown.code(), status::INVALID_OPCODE);
+    let mut drive = Drive::of(nvme)?;
+    let unknown = drive.run(&Sqe::new(0x7f).nsid(1))?;
+    assert_eq!(unknown.code(), status::INVALID_OPCODE);
+    let no_namespace = drive.io(READ, 3, 0, 8)?;
+    assert_eq!(no_namespace.code(), status::INVALID_NAMESPACE);
+    let past_the_end = drive.io(READ, 1, (256 << 20 >> 9) - 4, 8)?;
+    assert_eq!(past_the_end.code(), status::LBA_OUT_OF_RANGE);
     machine.quit()
 }
 
 #[test]
 fn statistics_count_what_the_guest_does() -> Result<()> {
     let machine = Machine::with_device(DEVICE)?;
-    let mut nvme = NvmeDriver::start(&machine, SLOT)?;
-    let mut queue = nvme.create_queue(1, 32, 0)?;
+    let Drive { nvme, mut queue } = Drive::start(&machine)?;
     for page in 0..10 {
         let data = pattern(page, 4096);
         write_then_read(&nvme, &mut queue, 2, page * 8, &data)?;

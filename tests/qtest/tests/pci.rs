@@ -2,12 +2,13 @@
 //! The device as a PCI function: identity, capabilities, plugging.
 
 use anyhow::{bail, ensure, Context, Result};
+use qtest::opcode::{COMPARE, READ, WRITE};
 use qtest::{
-    behind_root_port, set_slot_power, Machine, NvmeDriver, Options, PciAddress, PciDevice,
+    behind_root_port, set_slot_power, status, Drive, Machine, NvmeDriver, Options, PciAddress,
+    PciDevice, SLOT,
 };
 use serde_json::json;
 
-const SLOT: PciAddress = PciAddress::slot(4);
 const DEVICE: &str = "conzone-nvme,id=d,addr=4";
 
 #[test]
@@ -108,46 +109,41 @@ fn a_tebibyte_starts_at_once_and_costs_nothing_until_written() -> Result<()> {
             "{preset}: {large} KiB resident, {small} KiB with one zone"
         );
         // It is that large, and its last zone can be written and read.
-        let mut nvme = NvmeDriver::start(&machine, SLOT)?;
-        let mut queue = nvme.create_queue(1, 8, 0)?;
-        machine.memset(nvme.buffer, 4096, 0x3c)?;
+        let mut drive = Drive::start(&machine)?;
+        let buffer = drive.nvme.buffer;
+        machine.memset(buffer, 4096, 0x3c)?;
         let last = (1_u64 << 40 >> 9) / zones * (zones - 1);
-        let write = nvme.transfer(0x01, 2, last, 8, 512, nvme.buffer)?;
-        nvme.run(&mut queue, &write)?.success()?;
-        let read = nvme.transfer(0x02, 2, last, 8, 512, nvme.buffer + 4096)?;
-        nvme.run(&mut queue, &read)?.success()?;
-        assert_eq!(machine.memread(nvme.buffer + 4096, 4096)?, vec![0x3c; 4096]);
+        drive.io(WRITE, 2, last, 8)?.success()?;
+        machine.memset(buffer, 4096, 0)?;
+        drive.io(READ, 2, last, 8)?.success()?;
+        assert_eq!(machine.memread(buffer, 4096)?, vec![0x3c; 4096]);
         machine.quit()?;
     }
     Ok(())
+}
+
+/// Writes 64 MiB; the memory that QEMU holds before and after, in KiB.
+fn write_64_mib(drive: &mut Drive) -> Result<(u64, u64)> {
+    let machine = drive.nvme.machine();
+    machine.memset(drive.nvme.buffer, 256 << 10, 0x77)?;
+    let empty = machine.resident_kib()?;
+    drive.fill(64 << 20 >> 9)?;
+    Ok((empty, machine.resident_kib()?))
 }
 
 #[test]
 fn without_media_data_is_discarded_and_everything_else_is_the_same() -> Result<()> {
     let device = "conzone-nvme,addr=4,media=none,zones=8192,timing=off";
     let machine = Machine::with_device(device)?;
-    let mut nvme = NvmeDriver::start(&machine, SLOT)?;
-    let mut queue = nvme.create_queue(1, 8, 0)?;
-    machine.memset(nvme.buffer, 256 << 10, 0x77)?;
-    let empty = machine.resident_kib()?;
-    for lba in (0..64 << 20 >> 9).step_by(512) {
-        let write = nvme.transfer(0x01, 2, lba, 512, 512, nvme.buffer)?;
-        nvme.run(&mut queue, &write)?.success()?;
-    }
-    let full = machine.resident_kib()?;
+    let mut drive = Drive::start(&machine)?;
+    let (empty, full) = write_64_mib(&mut drive)?;
     ensure!(full < empty + (4 << 10), "{empty} KiB, then {full} KiB");
-    let read = nvme.transfer(0x02, 2, 0, 512, 512, nvme.buffer)?;
-    nvme.run(&mut queue, &read)?.success()?;
-    assert!(machine.memread(nvme.buffer, 256 << 10)? == vec![0; 256 << 10]);
-    let compare = nvme.transfer(0x05, 2, 0, 512, 512, nvme.buffer)?;
-    nvme.run(&mut queue, &compare)?.success()?;
+    drive.io(READ, 2, 0, 512)?.success()?;
+    assert!(machine.memread(drive.nvme.buffer, 256 << 10)? == vec![0; 256 << 10]);
+    drive.io(COMPARE, 2, 0, 512)?.success()?;
     // Zones keep their rules.
-    let wrong = nvme.transfer(0x01, 2, 0, 8, 512, nvme.buffer)?;
-    assert_eq!(
-        nvme.run(&mut queue, &wrong)?.code(),
-        0x1bc,
-        "Zone Invalid Write"
-    );
+    let wrong = drive.io(WRITE, 2, 0, 8)?;
+    assert_eq!(wrong.code(), status::ZONE_INVALID_WRITE);
     machine.quit()
 }
 
@@ -195,15 +191,8 @@ fn it_can_be_plugged_and_unplugged_again_and_again() -> Result<()> {
 #[test]
 fn unplugging_gives_the_memory_back() -> Result<()> {
     let (machine, port, address) = behind_root_port("conzone-nvme,id=d,bus=rp,timing=off")?;
-    let mut nvme = NvmeDriver::start(&machine, address)?;
-    let mut queue = nvme.create_queue(1, 8, 0)?;
-    machine.memset(nvme.buffer, 256 << 10, 0x77)?;
-    let empty = machine.resident_kib()?;
-    for lba in (0..64 << 20 >> 9).step_by(512) {
-        let write = nvme.transfer(0x01, 2, lba, 512, 512, nvme.buffer)?;
-        nvme.run(&mut queue, &write)?.success()?;
-    }
-    let full = machine.resident_kib()?;
+    let mut drive = Drive::of(NvmeDriver::start(&machine, address)?)?;
+    let (empty, full) = write_64_mib(&mut drive)?;
     ensure!(full > empty + (60 << 10), "{empty} KiB, then {full} KiB");
     machine.qmp("device_del", &json!({ "id": "d" }))?;
     set_slot_power(&machine, port, false)?;

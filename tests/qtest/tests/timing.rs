@@ -3,12 +3,9 @@
 //! model (docs/model.md) for `ufs4-tlc` on an idle drive.
 
 use anyhow::{ensure, Result};
-use qtest::{Machine, NvmeDriver, PciAddress, Queue, Sqe};
+use qtest::opcode::{FLUSH, READ, WRITE};
+use qtest::{Drive, Machine, Sqe};
 use serde_json::json;
-
-const SLOT: PciAddress = PciAddress::slot(4);
-const WRITE: u8 = 0x01;
-const READ: u8 = 0x02;
 
 /// Time for `bytes` on a link of `megabytes` MB/s, MB = 2^20 bytes.
 fn link_ns(bytes: u64, megabytes: u64) -> u64 {
@@ -18,52 +15,39 @@ fn link_ns(bytes: u64, megabytes: u64) -> u64 {
 const HOST_LINK: u64 = 3000;
 const CHANNEL: u64 = 1422;
 
-struct Drive<'m> {
-    nvme: NvmeDriver<'m>,
-    queue: Queue,
+/// Two whole buffers of 768 KiB, in blocks.
+const TWO_BUFFERS: u64 = 1536 << 10 >> 9;
+
+fn command(drive: &Drive, opcode: u8, lba: u64, bytes: u64) -> Result<Sqe> {
+    let blocks = u16::try_from(bytes / 512)?;
+    let buffer = drive.nvme.buffer;
+    drive.nvme.transfer(opcode, 2, lba, blocks, 512, buffer)
 }
 
-impl<'m> Drive<'m> {
-    fn start(machine: &'m Machine) -> Result<Self> {
-        let mut nvme = NvmeDriver::start(machine, SLOT)?;
-        let queue = nvme.create_queue(1, 32, 0)?;
-        Ok(Self { nvme, queue })
+/// The command completes exactly `ns` after its doorbell.
+fn takes(drive: &mut Drive, command: &Sqe, ns: u64) -> Result<()> {
+    let Drive { nvme, queue } = drive;
+    nvme.submit(queue, command)?;
+    nvme.machine().clock_step(ns - 1)?;
+    ensure!(nvme.poll(queue)?.is_none(), "done before {ns} ns");
+    nvme.machine().clock_step(1)?;
+    match nvme.poll(queue)? {
+        Some(cqe) => cqe.success().map(drop),
+        None => anyhow::bail!("not done after {ns} ns"),
     }
+}
 
-    fn command(&self, opcode: u8, lba: u64, bytes: u64) -> Result<Sqe> {
-        let blocks = u16::try_from(bytes / 512)?;
-        self.nvme
-            .transfer(opcode, 2, lba, blocks, 512, self.nvme.buffer)
-    }
-
-    /// The command completes exactly `ns` after its doorbell.
-    fn takes(&mut self, command: &Sqe, ns: u64) -> Result<()> {
-        let machine = self.nvme.machine();
-        self.nvme.submit(&mut self.queue, command)?;
-        machine.clock_step(ns - 1)?;
-        ensure!(
-            self.nvme.poll(&mut self.queue)?.is_none(),
-            "done before {ns} ns"
-        );
-        machine.clock_step(1)?;
-        match self.nvme.poll(&mut self.queue)? {
-            Some(cqe) => cqe.success().map(drop),
-            None => anyhow::bail!("not done after {ns} ns"),
-        }
-    }
-
-    /// Lets everything come to rest.
-    fn settle(&self) -> Result<()> {
-        self.nvme.machine().clock_step(1_000_000_000).map(drop)
-    }
+/// Lets everything come to rest.
+fn settle(drive: &Drive) -> Result<()> {
+    drive.nvme.machine().clock_step(1_000_000_000).map(drop)
 }
 
 #[test]
 fn a_4_kib_write_into_a_free_buffer() -> Result<()> {
     let machine = Machine::with_device("conzone-nvme,addr=4,preset=ufs4-tlc")?;
     let mut drive = Drive::start(&machine)?;
-    let write = drive.command(WRITE, 0, 4096)?;
-    drive.takes(&write, 5_600 + 600 + link_ns(4096, HOST_LINK))?;
+    let write = command(&drive, WRITE, 0, 4096)?;
+    takes(&mut drive, &write, 5_600 + 600 + link_ns(4096, HOST_LINK))?;
     machine.quit()
 }
 
@@ -71,28 +55,20 @@ fn a_4_kib_write_into_a_free_buffer() -> Result<()> {
 fn a_4_kib_read_of_native_pages_and_of_pslc() -> Result<()> {
     let machine = Machine::with_device("conzone-nvme,addr=4,preset=ufs4-tlc")?;
     let mut drive = Drive::start(&machine)?;
-    // Two whole buffers of 768 KiB: one program unit for each of the 16 planes, twice.
-    for lba in (0..1536 << 10 >> 9).step_by(512) {
-        let write = drive.command(WRITE, lba, 256 << 10)?;
-        drive.nvme.run(&mut drive.queue, &write)?.success()?;
-    }
-    drive.settle()?;
+    // One program unit for each of the 16 planes, twice.
+    drive.fill(TWO_BUFFERS)?;
+    settle(&drive)?;
     let link = link_ns(4096, CHANNEL) + link_ns(4096, HOST_LINK);
-    let read = drive.command(READ, 800, 4096)?;
-    drive.takes(&read, 20_000 + 40_000 + link)?;
-    drive.settle()?;
+    let read = command(&drive, READ, 800, 4096)?;
+    takes(&mut drive, &read, 20_000 + 40_000 + link)?;
+    settle(&drive)?;
 
     // 8 KiB are less than a program unit: a flush leaves them in pSLC.
-    let next = 1536 << 10 >> 9;
-    let write = drive.command(WRITE, next, 8192)?;
-    drive.nvme.run(&mut drive.queue, &write)?.success()?;
-    drive
-        .nvme
-        .run(&mut drive.queue, &Sqe::new(0).nsid(2))?
-        .success()?;
-    drive.settle()?;
-    let read = drive.command(READ, next, 4096)?;
-    drive.takes(&read, 20_000 + 20_000 + link)?;
+    drive.io(WRITE, 2, TWO_BUFFERS, 16)?.success()?;
+    drive.run(&Sqe::new(FLUSH).nsid(2))?.success()?;
+    settle(&drive)?;
+    let read = command(&drive, READ, TWO_BUFFERS, 4096)?;
+    takes(&mut drive, &read, 20_000 + 20_000 + link)?;
     machine.quit()
 }
 
@@ -100,10 +76,10 @@ fn a_4_kib_read_of_native_pages_and_of_pslc() -> Result<()> {
 fn reads_of_unwritten_blocks_cost_firmware_and_link_only() -> Result<()> {
     let machine = Machine::with_device("conzone-nvme,addr=4,preset=ufs4-tlc")?;
     let mut drive = Drive::start(&machine)?;
-    let read = drive.command(READ, 0, 4096)?;
-    drive.takes(&read, 20_000 + link_ns(4096, HOST_LINK))?;
-    let read = drive.command(READ, 0, 64 << 10)?;
-    drive.takes(&read, 13_000 + link_ns(64 << 10, HOST_LINK))?;
+    let read = command(&drive, READ, 0, 4096)?;
+    takes(&mut drive, &read, 20_000 + link_ns(4096, HOST_LINK))?;
+    let read = command(&drive, READ, 0, 64 << 10)?;
+    takes(&mut drive, &read, 13_000 + link_ns(64 << 10, HOST_LINK))?;
     machine.quit()
 }
 
@@ -113,7 +89,7 @@ fn timing_off_completes_inside_the_doorbell() -> Result<()> {
     let mut drive = Drive::start(&machine)?;
     let before = machine.clock_step(1)?;
     for lba in (0..64).step_by(8) {
-        let write = drive.command(WRITE, lba, 4096)?;
+        let write = command(&drive, WRITE, lba, 4096)?;
         drive.nvme.submit(&mut drive.queue, &write)?;
         let done = drive.nvme.poll(&mut drive.queue)?;
         ensure!(done.is_some_and(|c| c.status == 0), "{done:?}");
@@ -126,15 +102,15 @@ fn timing_off_completes_inside_the_doorbell() -> Result<()> {
 fn timing_can_be_switched_at_run_time() -> Result<()> {
     let machine = Machine::with_device("conzone-nvme,id=d,addr=4,preset=ufs4-tlc")?;
     let mut drive = Drive::start(&machine)?;
-    let read = drive.command(READ, 0, 4096)?;
+    let read = command(&drive, READ, 0, 4096)?;
     let ns = 20_000 + link_ns(4096, HOST_LINK);
-    drive.takes(&read, ns)?;
+    takes(&mut drive, &read, ns)?;
     machine.qom_set("d", "timing", &json!(false))?;
     drive.nvme.submit(&mut drive.queue, &read)?;
     ensure!(drive.nvme.poll(&mut drive.queue)?.is_some(), "still timed");
     machine.qom_set("d", "timing", &json!(true))?;
-    drive.settle()?;
-    drive.takes(&read, ns)?;
+    settle(&drive)?;
+    takes(&mut drive, &read, ns)?;
     machine.quit()
 }
 
@@ -142,24 +118,21 @@ fn timing_can_be_switched_at_run_time() -> Result<()> {
 fn times_can_be_set_at_run_time() -> Result<()> {
     let machine = Machine::with_device("conzone-nvme,id=d,addr=4,preset=ufs4-tlc")?;
     let mut drive = Drive::start(&machine)?;
-    let read = drive.command(READ, 0, 4096)?;
+    let read = command(&drive, READ, 0, 4096)?;
     let link = link_ns(4096, HOST_LINK);
-    drive.takes(&read, 20_000 + link)?;
+    takes(&mut drive, &read, 20_000 + link)?;
     machine.qom_set("d", "fw-read-4k-ns", &json!(70_000))?;
     assert_eq!(machine.qom_get("d", "fw-read-4k-ns")?, json!(70_000));
-    drive.settle()?;
-    drive.takes(&read, 70_000 + link)?;
-    // Two whole buffers: what they held is in TLC.
-    for lba in (0..1536 << 10 >> 9).step_by(512) {
-        let write = drive.command(WRITE, lba, 256 << 10)?;
-        drive.nvme.run(&mut drive.queue, &write)?.success()?;
-    }
-    drive.settle()?;
+    settle(&drive)?;
+    takes(&mut drive, &read, 70_000 + link)?;
+    // What the buffers held is in TLC.
+    drive.fill(TWO_BUFFERS)?;
+    settle(&drive)?;
     let native = 70_000 + 40_000 + link_ns(4096, CHANNEL) + link;
-    drive.takes(&read, native)?;
+    takes(&mut drive, &read, native)?;
     machine.qom_set("d", "tlc-read-ns", &json!("140000"))?;
-    drive.settle()?;
-    drive.takes(&read, native + 100_000)?;
+    settle(&drive)?;
+    takes(&mut drive, &read, native + 100_000)?;
     // Anything else stays as it is.
     for (property, value) in [("channels", json!(8)), ("tlc-read-ns", json!("x"))] {
         ensure!(
@@ -167,8 +140,8 @@ fn times_can_be_set_at_run_time() -> Result<()> {
             "{property}"
         );
     }
-    drive.settle()?;
-    drive.takes(&read, native + 100_000)?;
+    settle(&drive)?;
+    takes(&mut drive, &read, native + 100_000)?;
     machine.quit()
 }
 
@@ -178,10 +151,7 @@ fn runs_repeat_to_the_nanosecond() -> Result<()> {
     let run = || -> Result<Vec<(u16, u64)>> {
         let machine = Machine::with_device("conzone-nvme,addr=4,preset=ufs4-tlc")?;
         let mut drive = Drive::start(&machine)?;
-        for lba in (0..16 * 512).step_by(512) {
-            let write = drive.command(WRITE, lba, 256 << 10)?;
-            drive.nvme.run(&mut drive.queue, &write)?.success()?;
-        }
+        drive.fill(16 * 512)?;
         for n in 0..16_u64 {
             let read = Sqe::io(READ, 2, (n * 1_237) % 8_000, 8, drive.nvme.buffer);
             drive.nvme.place(&mut drive.queue, &read)?;

@@ -3,80 +3,17 @@
 //! zones. On the consumer drive and on the enterprise one.
 
 use anyhow::{Context, Result};
-use qtest::{Cqe, Machine, NvmeDriver, PciAddress, Queue, Sqe};
+use qtest::action::{ALLOCATE, FINISH, FLUSH_AREA, OPEN, RESET, SET_EXTENSION};
+use qtest::opcode::{APPEND, READ, WRITE};
+use qtest::status::{
+    INVALID_FIELD, NO_AREA, ZONE_BOUNDARY, ZONE_INVALID_WRITE, ZONE_OPERATION, ZONE_TRANSITION,
+};
+use qtest::{state, Cqe, Drive, Machine, ZONE};
 
-const SLOT: PciAddress = PciAddress::slot(4);
-const WRITE: u8 = 0x01;
-const READ: u8 = 0x02;
-const MANAGE: u8 = 0x79;
-const REPORT: u8 = 0x7a;
-const APPEND: u8 = 0x7d;
-
-/// Zone Send Actions.
-const FINISH: u32 = 2;
-const OPEN: u32 = 3;
-const RESET: u32 = 4;
-const SET_EXTENSION: u32 = 0x10;
-const FLUSH: u32 = 0x11;
-/// ZSASO of Open: allocate a random write area.
-const ALLOCATE: u32 = 1 << 9;
-
-const INVALID_FIELD: u16 = 0x002;
-const INVALID_OPERATION: u16 = 0x1b6;
-const NO_AREA: u16 = 0x1b7;
-const BOUNDARY: u16 = 0x1b8;
-const INVALID_WRITE: u16 = 0x1bc;
-const INVALID_TRANSITION: u16 = 0x1bf;
-
-/// Logical blocks from zone to zone.
-const ZONE: u64 = 128 << 20 >> 9;
-
-struct Drive<'m> {
-    nvme: NvmeDriver<'m>,
-    queue: Queue,
-}
-
-impl<'m> Drive<'m> {
-    fn start(machine: &'m Machine) -> Result<Self> {
-        let mut nvme = NvmeDriver::start(machine, SLOT)?;
-        let queue = nvme.create_queue(1, 32, 0)?;
-        Ok(Self { nvme, queue })
-    }
-
-    /// A page of `fill` for writes.
-    fn io(&mut self, opcode: u8, lba: u64, fill: u8) -> Result<Cqe> {
-        let buffer = self.nvme.buffer;
-        self.nvme.machine().memset(buffer, 4096, fill)?;
-        let command = Sqe::io(opcode, 2, lba, 8, buffer);
-        self.nvme.run(&mut self.queue, &command)
-    }
-
-    fn manage(&mut self, lba: u64, action: u32) -> Result<Cqe> {
-        let buffer = self.nvme.buffer;
-        let command = Sqe::new(MANAGE)
-            .nsid(2)
-            .prp(buffer, 0)
-            .pair(10, lba)
-            .dword(13, action);
-        self.nvme.run(&mut self.queue, &command)
-    }
-
-    /// State, attributes and write pointer of a zone, and its extension of `extension` bytes.
-    fn zone(&mut self, zone: u64, extension: usize) -> Result<(u8, u8, u64, Vec<u8>)> {
-        let buffer = self.nvme.buffer + (512 << 10);
-        let bytes = 128 + extension;
-        let command = Sqe::new(REPORT)
-            .nsid(2)
-            .prp(buffer, 0)
-            .pair(10, zone * ZONE)
-            .dword(12, bytes as u32 / 4 - 1)
-            .dword(13, 1 << 16 | u32::from(extension > 0));
-        self.nvme.run(&mut self.queue, &command)?.success()?;
-        let report = self.nvme.machine().memread(buffer, bytes)?;
-        let pointer = report[64 + 24..64 + 32].try_into()?;
-        let pointer = u64::from_le_bytes(pointer) - zone * ZONE;
-        Ok((report[65] >> 4, report[66], pointer, report[128..].to_vec()))
-    }
+/// A command on a page of the zoned namespace, with `fill` in the buffer.
+fn io(drive: &mut Drive, opcode: u8, lba: u64, fill: u8) -> Result<Cqe> {
+    drive.nvme.machine().memset(drive.nvme.buffer, 4096, fill)?;
+    drive.io(opcode, 2, lba, 8)
 }
 
 /// The test on each zoned model, with these properties.
@@ -105,31 +42,36 @@ fn random_write_areas_work_as_identified() -> Result<()> {
             drive.manage(0, OPEN | ALLOCATE)?.success()?;
             assert_eq!(drive.manage(ZONE, OPEN | ALLOCATE)?.code(), NO_AREA);
             for (lba, fill) in [(120, 1), (0, 2), (120, 3)] {
-                drive.io(WRITE, lba, fill)?.success()?;
+                io(drive, WRITE, lba, fill)?.success()?;
             }
-            assert_eq!(drive.zone(0, 0)?.2, 0);
-            assert_eq!(drive.manage(14, FLUSH)?.code(), INVALID_FIELD);
-            drive.manage(15, FLUSH)?.success()?;
-            assert_eq!(drive.manage(15, FLUSH)?.code(), INVALID_OPERATION);
-            assert_eq!(drive.io(WRITE, 0, 4)?.code(), INVALID_WRITE, "committed");
+            assert_eq!(drive.zone(0, 0)?.pointer, 0);
+            assert_eq!(drive.manage(14, FLUSH_AREA)?.code(), INVALID_FIELD);
+            drive.manage(15, FLUSH_AREA)?.success()?;
+            assert_eq!(drive.manage(15, FLUSH_AREA)?.code(), ZONE_OPERATION);
             assert_eq!(
-                drive.io(WRITE, 16 + 256 - 7, 4)?.code(),
-                INVALID_WRITE,
+                io(drive, WRITE, 0, 4)?.code(),
+                ZONE_INVALID_WRITE,
+                "committed"
+            );
+            assert_eq!(
+                io(drive, WRITE, 16 + 256 - 7, 4)?.code(),
+                ZONE_INVALID_WRITE,
                 "too far"
             );
-            drive.io(WRITE, 16 + 256 - 8, 5)?.success()?;
-            let (state, attributes, pointer, _) = drive.zone(0, 0)?;
-            assert_eq!((state, attributes, pointer), (3, 1 << 3, 16 + 128));
-            assert_eq!(drive.io(APPEND, 0, 0)?.code(), INVALID_OPERATION);
+            io(drive, WRITE, 16 + 256 - 8, 5)?.success()?;
+            let zone = drive.zone(0, 0)?;
+            assert_eq!(zone.state, state::EXPLICITLY_OPEN);
+            assert_eq!((zone.attributes, zone.pointer), (1 << 3, 16 + 128));
+            assert_eq!(io(drive, APPEND, 0, 0)?.code(), ZONE_OPERATION);
             for (lba, fill) in [(0, 2), (120, 3), (264, 5), (8, 0)] {
-                drive.io(READ, lba, 0xff)?.success()?;
+                io(drive, READ, lba, 0xff)?.success()?;
                 let data = drive.nvme.machine().memread(drive.nvme.buffer, 4096)?;
                 assert_eq!(data, vec![fill; 4096], "block {lba}");
             }
             drive.manage(0, FINISH)?.success()?;
             drive.manage(ZONE, OPEN | ALLOCATE)?.success()?;
             drive.manage(0, RESET)?.success()?;
-            assert_eq!(drive.zone(0, 0)?.1, 0);
+            assert_eq!(drive.zone(0, 0)?.attributes, 0);
             Ok(())
         },
     )
@@ -143,13 +85,15 @@ fn descriptor_extensions_are_kept_until_reset() -> Result<()> {
         drive.nvme.machine().memset(drive.nvme.buffer, 64, 0x5a)?;
         drive.manage(ZONE, SET_EXTENSION)?.success()?;
         let again = drive.manage(ZONE, SET_EXTENSION)?;
-        assert_eq!(again.code(), INVALID_TRANSITION);
-        let (state, attributes, pointer, extension) = drive.zone(1, 64)?;
-        assert_eq!((state, attributes, pointer), (4, 1 << 7, 0));
-        assert_eq!(extension, vec![0x5a; 64]);
+        assert_eq!(again.code(), ZONE_TRANSITION);
+        let zone = drive.zone(ZONE, 64)?;
+        assert_eq!(zone.state, state::CLOSED);
+        assert_eq!((zone.attributes, zone.pointer), (1 << 7, ZONE));
+        assert_eq!(zone.extension, [0x5a; 64]);
         drive.manage(ZONE, RESET)?.success()?;
-        let (state, attributes, _, extension) = drive.zone(1, 64)?;
-        assert_eq!((state, attributes, extension), (1, 0, vec![0; 64]));
+        let zone = drive.zone(ZONE, 64)?;
+        assert_eq!((zone.state, zone.attributes), (state::EMPTY, 0));
+        assert_eq!(zone.extension, [0; 64]);
         Ok(())
     })
 }
@@ -158,8 +102,8 @@ fn descriptor_extensions_are_kept_until_reset() -> Result<()> {
 fn reads_may_cross_zones() -> Result<()> {
     on_both("read-across-zones=on", |drive| {
         assert_eq!(drive.nvme.identify(0x05, 2, 2)?[2], 1, "OZCS");
-        drive.io(WRITE, ZONE, 7)?.success()?;
-        drive.io(READ, ZONE - 4, 0xff)?.success()?;
+        io(drive, WRITE, ZONE, 7)?.success()?;
+        io(drive, READ, ZONE - 4, 0xff)?.success()?;
         let data = drive.nvme.machine().memread(drive.nvme.buffer, 4096)?;
         assert_eq!(data, [vec![0; 2048], vec![7; 2048]].concat());
         Ok(())
@@ -173,8 +117,8 @@ fn without_the_properties_all_of_it_is_refused() -> Result<()> {
         assert_eq!((page[2], &page[44..53], page[2824]), (0, &[0; 9][..], 0));
         assert_eq!(drive.manage(0, OPEN | ALLOCATE)?.code(), INVALID_FIELD);
         assert_eq!(drive.manage(0, SET_EXTENSION)?.code(), INVALID_FIELD);
-        assert_eq!(drive.manage(7, FLUSH)?.code(), INVALID_FIELD);
-        assert_eq!(drive.io(READ, ZONE - 4, 0)?.code(), BOUNDARY);
+        assert_eq!(drive.manage(7, FLUSH_AREA)?.code(), INVALID_FIELD);
+        assert_eq!(io(drive, READ, ZONE - 4, 0)?.code(), ZONE_BOUNDARY);
         Ok(())
     })
 }

@@ -2,84 +2,25 @@
 //! The zoned namespace of the real device: write pointer, states, data, host memory.
 
 use anyhow::{ensure, Result};
-use qtest::{Cqe, Machine, NvmeDriver, Options, PciAddress, Queue, Sqe};
+use qtest::action::{CLOSE, FINISH, OPEN, RESET};
+use qtest::opcode::{APPEND, READ, WRITE};
+use qtest::state::{CLOSED, EMPTY, EXPLICITLY_OPEN, FULL, IMPLICITLY_OPEN, OFFLINE, READ_ONLY};
+use qtest::{status, Cqe, Drive, Machine, Options, Queue, Sqe, ZONE};
 use serde_json::json;
 
-const SLOT: PciAddress = PciAddress::slot(4);
-const WRITE: u8 = 0x01;
-const READ: u8 = 0x02;
-const MANAGE: u8 = 0x79;
-const REPORT: u8 = 0x7a;
-const APPEND: u8 = 0x7d;
-
-/// Logical blocks from one zone's start to the next, and those that can be written (tlc-zoned).
-const ZONE: u64 = 128 << 20 >> 9;
+/// Logical blocks of a zone that can be written (tlc-zoned).
 const CAPACITY: u64 = 96 << 20 >> 9;
 
-/// Zone Send Actions.
-const CLOSE: u32 = 1;
-const FINISH: u32 = 2;
-const OPEN: u32 = 3;
-const RESET: u32 = 4;
-
-/// Zone states in descriptors.
-const EMPTY: u8 = 0x1;
-const IMPLICITLY_OPEN: u8 = 0x2;
-const EXPLICITLY_OPEN: u8 = 0x3;
-const CLOSED: u8 = 0x4;
-const READ_ONLY: u8 = 0xd;
-const FULL: u8 = 0xe;
-const OFFLINE: u8 = 0xf;
-
-struct Drive<'m> {
-    nvme: NvmeDriver<'m>,
-    queue: Queue,
+/// A command on the zoned namespace.
+fn io(drive: &mut Drive, opcode: u8, lba: u64, blocks: u16) -> Result<Cqe> {
+    drive.io(opcode, 2, lba, blocks)
 }
 
-impl<'m> Drive<'m> {
-    fn start(machine: &'m Machine) -> Result<Self> {
-        let mut nvme = NvmeDriver::start(machine, SLOT)?;
-        let queue = nvme.create_queue(1, 32, 0)?;
-        Ok(Self { nvme, queue })
-    }
-
-    fn io(&mut self, opcode: u8, lba: u64, blocks: u16) -> Result<Cqe> {
-        let command = self
-            .nvme
-            .transfer(opcode, 2, lba, blocks, 512, self.nvme.buffer)?;
-        self.nvme.run(&mut self.queue, &command)
-    }
-
-    fn manage(&mut self, zone: u64, action: u32) -> Result<Cqe> {
-        let command = Sqe::new(MANAGE)
-            .nsid(2)
-            .pair(10, zone * ZONE)
-            .dword(13, action);
-        self.nvme.run(&mut self.queue, &command)
-    }
-
-    /// State and write pointer of a zone.
-    fn zone(&mut self, zone: u64) -> Result<(u8, u64)> {
-        let buffer = self.nvme.buffer + (512 << 10);
-        let command = Sqe::new(REPORT)
-            .nsid(2)
-            .prp(buffer, 0)
-            .pair(10, zone * ZONE)
-            .dword(12, 128 / 4 - 1)
-            .dword(13, 1 << 16);
-        self.nvme.run(&mut self.queue, &command)?.success()?;
-        let report = self.nvme.machine().memread(buffer, 128)?;
-        assert_eq!(report[..8], 1_u64.to_le_bytes(), "zones in this report");
-        let field = |at: usize| {
-            let mut bytes = [0; 8];
-            bytes.copy_from_slice(&report[64 + at..72 + at]);
-            u64::from_le_bytes(bytes)
-        };
-        assert_eq!(report[64], 2, "zone type: sequential write required");
-        assert_eq!(field(8), CAPACITY);
-        assert_eq!(field(16), zone * ZONE);
-        Ok((report[65] >> 4, field(24)))
-    }
+/// State and write pointer of a zone.
+fn zone(drive: &mut Drive, number: u64) -> Result<(u8, u64)> {
+    let zone = drive.zone(number * ZONE, 0)?;
+    assert_eq!((zone.start, zone.capacity), (number * ZONE, CAPACITY));
+    Ok((zone.state, zone.pointer))
 }
 
 fn machine() -> Result<Machine> {
@@ -90,15 +31,15 @@ fn machine() -> Result<Machine> {
 fn writes_follow_the_write_pointer() -> Result<()> {
     let machine = machine()?;
     let mut drive = Drive::start(&machine)?;
-    assert_eq!(drive.zone(3)?, (EMPTY, 3 * ZONE));
-    drive.io(WRITE, 3 * ZONE, 8)?.success()?;
-    assert_eq!(drive.zone(3)?, (IMPLICITLY_OPEN, 3 * ZONE + 8));
-    let off = drive.io(WRITE, 3 * ZONE + 16, 8)?;
-    assert_eq!(off.code(), 0x1bc, "Zone Invalid Write");
-    let behind = drive.io(WRITE, 3 * ZONE, 8)?;
-    assert_eq!(behind.code(), 0x1bc);
-    drive.io(WRITE, 3 * ZONE + 8, 8)?.success()?;
-    assert_eq!(drive.zone(3)?, (IMPLICITLY_OPEN, 3 * ZONE + 16));
+    assert_eq!(zone(&mut drive, 3)?, (EMPTY, 3 * ZONE));
+    io(&mut drive, WRITE, 3 * ZONE, 8)?.success()?;
+    assert_eq!(zone(&mut drive, 3)?, (IMPLICITLY_OPEN, 3 * ZONE + 8));
+    let off = io(&mut drive, WRITE, 3 * ZONE + 16, 8)?;
+    assert_eq!(off.code(), status::ZONE_INVALID_WRITE);
+    let behind = io(&mut drive, WRITE, 3 * ZONE, 8)?;
+    assert_eq!(behind.code(), status::ZONE_INVALID_WRITE);
+    io(&mut drive, WRITE, 3 * ZONE + 8, 8)?.success()?;
+    assert_eq!(zone(&mut drive, 3)?, (IMPLICITLY_OPEN, 3 * ZONE + 16));
     machine.quit()
 }
 
@@ -107,12 +48,12 @@ fn append_returns_where_the_data_went() -> Result<()> {
     let machine = machine()?;
     let mut drive = Drive::start(&machine)?;
     for n in 0..3 {
-        let cqe = drive.io(APPEND, 5 * ZONE, 8)?.success()?;
+        let cqe = io(&mut drive, APPEND, 5 * ZONE, 8)?.success()?;
         assert_eq!(cqe.result, 5 * ZONE + 8 * n);
     }
     assert_eq!(
-        drive.io(APPEND, 5 * ZONE + 8, 8)?.code(),
-        0x002,
+        io(&mut drive, APPEND, 5 * ZONE + 8, 8)?.code(),
+        status::INVALID_FIELD,
         "not a zone's start"
     );
     machine.quit()
@@ -123,20 +64,16 @@ fn states_change_as_commanded() -> Result<()> {
     let machine = machine()?;
     let mut drive = Drive::start(&machine)?;
     drive.manage(0, OPEN)?.success()?;
-    assert_eq!(drive.zone(0)?, (EXPLICITLY_OPEN, 0));
-    drive.io(WRITE, 0, 8)?.success()?;
+    assert_eq!(zone(&mut drive, 0)?, (EXPLICITLY_OPEN, 0));
+    io(&mut drive, WRITE, 0, 8)?.success()?;
     drive.manage(0, CLOSE)?.success()?;
-    assert_eq!(drive.zone(0)?, (CLOSED, 8));
+    assert_eq!(zone(&mut drive, 0)?, (CLOSED, 8));
     drive.manage(0, FINISH)?.success()?;
-    assert_eq!(drive.zone(0)?.0, FULL);
-    assert_eq!(drive.io(WRITE, 8, 8)?.code(), 0x1b9, "Zone Is Full");
-    assert_eq!(
-        drive.manage(0, OPEN)?.code(),
-        0x1bf,
-        "Invalid Zone State Transition"
-    );
+    assert_eq!(zone(&mut drive, 0)?.0, FULL);
+    assert_eq!(io(&mut drive, WRITE, 8, 8)?.code(), status::ZONE_FULL);
+    assert_eq!(drive.manage(0, OPEN)?.code(), status::ZONE_TRANSITION);
     drive.manage(0, RESET)?.success()?;
-    assert_eq!(drive.zone(0)?, (EMPTY, 0));
+    assert_eq!(zone(&mut drive, 0)?, (EMPTY, 0));
     machine.quit()
 }
 
@@ -145,18 +82,18 @@ fn explicitly_open_zones_are_limited() -> Result<()> {
     let machine = Machine::with_device("conzone-nvme,addr=4,max-open=2,max-active=3")?;
     let mut drive = Drive::start(&machine)?;
     drive.manage(0, OPEN)?.success()?;
-    drive.manage(1, OPEN)?.success()?;
-    assert_eq!(drive.manage(2, OPEN)?.code(), 0x1be, "Too Many Open Zones");
+    drive.manage(ZONE, OPEN)?.success()?;
+    assert_eq!(drive.manage(2 * ZONE, OPEN)?.code(), status::TOO_MANY_OPEN);
     // Closed and empty is empty: the zone is not active either.
-    drive.manage(1, CLOSE)?.success()?;
+    drive.manage(ZONE, CLOSE)?.success()?;
     for zone in 2..6 {
-        let cqe = drive.io(WRITE, zone * ZONE, 8)?;
+        let cqe = io(&mut drive, WRITE, zone * ZONE, 8)?;
         match zone {
             2 | 3 => drop(cqe.success()?), // 2 is closed implicitly for 3
-            _ => assert_eq!(cqe.code(), 0x1bd, "Too Many Active Zones"),
+            _ => assert_eq!(cqe.code(), status::TOO_MANY_ACTIVE),
         }
     }
-    assert_eq!(drive.zone(2)?.0, CLOSED);
+    assert_eq!(zone(&mut drive, 2)?.0, CLOSED);
     machine.quit()
 }
 
@@ -167,10 +104,8 @@ fn reset_zones_read_as_zeroes_and_give_host_memory_back() -> Result<()> {
     machine.memset(drive.nvme.buffer, 256 << 10, 0x5a)?;
     let before = machine.resident_kib()?;
     let blocks = CAPACITY; // the whole zone, 96 MiB
-    for lba in (0..blocks).step_by(512) {
-        drive.io(WRITE, lba, 512)?.success()?;
-    }
-    assert_eq!(drive.zone(0)?.0, FULL);
+    drive.fill(blocks)?;
+    assert_eq!(zone(&mut drive, 0)?.0, FULL);
     let full = machine.resident_kib()?;
     ensure!(full > before + (90 << 10), "{before} KiB, then {full} KiB");
     drive.manage(0, RESET)?.success()?;
@@ -181,13 +116,13 @@ fn reset_zones_read_as_zeroes_and_give_host_memory_back() -> Result<()> {
     );
     let buffer = drive.nvme.buffer;
     let read = |drive: &mut Drive, lba, blocks: u16| -> Result<Vec<u8>> {
-        drive.io(READ, lba, blocks)?.success()?;
+        io(drive, READ, lba, blocks)?.success()?;
         machine.memread(buffer, usize::from(blocks) * 512)
     };
     assert_eq!(read(&mut drive, 0, 8)?, vec![0; 4096]);
     // The host may not have taken the memory yet: what is around a new write still reads as zeroes.
     machine.memset(buffer, 4096, 0x77)?;
-    drive.io(WRITE, 0, 8)?.success()?;
+    io(&mut drive, WRITE, 0, 8)?.success()?;
     assert_eq!(read(&mut drive, 0, 8)?, vec![0x77; 4096]);
     let mut expected = vec![0; 256 << 10];
     expected[..4096].fill(0x77);
@@ -210,7 +145,7 @@ fn zones_fail_on_demand_and_the_guest_is_told() -> Result<()> {
         "an event from the start"
     );
 
-    drive.io(WRITE, 2 * ZONE, 8)?.success()?;
+    io(&mut drive, WRITE, 2 * ZONE, 8)?.success()?;
     machine.qom_set("d", "zone-read-only", &json!(2))?;
     let event = drive.nvme.wait(&mut admin)?.success()?;
     assert_eq!(
@@ -219,20 +154,18 @@ fn zones_fail_on_demand_and_the_guest_is_told() -> Result<()> {
         "notice, zone changed, log BFh"
     );
     assert_eq!(event.result >> 32, 2, "the namespace");
-    assert_eq!(drive.zone(2)?.0, READ_ONLY);
+    assert_eq!(zone(&mut drive, 2)?.0, READ_ONLY);
     assert_eq!(
-        drive.io(WRITE, 2 * ZONE + 8, 8)?.code(),
-        0x1ba,
-        "Zone Is Read Only"
+        io(&mut drive, WRITE, 2 * ZONE + 8, 8)?.code(),
+        status::ZONE_READ_ONLY
     );
-    drive.io(READ, 2 * ZONE, 8)?.success()?;
+    io(&mut drive, READ, 2 * ZONE, 8)?.success()?;
 
     machine.qom_set("d", "zone-offline", &json!(3))?;
-    assert_eq!(drive.zone(3)?.0, OFFLINE);
+    assert_eq!(zone(&mut drive, 3)?.0, OFFLINE);
     assert_eq!(
-        drive.io(READ, 3 * ZONE, 8)?.code(),
-        0x1bb,
-        "Zone Is Offline"
+        io(&mut drive, READ, 3 * ZONE, 8)?.code(),
+        status::ZONE_OFFLINE
     );
     for (property, value) in [("zone-offline", json!(32)), ("zone-read-only", json!("x"))] {
         let error = machine.qom_set("d", property, &value);
@@ -254,7 +187,7 @@ fn media_may_lie_in_guest_memory() -> Result<()> {
     let mut drive = Drive::start(&machine)?;
     let data: Vec<u8> = (0..4096).map(|n| (n % 251) as u8).collect();
     machine.memwrite(drive.nvme.buffer, &data)?;
-    drive.io(WRITE, 0, 8)?.success()?;
+    io(&mut drive, WRITE, 0, 8)?.success()?;
     let data_namespace = START + (64 << 20);
     assert_eq!(machine.memread(data_namespace, 4096)?, data);
     drive.manage(0, RESET)?.success()?;
@@ -276,7 +209,7 @@ fn media_may_be_a_backend_of_the_users() -> Result<()> {
     let machine = Machine::start(&options)?;
     let mut drive = Drive::start(&machine)?;
     machine.memset(drive.nvme.buffer, 4096, 0xc3)?;
-    drive.io(WRITE, 0, 8)?.success()?;
+    io(&mut drive, WRITE, 0, 8)?.success()?;
     let content = std::fs::read(file.path())?;
     let first = content.iter().position(|b| *b == 0xc3);
     assert_eq!(first, Some(64 << 20), "data follows meta");
