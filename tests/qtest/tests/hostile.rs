@@ -18,6 +18,9 @@ const ECAM: u64 = 0xb000_0000;
 fn still_works(nvme: &mut NvmeDriver) -> Result<()> {
     nvme.enable_controller().context("after all that")?;
     let mut queue = nvme.create_queue(1, 8, 0)?;
+    nvme.machine().clock_step(10_000_000)?;
+    let stray = nvme.poll(&mut queue)?;
+    ensure!(stray.is_none(), "from before the reset: {stray:?}");
     let data: Vec<u8> = (0..4096).map(|n| (n % 253) as u8).collect();
     nvme.machine().memwrite(nvme.buffer, &data)?;
     nvme.run(&mut queue, &Sqe::io(WRITE, 1, 64, 8, nvme.buffer))?
@@ -128,6 +131,11 @@ fn resets_with_commands_in_flight_drop_them() -> Result<()> {
         nvme.place(&mut queue, &Sqe::io(READ, 2, lba * 8, 8, nvme.buffer))?;
     }
     nvme.ring(&queue)?;
+    // The new queue 1 is there before they are due.
+    still_works(&mut nvme)?;
+
+    let mut queue = nvme.create_queue(2, 32, 0)?;
+    nvme.submit(&mut queue, &Sqe::io(READ, 2, 0, 8, nvme.buffer))?;
     nvme.set_reg(register::CC, 4, 0)?;
     machine.clock_step(1_000_000_000)?;
     ensure!(

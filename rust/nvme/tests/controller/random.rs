@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Random guests: whatever is submitted completes exactly once, and nothing panics.
+//! Random guests: whatever is submitted completes exactly once or is dropped by a reset, and nothing
+//! panics.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
-use nvme_spec::{offset, Sqe};
+use nvme_spec::{offset, AdminOpcode, Sqe};
 use proptest::prelude::*;
-use testkit::{FakeDrive, Guest};
+use testkit::{command, FakeDrive, Guest};
 
-use crate::guest;
+use crate::{assert_ok, guest};
 
 /// Fields with the values that mean something, and some that do not.
 fn any_sqe() -> impl Strategy<Value = Sqe> {
@@ -59,23 +60,119 @@ enum Step {
     Ring(u16),
     Poll(u16),
     Wake,
+    /// Ring for an open command, and abort it.
+    Abort(prop::sample::Index),
+    /// Delete the submission queue and create it again.
+    Delete(u16),
+    Reset,
 }
 
 fn any_step() -> impl Strategy<Value = Step> {
+    let queue = || 1..=QUEUES;
     prop_oneof![
-        8 => (1..4_u16, any_sqe()).prop_map(|(queue, sqe)| Step::Submit(queue, sqe)),
-        2 => (0..4_u16).prop_map(Step::Ring),
-        4 => (1..4_u16).prop_map(Step::Poll),
-        2 => Just(Step::Wake),
+        16 => (queue(), any_sqe()).prop_map(|(queue, sqe)| Step::Submit(queue, sqe)),
+        4 => (0..=QUEUES).prop_map(Step::Ring),
+        8 => queue().prop_map(Step::Poll),
+        4 => Just(Step::Wake),
+        2 => any::<prop::sample::Index>().prop_map(Step::Abort),
+        1 => queue().prop_map(Step::Delete),
+        1 => Just(Step::Reset),
     ]
 }
 
-/// Takes all completions of a queue out of `outstanding`.
-fn drain(guest: &mut Guest<FakeDrive>, cq: u16, outstanding: &mut BTreeMap<(u16, u16), u32>) {
-    while let Some(cqe) = guest.poll(cq) {
-        let left = outstanding.get_mut(&(cqe.sq_id, cqe.cid)).unwrap();
-        assert_eq!(*left, 1, "completed twice");
-        *left = 0;
+const QUEUES: u16 = 3;
+const ENTRIES: u32 = 32;
+
+/// A guest that keeps a book of its I/O commands.
+struct Books {
+    guest: Guest<FakeDrive>,
+    /// Queue and identifier of the commands that have not completed.
+    open: BTreeSet<(u16, u16)>,
+    /// Those that have not completed, or completed since their queue was last polled.
+    in_queue: [u32; QUEUES as usize + 1],
+    /// Where the rings of the next reset lie.
+    rings: u64,
+}
+
+impl Books {
+    fn new(budget: u32) -> Self {
+        let mut guest = guest(QUEUES);
+        guest.budget = budget;
+        Self {
+            rings: guest.mark(),
+            guest,
+            open: BTreeSet::new(),
+            in_queue: [0; QUEUES as usize + 1],
+        }
+    }
+
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::Submit(queue, sqe) => {
+                // A guest that overruns its ring loses its own entries.
+                if self.in_queue[usize::from(queue)] < ENTRIES - 1 {
+                    self.in_queue[usize::from(queue)] += 1;
+                    let cid = self.guest.push(queue, sqe);
+                    self.open.insert((queue, cid));
+                }
+            }
+            Step::Ring(queue) => self.guest.ring(queue),
+            Step::Poll(queue) => {
+                self.drain(queue);
+                let left = self.open.iter().filter(|(q, _)| *q == queue).count();
+                self.in_queue[usize::from(queue)] = left as u32;
+            }
+            Step::Wake => {
+                self.guest.wake();
+            }
+            Step::Abort(which) => self.abort(which),
+            Step::Delete(queue) => self.delete(queue),
+            Step::Reset => self.reset(),
+        }
+    }
+
+    /// Takes all completions of a queue; each is of an open command.
+    fn drain(&mut self, queue: u16) {
+        while let Some(cqe) = self.guest.poll(queue) {
+            let is_open = self.open.remove(&(cqe.sq_id, cqe.cid));
+            assert!(is_open, "dropped or completed before: {cqe:?}");
+        }
+    }
+
+    /// Whether the command is still to be fetched, in flight or done, it completes once.
+    fn abort(&mut self, which: prop::sample::Index) {
+        let open: Vec<_> = self.open.iter().copied().collect();
+        if open.is_empty() {
+            return;
+        }
+        let (queue, cid) = open[which.index(open.len())];
+        self.guest.ring(queue);
+        let which = u32::from(queue) | u32::from(cid) << 16;
+        let abort = command::admin(AdminOpcode::Abort, 0, which, 0);
+        assert_ok(self.guest.admin(abort));
+    }
+
+    /// All commands of the queue are fetched, so all have completed when it is deleted: its
+    /// completion queue has room for as many.
+    fn delete(&mut self, queue: u16) {
+        self.guest.ring(queue);
+        while self.guest.host.wake == Some(self.guest.host.clock) {
+            self.guest.run();
+        }
+        let delete = command::admin(AdminOpcode::DeleteSq, 0, queue.into(), 0);
+        assert_ok(self.guest.admin(delete));
+        self.step(Step::Poll(queue));
+        assert_eq!(self.in_queue[usize::from(queue)], 0, "{:?}", self.open);
+        assert_ok(self.guest.create_sq(queue, ENTRIES, queue));
+    }
+
+    fn reset(&mut self) {
+        self.guest.disable();
+        self.guest.release(self.rings);
+        assert!(self.guest.enable());
+        assert!(self.guest.create_queues(QUEUES, ENTRIES));
+        self.open.clear();
+        self.in_queue.fill(0);
     }
 }
 
@@ -87,42 +184,21 @@ proptest! {
         steps in prop::collection::vec(any_step(), 1..120),
         budget in 1..10_u32,
     ) {
-        let mut guest = guest(3);
-        guest.budget = budget;
-        let mut outstanding = BTreeMap::new();
-        let mut in_queue = [0_u32; 4];
+        let mut books = Books::new(budget);
         for step in steps {
-            match step {
-                Step::Submit(queue, sqe) => {
-                    // A ring of 32 holds 31; a guest that overruns it loses its own entries.
-                    if in_queue[usize::from(queue)] < 31 {
-                        in_queue[usize::from(queue)] += 1;
-                        let cid = guest.push(queue, sqe);
-                        outstanding.insert((queue, cid), 1);
-                    }
-                }
-                Step::Ring(queue) => guest.ring(queue),
-                Step::Poll(queue) => {
-                    drain(&mut guest, queue, &mut outstanding);
-                    let left = outstanding.iter().filter(|((q, _), n)| *q == queue && **n == 1);
-                    in_queue[usize::from(queue)] = left.count() as u32;
-                }
-                Step::Wake => {
-                    guest.wake();
-                }
-            }
-            prop_assert_eq!(guest.controller.check_invariants(), Ok(()));
+            books.step(step);
+            prop_assert_eq!(books.guest.controller.check_invariants(), Ok(()));
         }
-        for queue in 1..4 {
-            guest.ring(queue);
+        for queue in 1..=QUEUES {
+            books.guest.ring(queue);
         }
         for _ in 0..3 {
-            guest.settle(10_000);
-            for queue in 1..4 {
-                drain(&mut guest, queue, &mut outstanding);
+            books.guest.settle(10_000);
+            for queue in 1..=QUEUES {
+                books.drain(queue);
             }
         }
-        prop_assert!(outstanding.values().all(|&n| n == 0), "{outstanding:?}");
+        prop_assert!(books.open.is_empty(), "{:?}", books.open);
     }
 
     #[test]
