@@ -9,6 +9,7 @@ The tests go through the program that users go through, `conzone exec`; its path
 """
 
 import asyncio
+import json
 import os
 import queue
 import re
@@ -29,6 +30,9 @@ SMALL = ("--set", "zones=8")
 GUEST_LIMIT = 240
 
 META, DATA = "/dev/nvme0n1", "/dev/nvme0n2"
+
+# From zone to zone, and what of a zone can be written, in sectors of 512 bytes.
+SIZE, CAPACITY = 0x40000, 0x30000
 
 # What the kernel's NVMe and block layers say of a drive they are content with.
 CALM = (
@@ -212,3 +216,33 @@ def fio(**options):
     words = ["fio", "--output-format=json"]
     words += [f"--{key}" if value is True else f"--{key}={value}" for key, value in job.items()]
     return shlex.join(words)
+
+
+def zone(number):
+    """First sector of a zone."""
+    return number * SIZE
+
+
+def zns(verb, number, *extra):
+    """A command of nvme-cli on one zone."""
+    return " ".join((f"nvme zns {verb} {DATA} -s {zone(number)}", *extra))
+
+
+def report(number, *extra):
+    """A report of one zone; `reported` reads it."""
+    return zns("report-zones", number, "-d 1 -o json", *extra)
+
+
+def reported(result):
+    """The zone that a `report` is of."""
+    return json.loads(result.stdout)["zone_list"][0]
+
+
+def write(sector, file="/root/data", sectors=8):
+    """A passthrough write, which the block layer does not check."""
+    return f"nvme write {DATA} -s {sector} -c {sectors - 1} -z {sectors * 512} -d {file}"
+
+
+def read(sector, sectors=8):
+    """The matching read, into /root/back."""
+    return f"nvme read {DATA} -s {sector} -c {sectors - 1} -z {sectors * 512} -d /root/back"

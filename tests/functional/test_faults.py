@@ -3,20 +3,7 @@
 
 import json
 
-from conzone import DATA, GuestTest, Monitored
-
-# Sectors from zone to zone.
-ZONE = 0x40000
-
-
-def read(sector):
-    """A read of 4 KiB that the block layer does not see."""
-    return f"nvme read {DATA} -s {sector} -c 7 -z 4096 -d /root/back"
-
-
-def write(sector):
-    """The matching write, of /root/data."""
-    return f"nvme write {DATA} -s {sector} -c 7 -z 4096 -d /root/data"
+from conzone import DATA, GuestTest, Monitored, read, report, reported, write, zns, zone
 
 
 class Faults(GuestTest):
@@ -31,11 +18,11 @@ class Faults(GuestTest):
                 "fails": read(8),
                 "log": "nvme error-log /dev/nvme0 -e 1 -o json",
                 "works": read(8),
-                "offline": read(3 * ZONE),
-                "write_fails": write(ZONE),
-                "write_works": write(ZONE),
+                "offline": read(zone(3)),
+                "write_fails": write(zone(1)),
+                "write_works": write(zone(1)),
                 "smart": "nvme smart-log /dev/nvme0 -o json",
-                "zones": f"nvme zns report-zones {DATA} -s {3 * ZONE} -d 1 -o json",
+                "zones": report(3),
             },
             ("--device", f"conzone-nvme,zones=8,fault={rules}"),
         )
@@ -47,8 +34,7 @@ class Faults(GuestTest):
         self.assertIn("Write Fault", results["write_fails"].stdout)
         self.assertEqual(results["write_works"].status, 0)
         self.assertEqual(json.loads(results["smart"].stdout)["media_errors"], 1)
-        zone = json.loads(results["zones"].stdout)["zone_list"][0]
-        self.assertEqual(zone["state"], "OFFLINE")
+        self.assertEqual(reported(results["zones"])["state"], "OFFLINE")
 
     def test_at_run_time(self):
         """A rule set through QMP holds from the next command on, and the kernel reports a medium error."""
@@ -79,29 +65,28 @@ class Faults(GuestTest):
             "read-across-zones=on",
         )
         options = [word for feature in ("zones=8", *features) for word in ("--set", feature)]
-        one = f"nvme zns report-zones {DATA} -s 0 -d 1 -o json"
         results = self.checks(
             {
                 "data": "head -c 4k /dev/urandom > /root/data",
                 "identify": f"nvme zns id-ns {DATA} -o json",
-                "open": f"nvme zns open-zone {DATA} -s 0 --zrwaa",
+                "open": zns("open-zone", 0, "--zrwaa"),
                 "second": write(8),
                 "first": write(0),
                 "again": write(8),
-                "before": one,
+                "before": report(0),
                 "flush": f"nvme zns zrwa-flush-zone {DATA} -l 31",
-                "after": one,
+                "after": report(0),
                 "read": read(8),
                 "compare": "cmp /root/data /root/back",
-                "across": read(ZONE - 4),
+                "across": read(zone(1) - 4),
                 "extension": "head -c 64 /dev/urandom > /root/extension",
-                "set": f"nvme zns set-zone-desc {DATA} -s {2 * ZONE} -d /root/extension",
-                "extended": f"nvme zns report-zones {DATA} -s {2 * ZONE} -d 1 -e -o json",
+                "set": zns("set-zone-desc", 2, "-d /root/extension"),
+                "extended": report(2, "-e"),
             },
             tuple(options),
         )
         self.assert_all_succeed(results)
         identity = json.loads(results["identify"].stdout)
         self.assertEqual((identity["zrwasz"], identity["zrwafg"], identity["ozcs"]), (128, 32, 3))
-        pointers = [json.loads(results[name].stdout)["zone_list"][0]["wp"] for name in ("before", "after")]
+        pointers = [reported(results[name])["wp"] for name in ("before", "after")]
         self.assertEqual(pointers, [0, 32])

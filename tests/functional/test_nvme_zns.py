@@ -3,10 +3,7 @@
 
 import json
 
-from conzone import DATA, GuestTest
-
-# Zones of the drive, in 512-byte sectors.
-SIZE, CAPACITY = 0x40000, 0x30000
+from conzone import CAPACITY, DATA, SIZE, GuestTest, read, report, reported, write, zns, zone
 
 # An area of 64 KiB, flushed in steps of 16; extensions of 64 bytes. The sixth zone fails when it is touched first.
 AREA, STEP = 64 << 10, 16 << 10
@@ -14,32 +11,6 @@ DRIVE = (
     f"conzone-nvme,zones=8,zrwa-size={AREA},zrwa-flush-granularity={STEP},zone-descriptor-extension-size=64,"
     "fault=zone-read-only,,ns=2,,zone=5,,op=write"
 )
-
-
-def zone(number):
-    """First sector of a zone."""
-    return number * SIZE
-
-
-def zns(verb, number, *extra):
-    """A command on one zone."""
-    return " ".join((f"nvme zns {verb} {DATA} -s {zone(number)}", *extra))
-
-
-def report(number, *extra):
-    """One zone as JSON."""
-    return zns("report-zones", number, "-d 1 -o json", *extra)
-
-
-def write(sector, file, sectors=8):
-    """A passthrough write: the block layer knows nothing of random write areas."""
-    return f"nvme write {DATA} -s {sector} -c {sectors - 1} -z {sectors * 512} -d {file}"
-
-
-def read(sector, sectors=8):
-    """The matching read, into /root/back."""
-    return f"nvme read {DATA} -s {sector} -c {sectors - 1} -z {sectors * 512} -d /root/back"
-
 
 # `zone-mgmt-recv` of nvme-cli 2.13 says that it was done and not what came; `report-zones` shows that.
 # Name: command. Those that begin with `zone_` report a zone afterwards.
@@ -128,7 +99,7 @@ class NvmeZns(GuestTest):
         results = self.checks(COMMANDS, ("--device", DRIVE, "--kernel", kernel))
         self.assert_all_succeed(results)
         for name, (state, written) in STATES.items():
-            entry = json.loads(results[f"zone_{name}"].stdout)["zone_list"][0]
+            entry = reported(results[f"zone_{name}"])
             found = entry["state"].upper().replace(" ", "_").replace("-", ""), entry["wp"] - entry["slba"]
             self.assertEqual(found[0], state.replace("-", ""), name)
             if written is not None:

@@ -6,38 +6,7 @@ Nothing here may hang or upset the kernel: passthrough commands that fail are th
 
 import json
 
-from conzone import DATA, GuestTest
-
-# Zones of the small drive, in 512-byte sectors.
-SIZE, CAPACITY = 0x40000, 0x30000
-
-
-def zone(number):
-    """First sector of a zone."""
-    return number * SIZE
-
-
-def report(number, name):
-    """A check that notes one zone's state."""
-    command = f"nvme zns report-zones {DATA} -s {zone(number)} -d 1 -o json"
-    return {name: command}
-
-
-def zns(verb, number, extra=""):
-    """A zone management command on one zone."""
-    return f"nvme zns {verb} {DATA} -s {zone(number)} {extra}"
-
-
-def write(sector, sectors=8):
-    """A passthrough write, which the block layer does not check."""
-    size = sectors * 512
-    return f"nvme write {DATA} -s {sector} -c {sectors - 1} -z {size} -d /root/data"
-
-
-def read(sector, sectors=8):
-    """The matching read, into /root/back."""
-    size = sectors * 512
-    return f"nvme read {DATA} -s {sector} -c {sectors - 1} -z {size} -d /root/back"
+from conzone import CAPACITY, DATA, SIZE, GuestTest, read, report, reported, write, zns, zone
 
 
 class Zones(GuestTest):
@@ -48,7 +17,7 @@ class Zones(GuestTest):
         found = {}
         for name, result in results.items():
             if name.startswith("zone_"):
-                entry = json.loads(result.stdout)["zone_list"][0]
+                entry = reported(result)
                 found[name[5:]] = (entry["state"], entry["wp"] - entry["slba"])
         return found
 
@@ -59,29 +28,29 @@ class Zones(GuestTest):
             {
                 "data": "head -c 64k /dev/urandom > /root/data",
                 "open": zns("open-zone", 1),
-                **report(1, "zone_opened"),
+                "zone_opened": report(1),
                 "close": zns("close-zone", 1),
-                **report(1, "zone_closed_empty"),
+                "zone_closed_empty": report(1),
                 "write": write(zone(1)),
-                **report(1, "zone_written"),
+                "zone_written": report(1),
                 "append": append,
-                **report(1, "zone_appended"),
+                "zone_appended": report(1),
                 "append_again": append,
                 "read_appended": read(zone(1) + 16),
                 "compare": "cmp -n 4096 /root/data /root/back",
                 "close_written": zns("close-zone", 1),
-                **report(1, "zone_closed"),
+                "zone_closed": report(1),
                 "reopen": zns("open-zone", 1),
-                **report(1, "zone_reopened"),
+                "zone_reopened": report(1),
                 "finish": zns("finish-zone", 1),
-                **report(1, "zone_finished"),
+                "zone_finished": report(1),
                 "reset": zns("reset-zone", 1),
-                **report(1, "zone_reset"),
+                "zone_reset": report(1),
                 "read_reset": read(zone(1)),
                 "zeroes": "cmp -n 4096 /root/back /dev/zero",
                 "write_two": f"{write(zone(2))} && {write(zone(3))}",
                 "reset_all": f"nvme zns reset-zone {DATA} -a",
-                **report(2, "zone_reset_all"),
+                "zone_reset_all": report(2),
                 "dmesg": "dmesg",
             }
         )
