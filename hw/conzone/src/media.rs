@@ -5,9 +5,6 @@ use pci::{DmaFault, Error, PciDevice, Ram};
 use ssd::Media;
 use units::Bytes;
 
-/// What is read where there is no memory.
-static ZEROES: [u8; 64 << 10] = [0; 64 << 10];
-
 /// Where the drive's data goes.
 pub(crate) enum Store {
     Memory(Ram),
@@ -38,7 +35,7 @@ impl Store {
         bytes: u32,
     ) -> Result<(), DmaFault> {
         let Some(ram) = self.memory() else {
-            return clear_guest(device, guest, bytes);
+            return device.dma_clear(guest, bytes);
         };
         ram.copy_to_guest(device, at, guest, bytes)
     }
@@ -76,17 +73,6 @@ impl Store {
             ram.discard(at, bytes);
         }
     }
-}
-
-/// Writes zeroes to guest memory.
-fn clear_guest(device: &PciDevice, guest: u64, bytes: u32) -> Result<(), DmaFault> {
-    let mut done = 0;
-    while done < bytes as usize {
-        let piece = ZEROES.get(..bytes as usize - done).unwrap_or(&ZEROES);
-        device.dma_write(guest.wrapping_add(done as u64), piece)?;
-        done += piece.len();
-    }
-    Ok(())
 }
 
 /// The memory that the properties ask for.

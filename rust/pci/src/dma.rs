@@ -17,6 +17,10 @@ use qemu_api::cell::bql_locked;
 use qemu_api::memory::MEMTXATTRS_UNSPECIFIED;
 
 use crate::device::PciDevice;
+use crate::stale::CHUNK;
+
+/// What is copied where zeroes are wanted: no stale chunk is longer.
+pub(crate) static ZEROES: [u8; CHUNK as usize] = [0; CHUNK as usize];
 
 /// The transfer did not reach memory: unmapped, refused by the IOMMU, bus mastering off, or aimed
 /// at a device that refused it (our own BARs included).
@@ -48,6 +52,20 @@ impl PciDevice {
     pub fn dma_write(&self, to: u64, from: &[u8]) -> Result<(), DmaFault> {
         // SAFETY: the slice is valid for its length, and a transfer to the guest only reads it.
         unsafe { self.dma(to, from.as_ptr().cast_mut(), from.len(), true) }
+    }
+
+    /// Writes zeroes to guest memory at `to`.
+    ///
+    /// # Errors
+    /// [`DmaFault`]; part of the zeroes may have been written.
+    pub fn dma_clear(&self, to: u64, bytes: u32) -> Result<(), DmaFault> {
+        let mut done = 0;
+        while done < bytes as usize {
+            let piece = ZEROES.get(..bytes as usize - done).unwrap_or(&ZEROES);
+            self.dma_write(to.wrapping_add(done as u64), piece)?;
+            done += piece.len();
+        }
+        Ok(())
     }
 
     /// Writes 16 bytes to guest memory at `to`, the last eight of them after the others: a guest

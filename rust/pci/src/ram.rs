@@ -33,12 +33,9 @@ use crate::bindings::{
     host_memory_backend_set_mapped, qemu_ram_get_fd, qemu_ram_is_shared, qemu_ram_pagesize,
 };
 use crate::device::PciDevice;
-use crate::dma::DmaFault;
+use crate::dma::{DmaFault, ZEROES};
 use crate::error::Error;
 use crate::stale::{covered, touched, Stale, CHUNK};
-
-/// What stale chunks are read from.
-static ZEROES: [u8; CHUNK as usize] = [0; CHUNK as usize];
 
 /// A counted reference to a memory backend that nobody else uses while it exists.
 struct Backend(NonNull<bindings::HostMemoryBackend>);
