@@ -4,8 +4,9 @@
 use crate::bytes::wire_enum;
 
 wire_enum! {
-    /// Status codes, with their names in Base (section 3.3.3.2.1, figures 94 to 96 and 98), NVM
-    /// (section 3.1, figures 15 to 17), ZNS (section 3.1, figure 11) and TP 4076.
+    /// Status codes that the controller answers with, by their names in Base (section 3.3.3.2.1,
+    /// figures 94 to 96 and 98), NVM (section 3.1, figures 15 to 17), ZNS (section 3.1, figure 11)
+    /// and TP 4076.
     Status: u16 {
         /// Successful Completion.
         Success = 0x000,
@@ -13,16 +14,12 @@ wire_enum! {
         InvalidOpcode = 0x001,
         /// Invalid Field in Command.
         InvalidField = 0x002,
-        /// Command ID Conflict.
-        CommandIdConflict = 0x003,
         /// Data Transfer Error.
         DataTransferError = 0x004,
         /// Internal Error.
         InternalError = 0x006,
         /// Command Abort Requested.
         AbortRequested = 0x007,
-        /// Command Aborted due to SQ Deletion.
-        SqDeleted = 0x008,
         /// Invalid Namespace or Format.
         InvalidNamespace = 0x00b,
         /// Command Sequence Error.
@@ -49,8 +46,6 @@ wire_enum! {
         InvalidQueueId = 0x101,
         /// Invalid Queue Size.
         InvalidQueueSize = 0x102,
-        /// Abort Command Limit Exceeded.
-        AbortLimit = 0x103,
         /// Asynchronous Event Request Limit Exceeded.
         AsyncEventLimit = 0x105,
         /// Invalid Interrupt Vector.
@@ -63,8 +58,6 @@ wire_enum! {
         InvalidQueueDeletion = 0x10c,
         /// Feature Identifier Not Saveable.
         FeatureNotSaveable = 0x10d,
-        /// Feature Not Changeable.
-        FeatureNotChangeable = 0x10e,
         /// Feature Not Namespace Specific.
         FeatureNotPerNamespace = 0x10f,
         /// I/O Command Set Combination Rejected.
@@ -111,7 +104,7 @@ impl Status {
     pub const fn is_permanent(self) -> bool {
         !matches!(
             self,
-            Self::Success | Self::InternalError | Self::AbortRequested | Self::SqDeleted
+            Self::Success | Self::InternalError | Self::AbortRequested
         )
     }
 
@@ -133,7 +126,7 @@ mod tests {
     #[test]
     fn retrying_is_only_worth_it_where_something_may_change() {
         assert_eq!(Status::Success.field(), 0);
-        assert_eq!(Status::SqDeleted.field(), 0x008);
+        assert_eq!(Status::AbortRequested.field(), 0x007);
         assert_eq!(Status::ZoneInvalidWrite.field(), 0x41bc);
         for &status in Status::ALL {
             assert_eq!(Status::from_wire(status.wire()), Some(status));
