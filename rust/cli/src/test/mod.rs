@@ -33,7 +33,7 @@ use runner::{Ended, Runner};
 #[command(after_help = "Examples:
   cargo conzone test
   cargo conzone test unit
-  cargo conzone test functional -- tests/functional/zns.py")]
+  cargo conzone test functional -- tests/functional/test_zns.py")]
 pub struct Args {
     /// Which tests
     #[arg(value_enum, default_value = "all")]
