@@ -2,7 +2,7 @@
 //! Commands to namespaces: what each does on page-mapped space and on zones.
 //!
 //! A command that fails here has changed nothing: ranges, states and space are checked first. Only
-//! finishing all zones can end half-way, where flash for their remainders runs out.
+//! finishing all zones can end half-way, where flash for what their random write areas hold runs out.
 
 use crate::core::Core;
 use crate::drive::{Data, Zms};
