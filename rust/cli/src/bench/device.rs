@@ -25,6 +25,10 @@ const GUEST_SCRIPT: &str = include_str!("device.sh");
 
 /// Twelve zones are used: eight to read, four to write.
 const ZONES: u64 = 16;
+/// Of each of the drives beside the first; two are read.
+const MORE_ZONES: u64 = 8;
+/// Drives of each kind: all of them in one job, the first alone in the others.
+const DRIVES: u64 = 4;
 const ZONE_SIZE: u64 = 128 << 20;
 
 /// How often each job runs on each device.
@@ -74,15 +78,15 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
 pub fn run(context: &Context, seconds: u64, json: bool) -> Result<ExitCode> {
     let image = setup::ensure(context)?;
     let folder = tempfile::tempdir_in("/dev/shm").context("making a folder in /dev/shm")?;
-    let backing = folder.path().join("reference");
-    let file = File::create(&backing).with_context(|| format!("making {}", backing.display()))?;
-    file.set_len(ZONES * ZONE_SIZE)
-        .context("sizing the reference drive")?;
     let mut machine = guest::Machine::new(context.paths.qemu(), image);
     machine.firmware = vec![context.paths.firmware()];
     machine.smp = 2;
-    machine.devices = devices();
-    machine.extra_args = vec!["-drive".into(), drive(&backing)];
+    for n in 0..DRIVES {
+        let zones = if n == 0 { ZONES } else { MORE_ZONES };
+        machine.devices.extend(devices(n, zones));
+        let backing = backing(folder.path(), n, zones)?;
+        machine.extra_args.extend(["-drive".into(), backing]);
+    }
 
     let mut running = machine.start(&guest::Job::new(format!(
         "seconds={seconds} rounds={ROUNDS}\n{GUEST_SCRIPT}"
@@ -122,26 +126,33 @@ pub fn run(context: &Context, seconds: u64, json: bool) -> Result<ExitCode> {
 
 /// What the figures are, below the table.
 const NOTE: &str = "Medians of 3 rounds in one boot, the devices taking turns; all media written before. conzone-nvme \
-with timing=off,\nQEMU's nvme on a RAM-backed file. qd1: fio's psync; qd32: io_uring, batch: 16 commands a doorbell. \
-host us/IO: QEMU's\nprocessor time, the guest's own work included.";
+with timing=off,\nQEMU's nvme on a RAM-backed file. qd1: fio's psync; qd32: io_uring, batch: 16 commands a doorbell, \
+d4: a\njob on each of four drives. host us/IO: QEMU's processor time, the guest's own work included.";
 
-/// Ours, and theirs with the same zones.
-fn devices() -> Vec<String> {
+/// Ours, and theirs with the same zones: serial numbers `conzone0`, `reference0` and so on.
+fn devices(n: u64, zones: u64) -> [String; 3] {
     let capacity = 96u64 << 20;
-    vec![
-        format!("conzone-nvme,serial=conzone,preset=tlc-zoned,timing=off,shadow-doorbells=on,zones={ZONES}"),
-        "nvme,id=reference,serial=reference".into(),
+    [
         format!(
-            "nvme-ns,drive=reference,bus=reference,zoned=on,zoned.zone_size={ZONE_SIZE},\
+            "conzone-nvme,serial=conzone{n},preset=tlc-zoned,timing=off,shadow-doorbells=on,zones={zones}"
+        ),
+        format!("nvme,id=reference{n},serial=reference{n}"),
+        format!(
+            "nvme-ns,drive=reference{n},bus=reference{n},zoned=on,zoned.zone_size={ZONE_SIZE},\
              zoned.zone_capacity={capacity},zoned.max_open=6,zoned.max_active=6"
         ),
     ]
 }
 
-fn drive(backing: &Path) -> String {
+/// The RAM-backed file of one of theirs, as QEMU's `-drive` wants it.
+fn backing(folder: &Path, n: u64, zones: u64) -> Result<String> {
+    let path = folder.join(format!("reference{n}"));
+    File::create(&path)
+        .and_then(|file| file.set_len(zones * ZONE_SIZE))
+        .with_context(|| format!("making {}", path.display()))?;
     // A comma in a path is doubled for QEMU.
-    let path = backing.display().to_string().replace(',', ",,");
-    format!("if=none,id=reference,format=raw,file={path}")
+    let file = path.display().to_string().replace(',', ",,");
+    Ok(format!("if=none,id=reference{n},format=raw,file={file}"))
 }
 
 /// User and system time that a process has used.

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# Runs in the guest, after a line that sets `seconds`: the same fio jobs on the zoned namespace of each NVMe
-# controller. Prints `begin NAME` and `end NAME IOPS IOS ERRORS` around each, where NAME is <serial>:<job>.
+# Runs in the guest, after a line that sets `seconds` and `rounds`: the same fio jobs on the zoned namespaces of both
+# kinds of controller. Prints `begin NAME` and `end NAME IOPS IOS ERRORS` around each, where NAME is <kind>:<job>.
 set -eu
 
 # The name of the zoned namespace of the controller with this serial number.
@@ -22,24 +22,47 @@ zoned_of() {
     return 1
 }
 
-# job NAME fio-arguments...: on both devices in turn
+# job NAME fio-arguments...: on the first drive of each kind in turn
 job() {
-    local name=$1 serial
+    local name=$1 kind
     shift
-    for serial in conzone reference; do
-        echo "begin $serial:$name"
-        fio --name=job --filename="${devices[$serial]}" --direct=1 --zonemode=zbd --thread --group_reporting \
-            --time_based --runtime="$seconds" --output-format=json --output=/tmp/job.json "$@"
-        jq -r --arg name "$serial:$name" \
-            '.jobs[0] | "end \($name) \(.read.iops + .write.iops) \(.read.total_ios + .write.total_ios) \(.error + .total_err)"' /tmp/job.json
+    for kind in conzone reference; do
+        measure $kind:"$name" "$@" --name=job --filename="${drives[${kind}0]}"
     done
 }
 
-declare -A devices
-for serial in conzone reference; do
-    devices[$serial]=/dev/$(zoned_of $serial)
-    fio --name=fill --filename="${devices[$serial]}" --direct=1 --zonemode=zbd --rw=write --bs=512k --size=12z \
-        --output=/tmp/fill.txt
+# job_everywhere NAME fio-arguments...: on all drives of each kind in turn, all at once
+job_everywhere() {
+    local name=$1 kind n parts
+    shift
+    for kind in conzone reference; do
+        parts=()
+        for n in 0 1 2 3; do
+            parts+=(--name=job$n --filename="${drives[$kind$n]}")
+        done
+        measure $kind:"$name" "$@" "${parts[@]}"
+    done
+}
+
+# measure NAME fio-arguments...
+measure() {
+    local name=$1
+    shift
+    echo "begin $name"
+    fio --direct=1 --zonemode=zbd --thread --group_reporting --time_based --runtime="$seconds" --output-format=json \
+        --output=/tmp/job.json "$@"
+    jq -r --arg name "$name" \
+        '.jobs[0] | "end \($name) \(.read.iops + .write.iops) \(.read.total_ios + .write.total_ios) \(.error + .total_err)"' /tmp/job.json
+}
+
+declare -A drives
+for kind in conzone reference; do
+    for n in 0 1 2 3; do
+        drives[$kind$n]=/dev/$(zoned_of $kind$n)
+        if [ $n = 0 ]; then zones=12; else zones=2; fi
+        fio --name=fill --filename="${drives[$kind$n]}" --direct=1 --zonemode=zbd --rw=write --bs=512k --size=${zones}z \
+            --output=/tmp/fill.txt
+    done
 done
 
 # fio's plain psync has one I/O in flight and no thread switch: io_uring hands every write to a zone to a worker of the
@@ -53,6 +76,7 @@ for round in $(seq "$rounds"); do
     job randread-4k-qd32-j1 $many --rw=randread --bs=4k --size=8z
     job randread-4k-qd32-batch $many $batch --rw=randread --bs=4k --size=8z
     job randread-4k-qd32-j4 $many --rw=randread --bs=4k --size=8z --numjobs=4
+    job_everywhere randread-4k-qd32-d4 $many --rw=randread --bs=4k --size=2z
     for kib in 4 128; do
         job write-${kib}k-qd1-j1 $one --rw=write --bs=${kib}k --offset=8z --size=4z
         job write-${kib}k-qd1-j4 $one --rw=write --bs=${kib}k --offset=8z --size=1z --offset_increment=1z --numjobs=4
