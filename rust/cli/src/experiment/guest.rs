@@ -46,16 +46,25 @@ pub fn run(context: &Context, case: &Case) -> Result<Vec<Row>> {
     let outcome = running.wait(LIMIT, |_, bytes| said += &String::from_utf8_lossy(bytes))?;
     running.quit()?;
     if outcome.status != 0 {
-        let last = said.lines().rev().find(|line| !line.trim().is_empty());
         bail!(
             "the guest's script failed (status {}): {}",
             outcome.status,
-            last.unwrap_or("it gave no reason")
+            reason(&said)
         );
     }
     let rows = measured.iter().enumerate();
     rows.map(|(number, x)| row(case, *x, work.path(), number))
         .collect()
+}
+
+/// The line that says why a script failed: fio's first complaint, since a list of what is valid may follow it; else the
+/// last line.
+fn reason(said: &str) -> &str {
+    let mut lines = said.lines().filter(|line| !line.trim().is_empty());
+    let complaint = lines.clone().find(|line| line.starts_with("fio: "));
+    complaint
+        .or_else(|| lines.next_back())
+        .unwrap_or("it gave no reason")
 }
 
 fn row(case: &Case, x: f64, work: &Path, number: usize) -> Result<Row> {
@@ -163,6 +172,18 @@ mod tests {
                 "phase 0 --rw=randread --randseed=1 --norandommap --bs=4096 --iodepth=1 --io_size=40960 $(zones 1048576 1 0)",
             ]
         );
+    }
+
+    #[test]
+    fn a_failed_script_says_why() {
+        let usage =
+            "note\nfio: failed parsing rw=writ\n  valid values: read\n              : write\n\n";
+        assert_eq!(reason(usage), "fio: failed parsing rw=writ");
+        assert_eq!(
+            reason("one\nmount: no such device\n"),
+            "mount: no such device"
+        );
+        assert_eq!(reason("\n"), "it gave no reason");
     }
 
     #[test]

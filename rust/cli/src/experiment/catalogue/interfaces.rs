@@ -50,7 +50,7 @@ pub const ZONED_BLOCK: Experiment = Experiment {
             case("block, 16 KiB at random", block(), Access::RandomWrite, 16 * KIB),
         ]
     },
-    trends: |rows| {
+    trends: |rows, _| {
         let waf = |series, x| at(rows, series, x, Metric::Waf);
         vec![
             Trend::near("zones are never copied", waf("zoned, zone by zone", 5.0), Some(1.0), 1.0),
@@ -99,7 +99,7 @@ pub const TLC_QLC: Experiment = Experiment {
         };
         vec![case("tlc-zoned"), case("qlc-zoned-page-slc")]
     },
-    trends: |rows| {
+    trends: |rows, _| {
         let bandwidth = |series, x| at(rows, series, x, Metric::Bandwidth);
         vec![
             Trend::above(
@@ -148,7 +148,7 @@ pub const PAGE_ZONE_SLC: Experiment = Experiment {
         };
         ["qlc-zoned-page-slc", "qlc-zoned-zone-slc"].into_iter().flat_map(case).collect()
     },
-    trends: |rows| {
+    trends: |rows, _| {
         let mean = |series, x| at(rows, series, x, Metric::Mean);
         vec![
             Trend::near(

@@ -40,7 +40,7 @@ pub const RANDOM_READ: Experiment = Experiment {
         };
         drives.into_iter().flat_map(case).collect()
     },
-    trends: |rows| {
+    trends: |rows, _| {
         let mean = |series, x| at(rows, series, x, Metric::Mean);
         vec![
             Trend::near(

@@ -65,8 +65,8 @@ pub struct Experiment {
     pub preset: Option<&'static str>,
     /// The cases, for a preset in place of [`Experiment::preset`].
     pub cases: fn(preset: &str) -> Vec<Case>,
-    /// What the drives as they are should show.
-    pub trends: fn(&[Row]) -> Vec<Trend>,
+    /// What the drives as they are should show; whether the rows are the guest's, whose software is in its figures.
+    pub trends: fn(rows: &[Row], guest: bool) -> Vec<Trend>,
 }
 
 impl Experiment {
@@ -132,6 +132,12 @@ fn at(rows: &[Row], series: &str, x: f64, metric: Metric) -> Option<f64> {
         .iter()
         .find(|row| row.series == series && (row.x - x).abs() < 1e-6)?;
     metric.of(row)
+}
+
+/// Microseconds from one command to the next, all jobs together. In a difference of two, what the guest's software adds to
+/// every command falls out.
+fn interval(rows: &[Row], series: &str, x: f64) -> Option<f64> {
+    at(rows, series, x, Metric::Iops).map(|iops| 1e6 / iops)
 }
 
 /// Every experiment, in the order of docs/experiments.md.
