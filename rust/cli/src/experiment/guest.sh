@@ -28,7 +28,7 @@ zones() {
     if [ "$zoned" = host-managed ]; then
         echo "--zonemode=zbd --offset=${first}z --size=${count}z --numjobs=$2 --offset_increment=${count}z"
     else
-        echo "--offset=$3 --size=$(((first + count) * cap - $3)) --numjobs=$2 --offset_increment=$((count * cap))"
+        echo "--offset=$3 --size=$1 --numjobs=$2 --offset_increment=$((count * cap))"
     fi
 }
 

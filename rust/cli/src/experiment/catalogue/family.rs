@@ -62,6 +62,9 @@ const PAGE_MAP: &str = "consumer, page map (tlc-zoned)";
 const HYBRID_MAP: &str = "consumer, hybrid map (tlc-zoned)";
 const CONVENTIONAL: &str = "conventional (conv-970pro)";
 
+/// What a read of the map in pSLC takes: sense and transfer.
+const MAP_READ_US: f64 = 22.0;
+
 /// Random reads over a range.
 pub const READ: Experiment = Experiment {
     name: "consumer-enterprise-read",
@@ -93,8 +96,10 @@ pub const READ: Experiment = Experiment {
     },
     trends: |rows, _| {
         let mean = |series, x| at(rows, series, x, Metric::Mean);
+        // A difference, for what the guest's software adds to it all; three in five miss.
+        let added = mean(PAGE_MAP, 2560.0).zip(mean(PAGE_MAP, 1020.0)).map(|(wide, covered)| wide - covered);
         let mut trends = vec![
-            Trend::above("the consumer drive shows its map beyond 1020 MiB", mean(PAGE_MAP, 2560.0), 1.2, mean(PAGE_MAP, 1020.0)),
+            Trend::above("us that the consumer drive's map adds at 2560 MiB, against a read of it", added, 0.55, Some(MAP_READ_US)),
             Trend::near("and not before", mean(PAGE_MAP, 1020.0), mean(PAGE_MAP, 128.0), 0.5),
         ];
         for series in [HYBRID_MAP, ZN540, CONVENTIONAL] {
