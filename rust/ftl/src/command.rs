@@ -136,6 +136,17 @@ impl ZoneAction {
             _ => None,
         }
     }
+
+    /// Checks what can be known before "select all" begins: closed zones are opened all or none.
+    ///
+    /// # Errors
+    /// Resources.
+    pub const fn check_all(self, zones: &Zones) -> Result<(), zone::Error> {
+        match self {
+            Self::Open | Self::OpenZrwa => zones.check_open_all(),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// The zones an action applies to.

@@ -175,9 +175,7 @@ fn manage_all(
     action: ZoneAction,
     now: Instant,
 ) -> Result<Instant, Error> {
-    if matches!(action, ZoneAction::Open | ZoneAction::OpenZrwa) {
-        ns.zones.check_open_all()?;
-    }
+    action.check_all(&ns.zones)?;
     let mut done = now;
     for id in ns.zones.ids().map(ZoneId::new) {
         let state = ns.zones.get(id).map(|zone| zone.state);

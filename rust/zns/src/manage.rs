@@ -54,9 +54,7 @@ impl Zns {
     }
 
     fn manage_all(&mut self, action: ZoneAction, now: Instant) -> Result<Outcome, Error> {
-        if matches!(action, ZoneAction::Open | ZoneAction::OpenZrwa) {
-            self.zones.check_open_all()?;
-        }
+        action.check_all(&self.zones)?;
         let mut done = now;
         for id in self.zones.ids().map(ZoneId::new) {
             let state = self.zones.get(id).map(|zone| zone.state);

@@ -164,7 +164,7 @@ impl Zones {
             Some(_) => id,
             None => return Err(Error::Boundary),
         };
-        self.check_zones(id, last)?;
+        self.check_online(id, last)?;
         Ok(id)
     }
 
@@ -176,11 +176,11 @@ impl Zones {
         let first = self.locate(at).ok_or(Error::NoSuchZone)?;
         let last = at.get().checked_add(sectors.saturating_sub(1));
         let last = last.and_then(|last| self.locate(Sector::new(last)));
-        self.check_zones(first, last.ok_or(Error::Boundary)?)
+        self.check_online(first, last.ok_or(Error::Boundary)?)
     }
 
-    /// None of these zones is offline.
-    fn check_zones(&self, first: ZoneId, last: ZoneId) -> Result<(), Error> {
+    /// Checks that none of these zones is offline.
+    fn check_online(&self, first: ZoneId, last: ZoneId) -> Result<(), Error> {
         for zone in first.get()..=last.get() {
             if self.state(ZoneId::new(zone))? == State::Offline {
                 return Err(Error::Offline);
