@@ -89,7 +89,7 @@ pub fn run(context: &Context, seconds: u64, json: bool) -> Result<ExitCode> {
     }
 
     let mut running = machine.start(&guest::Job::new(format!(
-        "seconds={seconds} rounds={ROUNDS}\n{GUEST_SCRIPT}"
+        "seconds={seconds} rounds={ROUNDS} drives={DRIVES}\n{GUEST_SCRIPT}"
     )))?;
     let spinner = context.progress.spinner("starting the guest");
     let pid = running.pid();

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# Runs in the guest, after a line that sets `seconds` and `rounds`: the same fio jobs on the zoned namespaces of both
-# kinds of controller. Prints `begin NAME` and `end NAME IOPS IOS ERRORS` around each, where NAME is <kind>:<job>.
+# Runs in the guest, after a line that sets `seconds`, `rounds` and `drives` (of each kind): the same fio jobs on the
+# zoned namespaces of both kinds of controller. Prints `begin NAME` and `end NAME IOPS IOS ERRORS` around each, where
+# NAME is <kind>:<job>.
 set -eu
 
 # The name of the zoned namespace of the controller with this serial number.
@@ -27,7 +28,7 @@ job() {
     local name=$1 kind
     shift
     for kind in conzone reference; do
-        measure $kind:"$name" "$@" --name=job --filename="${drives[${kind}0]}"
+        measure $kind:"$name" "$@" --name=job --filename="${names[${kind}0]}"
     done
 }
 
@@ -37,8 +38,8 @@ job_everywhere() {
     shift
     for kind in conzone reference; do
         parts=()
-        for n in 0 1 2 3; do
-            parts+=(--name=job$n --filename="${drives[$kind$n]}")
+        for ((n = 0; n < drives; n++)); do
+            parts+=(--name=job$n --filename="${names[$kind$n]}")
         done
         measure $kind:"$name" "$@" "${parts[@]}"
     done
@@ -55,12 +56,12 @@ measure() {
         '.jobs[0] | "end \($name) \(.read.iops + .write.iops) \(.read.total_ios + .write.total_ios) \(.error + .total_err)"' /tmp/job.json
 }
 
-declare -A drives
+declare -A names
 for kind in conzone reference; do
-    for n in 0 1 2 3; do
-        drives[$kind$n]=/dev/$(zoned_of $kind$n)
+    for ((n = 0; n < drives; n++)); do
+        names[$kind$n]=/dev/$(zoned_of $kind$n)
         if [ $n = 0 ]; then zones=12; else zones=2; fi
-        fio --name=fill --filename="${drives[$kind$n]}" --direct=1 --zonemode=zbd --rw=write --bs=512k --size=${zones}z \
+        fio --name=fill --filename="${names[$kind$n]}" --direct=1 --zonemode=zbd --rw=write --bs=512k --size=${zones}z \
             --output=/tmp/fill.txt
     done
 done
