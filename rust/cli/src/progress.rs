@@ -13,14 +13,14 @@ const TICK: Duration = Duration::from_millis(120);
 #[derive(Clone, Copy, Debug)]
 pub struct Progress {
     bars: bool,
-    lines: bool,
 }
 
 impl Progress {
     /// Bars if standard error is a terminal, unless `quiet`.
     pub fn new(quiet: bool) -> Self {
-        let bars = !quiet && Term::stderr().is_term();
-        Self { bars, lines: bars }
+        Self {
+            bars: !quiet && Term::stderr().is_term(),
+        }
     }
 
     /// Whether bars are drawn.
@@ -30,7 +30,7 @@ impl Progress {
 
     /// A line that stays, such as a finished step.
     pub fn note(self, line: impl AsRef<str>) {
-        if self.lines {
+        if self.bars {
             eprintln!("{}", line.as_ref());
         }
     }
