@@ -17,10 +17,9 @@ use qemu_api::cell::bql_locked;
 use qemu_api::memory::MEMTXATTRS_UNSPECIFIED;
 
 use crate::device::PciDevice;
-use crate::stale::CHUNK;
 
-/// What is copied where zeroes are wanted: no stale chunk is longer.
-pub(crate) static ZEROES: [u8; CHUNK as usize] = [0; CHUNK as usize];
+/// What is copied where zeroes are wanted.
+pub(crate) static ZEROES: [u8; 64 << 10] = [0; 64 << 10];
 
 /// The transfer did not reach memory: unmapped, refused by the IOMMU, bus mastering off, or aimed
 /// at a device that refused it (our own BARs included).

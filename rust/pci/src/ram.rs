@@ -321,7 +321,7 @@ impl Ram {
             let (run, stale) = self.stale.borrow().run(touched(next..end));
             let run_end = end.min(run.end * CHUNK);
             let piece_end = if stale {
-                run_end.min(next + CHUNK)
+                run_end.min(next + ZEROES.len() as u64)
             } else {
                 run_end
             };
