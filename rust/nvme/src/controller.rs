@@ -281,6 +281,8 @@ impl<D: Drive> Controller<D> {
         // A controller that failed waits for a reset, and so do its commands.
         let is_running = self.registers.is_running();
         let completion = self.pending.next_due().filter(|_| is_running);
+        // A shadow that keeps moving is looked at again.
+        let has_more = is_running && (has_more || !self.rung.0.is_empty());
         let deadline = [
             has_more.then_some(now),
             completion,

@@ -4,7 +4,8 @@
 //! The guest keeps tails and heads in memory and rings the register only when they pass the event
 //! index it finds beside them. The controller never polls: a command counts from the instant it is
 //! rung for. So a submission queue's event index always is the last tail seen, which makes the guest
-//! ring for every change; what changes while it is being written is picked up at once.
+//! ring for every change; what changes while it is being written is picked up at once, and the index moved again: a
+//! guest whose processors share a queue would not ring for what comes after a tail that the index has not reached.
 //!
 //! A completion queue's head matters only when the queue looks full, and then it can be read. Its
 //! event index is parked at the queue's last entry, which spares the guest all rings but one a lap,
@@ -19,23 +20,15 @@ use crate::drive::Drive;
 use crate::host::Host;
 use crate::queue::CompletionQueue;
 
+/// Rounds in which one run follows a tail that moves while it looks.
+const ROUNDS: u32 = 4;
+
 impl<D: Drive> Controller<D> {
     /// Tells the guest where it should ring next and picks up what it did not ring for.
     pub(crate) fn sync_shadows<H: Host>(&mut self, host: &mut H) {
-        while let Some(id) = self.rung.0.pop() {
-            let Some(sq) = self.queues.sq(id) else {
-                continue;
-            };
-            let (tail, shadow) = (sq.tail, sq.shadow);
-            let Some(shadow) = shadow else { continue };
-            match exchange(host, shadow.event_index, tail, shadow.doorbell) {
-                Ok(newer) => {
-                    if newer != tail {
-                        self.ring_shadow_sq(id, newer);
-                    }
-                }
-                Err(()) => self.fail(host, id),
-            }
+        let mut rung = core::mem::take(&mut self.rung.0);
+        while let Some(id) = rung.pop() {
+            self.follow_tail(host, id);
         }
         while let Some(id) = self.rung.1.pop() {
             let Some(cq) = self.queues.cq(id).filter(|cq| cq.shadow.is_some()) else {
@@ -54,6 +47,28 @@ impl<D: Drive> Controller<D> {
                 self.follow_head(host, id);
             }
         }
+    }
+
+    /// Moves a submission queue's event index to its tail, until the guest stands still: its next command is rung for
+    /// then. A tail that keeps moving is followed further in the next run.
+    fn follow_tail<H: Host>(&mut self, host: &mut H, id: u16) {
+        for _ in 0..ROUNDS {
+            let Some((tail, shadow)) = self
+                .queues
+                .sq(id)
+                .and_then(|sq| Some((sq.tail, sq.shadow?)))
+            else {
+                return;
+            };
+            match exchange(host, shadow.event_index, tail, shadow.doorbell) {
+                Ok(newer) => self.ring_shadow_sq(id, newer),
+                Err(()) => return self.fail(host, id),
+            }
+            if self.queues.sq(id).is_some_and(|sq| sq.tail == tail) {
+                return;
+            }
+        }
+        self.rung.0.insert(id);
     }
 
     /// Tells the guest to ring for a completion queue once a lap only.

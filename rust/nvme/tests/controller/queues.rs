@@ -302,8 +302,8 @@ fn shadow_doorbells_replace_the_registers_and_say_when_to_ring() {
     assert_eq!(guest.controller.drive().submitted.len(), 2);
     assert_eq!(
         word(&guest, indices + 8),
-        1,
-        "ring again after the tail that was rung for"
+        2,
+        "ring for the next command after the last one seen"
     );
     guest.settle(10);
     assert_ok(guest.take(1).unwrap());
@@ -326,6 +326,20 @@ fn shadow_doorbells_replace_the_registers_and_say_when_to_ring() {
     assert!(guest.create_queues(1, 8));
     guest.poke(doorbells + 8, &5_u32.to_le_bytes());
     assert_ok(guest.io(flush()));
+}
+
+#[test]
+fn a_failed_controller_ignores_rings() {
+    let mut guest = guest(1);
+    let (doorbells, indices) = (guest.alloc(4096), guest.alloc(4096));
+    let mut sqe = command::admin(AdminOpcode::DoorbellBufferConfig, 0, 0, 0);
+    (sqe.prp1, sqe.prp2) = (doorbells, indices);
+    assert_ok(guest.admin(sqe));
+    guest.host.hole = indices..indices + 4096;
+    guest.submit(1, flush());
+    assert_eq!(guest.read32(offset::CSTS) & 3, 3, "ready, and failed");
+    guest.submit(1, flush());
+    assert_eq!(guest.host.wake, None, "there is nothing to wake up for");
 }
 
 /// With MSI-X the guest rings for a completion queue's head once a lap; no completion is lost in a
