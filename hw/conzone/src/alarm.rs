@@ -58,9 +58,10 @@ impl Alarm {
         Ok(())
     }
 
-    /// Wakes the device at `deadline`, in place of any earlier request.
+    /// Wakes the device at `deadline`, in place of any earlier request. An earlier deadline stays: the device finds
+    /// nothing to do then and sets this one, which costs less than to move the timer with every command.
     pub(crate) fn set(&self, deadline: Instant) {
-        if self.armed.get() == Some(deadline) {
+        if self.armed.get().is_some_and(|armed| armed <= deadline) {
             return;
         }
         self.armed.set(Some(deadline));

@@ -114,6 +114,7 @@ impl PciDeviceImpl for ConzoneNvme {
         let mut core = ssd::build(&plan).map_err(config_error)?;
         let faults = self.early_faults.borrow().clone();
         core.drive_mut().put_faults(faults).map_err(config_error)?;
+        core.set_interrupt_hold(plan.interrupt_hold(VirtualTimer::is_counted()));
         let media = Store::open(&plan.media, plan.layout.size)?;
         if let Some(memory) = media.memory() {
             self.refuse_shared_media(memory)?;
@@ -261,7 +262,11 @@ impl ConzoneNvme {
         config.set(property.name(), text).map_err(config_error)?;
         if plugged {
             let plan = config.plan().map_err(config_error)?;
-            self.visit(|core| core.drive_mut().set_times(&plan));
+            let hold = plan.interrupt_hold(VirtualTimer::is_counted());
+            self.visit(|core| {
+                core.drive_mut().set_times(&plan);
+                core.set_interrupt_hold(hold);
+            });
         }
         *self.config.borrow_mut() = config;
         Ok(())

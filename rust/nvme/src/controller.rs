@@ -10,7 +10,7 @@
 //! bounded by MDTS or by the number of zones.
 
 use nvme_spec::{AsyncEvent, Sqe, MORE};
-use units::{GuestAddr, Instant, QueueId};
+use units::{GuestAddr, Instant, Nanos, QueueId};
 
 use crate::config::{ConfigError, ControllerConfig};
 use crate::counters::Counters;
@@ -19,7 +19,7 @@ use crate::error_log::ErrorLog;
 use crate::events::Events;
 use crate::features::Features;
 use crate::host::{GuestError, Host};
-use crate::interrupt::Interrupts;
+use crate::interrupt::{Coalescing, Interrupts};
 use crate::logs::ChangedZones;
 use crate::pending::{Pending, Waiting};
 use crate::queue::{CompletionQueue, Queues, Set, SubmissionQueue};
@@ -63,6 +63,7 @@ pub struct Controller<D> {
     pub(crate) rung: (Set, Set),
     guest_errors: Vec<GuestError>,
     shutdown: Shutdown,
+    interrupt_hold: Nanos,
 }
 
 /// Shutdown notification being worked on.
@@ -97,6 +98,7 @@ impl<D: Drive> Controller<D> {
             rung: (Set::default(), Set::default()),
             guest_errors: Vec::with_capacity(MAX_GUEST_ERRORS),
             shutdown: Shutdown::None,
+            interrupt_hold: Nanos::ZERO,
             config,
             drive,
         })
@@ -258,7 +260,7 @@ impl<D: Drive> Controller<D> {
         }
         let mut has_more = false;
         if self.registers.is_running() {
-            self.sync_shadows(host);
+            self.sync_shadows(host, now);
             self.unblock(host, now);
             self.post_due(host, now);
             has_more = self.fetch(host, now, budget);
@@ -267,10 +269,25 @@ impl<D: Drive> Controller<D> {
         }
         self.work_shutdown(now);
         self.counters.busy(!self.pending.is_idle(), now);
-        let rule = self.features.coalescing();
+        let coalescing = self.coalescing();
         self.interrupts
-            .deliver(host, now, rule, self.registers.interrupt_mask);
+            .deliver(host, now, coalescing, self.registers.interrupt_mask);
         self.arm(host, now, has_more);
+    }
+
+    /// What the guest asked for, or else what the drive's owner allows.
+    pub(crate) fn coalescing(&self) -> Coalescing {
+        let asked = self.features.coalescing();
+        match asked.time() {
+            0 => Coalescing::Learnt {
+                longest: self.interrupt_hold,
+            },
+            // TIME counts 100 us.
+            time => Coalescing::Asked {
+                threshold_z: asked.threshold_z().into(),
+                time: Nanos::from_micros(100).times(time.into()),
+            },
+        }
     }
 
     fn arm<H: Host>(&mut self, host: &mut H, now: Instant, has_more: bool) {
@@ -287,7 +304,8 @@ impl<D: Drive> Controller<D> {
             has_more.then_some(now),
             completion,
             self.drive.next_event(),
-            self.interrupts.deadline(self.features.coalescing()),
+            self.interrupts.deadline(self.coalescing()),
+            self.queues.look_at.filter(|_| is_running),
             shutdown,
         ]
         .into_iter()
@@ -462,9 +480,14 @@ impl<D: Drive> Controller<D> {
         if host.post_completion(to, &entry.encode()).is_err() {
             self.fail(host, command.cq);
         } else if let Some(vector) = vector {
-            let rule = self.features.coalescing();
-            self.interrupts.posted(command.cq, vector, now, rule);
+            self.interrupts.posted(command.cq, vector, now);
         }
+    }
+
+    /// Lets interrupts wait up to `longest` for more completions while that pays, unless the guest has asked for
+    /// coalescing of its own: for drives whose commands take no time. Zero, as at first: never.
+    pub fn set_interrupt_hold(&mut self, longest: Nanos) {
+        self.interrupt_hold = longest;
     }
 
     /// Level of the interrupt pin, for a host that switches from MSI-X to the pin.

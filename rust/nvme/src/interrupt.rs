@@ -1,36 +1,81 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Interrupts: one per vector and run, coalescing, and the pin.
 //!
-//! Completions mark their vector; [`Interrupts::deliver`] signals the marked ones once all entries
-//! of a run are in guest memory. The pin's level is high while a completion queue that was
-//! signalled holds entries the guest has not consumed.
+//! Completions mark their vector; [`Interrupts::deliver`] decides, once all entries of a run are in guest memory, which
+//! vectors are signalled now and which wait for more ([`Coalescing`]). The pin's level is high while a completion queue
+//! that was signalled holds entries the guest has not consumed.
 
-use nvme_spec::InterruptCoalescing;
 use units::{Instant, Nanos};
 
 use crate::host::Host;
+use crate::moderation::Moderation;
 use crate::queue::Set;
+
+/// Whether vectors wait for more completions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Coalescing {
+    /// As the guest asked (Base, section 5.27.1.6): for more than `threshold_z` completions, or for `time`.
+    Asked { threshold_z: u32, time: Nanos },
+    /// As each vector has learnt ([`Moderation`]), for `longest` at most. Not at all if that is zero.
+    Learnt { longest: Nanos },
+}
+
+impl Coalescing {
+    /// How long completions wait at most.
+    pub(crate) const fn time(self) -> Nanos {
+        match self {
+            Self::Asked { time, .. } => time,
+            Self::Learnt { longest } => longest,
+        }
+    }
+}
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Vector {
     /// Completions since the last signal.
     count: u32,
-    /// When the first of them came; `None` if none is being held back.
-    since: Option<Instant>,
+    /// When the first of them came.
+    since: Instant,
     /// Completion queues they are in.
     queues: Set,
     /// Interrupt Vector Configuration: never hold back.
     coalescing_disabled: bool,
+    /// What comes next has waited already.
+    is_late: bool,
+    moderation: Moderation,
+}
+
+impl Vector {
+    /// Completions that wait for one more.
+    fn patience(&self, coalescing: Coalescing) -> u32 {
+        match coalescing {
+            _ if coalescing.time() == Nanos::ZERO || self.coalescing_disabled => 0,
+            // The admin queue's completions are never held back.
+            _ if self.queues.contains(0) => 0,
+            Coalescing::Asked { threshold_z, .. } => threshold_z,
+            Coalescing::Learnt { .. } => self.moderation.limit(),
+        }
+    }
+
+    /// Whether it is time to signal, at `now`.
+    fn is_due(&mut self, now: Instant, coalescing: Coalescing) -> bool {
+        let has_run_out = self.count <= self.patience(coalescing);
+        if has_run_out && !self.is_late && now < self.since + coalescing.time() {
+            return false;
+        }
+        if let Coalescing::Learnt { .. } = coalescing {
+            self.moderation.signalled(self.count, has_run_out, now);
+        }
+        true
+    }
 }
 
 /// Interrupt state of all vectors.
 #[derive(Debug)]
 pub(crate) struct Interrupts {
     vectors: Vec<Vector>,
-    /// Vectors to signal at the end of this run.
+    /// Vectors with completions that were not signalled.
     marked: Set,
-    /// Vectors that hold completions back.
-    held: Set,
     /// Completion queues that were signalled and hold unconsumed entries.
     unacknowledged: Set,
     pin: bool,
@@ -41,7 +86,6 @@ impl Interrupts {
         Self {
             vectors: vec![Vector::default(); usize::from(vectors)],
             marked: Set::default(),
-            held: Set::default(),
             unacknowledged: Set::default(),
             pin: false,
         }
@@ -51,7 +95,6 @@ impl Interrupts {
     pub(crate) fn clear(&mut self) {
         self.vectors.fill(Vector::default());
         self.marked = Set::default();
-        self.held = Set::default();
         self.unacknowledged = Set::default();
     }
 
@@ -83,19 +126,31 @@ impl Interrupts {
     }
 
     /// An entry was posted to `cq`, whose vector is `vector`.
-    pub(crate) fn posted(&mut self, cq: u16, vector: u16, now: Instant, rule: InterruptCoalescing) {
+    pub(crate) fn posted(&mut self, cq: u16, vector: u16, now: Instant) {
         let Some(v) = self.vectors.get_mut(usize::from(vector)) else {
             return;
         };
-        v.queues.insert(cq);
+        if v.count == 0 {
+            v.since = now;
+        }
         v.count = v.count.saturating_add(1);
-        // The admin queue's completions are never held back.
-        let may_hold = cq != 0 && !v.coalescing_disabled && rule.time() != 0;
-        if may_hold && v.count <= u32::from(rule.threshold_z()) {
-            v.since.get_or_insert(now);
-            self.held.insert(vector);
-        } else {
-            self.marked.insert(vector);
+        v.queues.insert(cq);
+        self.marked.insert(vector);
+    }
+
+    /// Commands that may wait to be rung for, like completions of a vector wait for an interrupt. What the guest asked
+    /// for itself is about completions only.
+    pub(crate) fn patience(&self, vector: u16, coalescing: Coalescing) -> u32 {
+        match (coalescing, self.vectors.get(usize::from(vector))) {
+            (Coalescing::Learnt { .. }, Some(v)) => v.patience(coalescing),
+            _ => 0,
+        }
+    }
+
+    /// The next completions of this vector are of commands that have waited already.
+    pub(crate) fn hurry(&mut self, vector: u16) {
+        if let Some(v) = self.vectors.get_mut(usize::from(vector)) {
+            v.is_late = true;
         }
     }
 
@@ -112,25 +167,27 @@ impl Interrupts {
         }
     }
 
-    /// Signals what is marked, or held back long enough, and sets the pin.
+    /// Signals the marked vectors that are due, and sets the pin.
     pub(crate) fn deliver<H: Host>(
         &mut self,
         host: &mut H,
         now: Instant,
-        rule: InterruptCoalescing,
+        coalescing: Coalescing,
         mask: u32,
     ) {
-        if !self.held.is_empty() {
-            self.release_held(now, rule);
-        }
-        while let Some(vector) = self.marked.pop() {
-            self.held.remove(vector);
-            if let Some(v) = self.vectors.get_mut(usize::from(vector)) {
-                while let Some(cq) = v.queues.pop() {
-                    self.unacknowledged.insert(cq);
-                }
-                (v.count, v.since) = (0, None);
+        let mut marked = self.marked;
+        while let Some(vector) = marked.pop() {
+            let Some(v) = self.vectors.get_mut(usize::from(vector)) else {
+                continue;
+            };
+            if !v.is_due(now, coalescing) {
+                continue;
             }
+            self.marked.remove(vector);
+            while let Some(cq) = v.queues.pop() {
+                self.unacknowledged.insert(cq);
+            }
+            (v.count, v.is_late) = (0, false);
             host.interrupt(vector);
         }
         let level = !self.unacknowledged.is_empty() && mask & 1 == 0;
@@ -140,27 +197,13 @@ impl Interrupts {
         }
     }
 
-    fn release_held(&mut self, now: Instant, rule: InterruptCoalescing) {
-        let mut held = self.held;
-        while let Some(vector) = held.pop() {
-            let since = self.vectors.get(usize::from(vector)).and_then(|v| v.since);
-            if since.is_none_or(|since| since + hold_time(rule) <= now) {
-                self.marked.insert(vector);
-            }
-        }
+    /// When the first vector that waits for more completions must be signalled.
+    pub(crate) fn deadline(&self, coalescing: Coalescing) -> Option<Instant> {
+        let mut marked = self.marked;
+        let since = core::iter::from_fn(|| {
+            let vector = marked.pop()?;
+            self.vectors.get(usize::from(vector)).map(|v| v.since)
+        });
+        since.min().map(|since| since + coalescing.time())
     }
-
-    /// When the first vector that holds completions back must be signalled.
-    pub(crate) fn deadline(&self, rule: InterruptCoalescing) -> Option<Instant> {
-        if self.held.is_empty() {
-            return None;
-        }
-        let first = self.vectors.iter().filter_map(|v| v.since).min()?;
-        Some(first + hold_time(rule))
-    }
-}
-
-/// TIME counts 100 us.
-fn hold_time(rule: InterruptCoalescing) -> Nanos {
-    Nanos::from_micros(100).times(u64::from(rule.time()))
 }

@@ -46,6 +46,7 @@ mod identify;
 mod interrupt;
 mod io;
 mod logs;
+mod moderation;
 mod namespace;
 mod pending;
 mod queue;

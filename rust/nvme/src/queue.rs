@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Submission and completion queues (Base, section 3.3).
 
-use units::GuestAddr;
+use units::{GuestAddr, Instant};
 
 use crate::config::MAX_IO_QUEUES;
 use crate::pending::List;
@@ -199,6 +199,10 @@ pub(crate) struct Queues {
     pub(crate) cursor: u16,
     /// Some completion queue's event index is far ahead of its head.
     pub(crate) has_parked: bool,
+    /// Submission queues whose event index is ahead of their tail.
+    pub(crate) ahead: Set,
+    /// When to look for commands there.
+    pub(crate) look_at: Option<Instant>,
 }
 
 impl Queues {
@@ -210,6 +214,8 @@ impl Queues {
             unblocked: Set::default(),
             cursor: 0,
             has_parked: false,
+            ahead: Set::default(),
+            look_at: None,
         };
         queues.clear();
         queues
@@ -224,6 +230,8 @@ impl Queues {
         self.unblocked = Set::default();
         self.cursor = 0;
         self.has_parked = false;
+        self.ahead = Set::default();
+        self.look_at = None;
     }
 
     pub(crate) fn sq(&mut self, id: u16) -> Option<&mut SubmissionQueue> {

@@ -2,10 +2,13 @@
 //! Shadow doorbells (Base, section 5.8 and Annex B.5).
 //!
 //! The guest keeps tails and heads in memory and rings the register only when they pass the event
-//! index it finds beside them. The controller never polls: a command counts from the instant it is
-//! rung for. So a submission queue's event index always is the last tail seen, which makes the guest
+//! index it finds beside them. Commands that take time count from the instant they are rung for, so the controller does not
+//! poll for them: a submission queue's event index is the last tail seen, which makes the guest
 //! ring for every change; what changes while it is being written is picked up at once, and the index moved again: a
 //! guest whose processors share a queue would not ring for what comes after a tail that the index has not reached.
+//!
+//! Where commands take no time and a guest is known to be busy ([`crate::moderation`]), its submission queues' event
+//! indices lie some commands ahead, so that it rings once for several. For what it does not ring for the timer looks.
 //!
 //! A completion queue's head matters only when the queue looks full, and then it can be read. Its
 //! event index is parked at the queue's last entry, which spares the guest all rings but one a lap,
@@ -13,7 +16,7 @@
 
 use core::sync::atomic::{fence, Ordering};
 
-use units::{GuestAddr, QueueId};
+use units::{GuestAddr, Instant, QueueId};
 
 use crate::controller::Controller;
 use crate::drive::Drive;
@@ -25,10 +28,19 @@ const ROUNDS: u32 = 4;
 
 impl<D: Drive> Controller<D> {
     /// Tells the guest where it should ring next and picks up what it did not ring for.
-    pub(crate) fn sync_shadows<H: Host>(&mut self, host: &mut H) {
+    pub(crate) fn sync_shadows<H: Host>(&mut self, host: &mut H, now: Instant) {
+        if self.queues.look_at.is_some_and(|at| at <= now) {
+            self.look(host);
+        }
         let mut rung = core::mem::take(&mut self.rung.0);
         while let Some(id) = rung.pop() {
-            self.follow_tail(host, id);
+            let ahead = self.patience(id);
+            self.follow_tail(host, id, ahead);
+            if ahead > 0 {
+                self.queues.ahead.insert(id);
+                let at = now + self.coalescing().time();
+                self.queues.look_at.get_or_insert(at);
+            }
         }
         while let Some(id) = self.rung.1.pop() {
             let Some(cq) = self.queues.cq(id).filter(|cq| cq.shadow.is_some()) else {
@@ -49,18 +61,43 @@ impl<D: Drive> Controller<D> {
         }
     }
 
-    /// Moves a submission queue's event index to its tail, until the guest stands still: its next command is rung for
-    /// then. A tail that keeps moving is followed further in the next run.
-    fn follow_tail<H: Host>(&mut self, host: &mut H, id: u16) {
+    /// Commands that may wait in a submission queue for one more: as many as completions wait for an interrupt.
+    fn patience(&mut self, id: u16) -> u32 {
+        let coalescing = self.coalescing();
+        let vector = self.vector_of(id);
+        vector.map_or(0, |vector| self.interrupts.patience(vector, coalescing))
+    }
+
+    fn vector_of(&mut self, sq: u16) -> Option<u16> {
+        let cq = self.queues.sq(sq)?.cq;
+        self.queues.cq(cq)?.vector
+    }
+
+    /// Picks up the commands that the guest was not to ring for and that waited long enough, and has it ring for the
+    /// next one.
+    fn look<H: Host>(&mut self, host: &mut H) {
+        self.queues.look_at = None;
+        while let Some(id) = self.queues.ahead.pop() {
+            let before = self.queues.sq(id).map(|sq| sq.tail);
+            self.follow_tail(host, id, 0);
+            if self.queues.sq(id).map(|sq| sq.tail) != before {
+                if let Some(vector) = self.vector_of(id) {
+                    self.interrupts.hurry(vector);
+                }
+            }
+        }
+    }
+
+    /// Moves a submission queue's event index to `ahead` commands after its tail, until the guest stands still: it
+    /// rings for the command after them then. A tail that keeps moving is followed further in the next run.
+    fn follow_tail<H: Host>(&mut self, host: &mut H, id: u16, ahead: u32) {
         for _ in 0..ROUNDS {
-            let Some((tail, shadow)) = self
-                .queues
-                .sq(id)
-                .and_then(|sq| Some((sq.tail, sq.shadow?)))
+            let Some((sq, shadow)) = self.queues.sq(id).and_then(|sq| sq.shadow.map(|s| (sq, s)))
             else {
                 return;
             };
-            match exchange(host, shadow.event_index, tail, shadow.doorbell) {
+            let (tail, event) = (sq.tail, (sq.tail + ahead) % sq.entries);
+            match exchange(host, shadow.event_index, event, shadow.doorbell) {
                 Ok(newer) => self.ring_shadow_sq(id, newer),
                 Err(()) => return self.fail(host, id),
             }

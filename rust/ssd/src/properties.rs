@@ -129,6 +129,7 @@ keys! {
     QueueEntries "queue-entries",
     NumQueues "num-queues",
     ShadowDoorbells "shadow-doorbells",
+    InterruptHold "interrupt-hold-ns",
     Media "media",
     Memdev "memdev",
     MemmapStart "memmap-start",
@@ -257,8 +258,12 @@ impl Property {
     /// Whether it can be set while the drive is at work: times, and whether there are any.
     #[must_use]
     pub const fn is_live(&self) -> bool {
-        matches!(self.kind, Kind::Nanos { .. } | Kind::PageNanos { .. })
-            || matches!(self.key, Key::Timing)
+        match self.key {
+            Key::Timing => true,
+            // The iothread gets it when it is employed.
+            Key::PollNs => false,
+            _ => matches!(self.kind, Kind::Nanos { .. } | Kind::PageNanos { .. }),
+        }
     }
 
     /// The unit of the value, empty if it has none.

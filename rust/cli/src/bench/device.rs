@@ -134,7 +134,7 @@ fn devices(n: u64, zones: u64) -> [String; 3] {
     let capacity = 96u64 << 20;
     [
         format!(
-            "conzone-nvme,serial=conzone{n},preset=tlc-zoned,timing=off,shadow-doorbells=on,zones={zones}"
+            "conzone-nvme,serial=conzone{n},preset=tlc-zoned,timing=off,shadow-doorbells=on,queue-entries=1024,zones={zones}"
         ),
         format!("nvme,id=reference{n},serial=reference{n}"),
         format!(

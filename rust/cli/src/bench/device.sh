@@ -76,7 +76,7 @@ for round in $(seq "$rounds"); do
     job randread-4k-qd1-j1 $one --rw=randread --bs=4k --size=8z
     job randread-4k-qd32-j1 $many --rw=randread --bs=4k --size=8z
     job randread-4k-qd32-batch $many $batch --rw=randread --bs=4k --size=8z
-    job randread-4k-qd32-j4 $many --rw=randread --bs=4k --size=8z --numjobs=4
+    job randread-4k-qd32-j4 $many --rw=randread --bs=4k --size=2z --offset_increment=2z --numjobs=4
     job_everywhere randread-4k-qd32-d4 $many --rw=randread --bs=4k --size=2z
     for kib in 4 128; do
         job write-${kib}k-qd1-j1 $one --rw=write --bs=${kib}k --offset=8z --size=4z

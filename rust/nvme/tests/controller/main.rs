@@ -12,6 +12,7 @@ mod data_pointers;
 mod events;
 mod interrupts;
 mod io;
+mod moderation;
 mod queues;
 mod random;
 mod registers;

@@ -31,6 +31,10 @@ use nand::Cell;
 use nvme::{ControllerConfig, ZonedInfo};
 use units::{Bytes, Nanos, PAGE_BYTES};
 
+/// How long interrupts wait for more completions: long beside the time between a busy guest's commands, even where it
+/// is slow, and so seldom lost that it does not show.
+const DEFAULT_HOLD: Nanos = Nanos::from_micros(2000);
+
 /// Everything a drive is built from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
@@ -48,6 +52,8 @@ pub struct Plan {
     pub lba_shift: u8,
     /// Whether commands take model time (`timing=on`).
     pub timed: bool,
+    /// How long interrupts may wait for more completions; `None` leaves it to [`Plan::interrupt_hold`].
+    hold: Option<Nanos>,
     /// Distance of the samples of the counters; 0 for none.
     pub sample_interval: Nanos,
     /// Where the namespaces lie in the media.
@@ -56,6 +62,21 @@ pub struct Plan {
     pub media: Media,
     /// Who works the device's timer; the main loop if nobody.
     pub worker: Option<Worker>,
+}
+
+impl Plan {
+    /// How long interrupts may wait for more completions. Never where commands take time: the wait would be part of
+    /// it. Nor, unless it is asked for, where the guest's time is counted and not lived: there an interrupt saved is
+    /// nobody's gain, and the wait is seen.
+    #[must_use]
+    pub fn interrupt_hold(&self, is_counted: bool) -> Nanos {
+        match self.hold {
+            _ if self.timed => Nanos::ZERO,
+            Some(hold) => hold,
+            None if is_counted => Nanos::ZERO,
+            None => DEFAULT_HOLD,
+        }
+    }
 }
 
 /// An iothread that works the device's timer (the device's business; the model does not look).
@@ -175,6 +196,7 @@ impl Planner<'_> {
             controller: self.controller()?,
             lba_shift: if self.u64(Key::LbaSize) == 0 { 9 } else { 12 },
             timed: self.on(Key::Timing),
+            hold: self.number(Key::InterruptHold).map(Nanos::new),
             sample_interval: self.nanos(Key::SampleInterval),
         })
     }

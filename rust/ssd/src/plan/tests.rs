@@ -49,6 +49,41 @@ fn presets_have_the_figures_of_the_models_tables() {
 }
 
 #[test]
+fn interrupts_are_held_only_where_commands_take_no_time() {
+    let hold = |settings: &[_], is_counted| {
+        let plan = with("tlc-zoned", settings).unwrap();
+        plan.interrupt_hold(is_counted).get()
+    };
+    let (off, set) = (("timing", "off"), ("interrupt-hold-ns", "7000"));
+    assert_eq!((hold(&[], false), hold(&[set], false)), (0, 0));
+    assert_eq!((hold(&[off], false), hold(&[off], true)), (2_000_000, 0));
+    assert_eq!(
+        (hold(&[off, set], false), hold(&[off, set], true)),
+        (7000, 7000)
+    );
+    let never = ("interrupt-hold-ns", "0");
+    assert_eq!(hold(&[off, never], false), 0);
+}
+
+#[test]
+fn what_follows_the_clock_can_be_set_at_any_time() {
+    let is_live = |name: &str| crate::properties::property(name).unwrap().is_live();
+    for name in [
+        "tlc-read-ns",
+        "erase-ns",
+        "timing",
+        "sample-interval-ns",
+        "interrupt-hold-ns",
+    ] {
+        assert!(is_live(name), "{name}");
+    }
+    // The iothread is there from the start.
+    for name in ["poll-ns", "zones", "seed", "mdts"] {
+        assert!(!is_live(name), "{name}");
+    }
+}
+
+#[test]
 fn the_meta_namespace_may_be_sized_for_f2fs() {
     // The consumer presets' own sizes are those of the formula.
     for preset in PRESETS.iter().filter(|p| p.setting(Key::Model).is_none()) {

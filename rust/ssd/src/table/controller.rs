@@ -6,6 +6,8 @@ use crate::properties::{Default, Key, Kind, Property};
 
 /// Longest busy wait: longer ones only burn a core, since the kernel wakes in well under this.
 const MAX_POLL_NS: u64 = 1_000_000;
+/// Longest hold of an interrupt: what a guest can ask for itself is 25.5 ms.
+const MAX_HOLD_NS: u64 = 25_500_000;
 
 pub(super) const ROWS: &[Property] = &[
     row(
@@ -62,6 +64,13 @@ pub(super) const ROWS: &[Property] = &[
         Kind::Bool,
         "whether guests may keep doorbells in memory (OACS bit 8): faster, but Linux can lose commands in a controller reset",
         Default::All("off"),
+        OURS,
+    ),
+    row(
+        Key::InterruptHold,
+        Kind::Nanos { max: MAX_HOLD_NS },
+        "with timing=off, how long an interrupt, and with shadow doorbells a command, may wait for more of them while that pays; 0 for never",
+        Default::Auto("2000000, or 0 with -icount"),
         OURS,
     ),
     row(

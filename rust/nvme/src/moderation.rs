@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Whether completions share interrupts where commands take no time.
+//!
+//! A command that completes inside its doorbell costs the guest an interrupt of its own. A guest with many commands in
+//! flight rings again anyway, and then one interrupt can speak for several; a guest that waits for this one command
+//! would wait for nothing, and one with many threads that each wait would put them to sleep for nothing. Which of
+//! these it is cannot be seen from outside, but it can be tried:
+//!
+//! ```text
+//!   block of completions, its time measured ─► block ─► .. ─► a trial of the other way ─► the faster one stays
+//! ```
+//!
+//! Trials become rarer while they change nothing. Holding ends at once when several holds in a row run out, because
+//! then somebody is waiting.
+
+use units::{Instant, Nanos};
+
+/// Completions that wait for one more, while interrupts are held.
+const HELD: u32 = 7;
+/// Completions over which the two ways are compared: some milliseconds of a busy guest.
+const BLOCK: u32 = 1024;
+/// Blocks from one trial to the next: at first, and at most.
+const WAIT: (u32, u32) = (2, 32);
+/// Holds that run out in a row before holding ends. A host may keep a guest from running for as long as one hold.
+const LOST: u32 = 3;
+/// What the other way must gain to be taken, as a part of the block's time.
+const GAIN: u64 = 16;
+
+/// What one vector has learnt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Moderation {
+    /// Holding has turned out to be faster.
+    is_better: bool,
+    /// This block tries the other way.
+    is_trial: bool,
+    /// When this block began.
+    begun: Instant,
+    /// Completions until it ends.
+    left: u32,
+    /// How long the last block before the trial took.
+    reference: Nanos,
+    /// Holds in a row that ran out.
+    lost: u32,
+    /// Blocks until the next trial.
+    wait: u32,
+    /// `wait` after the next trial that changes nothing.
+    next_wait: u32,
+}
+
+impl Default for Moderation {
+    fn default() -> Self {
+        Self {
+            is_better: false,
+            is_trial: false,
+            begun: Instant::ZERO,
+            left: BLOCK,
+            reference: Nanos::ZERO,
+            lost: 0,
+            wait: WAIT.0,
+            next_wait: WAIT.0,
+        }
+    }
+}
+
+impl Moderation {
+    /// Completions that wait for one more.
+    pub(crate) const fn limit(&self) -> u32 {
+        if self.is_better == self.is_trial {
+            0
+        } else {
+            HELD
+        }
+    }
+
+    /// The vector is signalled at `now` for `count` completions: because no more came in time, or because they did.
+    pub(crate) fn signalled(&mut self, count: u32, has_run_out: bool, now: Instant) {
+        self.left = self.left.saturating_sub(count);
+        self.lost = if has_run_out { self.lost + 1 } else { 0 };
+        let took = now.since(self.begun);
+        let has_gained = took.times(GAIN) < self.reference.times(GAIN - 1);
+        if self.lost >= LOST {
+            if self.is_better {
+                // It was, for the guest as it was until now.
+                self.is_better = false;
+                self.next_wait = WAIT.0;
+            }
+            self.keep(now);
+        } else if self.is_trial && !has_gained {
+            self.keep(now);
+        } else if self.left == 0 && self.is_trial {
+            self.is_better = !self.is_better;
+            self.next_wait = WAIT.0;
+            self.keep(now);
+        } else if self.left == 0 {
+            self.reference = took;
+            self.wait = self.wait.saturating_sub(1);
+            self.is_trial = self.wait == 0;
+            self.begin(now);
+        }
+    }
+
+    /// Goes on with what is better.
+    fn keep(&mut self, now: Instant) {
+        self.is_trial = false;
+        self.wait = self.next_wait;
+        self.next_wait = (2 * self.next_wait).min(WAIT.1);
+        self.begin(now);
+    }
+
+    fn begin(&mut self, now: Instant) {
+        self.begun = now;
+        self.left = BLOCK;
+        self.lost = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOLD: Nanos = Nanos::from_micros(2000);
+
+    /// A guest: completions it lets come at most before it waits for them, and what a command, an interrupt, and going
+    /// to sleep for every command while interrupts are held cost it, in us.
+    struct Guest {
+        depth: u32,
+        command: u64,
+        interrupt: u64,
+        sleep: u64,
+        moderation: Moderation,
+        now: Instant,
+        /// Interrupts, and holds among them that ran out.
+        seen: (u32, u32),
+    }
+
+    impl Guest {
+        fn new(depth: u32) -> Self {
+            Self {
+                depth,
+                command: 20,
+                interrupt: 4,
+                sleep: 0,
+                moderation: Moderation::default(),
+                now: Instant::ZERO,
+                seen: (0, 0),
+            }
+        }
+
+        /// Interrupts, and holds that ran out, of this many completions.
+        fn complete(&mut self, completions: u32) -> (u32, u32) {
+            self.seen = (0, 0);
+            let mut done = 0;
+            while done < completions {
+                let limit = self.moderation.limit();
+                let count = self.depth.min(limit + 1);
+                let has_run_out = count <= limit;
+                let sleep = if limit > 0 { self.sleep } else { 0 };
+                let work = (self.command + sleep) * u64::from(count) + self.interrupt;
+                self.now += Nanos::from_micros(work);
+                if has_run_out {
+                    self.now += HOLD;
+                }
+                self.moderation.signalled(count, has_run_out, self.now);
+                self.seen.0 += 1;
+                self.seen.1 += u32::from(has_run_out);
+                done += count;
+            }
+            self.seen
+        }
+    }
+
+    #[test]
+    fn a_guest_with_many_in_flight_gets_few_interrupts() {
+        for depth in [HELD + 1, 32] {
+            let mut guest = Guest::new(depth);
+            guest.complete(3 * BLOCK);
+            let (interrupts, lost) = guest.complete(100 * BLOCK);
+            assert!(interrupts < 20 * BLOCK, "{interrupts}");
+            assert_eq!(lost, 0);
+        }
+    }
+
+    #[test]
+    fn a_guest_that_waits_loses_little() {
+        for depth in [1, 2, HELD] {
+            let mut guest = Guest::new(depth);
+            let (_, lost) = guest.complete(1000 * BLOCK);
+            // After 2, 2, 4, 8, 16 blocks, and then every 32.
+            assert!((20..=6 * 3 + 31 * 3).contains(&lost), "{lost}");
+        }
+    }
+
+    #[test]
+    fn a_guest_that_would_sleep_for_every_command_is_left_alone() {
+        let mut guest = Guest::new(64);
+        guest.sleep = 10;
+        let (interrupts, lost) = guest.complete(1000 * BLOCK);
+        assert!(interrupts > 950 * BLOCK, "{interrupts}");
+        assert_eq!(lost, 0);
+    }
+
+    #[test]
+    fn a_guest_that_changes_its_ways_is_followed() {
+        let mut guest = Guest::new(32);
+        guest.complete(100 * BLOCK);
+        guest.depth = 1;
+        let (_, lost) = guest.complete(2 * BLOCK);
+        assert_eq!(lost, LOST, "holding ends at once");
+        guest.complete(1000 * BLOCK);
+        guest.depth = 32;
+        guest.complete(2 * WAIT.1 * BLOCK);
+        assert!(guest.complete(BLOCK).0 < BLOCK / 4, "and comes back");
+    }
+}
