@@ -62,13 +62,14 @@ impl Options {
     }
 
     fn command(&self) -> Result<Command> {
-        let mut command = Command::new(binary()?);
+        let qemu = binary()?;
+        let mut command = Command::new(&qemu);
         command
             .args(["-nodefaults", "-no-user-config", "-display", "none"])
             .args(["-accel", &self.accelerator])
             .args(["-machine", &self.machine, "-m"])
             .arg(format!("{}M", self.memory_mib))
-            .args(firmware())
+            .args(firmware(&qemu))
             .args(&self.args)
             .stdin(Stdio::null())
             .stdout(Stdio::null());
@@ -371,13 +372,15 @@ pub fn binary() -> Result<PathBuf> {
     Ok(path)
 }
 
-/// `-L` for the firmware that the PC machines insist on, from Debian's packages.
-fn firmware() -> Vec<String> {
-    ["/usr/share/seabios", "/usr/share/qemu"]
-        .into_iter()
-        .filter(|dir| Path::new(dir).is_dir())
-        .flat_map(|dir| ["-L".to_owned(), dir.to_owned()])
-        .collect()
+/// `-L` for the firmware that the PC machines insist on. `cargo conzone setup` puts it beside its emulator; another one
+/// has its own.
+fn firmware(qemu: &Path) -> Vec<PathBuf> {
+    let beside = qemu.with_file_name("firmware");
+    if beside.is_dir() {
+        vec!["-L".into(), beside]
+    } else {
+        Vec::new()
+    }
 }
 
 fn repository() -> &'static Path {
