@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Shadow doorbells (Base, section 5.8 and Annex B.5).
 //!
-//! The guest keeps tails and heads in memory and rings the register only when they pass the event
-//! index it finds beside them. Commands that take time count from the instant they are rung for, so the controller does not
-//! poll for them: a submission queue's event index is the last tail seen, which makes the guest
-//! ring for every change; what changes while it is being written is picked up at once, and the index moved again: a
-//! guest whose processors share a queue would not ring for what comes after a tail that the index has not reached.
+//! The guest keeps tails and heads in memory and rings the register only when they pass the event index it finds beside
+//! them. Commands that take time count from the instant they are rung for, so the controller does not poll for them: a
+//! submission queue's event index is the last tail seen, which makes the guest ring for every change. What changes
+//! while it is being written is picked up at once, and the index moved again: a guest whose processors share a queue
+//! would not ring for what comes after a tail that the index has not reached.
 //!
-//! Where commands take no time and a guest is known to be busy ([`crate::moderation`]), its submission queues' event
-//! indices lie some commands ahead, so that it rings once for several. For what it does not ring for the timer looks.
+//! Where commands take no time and a guest is known to be busy ([`crate::moderation`]), the event index lies some
+//! commands ahead, so that it rings once for several. The timer looks for what it does not ring for.
 //!
 //! A completion queue's head matters only when the queue looks full, and then it can be read. Its
 //! event index is parked at the queue's last entry, which spares the guest all rings but one a lap,

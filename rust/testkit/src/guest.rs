@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use nvme::{ConfigError, Controller, ControllerConfig, Drive};
-use nvme_spec::{offset, Cqe, FeatureId, NvmOpcode, Sqe, CQE_BYTES, SQE_BYTES};
+use nvme_spec::{offset, AdminOpcode, Cqe, FeatureId, NvmOpcode, Sqe, CQE_BYTES, SQE_BYTES};
 
 use crate::{command, FakeHost};
 
@@ -236,6 +236,16 @@ impl<D: Drive> Guest<D> {
                 self.create_cq(id, entries, Some(id)).status == 0
                     && self.create_sq(id, entries, id).status == 0
             })
+    }
+
+    /// Announces shadow doorbells to the controller; where they and the event indices are.
+    pub fn announce_shadows(&mut self) -> (u64, u64) {
+        let (doorbells, indices) = (self.alloc(PAGE), self.alloc(PAGE));
+        let mut sqe = command::admin(AdminOpcode::DoorbellBufferConfig, 0, 0, 0);
+        (sqe.prp1, sqe.prp2) = (doorbells, indices);
+        let cqe = self.admin(sqe);
+        assert_eq!(cqe.status, 0, "shadow doorbells are refused");
+        (doorbells, indices)
     }
 
     /// Writes an entry behind the tail of a ring without telling the controller; its identifier.

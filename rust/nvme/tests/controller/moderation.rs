@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use nvme::ControllerConfig;
-use nvme_spec::{offset, AdminOpcode, FeatureId, NvmOpcode};
+use nvme_spec::{offset, FeatureId, NvmOpcode};
 use proptest::prelude::*;
 use testkit::{command, FakeConfig, FakeDrive, Guest};
 use units::{Instant, Nanos};
@@ -43,13 +43,7 @@ impl Linux {
         let mut guest = guest_with(ControllerConfig::default(), drive, 0);
         guest.host.msix = true;
         guest.controller.set_interrupt_hold(HOLD);
-        let shadows = has_shadows.then(|| {
-            let (doorbells, indices) = (guest.alloc(4096), guest.alloc(4096));
-            let mut sqe = command::admin(AdminOpcode::DoorbellBufferConfig, 0, 0, 0);
-            (sqe.prp1, sqe.prp2) = (doorbells, indices);
-            assert_ok(guest.admin(sqe));
-            (doorbells, indices)
-        });
+        let shadows = has_shadows.then(|| guest.announce_shadows());
         assert!(guest.create_queues(1, entries.into()));
         Self {
             guest,
@@ -115,7 +109,8 @@ impl Linux {
         let old = self.head;
         while let Some(cqe) = self.guest.take(1) {
             assert_ok(cqe);
-            let submitted = self.open.remove(&cqe.cid).expect("completed twice");
+            // A command that completes twice is not there.
+            let submitted = self.open.remove(&cqe.cid).unwrap();
             self.longest = self.longest.max(self.guest.host.clock.since(submitted));
             self.head = (self.head + 1) % self.entries;
         }

@@ -285,13 +285,11 @@ fn entry_sizes_must_be_set_before_io_queues() {
 #[test]
 fn shadow_doorbells_replace_the_registers_and_say_when_to_ring() {
     let mut guest = guest(1);
-    let (doorbells, indices) = (guest.alloc(4096), guest.alloc(4096));
     let mut sqe = command::admin(AdminOpcode::DoorbellBufferConfig, 0, 0, 0);
-    (sqe.prp1, sqe.prp2) = (doorbells + 4, indices);
+    (sqe.prp1, sqe.prp2) = (4, 4096);
     let cqe = guest.admin(sqe);
     assert_rejected(&mut guest, cqe, Status::InvalidField, Some((24, 0)));
-    sqe.prp1 = doorbells;
-    assert_ok(guest.admin(sqe));
+    let (doorbells, indices) = guest.announce_shadows();
     let word =
         |guest: &Guest<FakeDrive>, at| u32::from_le_bytes(guest.peek(at, 4).try_into().unwrap());
     // The shadow runs ahead of the register: the controller follows it.
@@ -331,10 +329,7 @@ fn shadow_doorbells_replace_the_registers_and_say_when_to_ring() {
 #[test]
 fn a_failed_controller_ignores_rings() {
     let mut guest = guest(1);
-    let (doorbells, indices) = (guest.alloc(4096), guest.alloc(4096));
-    let mut sqe = command::admin(AdminOpcode::DoorbellBufferConfig, 0, 0, 0);
-    (sqe.prp1, sqe.prp2) = (doorbells, indices);
-    assert_ok(guest.admin(sqe));
+    let (_, indices) = guest.announce_shadows();
     guest.host.hole = indices..indices + 4096;
     guest.submit(1, flush());
     assert_eq!(guest.read32(offset::CSTS) & 3, 3, "ready, and failed");
@@ -348,10 +343,7 @@ fn a_failed_controller_ignores_rings() {
 fn completion_queue_heads_are_looked_up_when_they_matter() {
     let mut guest = guest(0);
     guest.host.msix = true;
-    let (doorbells, indices) = (guest.alloc(4096), guest.alloc(4096));
-    let mut sqe = command::admin(AdminOpcode::DoorbellBufferConfig, 0, 0, 0);
-    (sqe.prp1, sqe.prp2) = (doorbells, indices);
-    assert_ok(guest.admin(sqe));
+    let (doorbells, indices) = guest.announce_shadows();
     let entries = 4;
     assert_ok(guest.create_cq(1, entries, Some(1)));
     assert_ok(guest.create_sq(1, 16, 1));
