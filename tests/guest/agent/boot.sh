@@ -17,11 +17,15 @@ stty -F /dev/ttyS1 raw -echo
 echo /sbin/modprobe > /proc/sys/kernel/modprobe
 hostname conzone
 
-# Since 6.12 the kernel scans all namespaces at once and numbers them as they come. With one CPU for such work they
-# nearly always come in order.
+# Since 6.12 the kernel scans all namespaces at once and numbers them as they come. With one CPU for such work, and time
+# slices in which a scan ends, they nearly always come in order.
 mask=/sys/devices/virtual/workqueue/cpumask
 cpus=$(cat $mask)
+mount -t debugfs debugfs /sys/kernel/debug
+slice=/sys/kernel/debug/sched/base_slice_ns
+if [ -e $slice ]; then slice_ns=$(cat $slice); else slice=/dev/null; fi
 echo 1 > $mask
+echo 1000000000 > $slice
 modprobe nvme
 
 # The namespaces the controller lists against those the kernel has made block devices for.
@@ -75,3 +79,5 @@ until ordered || [ "$rescans" -ge 5 ]; do
     settle
 done
 echo "$cpus" > $mask
+echo "$slice_ns" > $slice
+umount /sys/kernel/debug
