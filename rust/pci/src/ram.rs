@@ -258,10 +258,10 @@ impl Ram {
     /// Copies into the memory.
     pub fn write(&self, at: u64, from: &[u8]) {
         if let Some(to) = self.range(at, from.len() as u64) {
-            self.freshen(at, from.len() as u64);
+            self.freshen_ends(at, from.len() as u64);
             // SAFETY: range checked; a slice of ours cannot overlap the device's memory.
             unsafe { ptr::copy_nonoverlapping(from.as_ptr(), to, from.len()) }
-            self.mark_dirty(at, from.len() as u64);
+            self.overwritten(at, from.len() as u64);
         }
     }
 
@@ -277,10 +277,15 @@ impl Ram {
         bytes: u32,
     ) -> Result<(), DmaFault> {
         let to = self.range(at, u64::from(bytes)).ok_or(DmaFault)?;
-        self.freshen(at, u64::from(bytes));
+        self.freshen_ends(at, u64::from(bytes));
         // SAFETY: range checked.
         let done = unsafe { device.dma(guest, to, bytes as usize, false) };
-        self.mark_dirty(at, u64::from(bytes));
+        if done.is_ok() {
+            self.overwritten(at, u64::from(bytes));
+        } else {
+            // Part of it may have been copied. What was stale still is.
+            self.mark_dirty(at, u64::from(bytes));
+        }
         done
     }
 
@@ -336,7 +341,34 @@ impl Ram {
         Ok(())
     }
 
-    /// Clears the stale chunks that `[at, at + bytes)` touches, before it is written.
+    /// Clears the stale chunks that `[at, at + bytes)` covers in part, before it is written.
+    fn freshen_ends(&self, at: u64, bytes: u64) {
+        if self.stale.borrow().is_empty() {
+            return;
+        }
+        let (all, whole) = (touched(at..at + bytes), covered(at..at + bytes));
+        if whole.is_empty() {
+            self.freshen(at, bytes);
+            return;
+        }
+        if all.start < whole.start {
+            self.freshen(at, 1);
+        }
+        if whole.end < all.end {
+            self.freshen(at + bytes - 1, 1);
+        }
+    }
+
+    /// `[at, at + bytes)` has been written.
+    fn overwritten(&self, at: u64, bytes: u64) {
+        if !self.stale.borrow().is_empty() {
+            let whole = covered(at..at + bytes);
+            self.stale.borrow_mut().clear(whole);
+        }
+        self.mark_dirty(at, bytes);
+    }
+
+    /// Clears the stale chunks that `[at, at + bytes)` touches.
     fn freshen(&self, at: u64, bytes: u64) {
         if self.stale.borrow().is_empty() {
             return;

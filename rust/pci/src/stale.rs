@@ -7,14 +7,14 @@
 //! the note of which.
 //!
 //! ```text
-//!   chunk    0    1    2    3        written: cleared first, then it counts as fresh
+//!   chunk    0    1    2    3        written: fresh from then on; in part: cleared first
 //!          |    |####|####|    |     read:    [0, 1) from memory, [1, 3) zeroes, [3, 4) from memory
 //! ```
 
 use std::ops::Range;
 
-/// Bytes that one bit stands for. A write into a stale chunk clears all of it first: with chunks of a guest's page
-/// there is seldom anything to clear that is not overwritten. 1 TiB takes 32 MiB of bits, where it was discarded.
+/// Bytes that one bit stands for. A write into part of a stale chunk clears all of it first; guests write whole pages,
+/// one by one where they lie apart in memory. 1 TiB takes 32 MiB of bits, where it was discarded.
 pub(crate) const CHUNK: u64 = 4 << 10;
 
 /// One bit for each chunk: set if it is stale.

@@ -12,6 +12,8 @@ pub mod opcode {
     pub const READ: u8 = 0x02;
     /// Compare.
     pub const COMPARE: u8 = 0x05;
+    /// Dataset Management.
+    pub const DATASET: u8 = 0x09;
     /// Copy.
     pub const COPY: u8 = 0x19;
     /// Zone Management Send.

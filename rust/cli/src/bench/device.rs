@@ -32,7 +32,7 @@ const DRIVES: u64 = 4;
 const ZONE_SIZE: u64 = 128 << 20;
 
 /// How often each job runs on each device.
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 5;
 
 /// The kernel counts processor time in these (`USER_HZ`, a constant of the x86 ABI).
 const TICK: Duration = Duration::from_millis(10);
@@ -125,7 +125,7 @@ pub fn run(context: &Context, seconds: u64, json: bool) -> Result<ExitCode> {
 }
 
 /// What the figures are, below the table.
-const NOTE: &str = "Medians of 3 rounds in one boot, the devices taking turns; all media written before. conzone-nvme \
+const NOTE: &str = "Medians of 5 rounds in one boot, the devices taking turns; all media written before. conzone-nvme \
 with timing=off,\nQEMU's nvme on a RAM-backed file. qd1: fio's psync; qd32: io_uring, batch: 16 commands a doorbell, \
 d4: a\njob on each of four drives. host us/IO: QEMU's processor time, the guest's own work included.";
 
