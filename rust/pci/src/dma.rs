@@ -117,9 +117,10 @@ impl PciDevice {
         to_guest: bool,
     ) -> Result<(), DmaFault> {
         assert!(bql_locked());
-        // What the guest wrote before it rang must be seen, and the other way round: the device
-        // runs on a vCPU's or the main loop's thread, the guest on others.
-        fence(Ordering::SeqCst);
+        // What the guest wrote before it rang must be seen, and the other way round: the device runs on a vCPU's or the
+        // main loop's thread, the guest on others. (A store that must be seen before a later load, as with shadow
+        // doorbells, needs a fence of its own: a full one here waits for every page that was copied.)
+        fence(Ordering::AcqRel);
         // SAFETY: bus_master_as lives as long as the realized device; host and bytes are valid by
         // this function's contract. C reports every failure in its result.
         let result = unsafe {
