@@ -57,8 +57,8 @@ impl Vector {
         }
     }
 
-    /// Whether it is time to signal, at `now`.
-    fn is_due(&mut self, now: Instant, coalescing: Coalescing) -> bool {
+    /// Whether the vector is signalled at `now`. What that teaches is noted.
+    fn signals(&mut self, now: Instant, coalescing: Coalescing) -> bool {
         let has_run_out = self.count <= self.patience(coalescing);
         if has_run_out && !self.is_late && now < self.since + coalescing.time() {
             return false;
@@ -180,7 +180,7 @@ impl Interrupts {
             let Some(v) = self.vectors.get_mut(usize::from(vector)) else {
                 continue;
             };
-            if !v.is_due(now, coalescing) {
+            if !v.signals(now, coalescing) {
                 continue;
             }
             self.marked.remove(vector);
