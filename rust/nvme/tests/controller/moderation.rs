@@ -156,7 +156,7 @@ impl Linux {
 #[test]
 fn a_busy_guest_is_interrupted_once_for_several_commands() {
     let mut linux = Linux::new(64, false);
-    linux.run(32, 20_000);
+    linux.run(32, 200_000);
     let (interrupts, rings) = linux.count(32, 20_000);
     assert!(interrupts < 4000, "{interrupts} interrupts");
     // One for each command, and one for each head.
@@ -166,7 +166,7 @@ fn a_busy_guest_is_interrupted_once_for_several_commands() {
 #[test]
 fn with_shadow_doorbells_it_rings_once_for_several_too() {
     let mut linux = Linux::new(64, true);
-    linux.run(32, 20_000);
+    linux.run(32, 200_000);
     let (interrupts, rings) = linux.count(32, 20_000);
     assert!(interrupts < 4000, "{interrupts} interrupts");
     assert!(rings < 4000, "{rings} rings");
@@ -234,7 +234,7 @@ fn holds_end_with_the_owners_leave() {
 #[test]
 fn a_controller_that_fails_does_not_look_for_commands() {
     let mut linux = Linux::new(64, true);
-    linux.run(32, 20_000);
+    linux.run(32, 200_000);
     assert!(linux.count(32, 80).1 < 20, "it holds");
     let (_, indices) = linux.shadows.unwrap();
     linux.guest.host.hole = indices..indices + 4096;
