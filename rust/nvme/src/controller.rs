@@ -63,6 +63,7 @@ pub struct Controller<D> {
     pub(crate) rung: (Set, Set),
     guest_errors: Vec<GuestError>,
     shutdown: Shutdown,
+    /// What [`Controller::set_interrupt_hold`] allows; no reset changes it.
     interrupt_hold: Nanos,
 }
 
