@@ -25,6 +25,8 @@ const REST: (u64, u64) = (2, 128);
 const LOST: u32 = 3;
 /// What the other way must gain to be taken, as a part of the block's time.
 const GAIN: u64 = 16;
+/// A guest that has had nothing completed for longer was doing something else: the block's time says nothing.
+const IDLE: Nanos = Nanos::from_micros(100_000);
 
 /// What one vector has learnt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +36,9 @@ pub(crate) struct Moderation {
     /// This block tries the other way.
     is_trial: bool,
     /// When this block began.
-    begun: Option<Instant>,
+    begun: Instant,
+    /// When the vector was signalled last.
+    signalled: Instant,
     /// Completions until it ends.
     left: u32,
     /// How long the last block before the trial took.
@@ -52,7 +56,8 @@ impl Default for Moderation {
         Self {
             is_better: false,
             is_trial: false,
-            begun: None,
+            begun: Instant::ZERO,
+            signalled: Instant::ZERO,
             left: BLOCK,
             reference: Nanos::ZERO,
             lost: 0,
@@ -74,12 +79,15 @@ impl Moderation {
 
     /// The vector is signalled at `now` for `count` completions: because no more came in time, or because they did.
     pub(crate) fn signalled(&mut self, count: u32, has_run_out: bool, now: Instant) {
-        let Some(begun) = self.begun else {
+        let was_idle = now.since(self.signalled) > IDLE;
+        self.signalled = now;
+        if was_idle {
+            self.is_trial = false;
             return self.begin(now);
-        };
+        }
         self.left = self.left.saturating_sub(count);
         self.lost = if has_run_out { self.lost + 1 } else { 0 };
-        let took = now.since(begun);
+        let took = now.since(self.begun);
         let has_gained = took.times(GAIN) < self.reference.times(GAIN - 1);
         if self.lost >= LOST {
             if self.is_better {
@@ -113,7 +121,7 @@ impl Moderation {
     }
 
     fn begin(&mut self, now: Instant) {
-        self.begun = Some(now);
+        self.begun = now;
         self.left = BLOCK;
         self.lost = 0;
     }
@@ -206,6 +214,21 @@ mod tests {
         let (interrupts, lost) = guest.complete(1000 * BLOCK);
         assert!(interrupts > 950 * BLOCK, "{interrupts}");
         assert_eq!(lost, 0);
+    }
+
+    #[test]
+    fn a_pause_of_the_guest_is_no_reason_to_change() {
+        let mut guest = Guest::new(64);
+        guest.sleep = 10;
+        guest.complete(1000 * BLOCK);
+        for _ in 0..100 {
+            // As long as the rest after a trial, so that the next block would be followed by one.
+            guest.now += Nanos::from_micros(60_000_000);
+            let (interrupts, _) = guest.complete(BLOCK);
+            assert_eq!(interrupts, BLOCK, "the pause is not taken for a slow block");
+            guest.complete(4 * BLOCK);
+            assert_eq!(guest.moderation.limit(), 0);
+        }
     }
 
     #[test]

@@ -115,19 +115,19 @@ pub fn run(context: &Context, seconds: u64, json: bool) -> Result<ExitCode> {
     if json {
         say!("{:#}", serde_json::to_value(&rows)?)?;
     } else {
-        say!(
-            "{}
-{NOTE}",
-            text(&rows)
-        )?;
+        say!("{}\n{}", text(&rows), note())?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// What the figures are, below the table.
-const NOTE: &str = "Medians of 5 rounds in one boot, the devices taking turns; all media written before. conzone-nvme \
-with timing=off,\nQEMU's nvme on a RAM-backed file. qd1: fio's psync; qd32: io_uring, batch: 16 commands a doorbell, \
-d4: a\njob on each of four drives. host us/IO: QEMU's processor time, the guest's own work included.";
+fn note() -> String {
+    format!(
+        "Medians of {ROUNDS} rounds in one boot, the devices taking turns; all media written before. conzone-nvme with \
+         timing=off,\nQEMU's nvme on a RAM-backed file. qd1: fio's psync; qd32: io_uring, batch: 16 commands a \
+         doorbell, d4: a\njob on each of four drives. host us/IO: QEMU's processor time, the guest's own work included."
+    )
+}
 
 /// Ours, and theirs with the same zones: serial numbers `conzone0`, `reference0` and so on.
 fn devices(n: u64, zones: u64) -> [String; 3] {
