@@ -75,6 +75,7 @@ class Family(GuestTest):
         for name in DRIVES:
             commands[f"ctrl_{name}"] = f"nvme id-ctrl ${name} -o json"
             commands[f"ns_{name}"] = f"nvme id-ns ${name} -o json"
+            commands[f"cache_{name}"] = f"cat /sys/block/${{{name}#/dev/}}/queue/write_cache"
         for name in ZONED:
             commands[f"zns_{name}"] = f"nvme zns id-ns ${name} -o json"
             commands[f"fio_{name}"] = fio_on(name, rw="write", bs="128k", size="2z", iodepth=1)
@@ -91,6 +92,9 @@ class Family(GuestTest):
         self.assertIn("ZONE_INVALID_WRITE", refused.stdout.upper().replace(" ", "_"))
         self.assert_all_succeed(results)
         self.assert_calm(results["dmesg"].stdout)
+        caches = {name: results[f"cache_{name}"].stdout.strip() for name in DRIVES}
+        volatile = dict.fromkeys(DRIVES, "write back")
+        self.assertEqual(caches, volatile | {"plain": "write through"}, "whether Linux flushes")
         said = {name: json.loads(r.stdout) for name, r in results.items() if name.split("_")[0] in ("ns", "zns", "zones")}
         self.check_identity(said)
         self.check_zones(said)

@@ -2,7 +2,7 @@
 //! What the drive's owner chooses about the controller, and the bounds of each choice.
 
 use core::fmt;
-use nvme_spec::AdminOpcode;
+use nvme_spec::{AdminOpcode, FeatureId};
 
 /// Most I/O queue pairs a controller offers. Linux asks for one per CPU; phones have eight.
 pub const MAX_IO_QUEUES: u16 = 64;
@@ -38,6 +38,8 @@ pub struct ControllerConfig {
     /// Whether shadow doorbells are offered (OACS bit 8). Linux uses them as soon as they are, and after a
     /// controller reset before it has set them up again, which can leave commands without a ring.
     pub shadow_doorbells: bool,
+    /// Whether completed writes may still be in volatile memory (VWC). A guest flushes only then.
+    pub write_cache: bool,
 }
 
 impl Default for ControllerConfig {
@@ -55,6 +57,7 @@ impl Default for ControllerConfig {
             zasl: 0,
             vectors: MAX_IO_QUEUES + 1,
             shadow_doorbells: true,
+            write_cache: true,
         }
     }
 }
@@ -82,6 +85,12 @@ impl ControllerConfig {
     /// Whether the controller has this admin command.
     pub(crate) fn offers(&self, opcode: AdminOpcode) -> bool {
         self.shadow_doorbells || opcode != AdminOpcode::DoorbellBufferConfig
+    }
+
+    /// Whether the controller has this feature: without a volatile write cache there is none to switch off (Base,
+    /// section 5.27.1.4).
+    pub(crate) fn has(&self, feature: FeatureId) -> bool {
+        self.write_cache || feature != FeatureId::VolatileWriteCache
     }
 
     /// Checks every choice against its bounds.

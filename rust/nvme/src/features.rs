@@ -9,7 +9,7 @@ use nvme_spec::{
 };
 use units::Instant;
 
-use crate::reject::{Reject, CDW10, CDW11};
+use crate::reject::{Reject, CDW11};
 
 /// Composite temperature above which SMART warns (WCTEMP): 70 degrees Celsius.
 pub(crate) const WARNING_KELVIN: u16 = 343;
@@ -295,11 +295,6 @@ fn threshold_kind(dword11: u32) -> Result<Threshold, Reject> {
         (9..=14, _) => Err(Reject::invalid(CDW11 + 2, 0)),
         _ => Err(Reject::invalid(CDW11 + 2, 4)),
     }
-}
-
-/// The feature with this identifier.
-pub(crate) fn feature_id(wire: u8) -> Result<FeatureId, Reject> {
-    FeatureId::from_wire(wire).ok_or(Reject::invalid(CDW10, 0))
 }
 
 #[cfg(test)]

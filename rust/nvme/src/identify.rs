@@ -37,8 +37,8 @@ const LPA: u8 = 1 << 1 | 1 << 2 | 1 << 5;
 const FRMW: u8 = 1 << 1 | 1 << 0;
 /// FNA: cryptographic erase.
 const FNA: u8 = 1 << 2;
-/// VWC: present; Flush accepts all namespaces.
-const VWC: u8 = 0b111;
+/// VWC: Flush accepts all namespaces.
+const VWC: u8 = 0b110;
 /// SGLS: byte aligned; bit buckets; may be longer than the data.
 const SGLS: u32 = 1 << 0 | 1 << 16 | 1 << 18;
 /// NSFEAT: deallocated block errors (DAE), preferred sizes (OPTPERF).
@@ -158,7 +158,7 @@ impl<D: Drive> Controller<D> {
             namespaces: self.namespace_count(),
             nvm_commands: ONCS,
             format_attributes: FNA,
-            write_cache: VWC,
+            write_cache: VWC | u8::from(self.config.write_cache),
             copy_formats: 1,
             sgl: SGLS,
             subsystem_nqn: &nqn,

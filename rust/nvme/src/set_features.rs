@@ -10,7 +10,7 @@ use units::Instant;
 use crate::admin::at_once;
 use crate::controller::{Controller, Done};
 use crate::drive::Drive;
-use crate::features::{feature_id, Features, Which, SAVEABLE};
+use crate::features::{Features, Which, SAVEABLE};
 use crate::host::Host;
 use crate::reject::{Reject, CDW10, CDW11, NSID};
 use crate::transfer::Direction;
@@ -27,7 +27,7 @@ impl<D: Drive> Controller<D> {
         now: Instant,
     ) -> Result<Done, Reject> {
         let dword = FeatureCdw10::from(sqe.cdw10());
-        let id = feature_id(dword.id())?;
+        let id = self.feature(dword.id())?;
         let select = FeatureSelect::from_wire(dword.select().value())
             .ok_or(Reject::invalid(CDW10 + 1, 0))?;
         let which = match select {
@@ -89,7 +89,7 @@ impl<D: Drive> Controller<D> {
         now: Instant,
     ) -> Result<Done, Reject> {
         let dword = FeatureCdw10::from(sqe.cdw10());
-        let id = feature_id(dword.id())?;
+        let id = self.feature(dword.id())?;
         if dword.save() && Features::capabilities(id) & SAVEABLE == 0 {
             return Err(Reject::at(Status::FeatureNotSaveable, CDW10 + 3, 7));
         }
@@ -142,6 +142,13 @@ impl<D: Drive> Controller<D> {
             }
         }
         at_once(now, 0)
+    }
+
+    /// The feature with this identifier.
+    fn feature(&self, wire: u8) -> Result<FeatureId, Reject> {
+        FeatureId::from_wire(wire)
+            .filter(|&id| self.config.has(id))
+            .ok_or(Reject::invalid(CDW10, 0))
     }
 
     /// Queues the guest may create, whatever it asked for.

@@ -296,6 +296,28 @@ fn smart_counts_what_the_host_did() {
 }
 
 #[test]
+fn a_drive_without_a_write_cache_says_so() {
+    let config = ControllerConfig {
+        write_cache: false,
+        ..ControllerConfig::default()
+    };
+    let mut guest = guest_with(config, FakeConfig::default(), 1);
+    let page = identify(&mut guest, Cns::Controller, 0, 0);
+    assert_eq!(page[525], 0b110, "VWC");
+    for sqe in [
+        command::set_feature(FeatureId::VolatileWriteCache, 0, 0),
+        command::get_feature(FeatureId::VolatileWriteCache, 0, 0, 0),
+    ] {
+        assert_status(guest.admin(sqe), Status::InvalidField);
+    }
+    let (cqe, known) = guest.receive(0, command::log(LogId::FeatureEffects, 0, 1024, 0), 1024);
+    assert_ok(cqe);
+    let is_known = |id: FeatureId| u32_at(&known, 4 * usize::from(id.wire())) != 0;
+    assert!(!is_known(FeatureId::VolatileWriteCache) && is_known(FeatureId::NumberOfQueues));
+    assert_ok(guest.io(command::plain(NvmOpcode::Flush.wire(), DATA)));
+}
+
+#[test]
 fn features_have_current_default_and_saved_values() {
     let mut guest = guest(1);
     let get = |guest: &mut Guest<FakeDrive>, id, select| {

@@ -4,7 +4,7 @@
 use super::{Media, Planner, Worker};
 use crate::error::ConfigError;
 use crate::layout::Layout;
-use crate::properties::Key;
+use crate::properties::{Key, ModelKind};
 use nvme::ControllerConfig;
 use units::{Bytes, Nanos};
 
@@ -18,6 +18,8 @@ impl Planner<'_> {
             mdts: u8::try_from(self.u64(Key::Mdts)).unwrap_or(u8::MAX),
             vectors: io_queues.saturating_add(1),
             shadow_doorbells: self.on(Key::ShadowDoorbells),
+            // Its writes end at the medium.
+            write_cache: self.config.model() != ModelKind::Simple,
             ..ControllerConfig::default()
         };
         controller.validate()?;

@@ -49,6 +49,19 @@ fn presets_have_the_figures_of_the_models_tables() {
 }
 
 #[test]
+fn only_a_drive_without_a_buffer_has_no_volatile_write_cache() {
+    for preset in PRESETS {
+        let plan = with(preset.name, &[]).unwrap();
+        assert_eq!(
+            plan.controller.write_cache,
+            preset.name != "nvm-optane",
+            "{}",
+            preset.name
+        );
+    }
+}
+
+#[test]
 fn interrupts_are_held_only_where_commands_take_no_time() {
     let hold = |settings: &[_], is_counted| {
         let plan = with("tlc-zoned", settings).unwrap();
