@@ -79,12 +79,11 @@ impl Moderation {
 
     /// The vector is signalled at `now` for `count` completions: because no more came in time, or because they did.
     pub(crate) fn signalled(&mut self, count: u32, has_run_out: bool, now: Instant) {
-        let was_idle = now.since(self.signalled) > IDLE;
-        self.signalled = now;
-        if was_idle {
+        if now.since(self.signalled) > IDLE {
             self.is_trial = false;
-            return self.begin(now);
+            self.begin(now);
         }
+        self.signalled = now;
         self.left = self.left.saturating_sub(count);
         self.lost = if has_run_out { self.lost + 1 } else { 0 };
         let took = now.since(self.begun);
@@ -123,7 +122,6 @@ impl Moderation {
     fn begin(&mut self, now: Instant) {
         self.begun = now;
         self.left = BLOCK;
-        self.lost = 0;
     }
 }
 
@@ -214,6 +212,22 @@ mod tests {
         let (interrupts, lost) = guest.complete(1000 * BLOCK);
         assert!(interrupts > 950 * BLOCK, "{interrupts}");
         assert_eq!(lost, 0);
+    }
+
+    #[test]
+    fn a_busy_guest_that_becomes_a_slow_one_is_not_held_any_more() {
+        let mut guest = Guest::new(32);
+        guest.complete(100 * BLOCK);
+        assert_eq!(guest.moderation.limit(), HELD);
+        guest.depth = 1;
+        for _ in 0..LOST {
+            guest.now += IDLE.times(36_000);
+            assert_eq!(guest.complete(1), (1, 1), "an hour later");
+        }
+        assert_eq!(guest.moderation.limit(), 0);
+        guest.depth = 32;
+        guest.complete(50 * BLOCK);
+        assert_eq!(guest.moderation.limit(), HELD, "the hours do not count");
     }
 
     #[test]
