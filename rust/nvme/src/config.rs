@@ -89,7 +89,7 @@ impl ControllerConfig {
 
     /// Whether the controller has this feature: without a volatile write cache there is none to switch off (Base,
     /// section 5.27.1.4).
-    pub(crate) fn has(&self, feature: FeatureId) -> bool {
+    pub(crate) fn has_feature(&self, feature: FeatureId) -> bool {
         self.write_cache || feature != FeatureId::VolatileWriteCache
     }
 

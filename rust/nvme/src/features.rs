@@ -147,7 +147,8 @@ impl Features {
         self.events.current.into()
     }
 
-    pub(crate) fn has_write_cache(&self) -> bool {
+    /// WCE. Of no consequence where there is no write cache.
+    pub(crate) fn write_cache_enabled(&self) -> bool {
         self.write_cache.current & 1 != 0
     }
 
@@ -306,16 +307,16 @@ mod tests {
         let mut f = Features::new(2);
         let id = FeatureId::VolatileWriteCache;
         f.set(id, 0, None, false).unwrap();
-        assert!(!f.has_write_cache());
+        assert!(!f.write_cache_enabled());
         f.clear();
-        assert!(f.has_write_cache());
+        assert!(f.write_cache_enabled());
         f.set(id, 0, None, true).unwrap();
         f.set(id, 1, None, false).unwrap();
         assert_eq!(f.get(id, 0, None, Which::Current), Ok(Some(1)));
         assert_eq!(f.get(id, 0, None, Which::Saved), Ok(Some(0)));
         assert_eq!(f.get(id, 0, None, Which::Default), Ok(Some(1)));
         f.clear();
-        assert!(!f.has_write_cache());
+        assert!(!f.write_cache_enabled());
     }
 
     #[test]

@@ -181,7 +181,7 @@ impl<D: Drive> Controller<D> {
 
     /// Writes count as durable at completion while the write cache is off.
     pub(crate) fn fua(&self, asked: bool) -> bool {
-        asked || !self.features.has_write_cache()
+        asked || !self.features.write_cache_enabled()
     }
 
     fn read<H: Host>(

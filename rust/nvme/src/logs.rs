@@ -163,7 +163,10 @@ impl<D: Drive> Controller<D> {
                 Ok(4096)
             }
             LogId::FeatureEffects => {
-                for &feature in FeatureId::ALL.iter().filter(|&&id| self.config.has(id)) {
+                for &feature in FeatureId::ALL
+                    .iter()
+                    .filter(|&&id| self.config.has_feature(id))
+                {
                     put_dword(
                         &mut *self.scratch,
                         usize::from(feature.wire()),

@@ -38,7 +38,7 @@ pub(crate) struct Moderation {
     /// When this block began.
     begun: Instant,
     /// When the vector was signalled last.
-    signalled: Instant,
+    last_signal: Instant,
     /// Completions until it ends.
     left: u32,
     /// How long the last block before the trial took.
@@ -57,7 +57,7 @@ impl Default for Moderation {
             is_better: false,
             is_trial: false,
             begun: Instant::ZERO,
-            signalled: Instant::ZERO,
+            last_signal: Instant::ZERO,
             left: BLOCK,
             reference: Nanos::ZERO,
             lost: 0,
@@ -79,11 +79,11 @@ impl Moderation {
 
     /// The vector is signalled at `now` for `count` completions: because no more came in time, or because they did.
     pub(crate) fn signalled(&mut self, count: u32, has_run_out: bool, now: Instant) {
-        if now.since(self.signalled) > IDLE {
+        if now.since(self.last_signal) > IDLE {
             self.is_trial = false;
             self.begin(now);
         }
-        self.signalled = now;
+        self.last_signal = now;
         self.left = self.left.saturating_sub(count);
         self.lost = if has_run_out { self.lost + 1 } else { 0 };
         let took = now.since(self.begun);

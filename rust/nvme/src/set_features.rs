@@ -147,7 +147,7 @@ impl<D: Drive> Controller<D> {
     /// The feature with this identifier.
     fn feature(&self, wire: u8) -> Result<FeatureId, Reject> {
         FeatureId::from_wire(wire)
-            .filter(|&id| self.config.has(id))
+            .filter(|&id| self.config.has_feature(id))
             .ok_or(Reject::invalid(CDW10, 0))
     }
 
