@@ -87,15 +87,6 @@ impl Timing {
     }
 }
 
-/// Whose operation: decides who may overtake on a plane (zms-model §3, Priority).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Priority {
-    /// For a host command, or anything that is not background work.
-    User,
-    /// Migration: user operations may start before it.
-    Background,
-}
-
 /// An operation's booking on its plane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Booking {

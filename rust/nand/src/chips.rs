@@ -135,7 +135,7 @@ impl Chips {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{BlockId, Media, Priority};
+    use crate::{BlockId, Media};
     use units::Instant;
 
     fn chips() -> Chips {
@@ -162,7 +162,7 @@ mod tests {
         let mut media = Media::with_chips(&chips);
         let mut run = |at, plane, op| {
             let at = Instant::from_nanos(at);
-            let booking = media.schedule(at, PlaneId(plane), BlockId(0), op, Priority::User);
+            let booking = media.schedule(at, PlaneId(plane), BlockId(0), op);
             (booking.start.as_nanos(), booking.end.as_nanos())
         };
         // 4 KiB at 800 MB/s are 4883 ns, and 413.

@@ -99,6 +99,26 @@ impl Link {
         end
     }
 
+    /// When `bytes` asked for at `at` would have crossed. Nothing is booked.
+    #[must_use]
+    pub fn would_end(&self, at: Instant, bytes: Bytes) -> Instant {
+        let mut left = self.time(bytes).get();
+        if left == 0 {
+            return at;
+        }
+        let mut clock = at.as_nanos();
+        let first = self.busy.partition_point(|b| b.1 <= clock);
+        for &(from, to) in self.busy.range(first..) {
+            let gap = from.saturating_sub(clock);
+            if left <= gap {
+                break;
+            }
+            left -= gap;
+            clock = to;
+        }
+        Instant::from_nanos(clock.saturating_add(left))
+    }
+
     /// Forgets bookings that ended at or before `horizon`.
     pub fn prune(&mut self, horizon: Instant) {
         while self.busy.front().is_some_and(|b| b.1 <= horizon.as_nanos()) {
@@ -255,7 +275,9 @@ mod tests {
             for (from, ns) in requests {
                 let bytes = Bytes::new(ns * 1_048_576 / 1_000_000 * 1000 / 1000 + ns / 25);
                 let need = link.time(bytes).get();
+                let told = link.would_end(at(from), bytes);
                 let end = link.transfer(at(from), bytes);
+                prop_assert_eq!(told, end);
                 let mut left = need;
                 let mut expect = from;
                 for (t, taken) in taken.iter_mut().enumerate().skip(from as usize) {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The whole array: planes on channels.
 
-use crate::plane::Plane;
+use crate::book::{Book, Booked, Kind};
+use crate::work::Backlog;
 use crate::{
-    BlockId, Booking, Cell, CellTiming, Chips, Geometry, Link, LinkStats, PlaneStats, Priority,
-    Timing, Yield,
+    BlockId, Booking, Cell, CellTiming, Chips, Geometry, Link, LinkStats, Suspension, Timing,
 };
 use units::{Bytes, Instant, Nanos};
 
@@ -51,31 +51,106 @@ pub enum Op {
     Erase,
 }
 
+/// What a plane has done so far, and what it has promised to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PlaneStats {
+    /// Time it was busy, waiting for its channel included.
+    pub busy: Nanos,
+    /// Operations.
+    pub operations: u64,
+    /// The longest that an operation of the host waited for the plane.
+    pub longest_wait: Nanos,
+}
+
+/// What occupies a plane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// A sense, and the transfer of what was sensed.
+    Read,
+    /// A transfer into the page register.
+    Load,
+    /// A program, or a part of one between suspensions.
+    Program,
+    /// An erase, or a part of one.
+    Erase,
+    /// A program or erase comes to a halt.
+    Suspend,
+    /// It goes on again.
+    Resume,
+}
+
+/// An occupation of a plane, for checks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Occupied {
+    /// The plane.
+    pub plane: PlaneId,
+    /// The block that is worked on.
+    pub block: BlockId,
+    /// What it does.
+    pub what: What,
+    /// From then on.
+    pub start: Instant,
+    /// Until then.
+    pub end: Instant,
+    /// Background work.
+    pub background: bool,
+}
+
+/// An operation's parts, in nanoseconds and bytes: sense, then transfer, then array work.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    pub sense: u64,
+    pub bytes: u64,
+    pub array: u64,
+    pub kind: Kind,
+    /// What it does before the array works.
+    pub what: What,
+}
+
+impl Shape {
+    /// Whether the array works after the transfer.
+    pub const fn programs(&self) -> bool {
+        self.array > 0
+    }
+
+    /// What the array does.
+    pub const fn array_what(&self) -> What {
+        match self.what {
+            What::Erase => What::Erase,
+            _ => What::Program,
+        }
+    }
+}
+
+/// A plane: its firm bookings.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Plane {
+    pub book: Book,
+    pub stats: PlaneStats,
+}
+
 /// Planes and channels with their reservations.
 #[derive(Clone, Debug)]
 pub struct Media {
     timing: Timing,
-    rule: Yield,
-    planes: Vec<Plane>,
+    pub(crate) suspension: Suspension,
+    pub(crate) planes: Vec<Plane>,
     channel_of: Vec<u32>,
     channels: Vec<Link>,
-    /// No operation will be asked for before this.
-    horizon: Instant,
+    /// Run to; no operation will be asked for before this.
+    pub(crate) horizon: Instant,
+    pub(crate) backlog: Backlog,
+    observed: Option<Vec<Occupied>>,
 }
 
 impl Media {
     /// An idle array. `geometry` has been validated.
     #[must_use]
     pub fn new(geometry: &Geometry, timing: &Timing) -> Self {
-        let planes = geometry.planes();
-        Self {
-            timing: *timing,
-            rule: Yield::default(),
-            planes: vec![Plane::default(); planes as usize],
-            channel_of: (0..planes).map(|p| geometry.channel_of(p)).collect(),
-            channels: vec![Link::new(timing.channel_mbps); geometry.channels as usize],
-            horizon: Instant::ZERO,
-        }
+        let planes = 0..geometry.planes();
+        let channel_of = planes.map(|p| geometry.channel_of(p)).collect();
+        let link = Link::new(timing.channel_mbps);
+        Self::idle(*timing, channel_of, vec![link; geometry.channels as usize])
     }
 
     /// An idle array of chips that [`Chips::read`] and [`Chips::program`] make operations for:
@@ -84,28 +159,30 @@ impl Media {
     pub fn with_chips(chips: &Chips) -> Self {
         let none = CellTiming::uniform(Nanos::ZERO, Nanos::ZERO);
         let link = Link::new(chips.channel_mbps).with_overhead(chips.channel_overhead);
-        let planes = chips.planes();
-        Self {
-            timing: Timing {
-                slc: none,
-                mlc: none,
-                tlc: none,
-                qlc: none,
-                erase: chips.erase,
-                channel_mbps: chips.channel_mbps,
-            },
-            rule: Yield::default(),
-            planes: vec![Plane::default(); planes as usize],
-            channel_of: (0..planes).map(|p| chips.channel_of(PlaneId(p))).collect(),
-            channels: vec![link; chips.channels as usize],
-            horizon: Instant::ZERO,
-        }
+        let planes = 0..chips.planes();
+        let timing = Timing {
+            slc: none,
+            mlc: none,
+            tlc: none,
+            qlc: none,
+            erase: chips.erase,
+            channel_mbps: chips.channel_mbps,
+        };
+        let channel_of = planes.map(|p| chips.channel_of(PlaneId(p))).collect();
+        Self::idle(timing, channel_of, vec![link; chips.channels as usize])
     }
 
-    /// The same array under another rule for background work. For one that is idle.
-    #[must_use]
-    pub fn with_yield(self, rule: Yield) -> Self {
-        Self { rule, ..self }
+    fn idle(timing: Timing, channel_of: Vec<u32>, channels: Vec<Link>) -> Self {
+        Self {
+            timing,
+            suspension: Suspension::default(),
+            planes: vec![Plane::default(); channel_of.len()],
+            backlog: Backlog::new(channel_of.len()),
+            channel_of,
+            channels,
+            horizon: Instant::ZERO,
+            observed: None,
+        }
     }
 
     /// Takes over array times, for operations booked from now on. Bandwidths stay.
@@ -125,75 +202,167 @@ impl Media {
         }
     }
 
-    /// Books `op` on `block` of `plane`, asked for at `at`. A plane that does not exist does
-    /// nothing, at once.
-    pub fn schedule(
-        &mut self,
-        at: Instant,
-        plane: PlaneId,
-        block: BlockId,
-        op: Op,
-        priority: Priority,
-    ) -> Booking {
+    /// Books the host's `op` on `block` of `plane`, asked for at `at`: in the earliest idle time
+    /// that holds all of it, after what is booked or queued to change its block if it changes it,
+    /// too. Its end stays. A plane that does not exist does nothing, at once.
+    pub fn schedule(&mut self, at: Instant, plane: PlaneId, block: BlockId, op: Op) -> Booking {
+        let index = plane.0 as usize;
         let nothing = Booking { start: at, end: at };
-        let Some(p) = self.planes.get_mut(plane.0 as usize) else {
+        if index >= self.planes.len() {
             return nothing;
-        };
-        let channel = self.channel_of.get(plane.0 as usize).copied().unwrap_or(0);
-        let Some(link) = self.channels.get_mut(channel as usize) else {
-            return nothing;
-        };
-        let start = match priority {
-            // What is being moved can still be read where it was.
-            Priority::User if matches!(op, Op::Read { .. }) => p.user_start(at, None),
-            Priority::User => p.user_start(at, Some(block)),
-            Priority::Background => p.background_start(at),
-        };
-        let end = match op {
-            Op::Read { mode, row, bytes } => {
-                link.transfer(start + self.timing.sense(mode, row), bytes)
+        }
+        let shape = self.shape(op);
+        let mut from = at.max(self.horizon).as_nanos();
+        let mut yielding = None;
+        if self.backlog.is_busy(index) {
+            if shape.kind != Kind::Read {
+                self.force_block(index, block, shape.kind);
             }
+            yielding = self.yields_at(index);
+            from = from.max(yielding.unwrap_or(0));
+        }
+        let Some(p) = self.planes.get_mut(index) else {
+            return nothing;
+        };
+        p.book.prune(self.horizon.as_nanos());
+        let start = if p.book.end() <= from {
+            from
+        } else {
+            let from = p.book.after_block(from, block, shape.kind);
+            self.place(index, from, &shape)
+        };
+        let horizon = self.horizon;
+        let Some(link) = self.link_of(index) else {
+            return nothing;
+        };
+        let moved = if shape.bytes > 0 {
+            link.prune(horizon);
+            let sensed = Instant::from_nanos(start.saturating_add(shape.sense));
+            link.transfer(sensed, Bytes::new(shape.bytes)).as_nanos()
+        } else {
+            start.saturating_add(shape.sense)
+        };
+        let end = moved.saturating_add(shape.array);
+        if let Some(p) = self.planes.get_mut(index) {
+            p.book.insert(Booked {
+                start,
+                end,
+                block,
+                kind: shape.kind,
+            });
+            p.stats.operations += 1;
+            p.stats.busy += Nanos::new(end - start);
+            let waited = Nanos::new(start.saturating_sub(at.as_nanos()));
+            p.stats.longest_wait = p.stats.longest_wait.max(waited);
+        }
+        if self.observed.is_some() {
+            self.note(index, block, shape.what, (start, moved), false);
+            self.note(index, block, shape.array_what(), (moved, end), false);
+        }
+        if yielding.is_some() {
+            self.requeue(index);
+        }
+        Booking {
+            start: Instant::from_nanos(start),
+            end: Instant::from_nanos(end),
+        }
+    }
+
+    /// An operation's parts.
+    pub(crate) fn shape(&self, op: Op) -> Shape {
+        let (sense, bytes, array, kind, what) = match op {
+            Op::Read { mode, row, bytes } => {
+                let sense = self.timing.sense(mode, row);
+                (sense, bytes, Nanos::ZERO, Kind::Read, What::Read)
+            }
+            Op::Sense { time, bytes } => (time, bytes, Nanos::ZERO, Kind::Read, What::Read),
             Op::Load {
                 mode,
                 bytes,
                 program,
             } => {
-                let loaded = link.transfer(start, bytes);
-                let array = if program {
-                    self.timing.of(mode).program
-                } else {
-                    Nanos::ZERO
+                let array = match program {
+                    true => self.timing.of(mode).program,
+                    false => Nanos::ZERO,
                 };
-                loaded + array
+                (Nanos::ZERO, bytes, array, Kind::Write, What::Load)
             }
-            Op::Sense { time, bytes } => link.transfer(start + time, bytes),
-            Op::Program { time, bytes } => link.transfer(start, bytes) + time,
-            Op::Erase => start + self.timing.erase,
+            Op::Program { time, bytes } => (Nanos::ZERO, bytes, time, Kind::Write, What::Load),
+            Op::Erase => {
+                let none = (Nanos::ZERO, Bytes::ZERO);
+                (none.0, none.1, self.timing.erase, Kind::Erase, What::Erase)
+            }
         };
-        match priority {
-            Priority::User => p.book_user(at, start, end),
-            Priority::Background => {
-                p.prune(self.horizon);
-                let booking = Booking { start, end };
-                p.book_background(self.rule, block, at, booking);
-            }
+        Shape {
+            sense: sense.get(),
+            bytes: bytes.get(),
+            array: array.get(),
+            kind,
+            what,
         }
-        Booking { start, end }
     }
 
-    /// When the last background operation booked on `plane` ends, as it stands now.
-    #[must_use]
-    pub fn background_end(&self, plane: PlaneId) -> Instant {
-        self.planes
-            .get(plane.0 as usize)
-            .map_or(Instant::ZERO, Plane::background_end)
+    /// Where an operation fits on a plane, from `from` on.
+    pub(crate) fn place(&self, plane: usize, from: u64, shape: &Shape) -> u64 {
+        let Some(p) = self.planes.get(plane) else {
+            return from;
+        };
+        let least = shape.sense.saturating_add(shape.array);
+        p.book.first_gap(from, |start, end| {
+            // Most gaps are too short with the channel idle, too.
+            end - start >= least
+                && self
+                    .would_cross(plane, start, shape)
+                    .saturating_add(shape.array)
+                    <= end
+        })
     }
 
-    /// Forgets what ended before `now`: no operation will be asked for earlier.
-    pub fn prune(&mut self, now: Instant) {
-        self.horizon = now;
-        for link in &mut self.channels {
-            link.prune(now);
+    /// When an operation that starts at `start` would have its transfer behind it.
+    pub(crate) fn would_cross(&self, plane: usize, start: u64, shape: &Shape) -> u64 {
+        let sensed = start.saturating_add(shape.sense);
+        let channel = self.channel_of.get(plane).copied().unwrap_or(0);
+        match self.channels.get(channel as usize) {
+            Some(link) => link
+                .would_end(Instant::from_nanos(sensed), Bytes::new(shape.bytes))
+                .as_nanos(),
+            None => sensed,
+        }
+    }
+
+    pub(crate) fn link_of(&mut self, plane: usize) -> Option<&mut Link> {
+        let channel = self.channel_of.get(plane).copied()?;
+        self.channels.get_mut(channel as usize)
+    }
+
+    /// For checks in tests: remembers every occupation of a plane while switched on. A program or
+    /// erase that runs and may be suspended is not in it before that has come to pass.
+    pub fn observe(&mut self, on: bool) {
+        self.observed = on.then(Vec::new);
+    }
+
+    /// What occupied planes since this was asked last, in the order of booking.
+    pub fn take_observed(&mut self) -> Vec<Occupied> {
+        self.observed.as_mut().map_or(Vec::new(), core::mem::take)
+    }
+
+    pub(crate) fn note(
+        &mut self,
+        plane: usize,
+        block: BlockId,
+        what: What,
+        (start, end): (u64, u64),
+        background: bool,
+    ) {
+        if let Some(observed) = self.observed.as_mut().filter(|_| start < end) {
+            observed.push(Occupied {
+                plane: PlaneId(plane as u32),
+                block,
+                what,
+                start: Instant::from_nanos(start),
+                end: Instant::from_nanos(end),
+                background,
+            });
         }
     }
 
@@ -210,6 +379,8 @@ impl Media {
     /// Panics if a book is inconsistent. For tests.
     pub fn check_invariants(&self) {
         self.channels.iter().for_each(Link::check_invariants);
+        self.planes.iter().for_each(|p| p.book.check_invariants());
+        self.backlog.check_invariants();
     }
 }
 
@@ -241,7 +412,7 @@ mod tests {
 
     fn run(media: &mut Media, at: u64, plane: u32, op: Op) -> (u64, u64) {
         let at = Instant::from_nanos(at);
-        let b = media.schedule(at, PlaneId(plane), BlockId(0), op, Priority::User);
+        let b = media.schedule(at, PlaneId(plane), BlockId(0), op);
         media.check_invariants();
         (b.start.as_nanos(), b.end.as_nanos())
     }

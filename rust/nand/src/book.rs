@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! One plane's book of firm bookings.
+//!
+//! ```text
+//!   booked    [ read 7 ]      [ program 9    ]           [ read 3 ]
+//!   asked for        ^  gap 1                   gap 2               gap 3, without end
+//! ```
+//! An operation goes into the first gap at or after the instant it is asked for that holds all of
+//! it; what is booked already stays where it is. What changes a block keeps its order within that
+//! block ([`Book::after_block`]).
+//!
+//! Invariants: bookings are disjoint and ascending, none is empty, none reaches before the end of
+//! what was forgotten. Memory is bounded: bookings that ended before anything can be asked for are
+//! forgotten, and beyond [`Book::MAX_BOOKINGS`] the oldest are, with the idle time before them.
+
+use std::collections::VecDeque;
+
+/// A block's number, unique within the drive: blocks of different superblocks never share one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockId(pub u32);
+
+/// What an operation does to its block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Nothing.
+    Read,
+    /// Puts something into it.
+    Write,
+    /// Erases it.
+    Erase,
+}
+
+/// A firm booking of `[start, end)`, in nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Booked {
+    pub start: u64,
+    pub end: u64,
+    pub block: BlockId,
+    pub kind: Kind,
+}
+
+/// The bookings of one plane.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Book {
+    busy: VecDeque<Booked>,
+    /// End of what was forgotten.
+    floor: u64,
+}
+
+impl Book {
+    /// Bookings kept. A drive whose queues are full of one plane's reads has as many.
+    pub const MAX_BOOKINGS: usize = 1024;
+
+    /// End of everything that is booked.
+    pub fn end(&self) -> u64 {
+        self.busy.back().map_or(self.floor, |b| b.end)
+    }
+
+    /// Where the first gap at or after `from` begins that `holds(start, end)`. The gap after
+    /// everything booked holds whatever is asked for.
+    pub fn first_gap(&self, from: u64, mut holds: impl FnMut(u64, u64) -> bool) -> u64 {
+        let mut start = from.max(self.floor);
+        let first = self.busy.partition_point(|b| b.end <= start);
+        for next in self.busy.range(first..) {
+            if next.start >= start && holds(start, next.start) {
+                return start;
+            }
+            start = start.max(next.end);
+        }
+        start
+    }
+
+    /// The first booking that starts at or after `from`.
+    pub fn next(&self, from: u64) -> Option<&Booked> {
+        let first = self.busy.partition_point(|b| b.start < from);
+        self.busy.get(first)
+    }
+
+    /// When an operation of this kind on `block` asked for at `from` may start at the earliest:
+    /// what changes a block goes after what is booked to change it, an erase after reads, too.
+    pub fn after_block(&self, from: u64, block: BlockId, kind: Kind) -> u64 {
+        let before = |b: &&Booked| match kind {
+            Kind::Read => false,
+            Kind::Write => b.block == block && b.kind != Kind::Read,
+            Kind::Erase => b.block == block,
+        };
+        let last = self.busy.iter().rev().find(before);
+        last.map_or(from, |b| from.max(b.end))
+    }
+
+    /// Books what [`Book::first_gap`] has placed.
+    pub fn insert(&mut self, booked: Booked) {
+        if booked.start >= booked.end {
+            return;
+        }
+        match self.busy.back() {
+            Some(last) if last.end > booked.start => {
+                let at = self.busy.partition_point(|b| b.end <= booked.start);
+                self.busy.insert(at, booked);
+            }
+            _ => self.busy.push_back(booked),
+        }
+        if self.busy.len() > Self::MAX_BOOKINGS {
+            self.forget_first();
+        }
+    }
+
+    /// Forgets what ended at or before `horizon`.
+    pub fn prune(&mut self, horizon: u64) {
+        while self.busy.front().is_some_and(|b| b.end <= horizon) {
+            self.forget_first();
+        }
+    }
+
+    fn forget_first(&mut self) {
+        if let Some(first) = self.busy.pop_front() {
+            self.floor = first.end;
+        }
+    }
+
+    /// Panics unless the bookings are ascending and disjoint. For tests.
+    pub fn check_invariants(&self) {
+        assert!(self.busy.len() <= Self::MAX_BOOKINGS);
+        let mut end = self.floor;
+        for booked in &self.busy {
+            assert!(end <= booked.start && booked.start < booked.end, "{self:?}");
+            end = booked.end;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn booked(start: u64, end: u64, block: u32, kind: Kind) -> Booked {
+        Booked {
+            start,
+            end,
+            block: BlockId(block),
+            kind,
+        }
+    }
+
+    fn book() -> Book {
+        let mut book = Book::default();
+        book.insert(booked(50, 60, 2, Kind::Write));
+        book.insert(booked(10, 20, 1, Kind::Write));
+        book.insert(booked(20, 25, 3, Kind::Read));
+        book.check_invariants();
+        book
+    }
+
+    #[test]
+    fn the_first_gap_that_holds_it_is_taken() {
+        let book = book();
+        let gap = |from, long| book.first_gap(from, |start, end| end - start >= long);
+        assert_eq!(gap(0, 10), 0);
+        assert_eq!(gap(0, 11), 25);
+        assert_eq!(gap(24, 25), 25);
+        assert_eq!(gap(26, 25), 60);
+        assert_eq!(gap(55, 0), 60);
+        assert_eq!(gap(70, 1000), 70);
+        assert_eq!(book.end(), 60);
+        assert_eq!(book.next(10).map(|b| b.start), Some(10));
+        assert_eq!(book.next(11).map(|b| b.start), Some(20));
+        assert_eq!(book.next(51), None);
+    }
+
+    #[test]
+    fn what_changes_a_block_keeps_its_order() {
+        let book = book();
+        let after = |block, kind| book.after_block(5, BlockId(block), kind);
+        assert_eq!(after(2, Kind::Read), 5);
+        assert_eq!(after(2, Kind::Write), 60);
+        assert_eq!(after(1, Kind::Erase), 20);
+        assert_eq!(after(3, Kind::Write), 5);
+        assert_eq!(after(3, Kind::Erase), 25);
+    }
+
+    #[test]
+    fn what_was_forgotten_is_not_booked_again() {
+        let mut book = book();
+        book.prune(20);
+        assert_eq!(book.first_gap(0, |start, end| end > start), 25);
+        book.check_invariants();
+        for i in 0..2 * Book::MAX_BOOKINGS as u64 {
+            book.insert(booked(100 + 2 * i, 101 + 2 * i, 1, Kind::Read));
+            book.check_invariants();
+        }
+        // The idle time before the oldest that is kept is given up.
+        let first = 100 + 2 * Book::MAX_BOOKINGS as u64;
+        let gap = book.first_gap(0, |start, end| end > start);
+        assert_eq!(gap, first - 1);
+    }
+}
