@@ -64,6 +64,8 @@ pub enum Command {
         at: Sector,
         /// How many.
         sectors: u64,
+        /// Force unit access: complete when durable.
+        fua: bool,
     },
     /// Zone management.
     Zone {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The flash array and the host link, with the controller's own costs.
 
-use nand::{BlockId, Chips, Link, Media, Op, PlaneId, Priority, Yield};
+use nand::{BlockId, Chips, Link, Media, Occupied, Op, PlaneId, Suspension, Work};
 use units::{Bytes, Instant, Nanos, PAGE_BYTES};
 
 /// Times that the controller itself takes.
@@ -32,7 +32,7 @@ impl Flash {
     pub fn new(chips: &Chips, link_mbps: u64, costs: Costs) -> Self {
         Self {
             chips: *chips,
-            media: Media::with_chips(chips).with_yield(Yield::Queued),
+            media: Media::with_chips(chips),
             link: Link::new(link_mbps),
             costs,
         }
@@ -58,9 +58,15 @@ impl Flash {
         &self.chips
     }
 
-    /// No operation will be asked for before `now`.
-    pub fn prune(&mut self, now: Instant) {
-        self.media.prune(now);
+    /// Sets whether background programs and erases are suspended for the host's operations; without,
+    /// what has started runs to its end.
+    pub fn set_suspend(&mut self, rule: Suspension) {
+        self.media.set_suspend(rule);
+    }
+
+    /// Background work proceeds up to `now`. Nothing will be asked for before that.
+    pub fn run(&mut self, now: Instant) {
+        self.media.run(now);
         self.link.prune(now);
     }
 
@@ -99,10 +105,11 @@ impl Flash {
         bytes: Bytes,
     ) -> Instant {
         let op = self.chips.read(page, bytes);
-        self.schedule(at, plane, block, op, Priority::User)
+        self.media.schedule(at, plane, block, op).end
     }
 
-    /// Programs a one-shot page with `bytes` of data; returns when the program has ended.
+    /// Programs a one-shot page with `bytes` of data; returns when the program has ended. What is
+    /// queued to change the block, such as its erase, goes first.
     pub fn program(
         &mut self,
         at: Instant,
@@ -111,33 +118,55 @@ impl Flash {
         bytes: Bytes,
     ) -> Instant {
         let op = self.chips.program(bytes);
-        self.schedule(at, plane, block, op, Priority::User)
+        self.media.schedule(at, plane, block, op).end
     }
 
-    /// Erases a block; returns when that is over. As background work it lets operations on other
-    /// blocks pass until it has started.
-    pub fn erase(
+    /// A group of background operations.
+    pub fn begin(&mut self) -> Work {
+        self.media.begin()
+    }
+
+    /// Queues an erase: not before `at`, nor before `after` has ended.
+    pub fn defer_erase(
         &mut self,
         at: Instant,
         plane: PlaneId,
         block: BlockId,
-        priority: Priority,
-    ) -> Instant {
-        if self.chips.erase == Nanos::ZERO {
-            return at;
-        }
-        self.schedule(at, plane, block, Op::Erase, priority)
+        work: Work,
+        after: Option<Work>,
+    ) {
+        self.media.defer(at, plane, block, Op::Erase, work, after);
     }
 
-    fn schedule(
-        &mut self,
-        at: Instant,
-        plane: PlaneId,
-        block: BlockId,
-        op: Op,
-        priority: Priority,
-    ) -> Instant {
-        self.media.schedule(at, plane, block, op, priority).end
+    /// No more operations will be added to a group.
+    pub fn seal(&mut self, work: Work) {
+        self.media.seal(work);
+    }
+
+    /// When a group ended, if it has.
+    #[must_use]
+    pub fn ended(&self, work: Work) -> Option<Instant> {
+        self.media.ended(work)
+    }
+
+    /// Nobody will ask for a group's end any more.
+    pub fn release(&mut self, work: Work) {
+        self.media.release(work);
+    }
+
+    /// What is left of a group becomes the host's work; returns when it ends.
+    pub fn force(&mut self, work: Work) -> Instant {
+        self.media.force(work)
+    }
+
+    /// For checks in tests: remembers what occupies the planes while switched on.
+    pub fn observe(&mut self, on: bool) {
+        self.media.observe(on);
+    }
+
+    /// What occupied the planes since this was asked last.
+    pub fn take_occupied(&mut self) -> Vec<Occupied> {
+        self.media.take_observed()
     }
 
     /// What each plane has done.

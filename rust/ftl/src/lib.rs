@@ -11,6 +11,7 @@
 //! ```
 //! - [`ByteBuffer`]: a write buffer accounted in bytes; who waits how long for room.
 //! - [`Flash`]: the array and the host link with the controller's own costs.
+//! - [`Observer`]: what happened to pages, for checks.
 //! - [`Random`]: numbers that follow from a seed.
 //! - [`HostStats`] and [`Histogram`]: what the host asked for, and how long it took.
 //!
@@ -21,6 +22,7 @@
 mod buffer;
 mod command;
 mod flash;
+mod observe;
 mod random;
 mod stats;
 
@@ -30,5 +32,6 @@ pub use command::{
     ZoneTarget, MAX_SECTORS,
 };
 pub use flash::{Costs, Flash};
+pub use observe::{Event, Observer, Place};
 pub use random::Random;
 pub use stats::{Histogram, HostStats};
