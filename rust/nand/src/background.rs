@@ -26,7 +26,7 @@ use crate::book::{Booked, Kind};
 use crate::media::{Media, Op, PlaneId, Shape, What};
 use crate::work::{Due, Item, Stage, Work};
 use crate::BlockId;
-use units::{Bytes, Instant};
+use units::{Bytes, Instant, Nanos};
 
 /// Which operations may be suspended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,9 +47,9 @@ pub struct Suspension {
     /// Which.
     pub rule: Suspend,
     /// Time from the request until the plane is free.
-    pub suspend: units::Nanos,
+    pub suspend: Nanos,
     /// Time from the request until the operation goes on.
-    pub resume: units::Nanos,
+    pub resume: Nanos,
     /// Most suspensions of one operation; it cannot be suspended after that.
     pub max: u32,
 }
@@ -145,11 +145,14 @@ impl Media {
         Instant::from_nanos(end)
     }
 
-    /// What is queued on a plane and has to come before the host's operation becomes firm.
-    pub(crate) fn force_block(&mut self, plane: usize, block: BlockId, kind: Kind) {
-        if self.backlog.need_block(plane, block, kind) {
-            self.run_forced();
+    /// What is queued on a plane and has to come before the host's operation becomes firm. Returns
+    /// when that has ended.
+    pub(crate) fn force_block(&mut self, plane: usize, block: BlockId, kind: Kind) -> u64 {
+        if !self.backlog.need_block(plane, block, kind) {
+            return 0;
         }
+        self.run_forced();
+        self.backlog.cursor(plane)
     }
 
     fn run_forced(&mut self) {
@@ -159,11 +162,14 @@ impl Media {
         }
     }
 
-    /// The instant at which the next background operation would end if nothing else were asked for.
+    /// When the next background operation would end if nothing else were asked for, or, where several
+    /// planes' operations are about to share a channel, the earliest that one of them could; later
+    /// than the instant run to. `None` when nothing is queued.
     #[must_use]
     pub fn next_background(&self) -> Option<Instant> {
         let ends = self.backlog.current().filter_map(|p| self.would_end(p));
-        ends.min().map(Instant::from_nanos)
+        let next = ends.min().map(Instant::from_nanos)?;
+        Some(next.max(self.horizon + Nanos::new(1)))
     }
 
     fn requeue_touched(&mut self) {
@@ -371,7 +377,7 @@ impl Media {
         let Some(p) = self.planes.get_mut(plane) else {
             return;
         };
-        p.stats.busy += units::Nanos::new(end - start);
+        p.stats.busy += Nanos::new(end - start);
         p.book.insert(Booked {
             start,
             end,

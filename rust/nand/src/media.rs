@@ -216,7 +216,7 @@ impl Media {
         let mut yielding = None;
         if self.backlog.is_busy(index) {
             if shape.kind != Kind::Read {
-                self.force_block(index, block, shape.kind);
+                from = from.max(self.force_block(index, block, shape.kind));
             }
             yielding = self.yields_at(index);
             from = from.max(yielding.unwrap_or(0));

@@ -459,7 +459,7 @@ impl Backlog {
                 return None;
             }
             self.due.pop();
-            if self.is_current(&due) {
+            if self.take(&due) {
                 return Some(due);
             }
         }
@@ -469,7 +469,7 @@ impl Backlog {
     /// The next step of what a host command needs.
     pub fn pop_forced(&mut self) -> Option<Due> {
         while let Some(Reverse(due)) = self.forced.pop() {
-            if self.is_current(&due) {
+            if self.take(&due) {
                 return Some(due);
             }
         }
@@ -480,6 +480,16 @@ impl Backlog {
     pub fn current(&self) -> impl Iterator<Item = usize> + '_ {
         let current = self.due.iter().filter(|d| self.is_current(&d.0));
         current.map(|d| d.0.plane as usize)
+    }
+
+    /// Makes a step stale that is not; says whether it was not.
+    fn take(&mut self, due: &Due) -> bool {
+        let current = self.is_current(due);
+        if current {
+            let lane = &mut self.lanes[due.plane as usize];
+            lane.stamp = lane.stamp.wrapping_add(1);
+        }
+        current
     }
 
     fn is_current(&self, due: &Due) -> bool {
@@ -568,6 +578,10 @@ impl Backlog {
     pub fn check_invariants(&self) {
         let mut queued = 0;
         let mut busy = 0;
+        let mut due = vec![0; self.lanes.len()];
+        for plane in self.current() {
+            due[plane] += 1;
+        }
         for (plane, lane) in self.lanes.iter().enumerate() {
             let mut at = lane.head;
             let mut number = 0;
@@ -583,9 +597,7 @@ impl Backlog {
             }
             let counted: u32 = lane.blocks.iter().map(|b| b.1 + b.2).sum();
             assert_eq!(counted > 0, lane.head != NONE);
-            let due = self.due.iter().filter(|d| d.0.plane as usize == plane);
-            let due = due.filter(|d| self.is_current(&d.0)).count();
-            assert_eq!(due, usize::from(lane.head != NONE && !lane.waiting));
+            assert_eq!(due[plane], usize::from(lane.head != NONE && !lane.waiting));
         }
         assert_eq!((queued, busy), (self.queued, self.busy_lanes));
         let pending: u32 = self.groups.iter().map(|g| g.pending).sum();
