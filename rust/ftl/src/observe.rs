@@ -88,6 +88,13 @@ impl Observer {
         }
     }
 
+    /// The same happened to each of some pages.
+    pub fn each(&mut self, pages: core::ops::Range<u64>, mut event: impl FnMut(u64) -> Event) {
+        if let Some(events) = &mut self.0 {
+            events.extend(pages.map(&mut event));
+        }
+    }
+
     /// What happened since this was asked last.
     pub fn take(&mut self) -> Vec<Event> {
         self.0.as_mut().map_or(Vec::new(), core::mem::take)

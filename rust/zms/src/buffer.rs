@@ -38,6 +38,8 @@ pub(crate) struct Buffers {
     pub capacity: u32,
     policy: BufferPolicy,
     dwell: Option<Nanos>,
+    /// Pages in all of them.
+    held: u64,
 }
 
 impl Buffers {
@@ -53,7 +55,13 @@ impl Buffers {
             capacity,
             policy,
             dwell,
+            held: 0,
         }
+    }
+
+    /// Pages held by all of them.
+    pub fn held(&self) -> u64 {
+        self.held
     }
 
     /// Changes the dwell window, for what is buffered too.
@@ -118,15 +126,15 @@ impl Buffers {
         b.zone = zone;
         b.pages += pages;
         b.free = at;
+        self.held += u64::from(pages);
     }
 
     /// Takes everything out: the zone and its pages. The buffer stays busy until `free` is set.
     pub fn empty(&mut self, index: usize) -> (u32, u32) {
         let b = &mut self.list[index];
-        (
-            core::mem::replace(&mut b.zone, NONE),
-            core::mem::take(&mut b.pages),
-        )
+        let pages = core::mem::take(&mut b.pages);
+        self.held -= u64::from(pages);
+        (core::mem::replace(&mut b.zone, NONE), pages)
     }
 
     /// The flush that emptied it ends at `at`.

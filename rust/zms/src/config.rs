@@ -5,7 +5,7 @@
 
 use core::fmt;
 use ftl::Costs;
-use nand::{Cell, Geometry, GeometryError, Timing, Yield};
+use nand::{Cell, Geometry, GeometryError, Suspension, Timing};
 use units::{Bytes, Nanos, PAGE_BYTES, SECTOR_BYTES};
 
 /// All parameters of the flash model.
@@ -41,8 +41,8 @@ pub struct Config {
     pub gc_threshold: u32,
     /// pSLC reclaim starts when this many superblocks (of a group) are free, or fewer.
     pub migrate_threshold: u32,
-    /// When a migration's operations make way for the host's.
-    pub migrate_yield: Yield,
+    /// When background work makes way for the host's, and what that costs.
+    pub suspension: Suspension,
     /// Whether a zone reset waits for the erases that it causes.
     pub reset_wait: bool,
     /// Seed of the random replacement policy.

@@ -4,8 +4,8 @@
 use crate::config::Config;
 use crate::l2p::Cache;
 use crate::superblock::{FlashPage, Pool};
-use ftl::Costs;
-use nand::{Booking, Link, Media, Op, Priority};
+use ftl::{Costs, Observer};
+use nand::{Booking, Link, Media, Op, Work};
 use units::{Bytes, Instant, PAGE_BYTES};
 
 /// Bytes of `n` logical pages.
@@ -20,16 +20,19 @@ pub(crate) struct Core {
     pub link: Link,
     pub l2p: Cache,
     pub costs: Costs,
+    /// What tests are told.
+    pub observer: Observer,
     batch: Batch,
 }
 
 impl Core {
     pub fn new(config: &Config) -> Self {
         Self {
-            media: Media::new(&config.geometry, &config.timing).with_yield(config.migrate_yield),
+            media: Media::new(&config.geometry, &config.timing).with_suspend(config.suspension),
             link: Link::new(config.link_mbps),
             l2p: Cache::new(&config.l2p, config.seed),
             costs: config.costs,
+            observer: Observer::default(),
             batch: Batch {
                 senses: Vec::with_capacity(1 << 10),
             },
@@ -38,31 +41,39 @@ impl Core {
 
     /// No operation will be asked for before `now`.
     pub fn prune(&mut self, now: Instant) {
-        self.media.prune(now);
+        self.media.run(now);
         self.link.prune(now);
     }
 
-    /// Moves `n` pages into a flash page; programs if the wordline is complete then.
-    pub fn load(&mut self, at: Instant, to: FlashPage, n: u32, priority: Priority) -> Booking {
-        let bits = to.mode.bits();
-        let program = to.row % bits == bits - 1;
-        let op = Op::Load {
-            mode: to.mode,
-            bytes: pages(n),
-            program,
-        };
-        self.media.schedule(at, to.plane, to.block, op, priority)
+    /// Moves `n` pages of the host's into a flash page; programs if the wordline is complete then.
+    pub fn load(&mut self, at: Instant, to: FlashPage, n: u32) -> Booking {
+        self.media
+            .schedule(at, to.plane, to.block, Self::load_of(to, n))
     }
 
-    /// Erases a superblock; returns when the last plane has.
-    pub fn erase(&mut self, at: Instant, pool: &Pool, sb: u32, priority: Priority) -> Instant {
+    /// The same in the background, after the reads of `after`.
+    pub fn defer_load(&mut self, at: Instant, to: FlashPage, n: u32, work: Work, after: Work) {
+        let op = Self::load_of(to, n);
+        self.media
+            .defer(at, to.plane, to.block, op, work, Some(after));
+    }
+
+    fn load_of(to: FlashPage, n: u32) -> Op {
+        let bits = to.mode.bits();
+        Op::Load {
+            mode: to.mode,
+            bytes: pages(n),
+            program: to.row % bits == bits - 1,
+        }
+    }
+
+    /// Erases a superblock for the host, not before what replaced its pages is durable; returns when
+    /// the last plane has.
+    pub fn erase(&mut self, at: Instant, pool: &Pool, sb: u32) -> Instant {
         let block = pool.block(sb);
+        let at = at.max(pool.get(sb).until);
         pool.planes(sb)
-            .map(|plane| {
-                self.media
-                    .schedule(at, plane, block, Op::Erase, priority)
-                    .end
-            })
+            .map(|plane| self.media.schedule(at, plane, block, Op::Erase).end)
             .fold(at, Instant::max)
     }
 
@@ -73,9 +84,7 @@ impl Core {
             row: 0,
             bytes: pages(1),
         };
-        self.media
-            .schedule(at, page.plane, page.block, op, Priority::User)
-            .end
+        self.media.schedule(at, page.plane, page.block, op).end
     }
 
     /// Adds a page to the batch of reads: one sense for each flash page.
@@ -84,21 +93,29 @@ impl Core {
     }
 
     /// Issues the batch at `at`; returns when its last page is in, or `at` if there is none.
-    pub fn read_wanted(&mut self, at: Instant, priority: Priority) -> Instant {
+    pub fn read_wanted(&mut self, at: Instant) -> Instant {
         let mut end = at;
         for &(page, n) in &self.batch.senses {
-            let op = Op::Read {
-                mode: page.mode,
-                row: page.row,
-                bytes: pages(n),
-            };
             let read = self
                 .media
-                .schedule(at, page.plane, page.block, op, priority);
+                .schedule(at, page.plane, page.block, Batch::sense(page, n));
             end = end.max(read.end);
         }
         self.batch.senses.clear();
         end
+    }
+
+    /// Queues the batch as background work.
+    pub fn defer_wanted(&mut self, at: Instant) -> Work {
+        let work = self.media.begin();
+        for &(page, n) in &self.batch.senses {
+            let op = Batch::sense(page, n);
+            self.media
+                .defer(at, page.plane, page.block, op, work, None);
+        }
+        self.media.seal(work);
+        self.batch.senses.clear();
+        work
     }
 }
 
@@ -109,6 +126,14 @@ struct Batch {
 }
 
 impl Batch {
+    fn sense(page: FlashPage, n: u32) -> Op {
+        Op::Read {
+            mode: page.mode,
+            row: page.row,
+            bytes: pages(n),
+        }
+    }
+
     fn add(&mut self, page: FlashPage) {
         // Neighbours mostly share a flash page; only scattered ones need the search.
         let held = self.senses.iter_mut().rev().find(|s| s.0 == page);

@@ -4,15 +4,16 @@
 use crate::config::{pool_superblocks, Config, ConfigError, DataNamespace};
 use crate::core::Core;
 use crate::l2p::Grain;
+use crate::mover::Moving;
 use crate::paged::Paged;
 use crate::read::{Found, Map};
 use crate::stats::{Counters, PoolStats, Stats};
-use crate::superblock::Pool;
+use crate::superblock::{Pool, Victims};
 use crate::write::Cause;
 use crate::zoned::{page_range, Zoned};
-use ftl::{Command, Discard, Error, Namespace, Outcome, Reply, ZoneReport};
+use ftl::{Command, Discard, Error, Event, Namespace, Outcome, Reply, ZoneReport};
 use nand::Cell;
-use units::{Bytes, Instant, Sector, ZoneId, PAGE_BYTES, SECTOR_BYTES};
+use units::{Bytes, Instant, Nanos, Sector, ZoneId, PAGE_BYTES, SECTOR_BYTES};
 
 /// The data namespace.
 #[derive(Clone, Debug)]
@@ -40,9 +41,9 @@ impl Zms {
         config.validate()?;
         let g = &config.geometry;
         let mut blocks: u32 = 0;
-        let mut pool = |mode: Cell, count: u64| {
+        let mut pool = |mode: Cell, count: u64, victims| {
             let count = u32::try_from(count).unwrap_or(u32::MAX);
-            let pool = Pool::new(g, mode, count, blocks);
+            let pool = Pool::new(g, mode, count, blocks, victims);
             blocks = blocks.saturating_add(count);
             pool
         };
@@ -60,14 +61,15 @@ impl Zms {
         let mut meta = None;
         if config.meta_size != Bytes::ZERO {
             let buffer = config.meta_buffer_pages();
-            let slc = pool(Cell::Slc, sized(config.meta_size, buffer, Cell::Slc));
+            let count = sized(config.meta_size, buffer, Cell::Slc);
+            let slc = pool(Cell::Slc, count, Victims::Fewest);
             meta = Some(Paged::new(config, config.meta_size, buffer, slc, None)?);
         }
         let data = match config.data {
             DataNamespace::Block { size } => {
                 let slc = u64::from(config.slc_superblocks) * u64::from(g.groups());
-                let slc = pool(Cell::Slc, slc);
-                let native = pool(g.cell, sized(size, 0, g.cell));
+                let slc = pool(Cell::Slc, slc, Victims::Oldest);
+                let native = pool(g.cell, sized(size, 0, g.cell), Victims::Fewest);
                 let buffer = config.data_buffer_pages();
                 Data::Block(Paged::new(config, size, buffer, slc, Some(native))?)
             }
@@ -113,8 +115,6 @@ impl Zms {
         let arrived = now;
         let now = now.max(self.now);
         self.run_events(now);
-        self.now = now;
-        self.core.prune(now);
         let mut outcome = Outcome {
             done: now,
             result: Ok(Reply::Done),
@@ -128,17 +128,22 @@ impl Zms {
         outcome
     }
 
-    /// When background work is due next, if any: a dwell window that ends.
+    /// When the drive wants to be looked at next, if it does: when a dwell window ends, or to go on with
+    /// background work. Nothing depends on whether it is; it only spreads the host's own work.
     #[must_use]
     pub fn next_event(&self) -> Option<Instant> {
-        self.next_window().map(|(at, _)| at)
+        let window = self.next_window().map(|(at, _)| at);
+        let step = self.core.media.next_background();
+        let step = step.map(|at| at.max(self.now + Self::STRIDE));
+        window.into_iter().chain(step).min()
     }
+
+    /// Background work of this long is gone on with in one go, at least.
+    const STRIDE: Nanos = Nanos::from_micros(1_000);
 
     /// Does the background work due until `now`, inclusive.
     pub fn advance(&mut self, now: Instant) {
-        let now = now.max(self.now);
-        self.run_events(now);
-        self.now = now;
+        self.run_events(now.max(self.now));
     }
 
     /// The data buffer whose window ends next.
@@ -149,18 +154,67 @@ impl Zms {
         }
     }
 
+    /// Background work and dwell windows until `now`, in the order of their instants.
     fn run_events(&mut self, now: Instant) {
-        while let Some((at, buffer)) = self.next_window() {
-            if at > now {
-                break;
-            }
-            let at = at.max(self.now);
+        loop {
+            let window = self.next_window();
+            let step = self.core.media.next_background();
+            let due = window.map(|w| w.0).into_iter().chain(step).min();
+            let at = due.map_or(now, |due| due.min(now)).max(self.now);
+            self.now = at;
             self.core.prune(at);
-            match &mut self.data {
-                Data::Zoned(zoned) => zoned.flush(&mut self.core, buffer, Cause::Window, at),
-                Data::Block(block) => block.flush(&mut self.core, Cause::Window, at),
-            };
+            self.pump(at);
+            match window {
+                Some((due, buffer)) if due <= at => {
+                    match &mut self.data {
+                        Data::Zoned(zoned) => {
+                            zoned.flush(&mut self.core, buffer, Cause::Window, at)
+                        }
+                        Data::Block(block) => block.flush(&mut self.core, Cause::Window, at),
+                    };
+                }
+                _ if due.is_none_or(|due| due > now) => break,
+                _ => {}
+            }
         }
+    }
+
+    /// Background steps that have ended are retired, and others are queued.
+    fn pump(&mut self, now: Instant) {
+        if let Some(meta) = &mut self.meta {
+            meta.pump(&mut self.core, now);
+            meta.slc.pool.prune(now);
+        }
+        match &mut self.data {
+            Data::Zoned(zoned) => {
+                zoned.pump(&mut self.core, now);
+                zoned.slc.pool.prune(now);
+                zoned.native.prune(now);
+            }
+            Data::Block(block) => {
+                block.pump(&mut self.core, now);
+                block.slc.pool.prune(now);
+                if let Some(native) = &mut block.native {
+                    native.pool.prune(now);
+                }
+            }
+        }
+    }
+
+    /// For checks in tests: what happens to pages and planes is written down from now on, or not.
+    pub fn observe(&mut self, on: bool) {
+        self.core.observer.switch(on);
+        self.core.media.observe(on);
+    }
+
+    /// What happened to pages since this was asked last.
+    pub fn take_events(&mut self) -> Vec<Event> {
+        self.core.observer.take()
+    }
+
+    /// What planes have done since this was asked last.
+    pub fn take_occupied(&mut self) -> Vec<nand::Occupied> {
+        self.core.media.take_observed()
     }
 
     /// A zone, for reports. `None` if there is no such zone, or the data namespace is not zoned.
@@ -225,14 +279,7 @@ impl Zms {
     /// There is no such zone.
     pub fn inject_zone(&mut self, id: ZoneId, offline: bool) -> Result<(), Error> {
         match &mut self.data {
-            Data::Zoned(data) => {
-                // A read-only zone keeps its data, also what is in the random write area. Without
-                // room for that it is lost, as on any drive that fails at the wrong moment.
-                if !offline {
-                    let _ = data.commit_held(&mut self.core, id, self.now);
-                }
-                Ok(data.zones.inject(id, offline)?)
-            }
+            Data::Zoned(data) => data.inject(&mut self.core, id, offline, self.now),
             Data::Block(_) => Err(Error::Unsupported),
         }
     }
@@ -255,7 +302,7 @@ impl Zms {
         };
         let lpn = id.get().checked_mul(data.shape.span)?;
         data.zones.get(id)?;
-        matches!(data.find(lpn), Found::Flash(_)).then(|| data.grain_of(lpn))
+        matches!(data.find(lpn, Instant::ZERO), Found::Flash(_)).then(|| data.grain_of(lpn))
     }
 
     /// All statistics.
@@ -290,7 +337,7 @@ impl Zms {
     fn pools(&self) -> impl Iterator<Item = (Pools, &Pool)> {
         let meta = self.meta.as_ref().map(|m| &m.slc.pool);
         let (slc, native) = match &self.data {
-            Data::Zoned(data) => (&data.slc, Some(&data.native)),
+            Data::Zoned(data) => (&data.slc.pool, Some(&data.native)),
             Data::Block(block) => (&block.slc.pool, block.native.as_ref().map(|n| &n.pool)),
         };
         let all = [

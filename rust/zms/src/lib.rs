@@ -21,17 +21,19 @@
 
 #![forbid(unsafe_code)]
 
+mod area;
 mod buffer;
 mod command;
 mod config;
 mod core;
 mod drive;
 mod gc;
+mod index;
 mod l2p;
+mod mover;
 mod paged;
 mod read;
 mod reclaim;
-mod slc_map;
 mod sparse;
 mod stats;
 mod superblock;

@@ -10,54 +10,33 @@
 //!
 //! Invariants: see [`Paged::check_invariants`].
 
+use crate::area::{Area, Pointer};
 use crate::config::{Config, ConfigError};
 use crate::core::Core;
-use crate::gc::Pointer;
+use crate::index::Index;
 use crate::l2p::{Grain, Key};
+use crate::mover::Mover;
 use crate::read::{Found, Map, Search, Wanted};
 use crate::sparse::Sparse;
 use crate::stats::Counters;
-use crate::superblock::{Appender, FlashPage, Loc, Pool, NONE};
+use crate::superblock::{FlashPage, Loc, Pool, NATIVE};
 use crate::write::{Cause, Write};
 use crate::zoned::{page_range, PAGE_SECTORS};
 use crate::Error;
-use nand::Priority;
+use ftl::{Event, Namespace, Place};
 use units::{Bytes, Instant, Nanos, Sector, PAGE_BYTES, SECTOR_BYTES};
 
 /// In the map: a newer copy is in the buffer.
 pub(crate) const BUFFERED: u32 = 1 << 31;
-/// In a location: in the native pool.
-pub(crate) const NATIVE: u32 = 1 << 30;
 /// In the map, apart from [`BUFFERED`]: no copy in flash.
-const NOWHERE: u32 = BUFFERED - 1;
-
-/// One pool and what lies in it.
-#[derive(Clone, Debug)]
-pub(crate) struct Area {
-    pub pool: Pool,
-    /// The page at each location; [`NONE`] if it is not valid.
-    pub lpn_of: Sparse<NONE>,
-    /// Write pointers for host data and for data moved.
-    pub host: Appender,
-    pub internal: Appender,
-}
-
-impl Area {
-    fn new(pool: Pool) -> Self {
-        let locations = pool.count() as usize * pool.pages as usize;
-        Self {
-            pool,
-            lpn_of: Sparse::new(locations),
-            host: Appender::default(),
-            internal: Appender::default(),
-        }
-    }
-}
+pub(crate) const NOWHERE: u32 = BUFFERED - 1;
 
 /// A page-mapped namespace, number `NS` in the cache's keys.
 #[derive(Clone, Debug)]
 pub(crate) struct Paged<const NS: u8> {
     map: Sparse<NOWHERE>,
+    /// Durable copies of pages whose mapped copy sits in an incomplete wordline.
+    pub held: Index,
     /// Pages in the write buffer.
     buffer: Vec<u32>,
     capacity: u32,
@@ -70,18 +49,18 @@ pub(crate) struct Paged<const NS: u8> {
     pub unit: u32,
     pub gc_threshold: u32,
     pub migrate_threshold: u32,
-    /// The secondary buffer: fewer pages than a unit, all in pSLC.
+    /// The secondary buffer: fewer pages than a unit, all in pSLC. Only while what a collection leaves
+    /// over has just joined it they are more.
     pub a: Vec<u32>,
-    /// Native flash pages of the open superblocks (host, internal) with a backup.
-    pub backed: [u32; 2],
+    /// Native flash pages at the host's write pointer that are complete or have a backup.
+    backed: u32,
     pub durable: Instant,
     pub search: Search,
-    /// The pSLC superblock whose migration was issued last.
-    pub migrating: u32,
-    /// Pages being moved, for GC and migration.
-    pub moving: Vec<u32>,
-    /// Those and the pages of A that go with them.
-    pub shifting: Vec<u32>,
+    pub mover: Mover,
+    /// Whether the victim is a native superblock.
+    pub collects: bool,
+    /// Pages of a unit, or loaded ones that a backup is being made of; kept for its memory.
+    scratch: Vec<u32>,
     pub counters: Counters,
 }
 
@@ -96,35 +75,47 @@ impl<const NS: u8> Paged<NS> {
     ) -> Result<Self, ConfigError> {
         let pages = usize::try_from(size.get() / PAGE_BYTES).map_err(|_| ConfigError::BlockSize)?;
         let unit = config.geometry.unit_lpns();
-        let widest = native
-            .as_ref()
-            .map_or(slc.pages, |n| n.pages.max(slc.pages));
+        let stripe = native.as_ref().map_or(0, Pool::stripe);
+        let row = config.geometry.planes_per_group() * config.geometry.lpns_per_page();
+        // What is moved into native cells can leave a remainder and backups in pSLC, beside what a
+        // migration moves there.
+        let kept = match &native {
+            Some(_) => 1 + (unit + stripe).div_ceil(slc.pages.max(1)),
+            None => 1,
+        };
         Ok(Self {
             map: Sparse::new(pages),
+            held: Index::new(stripe.saturating_mul(2)),
             buffer: Vec::with_capacity(buffer as usize),
             capacity: buffer,
             dwell: config.buffers.dwell,
             free: Instant::ZERO,
             since: Instant::ZERO,
-            slc: Area::new(slc),
+            slc: Area::new(slc, kept),
             bypass: native.is_some() && config.slc_bypass,
-            native: native.map(Area::new),
+            native: native.map(|pool| Area::new(pool, 1)),
             unit,
             gc_threshold: config.gc_threshold,
             migrate_threshold: config.migrate_threshold,
-            a: Vec::with_capacity(unit as usize),
-            backed: [0; 2],
+            a: Vec::with_capacity(2 * unit as usize),
+            backed: 0,
             durable: Instant::ZERO,
             search: Search {
                 strategy: config.l2p.search,
                 preread: config.l2p.preread,
             },
-            migrating: NONE,
-            moving: Vec::with_capacity((widest + unit) as usize),
-            shifting: Vec::with_capacity((widest + unit) as usize),
+            mover: Mover::new(stripe.max(row)),
+            collects: false,
+            scratch: Vec::with_capacity(unit.max(stripe) as usize),
             counters: Counters::default(),
         })
     }
+
+    const NAME: Namespace = if NS == 0 {
+        Namespace::Meta
+    } else {
+        Namespace::Data
+    };
 
     /// Sectors of the namespace.
     pub fn sectors(&self) -> u64 {
@@ -152,47 +143,71 @@ impl<const NS: u8> Paged<NS> {
     }
 
     pub fn is_unmapped(&self, lpn: u32) -> bool {
-        self.find(lpn) == Found::Unmapped
+        self.word(lpn) == NOWHERE
     }
 
     /// Writes; returns the completion.
     pub fn write(&mut self, core: &mut Core, write: Write, now: Instant) -> Result<Instant, Error> {
-        self.reserve(core, write.sectors, now)?;
+        // In portions that pSLC has room for whatever happens.
+        let most = u64::from(self.slc.pool.pages.max(self.capacity)) * PAGE_SECTORS;
         let end = write.at.get() + write.sectors;
-        let mut at = now.max(self.free);
         let mut cursor = write.at.get();
         let mut done = now;
         while cursor < end {
+            let to = end.min(cursor + most);
+            let pages = to.div_ceil(PAGE_SECTORS) - cursor / PAGE_SECTORS;
+            self.reserve(core, pages, now)?;
+            done = self.take_in(core, cursor, to, write.data, done);
+            self.counters.host_write_pages += pages;
+            cursor = to;
+        }
+        if write.fua {
+            done = done.max(self.make_durable(core, done));
+        }
+        self.counters.host_write_sectors += write.sectors;
+        self.counters.host_writes += 1;
+        self.counters.write_latency.add(done.since(now));
+        Ok(done)
+    }
+
+    /// Moves sectors into the buffer, piece by piece; returns the last piece's arrival.
+    fn take_in(
+        &mut self,
+        core: &mut Core,
+        from: u64,
+        end: u64,
+        data: bool,
+        now: Instant,
+    ) -> Instant {
+        let mut at = now.max(self.free);
+        let mut cursor = from;
+        let mut done = now;
+        while cursor < end {
             let (fresh, to) = self.piece(cursor, end);
-            if to <= cursor {
-                break;
-            }
             at = self.fetch_partial(core, cursor, to, at);
-            let touched = to.div_ceil(PAGE_SECTORS) - cursor / PAGE_SECTORS;
-            at += core.costs.buffer_base + core.costs.buffer_page.times(touched);
-            if write.data {
-                at = core
-                    .link
-                    .transfer(at, Bytes::new((to - cursor) * SECTOR_BYTES));
+            let touched = cursor / PAGE_SECTORS..to.div_ceil(PAGE_SECTORS);
+            let cost = core.costs.buffer_page.times(touched.end - touched.start);
+            at += core.costs.buffer_base + cost;
+            if data {
+                let bytes = Bytes::new((to - cursor) * SECTOR_BYTES);
+                at = core.link.transfer(at, bytes);
             }
             done = at;
-            self.counters.host_write_pages += touched;
             if self.buffer.is_empty() && fresh > 0 {
                 self.since = at;
             }
             self.enter(cursor, to);
+            core.observer.each(touched, |lpn| Event::Entered {
+                namespace: Self::NAME,
+                lpn,
+            });
             self.free = at;
             cursor = to;
             if self.buffer.len() >= self.capacity as usize {
                 at = self.flush(core, Cause::Full, at);
             }
         }
-        if write.fua {
-            done = done.max(self.make_durable(core, done));
-        }
-        self.counters.host_writes += 1;
-        self.counters.write_latency.add(done.since(now));
-        Ok(done)
+        done
     }
 
     /// How far from `cursor` the buffer has room: pages new to it, and the sector reached.
@@ -231,12 +246,15 @@ impl<const NS: u8> Paged<NS> {
         let (head, tail) = (partial(cursor), partial(to));
         let tail = tail.filter(|t| head != Some(*t));
         for page in [head, tail].into_iter().flatten() {
-            if let Found::Flash(place) = self.find(page as u32) {
-                core.want(place);
-                self.counters.pages_read += 1;
+            let page = page as u32;
+            if self.word(page) & BUFFERED == 0 {
+                if let Found::Flash(place) = self.flash(page, at) {
+                    core.want(place);
+                    self.counters.pages_read += 1;
+                }
             }
         }
-        core.read_wanted(at, Priority::User)
+        core.read_wanted(at)
     }
 
     /// Flushes the buffer at `at`; returns when its operations have ended.
@@ -248,67 +266,60 @@ impl<const NS: u8> Paged<NS> {
             Cause::Durable => self.counters.flush_durable += 1,
         }
         let mut buffer = core::mem::take(&mut self.buffer);
-        self.drop_rewritten();
-        let (end, left) = self.place(core, &buffer, at);
-        buffer.drain(..buffer.len() - left);
+        let end = self.place(core, &buffer, at);
+        buffer.clear();
         self.buffer = buffer;
         self.free = end;
         end
     }
 
-    /// Pages rewritten leave A. Their old copies stay valid until the new ones are in flash.
-    fn drop_rewritten(&mut self) {
+    /// Pages rewritten leave A. Their old copies stay until the new ones have been programmed.
+    pub fn drop_rewritten(&mut self) {
         let map = &self.map;
         self.a
             .retain(|&l| map.get(l as usize).is_some_and(|w| w & BUFFERED == 0));
     }
 
-    /// Pages of the write buffer.
-    pub fn buffer_pages(&self) -> u64 {
-        u64::from(self.capacity)
+    /// Pages in the write buffer.
+    pub fn buffered(&self) -> u64 {
+        self.buffer.len() as u64
     }
 
-    /// Puts pages into flash (zms-model §4.5, §8); returns the end, and how many found no room.
-    fn place(&mut self, core: &mut Core, pages: &[u32], at: Instant) -> (Instant, usize) {
+    /// Puts pages into flash (zms-model §4.5, §8); returns the end.
+    fn place(&mut self, core: &mut Core, pages: &[u32], at: Instant) -> Instant {
         let unit = self.unit as usize;
         let mut end = at;
         let mut left = pages;
+        self.drop_rewritten();
         while !left.is_empty() {
-            let open = self.native.as_ref().is_some_and(|n| n.host.is_open());
-            if self.bypass && !open && self.a.len() + left.len() >= unit {
-                // GC changes A: look again.
-                if !self.open_native(core, at) {
-                    break;
-                }
-                continue;
-            }
-            // GC or migration may have put old copies of these very pages into A.
-            self.drop_rewritten();
             if self.bypass && self.a.len() + left.len() >= unit {
-                let (fresh, rest) = left.split_at(unit - self.a.len());
+                if !self.native.as_ref().is_some_and(|n| n.host.is_open()) {
+                    // Making space can change A: look again.
+                    self.open_native(core, at);
+                    continue;
+                }
+                let (fresh, rest) = left.split_at(unit.saturating_sub(self.a.len()));
                 let ready = self.read_secondary(core, at);
-                let mut whole = core::mem::take(&mut self.a);
+                let mut whole = core::mem::take(&mut self.scratch);
+                let combined = self.a.len().min(unit);
+                whole.extend(self.a.drain(..combined));
                 whole.extend_from_slice(fresh);
-                fresh.iter().for_each(|&lpn| self.leave_buffer(lpn));
-                end =
-                    end.max(self.program_unit(core, &whole, ready, Pointer::Host, Priority::User));
+                end = end.max(self.program_unit(core, &whole, combined, ready));
                 whole.clear();
-                self.a = whole;
+                self.scratch = whole;
                 left = rest;
                 continue;
             }
             // One flash page's worth at a time, wherever the write pointer stands.
             let mut round = left.len().min(self.slc.pool.lpp() as usize);
             while round > 0 {
-                let Some((loc, n, ended)) = self.program_host(core, round as u32, at) else {
-                    return (end, left.len());
-                };
-                end = end.max(ended);
-                let (now, rest) = left.split_at(n as usize);
-                for (&lpn, loc) in now.iter().zip(loc..) {
-                    self.unmap_flash(core, lpn);
+                let p = self.program_host(core, round as u32, at);
+                end = end.max(p.end);
+                let (now, rest) = left.split_at(p.n as usize);
+                for (&lpn, loc) in now.iter().zip(p.loc..) {
                     self.leave_buffer(lpn);
-                    self.map_to(core, lpn, loc);
+                    self.relocate(core, lpn, loc, Some(p.end));
+                    self.observe(core, lpn, None, loc, Some(p.end));
                 }
                 if self.bypass {
                     self.a.extend_from_slice(now);
@@ -317,23 +328,99 @@ impl<const NS: u8> Paged<NS> {
                 left = rest;
             }
         }
-        (end, left.len())
+        end
     }
 
     fn leave_buffer(&mut self, lpn: u32) {
         self.map.update(lpn as usize, |word| word & !BUFFERED);
     }
 
-    /// Reads A back and drops it from pSLC; returns when it is in.
-    pub fn read_secondary(&mut self, core: &mut Core, at: Instant) -> Instant {
-        for i in 0..self.a.len() {
-            if let Found::Flash(place) = self.flash(self.a[i]) {
-                core.want(place);
+    /// Reads as much of A back as goes into a unit; returns when it is in. Its copies stay in pSLC until
+    /// the wordline that they go to has been programmed.
+    fn read_secondary(&mut self, core: &mut Core, at: Instant) -> Instant {
+        let n = self.a.len().min(self.unit as usize);
+        for &lpn in self.a.iter().take(n) {
+            let loc = self.word(lpn) & !BUFFERED;
+            core.want(self.slc.pool.place(loc));
+        }
+        self.counters.pages_read += n as u64;
+        self.counters.pages_combined += n as u64;
+        core.read_wanted(at)
+    }
+
+    /// Loads one unit at the host's native write pointer, which is open: the first `combined` pages from
+    /// pSLC, the others from the buffer. Returns the end.
+    fn program_unit(
+        &mut self,
+        core: &mut Core,
+        pages: &[u32],
+        combined: usize,
+        at: Instant,
+    ) -> Instant {
+        let mut end = at;
+        let mut left = pages;
+        let mut copies = combined;
+        while !left.is_empty() {
+            let Some(native) = &mut self.native else {
+                return end;
+            };
+            let sb = native.host.sb;
+            let placed = native.load(core, Pointer::Host, left.len() as u32, at);
+            end = end.max(placed.end);
+            let index = placed.loc % native.pool.pages / native.pool.lpp();
+            let completes = native.pool.completes(index);
+            let (now, rest) = left.split_at(placed.n as usize);
+            for (&lpn, loc) in now.iter().zip(placed.loc..) {
+                let from = (copies > 0).then(|| self.word(lpn) & !BUFFERED);
+                copies = copies.saturating_sub(1);
+                if from.is_none() {
+                    self.leave_buffer(lpn);
+                }
+                self.observe(core, lpn, from, loc | NATIVE, None);
+                self.relocate(core, lpn, loc | NATIVE, None);
+                if from.is_none() {
+                    self.held.outdate(lpn);
+                }
+            }
+            if completes {
+                self.durable = self.durable.max(placed.end);
+                self.complete_wordline(core, sb, index, placed.end);
+            }
+            left = rest;
+        }
+        self.counters.pages_native += pages.len() as u64;
+        end
+    }
+
+    /// The wordline that flash page `index` of a native superblock completes is durable from `end` on:
+    /// other copies of its pages are not needed any more.
+    pub fn complete_wordline(&mut self, core: &mut Core, sb: u32, index: u32, end: Instant) {
+        let Some(native) = &mut self.native else {
+            return;
+        };
+        let (start, lpp) = (native.pool.start(sb), native.pool.lpp());
+        let wordline = native.pool.wordline(index);
+        for first in wordline.map(|index| start + index * lpp) {
+            let Some(native) = &mut self.native else {
+                return;
+            };
+            native.pool.programs_until(first, lpp, end);
+            let pool = &native.pool;
+            core.observer
+                .each(u64::from(first)..u64::from(first + lpp), |loc| {
+                    Event::Durable {
+                        place: pool.page_place(loc as u32),
+                        at: end,
+                    }
+                });
+            for loc in first..first + lpp {
+                let owner = self.native.as_ref().and_then(|n| n.owner(loc));
+                let mapped = owner.filter(|&lpn| self.word(lpn) & !BUFFERED == loc | NATIVE);
+                if let Some(copy) = mapped.and_then(|lpn| self.held.remove(lpn)) {
+                    self.clear(copy, end);
+                }
             }
         }
-        self.counters.pages_read += self.a.len() as u64;
-        self.counters.pages_combined += self.a.len() as u64;
-        core.read_wanted(at, Priority::User)
     }
 
     /// The durability point (zms-model §4.7); returns when everything is durable.
@@ -343,8 +430,52 @@ impl<const NS: u8> Paged<NS> {
             at = now.max(self.free);
             at = self.flush(core, Cause::Durable, at);
         }
-        self.back_up(core, at, Priority::User);
+        self.back_up(core, at);
         now.max(self.durable)
+    }
+
+    /// A native superblock has been opened for the host: nothing in it has a backup.
+    pub fn start_backing(&mut self) {
+        self.backed = 0;
+    }
+
+    /// Copies loaded pages that have no current copy elsewhere to pSLC.
+    fn back_up(&mut self, core: &mut Core, at: Instant) {
+        let Some(native) = self.native.as_ref().filter(|n| n.host.is_open()) else {
+            return;
+        };
+        let (pool, appender) = (&native.pool, native.host);
+        let (stripe, written) = pool.open_stripe(appender.next);
+        let (start, lpp) = (pool.start(appender.sb), pool.lpp());
+        let mut alone = core::mem::take(&mut self.scratch);
+        for index in stripe.max(self.backed)..written {
+            if pool.is_loaded(index, appender.next) {
+                let locs = start + index * lpp..start + (index + 1) * lpp;
+                let mapped = locs.filter_map(|loc| {
+                    let lpn = native.owner(loc)?;
+                    (self.word(lpn) & !BUFFERED == loc | NATIVE).then_some(lpn)
+                });
+                alone.extend(mapped.filter(|&lpn| self.held.current(lpn).is_none()));
+            }
+        }
+        self.backed = written;
+        self.counters.pages_backup += alone.len() as u64;
+        let mut left = alone.as_slice();
+        while !left.is_empty() {
+            let placed = self.program_host(core, left.len() as u32, at);
+            let (now, rest) = left.split_at(placed.n as usize);
+            for (&lpn, loc) in now.iter().zip(placed.loc..) {
+                let from = self.word(lpn) & !BUFFERED;
+                self.observe(core, lpn, Some(from), loc, Some(placed.end));
+                if let Some(older) = self.held.insert(lpn, loc) {
+                    self.clear(older, placed.end);
+                }
+                self.slc.put(lpn, loc);
+            }
+            left = rest;
+        }
+        alone.clear();
+        self.scratch = alone;
     }
 
     /// The Flush command; returns the completion.
@@ -376,6 +507,13 @@ impl<const NS: u8> Paged<NS> {
             self.leave_buffer(lpn);
             self.unmap_flash(core, lpn);
         }
+        if first < end {
+            core.observer.note(|| Event::Dropped {
+                namespace: Self::NAME,
+                first,
+                pages: end - first,
+            });
+        }
         if dropped {
             let map = &self.map;
             self.buffer
@@ -387,87 +525,155 @@ impl<const NS: u8> Paged<NS> {
         self.map.get(lpn as usize).unwrap_or(NOWHERE)
     }
 
-    /// Where a page's flash copy is, whether or not a newer one is buffered.
-    pub fn flash(&self, lpn: u32) -> Found {
-        match self.word(lpn) & !BUFFERED {
-            NOWHERE => Found::Unmapped,
-            loc => Found::Flash(self.place_of(loc)),
+    /// Where a page's flash copy is, whether or not a newer one is buffered. What is being programmed is
+    /// still in memory. What waits for its wordline is read from there, or, moved in the background,
+    /// where it was.
+    fn flash(&self, lpn: u32, at: Instant) -> Found {
+        let loc = self.word(lpn) & !BUFFERED;
+        if loc == NOWHERE {
+            return Found::Unmapped;
+        }
+        if self.is_programming(loc, at) {
+            return Found::Buffered;
+        }
+        let copy = self.held.current(lpn).filter(|_| !self.bypass);
+        Found::Flash(self.place_of(copy.unwrap_or(loc)))
+    }
+
+    fn is_programming(&self, loc: Loc, at: Instant) -> bool {
+        match &self.native {
+            Some(native) if loc & NATIVE != 0 => native.pool.is_programming(loc & !NATIVE, at),
+            _ => self.slc.pool.is_programming(loc, at),
         }
     }
 
-    fn place_of(&self, loc: Loc) -> FlashPage {
+    pub fn place_of(&self, loc: Loc) -> FlashPage {
         match &self.native {
             Some(native) if loc & NATIVE != 0 => native.pool.place(loc & !NATIVE),
             _ => self.slc.pool.place(loc),
         }
     }
 
-    /// Drops a page's flash copy, if it has one, and its place in A.
-    pub fn unmap_flash(&mut self, core: &mut Core, lpn: u32) {
+    fn page_place(&self, loc: Loc) -> Place {
+        match &self.native {
+            Some(native) if loc & NATIVE != 0 => native.pool.page_place(loc & !NATIVE),
+            _ => self.slc.pool.page_place(loc),
+        }
+    }
+
+    pub fn observe(
+        &self,
+        core: &mut Core,
+        lpn: u32,
+        from: Option<Loc>,
+        to: Loc,
+        durable: Option<Instant>,
+    ) {
+        core.observer.note(|| Event::Copied {
+            namespace: Self::NAME,
+            lpn: lpn.into(),
+            from: from.map(|loc| self.page_place(loc)),
+            to: self.page_place(to),
+            durable,
+        });
+    }
+
+    /// The area that a location is in, and its location there.
+    fn area_of(&mut self, loc: Loc) -> (&mut Area, Loc) {
+        match &mut self.native {
+            Some(native) if loc & NATIVE != 0 => (native, loc & !NATIVE),
+            _ => (&mut self.slc, loc),
+        }
+    }
+
+    /// The copy at `loc` is not needed from `until` on.
+    pub fn clear(&mut self, loc: Loc, until: Instant) {
+        let (area, loc) = self.area_of(loc);
+        area.clear(loc, until);
+    }
+
+    /// Drops a page's flash copies, if it has any, and its place in A.
+    fn unmap_flash(&mut self, core: &mut Core, lpn: u32) {
         let loc = self.word(lpn) & !BUFFERED;
         if loc == NOWHERE {
             return;
         }
         self.map.update(lpn as usize, |word| word | NOWHERE);
         core.l2p.remove(Key::new(Grain::Page, NS, lpn));
-        let area = match &mut self.native {
-            Some(native) if loc & NATIVE != 0 => native,
-            _ => {
-                if let Some(at) = self.a.iter().position(|&l| l == lpn) {
-                    self.a.remove(at);
-                }
-                &mut self.slc
-            }
-        };
-        let loc = loc & !NATIVE;
-        area.lpn_of.set(loc as usize, NONE);
-        area.pool.drop_valid(loc);
+        if loc & NATIVE == 0 {
+            self.a.retain(|&l| l != lpn);
+        }
+        self.clear(loc, Instant::ZERO);
+        if let Some(copy) = self.held.remove(lpn) {
+            self.clear(copy, Instant::ZERO);
+        }
     }
 
-    /// A page that has no flash copy gets one at `loc`.
-    pub fn map_to(&mut self, core: &mut Core, lpn: u32, loc: Loc) {
-        self.map.update(lpn as usize, |word| word & BUFFERED | loc);
+    /// A page's newest copy is at `loc`, durable from `durable` on; or loaded there, into a wordline
+    /// that is not complete. The copy before stays as long as it is needed.
+    fn relocate(&mut self, core: &mut Core, lpn: u32, loc: Loc, durable: Option<Instant>) {
+        let (area, at) = self.area_of(loc);
+        area.put(lpn, at);
+        self.map_to(core, lpn, loc, durable);
+    }
+
+    /// The same at a location that counts already.
+    pub fn map_to(&mut self, core: &mut Core, lpn: u32, loc: Loc, durable: Option<Instant>) {
+        let old = self.word(lpn) & !BUFFERED;
+        self.map
+            .update(lpn as usize, |word| word & BUFFERED | loc);
         core.l2p.insert(Key::new(Grain::Page, NS, lpn));
-        let area = match &mut self.native {
-            Some(native) if loc & NATIVE != 0 => native,
-            _ => &mut self.slc,
-        };
-        let loc = loc & !NATIVE;
-        area.lpn_of.set(loc as usize, lpn);
-        area.pool.add_valid(loc, 1);
+        if old == NOWHERE {
+            return;
+        }
+        let is_held = self.held.get(lpn).is_some();
+        match durable {
+            // What was mapped waits for its wordline; what it was is held.
+            _ if is_held => self.clear(old, Instant::ZERO),
+            Some(end) => self.clear(old, end),
+            None => {
+                self.held.insert(lpn, old);
+            }
+        }
+        if let (Some(end), true) = (durable, is_held) {
+            if let Some(copy) = self.held.remove(lpn) {
+                self.clear(copy, end);
+            }
+        }
     }
 
     /// Panics unless map, pools and buffer agree. For tests.
     pub fn check_invariants(&self) {
+        let owner = |loc: Loc| match &self.native {
+            Some(native) if loc & NATIVE != 0 => native.owner(loc & !NATIVE),
+            _ => self.slc.owner(loc),
+        };
         let mut in_flash = 0;
         for (lpn, word) in (0u32..).zip(self.map.iter()) {
             let loc = word & !BUFFERED;
-            if loc == NOWHERE {
-                continue;
-            }
-            in_flash += 1;
-            let area = match &self.native {
-                Some(native) if loc & NATIVE != 0 => native,
-                _ => &self.slc,
-            };
-            assert_eq!(area.lpn_of.get((loc & !NATIVE) as usize), Some(lpn));
-        }
-        let mut valid = 0;
-        for area in core::iter::once(&self.slc).chain(&self.native) {
-            area.pool.check_invariants();
-            for (sb, s) in area.pool.iter() {
-                let first = area.pool.start(sb) as usize;
-                let pages = area.lpn_of.range(first..first + area.pool.pages as usize);
-                let held = pages.filter(|&l| l != NONE).count();
-                assert_eq!(held, s.valid as usize, "superblock {sb}: {s:?}");
-                valid += held;
+            if loc != NOWHERE {
+                in_flash += 1;
+                assert_eq!(owner(loc), Some(lpn), "page {lpn} at {loc:x}");
             }
         }
-        assert_eq!(in_flash, valid);
+        for (lpn, loc) in self.held.iter() {
+            assert_eq!(owner(loc), Some(lpn), "a copy of page {lpn} at {loc:x}");
+            assert_ne!(self.word(lpn) & !BUFFERED, loc);
+        }
+        self.slc.check_invariants(|loc| self.mover.reserves(loc));
+        if let Some(native) = &self.native {
+            native.check_invariants(|loc| self.mover.reserves(loc | NATIVE));
+        }
+        let owned = |area: &Area| {
+            let locations = area.pool.count() * area.pool.pages;
+            (0..locations).filter(|&l| area.owner(l).is_some()).count()
+        };
+        let owned = owned(&self.slc) + self.native.as_ref().map_or(0, owned);
+        assert_eq!(in_flash + self.held.len() as usize, owned);
         let flagged = self.map.iter().filter(|w| w & BUFFERED != 0).count();
         assert_eq!(flagged, self.buffer.len());
         assert!(self.buffer.len() <= self.capacity as usize);
-        assert!(self.a.len() < self.unit as usize);
+        assert!(self.a.len() < 2 * self.unit as usize);
         for &lpn in &self.a {
             let loc = self.word(lpn) & !BUFFERED;
             assert!(
@@ -481,11 +687,11 @@ impl<const NS: u8> Paged<NS> {
 impl<const NS: u8> Map for Paged<NS> {
     const NAMESPACE: u8 = NS;
 
-    fn find(&self, lpn: u32) -> Found {
+    fn find(&self, lpn: u32, at: Instant) -> Found {
         if self.word(lpn) & BUFFERED != 0 {
             return Found::Buffered;
         }
-        self.flash(lpn)
+        self.flash(lpn, at)
     }
 
     fn grains(&self) -> &[Grain] {

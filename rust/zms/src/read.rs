@@ -13,7 +13,6 @@ use crate::core::Core;
 use crate::l2p::{Grain, Key};
 use crate::stats::{ByGrain, Counters};
 use crate::superblock::FlashPage;
-use nand::Priority;
 use units::{Bytes, Instant, PAGE_BYTES};
 
 /// Where a page is.
@@ -36,8 +35,8 @@ pub(crate) trait Map {
     /// 0 meta, 1 data: part of every key.
     const NAMESPACE: u8;
 
-    /// Where `lpn` is.
-    fn find(&self, lpn: u32) -> Found;
+    /// Where `lpn` is at `at`.
+    fn find(&self, lpn: u32, at: Instant) -> Found;
 
     /// The granularities that a lookup asks, coarse to fine.
     fn grains(&self) -> &[Grain];
@@ -116,7 +115,7 @@ pub(crate) fn read<M: Map>(
     let mut at = start;
     let mut end = start;
     for lpn in first..first.saturating_add(pages) {
-        let page = match map.find(lpn) {
+        let page = match map.find(lpn, at) {
             Found::Unmapped => {
                 tally.unmapped += 1;
                 continue;
@@ -131,12 +130,12 @@ pub(crate) fn read<M: Map>(
         if let Some(grain) = cached::<M>(core, map, lpn) {
             count(&mut tally.hits, grain);
         } else {
-            end = end.max(core.read_wanted(at, Priority::User));
+            end = end.max(core.read_wanted(at));
             at = miss(core, map, search, &mut tally, lpn, at);
         }
         core.want(page);
     }
-    end = end.max(core.read_wanted(at, Priority::User));
+    end = end.max(core.read_wanted(at));
     if tally.buffered > 0 {
         let pages = u64::from(tally.buffered);
         let access = core.costs.buffer_base + core.costs.buffer_page.times(pages);
@@ -171,7 +170,7 @@ fn miss<M: Map>(
         if search.strategy == L2pSearch::Bitmap && grain != holds {
             continue;
         }
-        if let Found::Flash(page) = map.find(map.unit(grain, lpn).0) {
+        if let Found::Flash(page) = map.find(map.unit(grain, lpn).0, at) {
             at = core.read_map(at, page);
             tally.map_reads += 1;
         }
@@ -184,7 +183,7 @@ fn miss<M: Map>(
         let Some(next) = unit.checked_mul(i).and_then(|far| first.checked_add(far)) else {
             continue;
         };
-        if matches!(map.find(next), Found::Flash(_)) && map.grain_of(next) == holds {
+        if matches!(map.find(next, at), Found::Flash(_)) && map.grain_of(next) == holds {
             core.l2p
                 .insert(Key::new(holds, M::NAMESPACE, map.unit(holds, next).0));
         }

@@ -1,301 +1,292 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! pSLC space for zones: opening superblocks, reclaim and migration (zms-model §7), zone reset.
+//! pSLC space for zones: room for writes, opening superblocks, migration (zms-model §7), zone reset.
 //!
 //! ```text
 //!   free superblocks <= threshold -> any fully invalid? erase them
 //!                                 -> else the one opened longest ago is migrated:
-//!     valid pages + A of their zones -> whole units -> native
-//!                                    -> the rest    -> pSLC, internal write pointer ( = A)
+//!     A and the valid pages after it, in whole units -> native
+//!                                           the rest -> pSLC, internal write pointer ( = A)
 //! ```
-//! Migration has background priority: user operations overtake it on the planes.
+//! Without bypass a zone's pages go native here alone; with it, pSLC holds A and backups, and a
+//! migration only packs them.
 
+use crate::area::Area;
 use crate::config::SlcMap;
 use crate::core::Core;
-use crate::gc::RECLAIMS_WITHOUT_GAIN;
 use crate::l2p::Grain;
-use crate::superblock::{Appender, NONE};
-use crate::write::Programmed;
+use crate::mover::{Kind, Load, Mover, Moving, Step, Wanted};
+use crate::stats::Counters;
+use crate::superblock::{Loc, Pool, NONE};
 use crate::zoned::Zoned;
 use crate::Error;
-use nand::Priority;
+use ftl::{Event, Namespace};
 use units::{Instant, ZoneId};
 
 impl Zoned {
-    /// The write pointer for host data of zone `z`.
-    pub fn host_appender(&mut self, z: u32) -> &mut Appender {
-        match self.shape.slc_map {
-            SlcMap::Page => &mut self.host,
-            SlcMap::Zone => &mut self.zone_mut(z).slc,
-        }
-    }
-
-    /// Makes sure that a write of `sectors` to `z` can be flushed whatever happens, reclaiming
-    /// pSLC if need be.
+    /// Makes sure that a write of `pages` to `z` can be flushed whatever happens, and made durable,
+    /// making space if need be.
+    ///
+    /// # Errors
+    /// No space can be made; nothing has changed that the host can see.
     pub fn reserve(
         &mut self,
         core: &mut Core,
         z: u32,
-        sectors: u64,
+        pages: u32,
         now: Instant,
     ) -> Result<(), Error> {
-        let buffered = self
-            .buffers
-            .capacity
-            .saturating_mul(self.buffers.iter().count() as u32);
-        let stripe = self.shape.width * self.shape.bits * self.shape.lpp;
-        let pages = u32::try_from(sectors / 8 + 2)
-            .unwrap_or(u32::MAX)
-            .min(self.slc.pages);
-        let need = u64::from(buffered) + u64::from(stripe) + u64::from(pages);
-        let mut stalled = 0;
-        for _ in 0..=2 * self.slc.count() {
-            let room = self.host_appender(z).room(&self.slc);
-            let free = u64::from(self.slc.free_count()) * u64::from(self.slc.pages);
-            if free + u64::from(room) >= need {
-                return Ok(());
-            }
-            let free = self.slc.free_count();
-            self.reclaim(core, now);
-            stalled = if self.slc.free_count() > free {
-                0
+        let (need, each) = match self.shape.slc_map {
+            SlcMap::Page => (self.buffers.held() + self.backups() + u64::from(pages), 1),
+            SlcMap::Zone => (self.superblocks_needed(z, pages), self.slc.pool.pages),
+        };
+        let by_page = each == 1;
+        let room = |ns: &mut Self| match by_page {
+            true => ns.slc.room(),
+            false => ns.slc.free_for_host().into(),
+        };
+        self.make_room(core, now, need, room)?;
+        let spare = (room(self) - need) * u64::from(each);
+        self.keep_pace(core, false, pages.into(), spare, now);
+        Ok(())
+    }
+
+    /// Pages that a Flush would have to make backups of, at most, with one zone more.
+    fn backups(&self) -> u64 {
+        if self.shape.bypass {
+            (self.loaded.len() as u64 + 1) * u64::from(self.native.stripe())
+        } else {
+            0
+        }
+    }
+
+    /// pSLC superblocks that what is buffered, a write of `pages` to `z` and backups can take, where each
+    /// zone has its own.
+    fn superblocks_needed(&self, z: u32, pages: u32) -> u64 {
+        let pool = &self.slc.pool;
+        let beyond = |need: u64, room: u32| {
+            let need = need.saturating_sub(u64::from(room));
+            need.div_ceil(u64::from(pool.pages))
+        };
+        let mut needed = beyond(self.backups(), self.slc.host.room(pool));
+        let mut own = u64::from(pages);
+        for (_, b) in self.buffers.iter().filter(|(_, b)| b.pages > 0) {
+            if b.zone == z {
+                own += u64::from(b.pages);
             } else {
-                stalled + 1
-            };
-            if stalled == RECLAIMS_WITHOUT_GAIN {
-                break;
+                needed += beyond(u64::from(b.pages), self.zone(b.zone).slc.room(pool));
             }
         }
-        Err(Error::CapacityExceeded)
+        needed + beyond(own, self.zone(z).slc.room(pool))
     }
 
-    /// Opens a pSLC superblock for host data of `z`; returns when it can be used.
-    pub fn open_slc(&mut self, core: &mut Core, z: u32, at: Instant) -> Option<Instant> {
-        let mut at = at;
-        if self.slc.free_count() == 0 {
-            at = self.reclaim(core, at);
+    /// Opens a pSLC superblock for host data.
+    pub fn open_slc(&mut self, core: &mut Core, at: Instant) -> u32 {
+        let sb = self.open_for_host(core, at);
+        if self.slc.pool.free_count() <= self.shape.threshold && self.mover.is_idle() {
+            self.begin(core, at);
+            self.pump(core, at);
         }
-        let sb = self.slc.open()?;
-        *self.host_appender(z) = Appender::on(sb);
-        if self.slc.free_count() <= self.shape.threshold {
-            at = self.reclaim(core, at);
-        }
-        Some(at)
+        sb
     }
 
-    /// Erases what is fully invalid, or else migrates one superblock; returns when the caller may
-    /// go on: later than `at` if another migration had to end first.
-    pub fn reclaim(&mut self, core: &mut Core, at: Instant) -> Instant {
-        let mut erased = false;
-        while let Some(sb) = self.slc.fully_invalid() {
-            core.erase(at, &self.slc, sb, Priority::User);
-            self.slc.release(sb);
-            erased = true;
-        }
-        if erased {
-            return at;
-        }
-        let Some(victim) = self.slc.oldest_closed(|_| true) else {
-            return at;
-        };
-        // Everything of the victim might have to go to the internal write pointer.
-        let internal = self.internal;
-        if self.slc.free_count() == 0 && internal.room(&self.slc) < self.slc.get(victim).valid {
-            return at;
-        }
-        let at = at.max(self.migration_end(core));
-        self.migrate(core, victim, at);
-        at
-    }
-
-    /// When the migration issued last ends, as it stands now.
-    fn migration_end(&self, core: &Core) -> Instant {
-        match self.migrating {
-            NONE => Instant::ZERO,
-            sb => {
-                let ends = self.slc.planes(sb).map(|p| core.media.background_end(p));
-                ends.fold(Instant::ZERO, Instant::max)
-            }
-        }
-    }
-
-    fn migrate(&mut self, core: &mut Core, victim: u32, at: Instant) {
-        let mut moving = core::mem::take(&mut self.moving);
-        moving.clear();
-        let first = self.slc.start(victim);
-        let table = &self.table;
-        let valid = (first..first + self.slc.pages).filter_map(|l| table.lpn(l).map(|n| (n, l)));
-        moving.extend(valid);
-        moving.sort_unstable();
-        let span = self.shape.span;
-        let same_zone = |a: &(u32, u32), b: &(u32, u32)| a.0 / span == b.0 / span;
-        for group in moving.chunk_by(same_zone) {
-            self.want_moving(core, victim, group);
-        }
-        let read = core.read_wanted(at, Priority::Background);
-        let mut end = read;
-        for group in moving.chunk_by(same_zone) {
-            end = end.max(self.move_zone(core, group, read));
-        }
-        self.counters.pages_migrated += moving.len() as u64;
-        self.counters.migrations += 1;
-        self.moving = moving;
-        let block = self.slc.block(victim);
-        for plane in self.slc.planes(victim) {
-            let erase =
-                core.media
-                    .schedule(end, plane, block, nand::Op::Erase, Priority::Background);
-            self.counters.migration_time = self.counters.migration_time.max(erase.end.since(at));
-        }
-        self.slc.release(victim);
-        self.migrating = victim;
-    }
-
-    /// How many pages of one zone can go native with `moving`: whole units from its native write
-    /// position on, out of A and of the pages moved. Also how far the run of them reaches.
-    fn native_run(&self, moving: &[(u32, u32)]) -> (u32, u32) {
-        let z = moving.first().map_or(0, |m| m.0 / self.shape.span);
+    /// How many pages of zone `z` can go native next: from its native position on, A or in the victim,
+    /// wholly written; no more than a unit.
+    fn native_run(&self, z: u32) -> u32 {
         let zone = self.zone(z);
-        let first = self.first_lpn(z);
-        let mut run = zone.native + zone.a;
-        for &(lpn, _) in moving {
-            if lpn - first == run {
-                run += 1;
-            }
-        }
-        let run = run.min(self.whole_pages(z)).max(zone.native) - zone.native;
-        (run / self.shape.unit * self.shape.unit, run)
-    }
-
-    /// Adds to the batch what moving these pages of one zone has to read.
-    fn want_moving(&mut self, core: &mut Core, victim: u32, moving: &[(u32, u32)]) {
-        let (native, _) = self.native_run(moving);
-        let Some(z) = moving.first().map(|m| m.0 / self.shape.span) else {
-            return;
+        let first = self.first_lpn(z) + zone.planned;
+        let written = self.whole_pages(z).min(zone.flushed);
+        let most = self.shape.unit.min(written.saturating_sub(zone.planned));
+        let victim = self.mover.victim;
+        let movable = |page: &u32| {
+            let loc = self.index.get(first + page);
+            loc.is_some_and(|loc| *page < zone.a || loc / self.slc.pool.pages == victim)
         };
-        let zone = *self.zone(z);
-        self.counters.pages_read += moving.len() as u64;
-        if native > 0 {
-            let first = self.first_lpn(z) + zone.native;
-            for lpn in first..first + zone.a {
-                if let Some(loc) = self.table.get(lpn).filter(|l| l / self.slc.pages != victim) {
-                    core.want(self.slc.place(loc));
-                    self.counters.pages_read += 1;
-                    self.counters.pages_combined += 1;
-                }
+        (0..most).take_while(movable).count() as u32
+    }
+
+    /// Queues a unit of zone `z`.
+    fn plan_unit(&mut self, core: &mut Core, z: u32, at: Instant) {
+        self.bind_native(z);
+        let (zone, unit, lpp) = (*self.zone(z), self.shape.unit, self.shape.lpp);
+        let first = self.first_lpn(z) + zone.planned;
+        for page in 0..unit {
+            if let Some(loc) = self.index.get(first + page) {
+                core.want(self.slc.pool.place(loc));
             }
         }
-        for &(_, loc) in moving {
-            core.want(self.slc.place(loc));
+        let victims = unit - zone.a.min(unit);
+        self.counters.pages_read += u64::from(unit);
+        self.counters.pages_combined += u64::from(unit - victims);
+        self.counters.pages_migrated += u64::from(victims);
+        let ready = self.native.get(zone.sb).ready;
+        for index in zone.planned / lpp..(zone.planned + unit) / lpp {
+            let page = self.native.flash_page(zone.sb, index);
+            let n = lpp;
+            self.mover.loads.push(Load { page, n, ready });
         }
+        self.queue_step(core, Kind::Unit { zone: z }, victims, at);
+        let slot = self.zone_mut(z);
+        slot.planned += unit;
+        slot.a = slot.a.saturating_sub(unit);
     }
 
-    /// Moves these pages of one zone, which have been read by `at`; returns the end.
-    fn move_zone(&mut self, core: &mut Core, moving: &[(u32, u32)], at: Instant) -> Instant {
-        let Some(z) = moving.first().map(|m| m.0 / self.shape.span) else {
-            return at;
-        };
-        let (native, run) = self.native_run(moving);
-        let first = self.first_lpn(z) + self.zone(z).native;
-        self.uncache_sub_zone(core, moving);
-        let mut end = at;
-        for lpn in first..first + native {
-            self.invalidate(core, lpn);
+    /// A unit of zone `z` has been loaded; wordlines that it completed are durable from `end` on.
+    fn retire_unit(&mut self, core: &mut Core, z: u32, end: Instant) {
+        let (unit, lpp) = (self.shape.unit, self.shape.lpp);
+        let from = self.zone(z).native;
+        let to = from + unit;
+        self.observe_native(core, z, from, to, unit);
+        for page in from..to {
+            self.uncache_sub_zone(core, self.first_lpn(z) + page);
         }
-        for _ in 0..native / self.shape.unit {
-            let unit = self.shape.unit;
-            end = end.max(self.program_native(core, z, unit, at, Priority::Background));
-        }
-        for &(lpn, _) in moving.iter().filter(|m| m.0 >= first + native) {
-            self.invalidate(core, lpn);
-        }
-        let rest = moving.partition_point(|m| m.0 < first + native);
-        end = end.max(self.rewrite(core, moving.get(rest..).unwrap_or(&[]), at));
-        self.zone_mut(z).a = run - native;
-        end.max(self.back_up(core, z, at, Priority::Background))
-    }
-
-    /// Writes pages at the internal write pointer, in order; returns the end.
-    fn rewrite(&mut self, core: &mut Core, pages: &[(u32, u32)], at: Instant) -> Instant {
-        let mut end = at;
-        let mut pages = pages.iter();
-        while !pages.as_slice().is_empty() {
-            let left = pages.len() as u32;
-            let Some(p) = self.program_internal(core, left, at) else {
-                break;
-            };
-            end = end.max(p.end);
-            for (&(lpn, _), loc) in pages.by_ref().take(p.n as usize).zip(p.loc..) {
-                self.table.insert(lpn, loc);
-                self.cache_pages(core, lpn, 1);
+        self.loaded_native(core, z, from, to);
+        for index in from / lpp..to / lpp {
+            if self.native.completes(index) {
+                self.complete_wordline(core, z, index, end);
             }
-            self.slc.add_valid(p.loc, p.n);
         }
-        end
+        // All of it has copies in pSLC until then.
+        self.zone_mut(z).backed = to / lpp;
     }
 
-    /// Programs up to `most` pages at the internal write pointer.
-    pub fn program_internal(
-        &mut self,
-        core: &mut Core,
-        most: u32,
-        at: Instant,
-    ) -> Option<Programmed> {
-        let mut appender = self.internal;
-        if !appender.is_open() {
-            appender = Appender::on(self.slc.open()?);
-        }
-        let (loc, n) = appender.take(&mut self.slc, most);
-        self.internal = appender;
-        let load = core.load(at, self.slc.place(loc), n, Priority::Background);
-        self.counters.pages_slc += u64::from(n);
-        Some(Programmed {
-            loc,
-            n,
-            end: load.end,
-        })
-    }
-
-    fn uncache_sub_zone(&self, core: &mut Core, moving: &[(u32, u32)]) {
-        if self.shape.slc_map == SlcMap::Zone {
-            let unit = self.slc.pages;
-            let starts = moving.iter().filter(|m| m.0 % self.shape.span % unit == 0);
-            for &(lpn, _) in starts {
-                self.uncache(core, Grain::SubZone, lpn);
+    /// The first step's pages have been rewritten by `end`.
+    fn retire_rewrite(&mut self, core: &mut Core, step: Step, end: Instant) {
+        let mut moves = core::mem::take(&mut self.mover.next);
+        self.mover.take_moves(&step, |m| moves.push(m));
+        for m in &moves {
+            if self.index.get(m.lpn) != Some(m.from) {
+                // Written again, or reset, in the meantime.
+                self.slc.pool.drop_valid(m.to, Instant::ZERO);
+                continue;
             }
+            self.index.relocate(m.lpn, m.to);
+            self.slc.fill(m.lpn, m.to);
+            self.slc.clear(m.from, end);
+            self.slc.pool.programs_until(m.to, 1, end);
+            let (z, page) = (m.lpn / self.shape.span, m.lpn % self.shape.span);
+            let zone = self.zone(z);
+            if !self.shape.bypass
+                && page == zone.planned + zone.a
+                && page < self.whole_pages(z).min(zone.flushed)
+            {
+                self.zone_mut(z).a += 1;
+            }
+            if page >= self.zone(z).native && page < self.zone(z).flushed {
+                self.uncache_sub_zone(core, m.lpn);
+                self.cache_pages(core, m.lpn, 1);
+            }
+            let pool = &self.slc.pool;
+            core.observer.note(|| Event::Copied {
+                namespace: Namespace::Data,
+                lpn: u64::from(m.lpn),
+                from: Some(pool.page_place(m.from)),
+                to: pool.page_place(m.to),
+                durable: Some(end),
+            });
+        }
+        self.counters.pages_slc += moves.len() as u64;
+        self.counters.pages_migrated += moves.len() as u64;
+        moves.clear();
+        self.mover.next = moves;
+    }
+
+    /// A page that begins a sub-zone leaves its superblock.
+    fn uncache_sub_zone(&self, core: &mut Core, lpn: u32) {
+        if self.shape.slc_map == SlcMap::Zone && lpn % self.shape.span % self.slc.pool.pages == 0 {
+            self.uncache(core, Grain::SubZone, lpn);
         }
     }
 
     /// Zone reset; returns the completion.
     pub fn reset(&mut self, core: &mut Core, z: u32, now: Instant) -> Result<Instant, Error> {
         self.zones.reset(ZoneId::new(z))?;
-        let zone = core::mem::take(self.zone_mut(z));
-        if zone.buffer != NONE {
-            self.buffers.empty(zone.buffer as usize);
-        }
-        self.loaded.retain(|&l| l != z);
-        self.uncache_zone(core, z, zone.native, zone.flushed);
-        let first = self.first_lpn(z);
-        let mut end = now;
-        if zone.slc.is_open() {
-            self.slc.close(zone.slc.sb);
-        }
-        for page in zone.native..zone.flushed {
-            if let Some(loc) = self.table.remove(first + page) {
-                self.slc.drop_valid(loc);
-            }
-        }
-        while let Some(sb) = self.slc.fully_invalid() {
-            end = end.max(core.erase(now, &self.slc, sb, Priority::User));
-            self.slc.release(sb);
-        }
-        if zone.sb != NONE {
-            end = end.max(core.erase(now, &self.native, zone.sb, Priority::User));
-            self.native.release(zone.sb);
-        }
+        let end = self.drop_data(core, z, now);
         self.counters.zone_resets += 1;
         let done = if self.shape.reset_wait { end } else { now };
         self.counters.reset_latency.add(done.since(now));
         Ok(done)
+    }
+
+    /// Fault injection: the zone becomes read-only, or offline.
+    ///
+    /// # Errors
+    /// There is no such zone.
+    pub fn inject(
+        &mut self,
+        core: &mut Core,
+        id: ZoneId,
+        offline: bool,
+        now: Instant,
+    ) -> Result<(), Error> {
+        let z = id.get();
+        if self.zones.get(id).is_none() {
+            return Err(zone::Error::NoSuchZone.into());
+        }
+        // A read-only zone keeps its data, also what is in the random write area. Without
+        // room for that it is lost, as on any drive that fails at the wrong moment.
+        if !offline {
+            let _ = self.commit_held(core, id, now);
+        }
+        self.zones.inject(id, offline)?;
+        if offline {
+            self.drop_data(core, z, now);
+        } else {
+            self.make_durable(core, z, now);
+            self.close_slc(z);
+        }
+        Ok(())
+    }
+
+    /// Drops all that a zone holds and erases what held it; returns when that has ended.
+    fn drop_data(&mut self, core: &mut Core, z: u32, now: Instant) -> Instant {
+        if self.mover.loads(z) {
+            self.drain(core, now);
+        }
+        let first = self.first_lpn(z);
+        let span = self.shape.span;
+        core.observer.note(|| Event::Dropped {
+            namespace: Namespace::Data,
+            first: first.into(),
+            pages: span.into(),
+        });
+        let zone = core::mem::take(self.zone_mut(z));
+        if zone.buffer != NONE {
+            self.buffers.empty(zone.buffer as usize);
+        }
+        if zone.listed {
+            self.loaded.retain(|&l| l != z);
+        }
+        self.uncache_zone(core, z, zone.native, zone.flushed);
+        if zone.slc.is_open() {
+            self.slc.pool.close(zone.slc.sb);
+        }
+        // Copies of native pages are in its open stripe; a page that is buffered again can have one.
+        let (stripe, _) = self.native.open_stripe(zone.native);
+        let from = if zone.held > 0 {
+            stripe * self.shape.lpp
+        } else {
+            zone.native
+        };
+        for page in from..zone.flushed + u32::from(zone.buffer != NONE) {
+            if let Some(loc) = self.index.remove(first + page) {
+                self.slc.clear(loc, Instant::ZERO);
+            }
+        }
+        let mut end = now;
+        while let Some(sb) = self.slc.pool.fully_invalid() {
+            end = end.max(Self::erase_now(core, &mut self.slc.pool, sb, now));
+        }
+        if zone.sb != NONE {
+            end = end.max(Self::erase_now(core, &mut self.native, zone.sb, now));
+        }
+        end
+    }
+
+    fn erase_now(core: &mut Core, pool: &mut Pool, sb: u32, now: Instant) -> Instant {
+        let end = core.erase(now, pool, sb);
+        pool.begin_move(sb);
+        pool.release(sb, end);
+        end
     }
 
     /// Drops every entry of a zone from the cache.
@@ -312,11 +303,107 @@ impl Zoned {
                 self.uncache(core, Grain::Chunk, first + start);
             }
             if self.shape.slc_map == SlcMap::Zone {
-                for start in (0..flushed).step_by(self.slc.pages as usize) {
+                for start in (0..flushed).step_by(self.slc.pool.pages as usize) {
                     self.uncache(core, Grain::SubZone, first + start);
                 }
             }
         }
         self.uncache_pages(core, first + paged, flushed - paged);
+    }
+}
+
+impl Moving for Zoned {
+    fn mover(&mut self) -> &mut Mover {
+        &mut self.mover
+    }
+
+    /// Only pSLC: where native pages are follows from their zone.
+    fn area(&mut self, _native: bool) -> &mut Area {
+        &mut self.slc
+    }
+
+    fn pool(&mut self, native: bool) -> &mut Pool {
+        if native {
+            &mut self.native
+        } else {
+            &mut self.slc.pool
+        }
+    }
+
+    fn counters(&mut self) -> &mut Counters {
+        &mut self.counters
+    }
+
+    fn begin(&mut self, core: &mut Core, at: Instant) -> bool {
+        if self.erase_invalid(core, false, at) {
+            return true;
+        }
+        let bypass = self.shape.bypass;
+        let Some(victim) = self.slc.pool.victim(!bypass) else {
+            return false;
+        };
+        self.slc.pool.begin_move(victim);
+        self.mover.start(victim, at);
+        true
+    }
+
+    fn plan(&mut self, core: &mut Core, at: Instant) -> bool {
+        let victim = self.mover.victim;
+        if victim == NONE {
+            return false;
+        }
+        loop {
+            if self.plan_rewrite(core, false, at) {
+                return true;
+            }
+            if self.mover.cursor < self.slc.pool.pages {
+                let loc = self.slc.pool.start(victim) + self.mover.cursor;
+                if let Some(lpn) = self.slc.owner(loc) {
+                    self.plan_unit(core, lpn / self.shape.span, at);
+                }
+                return true;
+            }
+            if self.mover.has_steps() {
+                return false;
+            }
+            if self.slc.pool.get(victim).valid == 0 {
+                self.queue_erase(core, false, victim, at);
+                return true;
+            }
+            self.mover.cursor = 0;
+            self.mover.last_round = true;
+        }
+    }
+
+    fn wants(&mut self, _native: bool, loc: Loc) -> Wanted {
+        let Some(lpn) = self.slc.owner(loc) else {
+            return Wanted::No;
+        };
+        let z = lpn / self.shape.span;
+        if self.mover.last_round {
+            return Wanted::Rewrite(lpn);
+        }
+        if lpn % self.shape.span < self.zone(z).planned {
+            return Wanted::No;
+        }
+        if !self.shape.bypass && self.native_run(z) == self.shape.unit {
+            return Wanted::Unit;
+        }
+        Wanted::Rewrite(lpn)
+    }
+
+    fn retire(&mut self, core: &mut Core, step: Step, end: Instant) {
+        match step.kind {
+            Kind::Rewrite => self.retire_rewrite(core, step, end),
+            Kind::Unit { zone } => self.retire_unit(core, zone, end),
+            Kind::Erase { native, sb } => {
+                self.pool(native).release(sb, end);
+                if sb == self.mover.victim {
+                    self.mover.victim = NONE;
+                    self.counters.migrations += 1;
+                    self.counters.migration_time += end.since(self.mover.started);
+                }
+            }
+        }
     }
 }

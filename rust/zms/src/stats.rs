@@ -46,6 +46,8 @@ pub struct Counters {
     pub host_read_pages: u64,
     /// Pages that writes touched.
     pub host_write_pages: u64,
+    /// Sectors written.
+    pub host_write_sectors: u64,
     /// Those of them that went to a random write area.
     pub zrwa_pages: u64,
     /// Pages committed from random write areas to the write path: what is missing to

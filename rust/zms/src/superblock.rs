@@ -5,18 +5,30 @@
 //!              plane 0   plane 1   plane 2   plane 3        (of the group: planes, channels, dies)
 //!   row 0      0..L      L..2L     2L..3L    3L..4L         L = logical pages in a flash page
 //!   row 1      4L..5L    ...
+//!
+//!   free --open--> open --close--> closed --begin_move--> moving --release--> free
 //! ```
 //! A pool's superblocks all have one cell mode. Superblock n lies on die group n mod groups. A
 //! location ([`Loc`]) is superblock x pages + offset, so that the place of a page is computed.
 //!
-//! Invariants: a superblock is free, open (somebody's write pointer is in it) or closed; free ones
-//! have no valid pages and are in the free list once.
+//! A superblock remembers two instants: until when it is being erased, so that nothing is
+//! programmed before; and until when it must not be erased, because what replaces its pages is
+//! still being programmed. The programs that run are listed: what is in them is read from memory.
+//!
+//! Closed superblocks are in lists, so that finding a victim does not depend on their number.
+//!
+//! Invariants: a superblock is in one state; free ones have no valid pages and are in the free list
+//! once; the lists hold just the closed ones, each in the list of its valid pages.
 
 use nand::{BlockId, Cell, Geometry, PlaneId};
 use std::collections::VecDeque;
+use units::Instant;
 
 /// Page `offset` of superblock `sb` of a pool: `sb x pages + offset`.
 pub(crate) type Loc = u32;
+
+/// In a location of a namespace that has both: in the native pool.
+pub(crate) const NATIVE: u32 = 1 << 30;
 
 /// No page, superblock, buffer or zone.
 pub(crate) const NONE: u32 = u32::MAX;
@@ -36,23 +48,53 @@ pub(crate) enum SbState {
     Free,
     Open,
     Closed,
+    /// Being emptied or erased.
+    Moving,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Superblock {
     pub state: SbState,
-    /// Pages of it that are mapped.
+    /// Pages of it that are mapped, or the durable copy of one that is not programmed yet.
     pub valid: u32,
     /// When it was opened, in superblocks opened so far: age for reclaim.
     pub opened: u64,
     /// Times erased.
     pub erases: u32,
+    /// When its last erase ends.
+    pub ready: Instant,
+    /// When what replaces its pages has been programmed: it is not erased before.
+    pub until: Instant,
+    prev: u32,
+    next: u32,
 }
 
-impl Superblock {
-    fn is_invalid(&self) -> bool {
-        self.state == SbState::Closed && self.valid == 0
-    }
+const ERASED: Superblock = Superblock {
+    state: SbState::Free,
+    valid: 0,
+    opened: 0,
+    erases: 0,
+    ready: Instant::ZERO,
+    until: Instant::ZERO,
+    prev: NONE,
+    next: NONE,
+};
+
+/// How a pool's next victim is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Victims {
+    /// The one opened longest ago.
+    Oldest,
+    /// The one with the fewest valid pages, at least one being invalid; of several the oldest.
+    Fewest,
+}
+
+/// Pages being programmed.
+#[derive(Clone, Copy, Debug)]
+struct Program {
+    first: Loc,
+    pages: u32,
+    end: Instant,
 }
 
 /// Superblocks of one cell mode.
@@ -69,26 +111,50 @@ pub(crate) struct Pool {
     free: VecDeque<u32>,
     opened: u64,
     pub erases: u64,
-    /// Closed superblocks without valid pages.
-    invalid: u32,
+    victims: Victims,
+    /// First and last of each list: by valid pages; or (oldest) none, some, all valid, each by age.
+    lists: Vec<(u32, u32)>,
+    /// A lower bound of the first list but 0 that is not empty.
+    least: usize,
+    programs: VecDeque<Program>,
+    /// When the last of them ends.
+    quiet: Instant,
 }
 
 impl Pool {
+    /// Superblocks looked at to find the oldest of those with the fewest valid pages.
+    const CANDIDATES: usize = 1 << 12;
+
     /// A pool of `count` erased superblocks, numbered from `first_block` drive-wide.
-    pub fn new(geometry: &Geometry, mode: Cell, count: u32, first_block: u32) -> Self {
+    pub fn new(
+        geometry: &Geometry,
+        mode: Cell,
+        count: u32,
+        first_block: u32,
+        victims: Victims,
+    ) -> Self {
         let groups = geometry.groups().max(1);
+        let pages = u32::try_from(geometry.superblock_lpns(mode)).unwrap_or(u32::MAX);
+        let lists = match victims {
+            Victims::Oldest => 3,
+            Victims::Fewest => pages as usize + 1,
+        };
         Self {
             mode,
-            pages: u32::try_from(geometry.superblock_lpns(mode)).unwrap_or(u32::MAX),
+            pages,
             lpp: geometry.lpns_per_page(),
             width: geometry.planes_per_group(),
             groups,
             first_block,
-            sbs: vec![Superblock::default(); count as usize],
+            sbs: vec![ERASED; count as usize],
             free: (0..count).collect(),
             opened: 0,
             erases: 0,
-            invalid: 0,
+            victims,
+            lists: vec![(NONE, NONE); lists],
+            least: lists,
+            programs: VecDeque::with_capacity(64),
+            quiet: Instant::ZERO,
         }
     }
 
@@ -97,14 +163,14 @@ impl Pool {
     }
 
     pub fn get(&self, sb: u32) -> Superblock {
-        self.sbs.get(sb as usize).copied().unwrap_or_default()
+        self.sbs.get(sb as usize).copied().unwrap_or(ERASED)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (u32, &Superblock)> {
         (0u32..).zip(&self.sbs)
     }
 
-    /// Free superblocks.
+    /// Free superblocks, those still being erased for the host included.
     pub fn free_count(&self) -> u32 {
         u32::try_from(self.free.len()).unwrap_or(u32::MAX)
     }
@@ -112,60 +178,205 @@ impl Pool {
     /// Opens the superblock that has been free longest: wear spreads, and so do die groups.
     pub fn open(&mut self) -> Option<u32> {
         let sb = self.free.pop_front()?;
-        self.mark_open(sb);
-        Some(sb)
-    }
-
-    fn mark_open(&mut self, sb: u32) {
         self.opened += 1;
         let opened = self.opened;
         if let Some(s) = self.sbs.get_mut(sb as usize) {
             s.state = SbState::Open;
             s.opened = opened;
         }
+        Some(sb)
     }
 
     /// No write pointer is in it any more.
     pub fn close(&mut self, sb: u32) {
         if let Some(s) = self.sbs.get_mut(sb as usize) {
             s.state = SbState::Closed;
-            self.invalid += u32::from(s.valid == 0);
+            self.link(sb);
         }
     }
 
-    /// Puts an erased superblock back to the free ones.
-    pub fn release(&mut self, sb: u32) {
+    /// A closed superblock is to be emptied and erased.
+    pub fn begin_move(&mut self, sb: u32) {
+        if self.get(sb).state == SbState::Closed {
+            self.unlink(sb);
+        }
         if let Some(s) = self.sbs.get_mut(sb as usize) {
-            self.invalid -= u32::from(s.is_invalid());
+            s.state = SbState::Moving;
+        }
+    }
+
+    /// Puts a superblock, which is not closed, back to the free ones; its erase ends at `ready`.
+    pub fn release(&mut self, sb: u32, ready: Instant) {
+        if let Some(s) = self.sbs.get_mut(sb as usize) {
             s.state = SbState::Free;
             s.valid = 0;
             s.erases = s.erases.saturating_add(1);
+            s.ready = ready;
+            s.until = Instant::ZERO;
             self.erases += 1;
             self.free.push_back(sb);
         }
     }
 
     pub fn add_valid(&mut self, loc: Loc, n: u32) {
-        if let Some(s) = self.sbs.get_mut((loc / self.pages) as usize) {
-            self.invalid -= u32::from(s.is_invalid() && n > 0);
-            s.valid += n;
+        self.change_valid(loc / self.pages, |valid| valid + n);
+    }
+
+    /// Takes a valid page away, whose replacement is durable from `until` on.
+    pub fn drop_valid(&mut self, loc: Loc, until: Instant) {
+        let sb = loc / self.pages;
+        self.change_valid(sb, |valid| valid.saturating_sub(1));
+        if let Some(s) = self.sbs.get_mut(sb as usize) {
+            s.until = s.until.max(until);
         }
     }
 
-    /// Takes a valid page away.
-    pub fn drop_valid(&mut self, loc: Loc) {
-        if let Some(s) = self.sbs.get_mut((loc / self.pages) as usize) {
-            s.valid = s.valid.saturating_sub(1);
-            self.invalid += u32::from(s.is_invalid());
+    fn change_valid(&mut self, sb: u32, change: impl FnOnce(u32) -> u32) {
+        let Some(&Superblock { state, valid, .. }) = self.sbs.get(sb as usize) else {
+            return;
+        };
+        let changed = change(valid);
+        let moves = state == SbState::Closed && self.list_of(valid) != self.list_of(changed);
+        if moves {
+            self.unlink(sb);
+        }
+        if let Some(s) = self.sbs.get_mut(sb as usize) {
+            s.valid = changed;
+        }
+        if moves {
+            self.link(sb);
         }
     }
 
-    /// A closed superblock without valid pages: the one opened longest ago of several.
+    /// A closed superblock without valid pages.
     pub fn fully_invalid(&self) -> Option<u32> {
-        if self.invalid == 0 {
-            return None;
+        self.lists.first().map(|l| l.0).filter(|&sb| sb != NONE)
+    }
+
+    /// The superblock to empty next, which has valid pages. One that is all valid pages is only taken
+    /// `if_full`: there is nothing to gain but by moving pages to native cells.
+    pub fn victim(&mut self, if_full: bool) -> Option<u32> {
+        match self.victims {
+            Victims::Oldest => {
+                let oldest = |list: usize| self.lists.get(list).map_or(NONE, |l| l.0);
+                let full = if if_full { oldest(2) } else { NONE };
+                let either = [oldest(1), full].into_iter().filter(|&sb| sb != NONE);
+                either.min_by_key(|&sb| self.get(sb).opened)
+            }
+            Victims::Fewest => {
+                while self.least < self.pages as usize {
+                    match self.lists.get(self.least) {
+                        Some(&(first, _)) if first != NONE => return Some(self.oldest_from(first)),
+                        _ => self.least += 1,
+                    }
+                }
+                None
+            }
         }
-        self.oldest_closed(|s| s.valid == 0)
+    }
+
+    /// The oldest of a list, of the first so many.
+    fn oldest_from(&self, first: u32) -> u32 {
+        let next = |sb: &u32| Some(self.get(*sb).next).filter(|&n| n != NONE);
+        core::iter::successors(Some(first), next)
+            .take(Self::CANDIDATES)
+            .min_by_key(|&sb| self.get(sb).opened)
+            .unwrap_or(first)
+    }
+
+    fn list_of(&self, valid: u32) -> usize {
+        match self.victims {
+            Victims::Oldest => usize::from(valid > 0) + usize::from(valid >= self.pages),
+            Victims::Fewest => valid as usize,
+        }
+    }
+
+    /// Puts a closed superblock into its list: by age, or at the end of those with as many pages.
+    fn link(&mut self, sb: u32) {
+        let Superblock { valid, opened, .. } = self.get(sb);
+        let list = self.list_of(valid);
+        let Some(&(_, last)) = self.lists.get(list) else {
+            return;
+        };
+        let mut prev = last;
+        if self.victims == Victims::Oldest {
+            while prev != NONE && self.get(prev).opened > opened {
+                prev = self.get(prev).prev;
+            }
+        }
+        let next = match prev {
+            NONE => self.lists.get(list).map_or(NONE, |l| l.0),
+            prev => self.get(prev).next,
+        };
+        self.set_neighbours(list, prev, sb, next);
+        if list > 0 {
+            self.least = self.least.min(list);
+        }
+    }
+
+    fn set_neighbours(&mut self, list: usize, prev: u32, sb: u32, next: u32) {
+        if let Some(s) = self.sbs.get_mut(sb as usize) {
+            (s.prev, s.next) = (prev, next);
+        }
+        match self.sbs.get_mut(prev as usize) {
+            Some(s) => s.next = sb,
+            None => self.change_list(list, |l| l.0 = sb),
+        }
+        match self.sbs.get_mut(next as usize) {
+            Some(s) => s.prev = sb,
+            None => self.change_list(list, |l| l.1 = sb),
+        }
+    }
+
+    fn unlink(&mut self, sb: u32) {
+        let Superblock {
+            valid, prev, next, ..
+        } = self.get(sb);
+        let list = self.list_of(valid);
+        match self.sbs.get_mut(prev as usize) {
+            Some(s) => s.next = next,
+            None => self.change_list(list, |l| l.0 = next),
+        }
+        match self.sbs.get_mut(next as usize) {
+            Some(s) => s.prev = prev,
+            None => self.change_list(list, |l| l.1 = prev),
+        }
+    }
+
+    fn change_list(&mut self, list: usize, change: impl FnOnce(&mut (u32, u32))) {
+        if let Some(list) = self.lists.get_mut(list) {
+            change(list);
+        }
+    }
+
+    /// A program of `n` pages from `first` on has been booked and ends at `end`.
+    pub fn programs_until(&mut self, first: Loc, n: u32, end: Instant) {
+        self.quiet = self.quiet.max(end);
+        // Neighbours of one flush mostly end together.
+        if let Some(last) = self.programs.back_mut() {
+            if last.end == end && last.first + last.pages == first {
+                last.pages += n;
+                return;
+            }
+        }
+        self.programs.push_back(Program {
+            first,
+            pages: n,
+            end,
+        });
+    }
+
+    /// Whether `loc` is being programmed at `at`.
+    pub fn is_programming(&self, loc: Loc, at: Instant) -> bool {
+        let holds = |p: &Program| p.end > at && loc.wrapping_sub(p.first) < p.pages;
+        at < self.quiet && self.programs.iter().any(holds)
+    }
+
+    /// Forgets programs that have ended: nobody asks about earlier instants.
+    pub fn prune(&mut self, now: Instant) {
+        while self.programs.front().is_some_and(|p| p.end <= now) {
+            self.programs.pop_front();
+        }
     }
 
     /// First location of a superblock.
@@ -177,6 +388,17 @@ impl Pool {
     pub fn place(&self, loc: Loc) -> FlashPage {
         let sb = loc / self.pages;
         self.flash_page(sb, loc % self.pages / self.lpp)
+    }
+
+    /// The same, to the page, as observers are told.
+    pub fn page_place(&self, loc: Loc) -> ftl::Place {
+        let place = self.place(loc);
+        ftl::Place {
+            plane: place.plane,
+            block: place.block,
+            page: u64::from(place.row) * u64::from(self.lpp)
+                + u64::from(loc % self.pages % self.lpp),
+        }
     }
 
     /// Flash page number `index` of a superblock, in interleave order.
@@ -204,17 +426,32 @@ impl Pool {
         self.width * self.mode.bits() * self.lpp
     }
 
-    /// Of a superblock with `pages` pages in, `backed` flash pages of which have backups: how many
-    /// flash pages sit in incomplete wordlines without one, and how many flash pages are in.
-    pub fn unbacked(&self, pages: u32, backed: u32) -> (u32, u32) {
+    /// Whether flash page `index` completes its wordline, which is then programmed.
+    pub fn completes(&self, index: u32) -> bool {
+        let bits = self.mode.bits();
+        index / self.width % bits == bits - 1
+    }
+
+    /// The flash pages of the wordline that `index` completes.
+    pub fn wordline(&self, index: u32) -> impl Iterator<Item = u32> {
+        let (width, bits) = (self.width, self.mode.bits());
+        (0..bits).rev().map(move |row| index - row * width)
+    }
+
+    /// Whether flash page `index` of a superblock with `pages` pages in sits in a wordline that is not complete.
+    pub fn is_loaded(&self, index: u32, pages: u32) -> bool {
         let (width, bits) = (self.width, self.mode.bits());
         let written = pages / self.lpp;
-        let stripe = written / (width * bits) * (width * bits);
-        let from = backed.max(stripe);
-        // A plane's wordline is complete once its last row is in on that plane.
-        let last_row = stripe + (bits - 1) * width;
-        let incomplete = (from..written).filter(|i| last_row + i % width >= written);
-        (incomplete.count() as u32, written)
+        let last = index / (width * bits) * (width * bits) + (bits - 1) * width + index % width;
+        index < written && last >= written
+    }
+
+    /// Of a superblock with `pages` pages in: its first flash page that can sit in an incomplete
+    /// wordline, and how many flash pages are in.
+    pub fn open_stripe(&self, pages: u32) -> (u32, u32) {
+        let stripe = self.width * self.mode.bits();
+        let written = pages / self.lpp;
+        (written / stripe * stripe, written)
     }
 
     /// Every plane of a superblock.
@@ -227,24 +464,31 @@ impl Pool {
         BlockId(self.first_block + sb)
     }
 
-    /// The closed superblock opened longest ago, of those that `wanted` accepts.
-    pub fn oldest_closed(&self, wanted: impl Fn(&Superblock) -> bool) -> Option<u32> {
-        self.iter()
-            .filter(|(_, s)| s.state == SbState::Closed && wanted(s))
-            .min_by_key(|(_, s)| s.opened)
-            .map(|(sb, _)| sb)
-    }
-
-    /// Panics if states and free lists disagree. For tests.
+    /// Panics if states and lists disagree. For tests.
     pub fn check_invariants(&self) {
         let free = self.sbs.iter().filter(|s| s.state == SbState::Free).count();
         assert_eq!(free, self.free_count() as usize);
-        let invalid = self.sbs.iter().filter(|s| s.is_invalid()).count();
-        assert_eq!(invalid, self.invalid as usize);
         for &sb in &self.free {
             assert_eq!((self.get(sb).state, self.get(sb).valid), (SbState::Free, 0));
         }
         assert!(self.sbs.iter().all(|s| s.valid <= self.pages));
+        let mut listed = 0;
+        for (list, &(first, last)) in self.lists.iter().enumerate() {
+            let (mut at, mut prev) = (first, NONE);
+            while at != NONE {
+                let s = self.get(at);
+                assert_eq!(
+                    (s.state, self.list_of(s.valid), s.prev),
+                    (SbState::Closed, list, prev)
+                );
+                assert!(list == 0 || list >= self.least);
+                (prev, at) = (at, s.next);
+                listed += 1;
+            }
+            assert_eq!(last, prev);
+        }
+        let closed = self.sbs.iter().filter(|s| s.state == SbState::Closed);
+        assert_eq!(listed, closed.count());
     }
 }
 
@@ -270,6 +514,15 @@ impl Appender {
 
     pub fn is_open(self) -> bool {
         self.sb != NONE
+    }
+
+    /// Its next page; that of a fresh superblock if none is open.
+    pub fn next_or_zero(self) -> u32 {
+        if self.is_open() {
+            self.next
+        } else {
+            0
+        }
     }
 
     /// Pages left in its superblock.

@@ -8,13 +8,15 @@
 //!                                           ^ backups of loaded, incomplete wordlines
 //! ```
 
+use crate::area::{Placed, Pointer};
+use crate::config::SlcMap;
 use crate::core::Core;
 use crate::l2p::{Grain, Key};
 use crate::read::Map;
-use crate::superblock::{Loc, NONE};
+use crate::superblock::{Appender, NONE};
 use crate::zoned::{page_range, Zoned, PAGE_SECTORS};
 use crate::Error;
-use nand::Priority;
+use ftl::{Event, Namespace};
 use units::{Bytes, Instant, Sector, ZoneId, SECTOR_BYTES};
 
 /// Why a buffer is flushed.
@@ -47,14 +49,6 @@ impl Write {
     }
 }
 
-/// Pages programmed into pSLC in one go.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Programmed {
-    pub loc: Loc,
-    pub n: u32,
-    pub end: Instant,
-}
-
 impl Zoned {
     /// Writes at a zone's write pointer; returns the completion.
     pub fn write(&mut self, core: &mut Core, write: Write, now: Instant) -> Result<Instant, Error> {
@@ -62,22 +56,55 @@ impl Zoned {
         if write.sectors == 0 {
             return Ok(now);
         }
-        let z = id.get();
-        let start = write.at.get() - self.zones.start(id).get();
-        self.reserve(core, z, write.sectors, now)?;
-        self.zones.write(id, write.sectors)?;
-        self.counters.host_write_pages += u64::from(page_range(write.at, write.sectors).1);
-        let mut done = self.fill(core, z, start, write, now);
+        let mut done = self.take_in(core, id, write, now)?;
         if write.fua {
-            done = done.max(self.make_durable(core, z, done));
+            done = done.max(self.make_durable(core, id.get(), done));
         }
+        self.counters.host_write_pages += u64::from(page_range(write.at, write.sectors).1);
+        self.counters.host_write_sectors += write.sectors;
         self.counters.host_writes += 1;
         self.counters.write_latency.add(done.since(now));
         Ok(done)
     }
 
+    /// Moves what is written at the write pointer, which has been checked, into a buffer, in portions
+    /// that pSLC has room for whatever happens. Returns when the last of it is in.
+    pub fn take_in(
+        &mut self,
+        core: &mut Core,
+        id: ZoneId,
+        write: Write,
+        now: Instant,
+    ) -> Result<Instant, Error> {
+        let most = u64::from(self.slc.pool.pages.max(self.buffers.capacity)) * PAGE_SECTORS;
+        let z = id.get();
+        let mut left = write;
+        let mut at = now;
+        while left.sectors > 0 {
+            let portion = Write {
+                sectors: left.sectors.min(most),
+                ..left
+            };
+            let start = portion.at.get() - self.zones.start(id).get();
+            self.reserve(core, z, page_range(portion.at, portion.sectors).1, now)?;
+            self.zones.write(id, portion.sectors)?;
+            at = self.fill(core, z, start, portion, at);
+            left.at = Sector::new(portion.at.get() + portion.sectors);
+            left.sectors -= portion.sectors;
+        }
+        Ok(at)
+    }
+
+    /// The zone will not be written further: its own pSLC superblock is not kept open for it.
+    pub fn close_slc(&mut self, z: u32) {
+        let slc = core::mem::take(&mut self.zone_mut(z).slc);
+        if slc.is_open() {
+            self.slc.pool.close(slc.sb);
+        }
+    }
+
     /// Moves the sectors into a buffer, piece by piece; returns the last piece's arrival.
-    pub fn fill(
+    fn fill(
         &mut self,
         core: &mut Core,
         z: u32,
@@ -104,17 +131,18 @@ impl Zoned {
             let room = u64::from(self.buffers.capacity - b.pages);
             let fresh = room.min(pages - held);
             let to = end.min((held + fresh) * PAGE_SECTORS);
-            if to <= cursor {
-                // Only without pSLC space to flush to, which `reserve` has ruled out.
-                break;
-            }
-            let touched = to.div_ceil(PAGE_SECTORS) - cursor / PAGE_SECTORS;
-            at += core.costs.buffer_base + core.costs.buffer_page.times(touched);
+            let touched = cursor / PAGE_SECTORS..to.div_ceil(PAGE_SECTORS);
+            let cost = core.costs.buffer_page.times(touched.end - touched.start);
+            at += core.costs.buffer_base + cost;
             if write.data {
-                at = core
-                    .link
-                    .transfer(at, Bytes::new((to - cursor) * SECTOR_BYTES));
+                let bytes = Bytes::new((to - cursor) * SECTOR_BYTES);
+                at = core.link.transfer(at, bytes);
             }
+            let first = u64::from(self.first_lpn(z));
+            core.observer.each(touched, |page| Event::Entered {
+                namespace: Namespace::Data,
+                lpn: first + page,
+            });
             arrived = at;
             cursor = to;
             self.zone_mut(z).buffer = index as u32;
@@ -126,7 +154,8 @@ impl Zoned {
         arrived
     }
 
-    /// A write that starts inside a page already in flash takes the page back into the buffer.
+    /// A write that starts inside a page already in flash takes the page back into the buffer. Its copy
+    /// in flash stays until the new one has been programmed.
     fn fetch_partial_page(
         &mut self,
         core: &mut Core,
@@ -140,27 +169,20 @@ impl Zoned {
             return at;
         }
         let lpn = self.first_lpn(z) + page;
-        let Some(loc) = self.table.get(lpn) else {
+        let Some(loc) = self.index.get(lpn) else {
             return at;
         };
-        core.want(self.slc.place(loc));
+        core.want(self.slc.pool.place(loc));
         self.counters.pages_read += 1;
-        let read = core.read_wanted(at, Priority::User);
-        self.invalidate(core, lpn);
+        let read = core.read_wanted(at);
+        self.uncache(core, Grain::Page, lpn);
+        self.index.outdate(lpn);
         let zone = self.zone_mut(z);
         zone.flushed = page;
-        zone.a = zone.a.min(page - zone.native);
+        zone.a = zone.a.min(page - zone.planned);
         zone.buffer = index as u32;
         self.buffers.fill(index, z, 1, read);
         read
-    }
-
-    /// Takes a page out of pSLC. Its superblock stays until reclaim, or a reset, looks at it.
-    pub fn invalidate(&mut self, core: &mut Core, lpn: u32) -> Option<Loc> {
-        let loc = self.table.remove(lpn)?;
-        self.slc.drop_valid(loc);
-        self.uncache(core, Grain::Page, lpn);
-        Some(loc)
     }
 
     /// Flushes a buffer at `at`; returns when the flush's operations have ended.
@@ -173,18 +195,17 @@ impl Zoned {
         }
         let (z, n) = self.buffers.empty(index);
         self.zone_mut(z).buffer = NONE;
-        let (end, left) = self.place(core, z, n, at);
-        if left > 0 {
-            self.zone_mut(z).buffer = index as u32;
-            self.buffers.fill(index, z, left, end);
-        }
+        let end = self.place(core, z, n, at);
         self.buffers.set_free(index, end);
+        let state = self.zones.get(ZoneId::new(z)).map(|zone| zone.state);
+        if state == Some(zone::State::Full) {
+            self.close_slc(z);
+        }
         end
     }
 
-    /// Puts the next `n` pages of zone `z` into flash (zms-model §4.5); returns the end, and how
-    /// many found no room.
-    fn place(&mut self, core: &mut Core, z: u32, n: u32, at: Instant) -> (Instant, u32) {
+    /// Puts the next `n` pages of zone `z` into flash (zms-model §4.5); returns the end.
+    fn place(&mut self, core: &mut Core, z: u32, n: u32, at: Instant) -> Instant {
         let unit = self.shape.unit;
         let (mut end, mut left) = (at, n);
         while left > 0 {
@@ -200,35 +221,34 @@ impl Zoned {
                     0 => (whole / unit * unit).min(to_chunk),
                     _ => unit,
                 };
-                let fresh = n - zone.a;
-                self.zone_mut(z).flushed += fresh;
-                end = end.max(self.program_native(core, z, n, ready, Priority::User));
-                left -= fresh;
+                end = end.max(self.program_native(core, z, n, ready));
+                left -= n - zone.a;
                 continue;
             }
             // One flash page's worth at a time, wherever the write pointer stands.
             let mut round = left.min(self.shape.lpp);
             while round > 0 {
-                let Some(p) = self.program_slc(core, z, round, at) else {
-                    return (end, left);
-                };
+                let p = self.program_slc(core, z, round, at);
                 end = end.max(p.end);
                 round -= p.n;
                 left -= p.n;
                 self.map_slc(core, z, p);
             }
         }
-        (end, left)
+        end
     }
 
     /// The next pages of zone `z` are in pSLC now.
-    fn map_slc(&mut self, core: &mut Core, z: u32, p: Programmed) {
+    fn map_slc(&mut self, core: &mut Core, z: u32, p: Placed) {
         let first = self.first_lpn(z) + self.zone(z).flushed;
         for (lpn, loc) in (first..first + p.n).zip(p.loc..) {
-            self.table.insert(lpn, loc);
+            if let Some(old) = self.index.insert(lpn, loc) {
+                self.slc.clear(old, p.end);
+            }
         }
+        self.slc.put_run(first, p.loc, p.n);
+        self.observe_slc(core, first, p);
         self.cache_pages(core, first, p.n);
-        self.slc.add_valid(p.loc, p.n);
         let bypass = self.shape.bypass;
         let zone = self.zone_mut(z);
         zone.flushed += p.n;
@@ -236,92 +256,160 @@ impl Zoned {
         self.cache_sub_zone(core, first + p.n - 1);
     }
 
-    /// Reads the secondary buffer of `z` back and drops it from pSLC; returns when it is in.
+    fn observe_slc(&self, core: &mut Core, first: u32, p: Placed) {
+        let pool = &self.slc.pool;
+        core.observer.each(0..u64::from(p.n), |i| Event::Copied {
+            namespace: Namespace::Data,
+            lpn: u64::from(first) + i,
+            from: None,
+            to: pool.page_place(p.loc + i as u32),
+            durable: Some(p.end),
+        });
+    }
+
+    /// Reads the secondary buffer of `z` back; returns when it is in. It stays in pSLC until the
+    /// wordline that it goes to has been programmed.
     fn read_secondary(&mut self, core: &mut Core, z: u32, at: Instant) -> Instant {
         let zone = *self.zone(z);
         let first = self.first_lpn(z) + zone.native;
         for lpn in first..first + zone.a {
-            if let Some(loc) = self.table.remove(lpn) {
-                core.want(self.slc.place(loc));
-                self.slc.drop_valid(loc);
+            if let Some(loc) = self.index.get(lpn) {
+                core.want(self.slc.pool.place(loc));
             }
         }
         self.counters.pages_read += u64::from(zone.a);
         self.counters.pages_combined += u64::from(zone.a);
-        core.read_wanted(at, Priority::User)
+        core.read_wanted(at)
     }
 
-    /// Loads `n` pages (whole units) at the zone's native write position; returns the end. Their
-    /// old copies have been dropped; `flushed` counts them already.
-    pub fn program_native(
-        &mut self,
-        core: &mut Core,
-        z: u32,
-        n: u32,
-        at: Instant,
-        priority: Priority,
-    ) -> Instant {
-        if self.zone(z).sb == NONE {
-            // There are more superblocks than zones.
-            let Some(sb) = self.native.open() else {
-                return at;
-            };
-            self.zone_mut(z).sb = sb;
-        }
+    /// Loads `n` pages (whole units) at the zone's native write position: A, then pages from the
+    /// buffer. Returns the end.
+    fn program_native(&mut self, core: &mut Core, z: u32, n: u32, at: Instant) -> Instant {
+        self.bind_native(z);
         let (zone, lpp) = (*self.zone(z), self.shape.lpp);
+        let ready = at.max(self.native.get(zone.sb).ready);
+        let (from, to) = (zone.native, zone.native + n);
+        self.observe_native(core, z, from, to, zone.a);
+        let fresh = n - zone.a;
+        self.loaded_native(core, z, from, to);
+        self.zone_mut(z).flushed += fresh;
         let mut end = at;
-        let mut durable = Instant::ZERO;
-        for index in zone.native / lpp..(zone.native + n) / lpp {
+        for index in from / lpp..to / lpp {
             let page = self.native.flash_page(zone.sb, index);
-            let load = core.load(at, page, lpp, priority);
+            let load = core.load(ready, page, lpp);
             end = end.max(load.end);
-            if page.row % self.shape.bits == self.shape.bits - 1 {
-                durable = durable.max(load.end);
+            if self.native.completes(index) {
+                self.programmed(z, load.end);
+                self.complete_wordline(core, z, index, load.end);
             }
         }
-        self.native.add_valid(self.native.start(zone.sb), n);
-        self.counters.pages_native += u64::from(n);
-        let to = zone.native + n;
         let slot = self.zone_mut(z);
-        slot.native = to;
+        slot.planned = to;
         slot.a = 0;
-        if priority == Priority::User {
-            self.programmed(z, durable);
-        }
-        if to >= self.shape.capacity {
-            self.native.close(zone.sb);
-        }
         self.note_loaded(z);
-        let first = self.first_lpn(z);
-        self.cache_pages(core, first + zone.native, n);
-        self.cache_native(core, z, zone.native, to);
         end
     }
 
+    /// Binds a native superblock to a zone that has none. There are more superblocks than zones.
+    pub fn bind_native(&mut self, z: u32) {
+        if self.zone(z).sb == NONE {
+            let sb = self.native.open();
+            assert!(sb.is_some(), "more native superblocks than zones");
+            self.zone_mut(z).sb = sb.unwrap_or(NONE);
+        }
+    }
+
+    /// Pages `from..to` of a zone have been loaded into its native superblock. Those in pSLC keep their
+    /// copies there.
+    pub fn loaded_native(&mut self, core: &mut Core, z: u32, from: u32, to: u32) {
+        let sb = self.zone(z).sb;
+        let first = self.first_lpn(z);
+        // A, and at most one page more: the old copy of a partly written one.
+        let copies = (from..to).take_while(|page| self.index.get(first + page).is_some());
+        let copies = copies.count() as u32;
+        self.native.add_valid(self.native.start(sb), to - from);
+        self.counters.pages_native += u64::from(to - from);
+        let zone = self.zone_mut(z);
+        zone.held += copies;
+        zone.native = to;
+        if to >= self.shape.capacity {
+            self.native.close(sb);
+        }
+        self.cache_pages(core, first + from, to - from);
+        self.cache_native(core, z, from, to);
+    }
+
+    /// The wordline that flash page `index` completes is durable from `end` on: copies of it in pSLC
+    /// are not needed any more.
+    pub fn complete_wordline(&mut self, core: &mut Core, z: u32, index: u32, end: Instant) {
+        let (lpp, first) = (self.shape.lpp, self.first_lpn(z));
+        let zone = *self.zone(z);
+        for page in self.native.wordline(index).map(|index| index * lpp) {
+            let loc = self.native_loc(&zone, page);
+            self.native.programs_until(loc, lpp, end);
+            let pool = &self.native;
+            core.observer
+                .each(u64::from(loc)..u64::from(loc + lpp), |l| Event::Durable {
+                    place: pool.page_place(l as u32),
+                    at: end,
+                });
+            if self.zone(z).held == 0 {
+                continue;
+            }
+            for lpn in first + page..first + page + lpp {
+                if let Some(copy) = self.index.remove(lpn) {
+                    self.slc.clear(copy, end);
+                    self.zone_mut(z).held -= 1;
+                }
+            }
+        }
+    }
+
+    /// Pages `from..to` are loaded: the first `copied` from pSLC, the others from the buffer.
+    pub fn observe_native(&self, core: &mut Core, z: u32, from: u32, to: u32, copied: u32) {
+        let first = self.first_lpn(z);
+        let sb = self.native.start(self.zone(z).sb);
+        core.observer.each(u64::from(from)..u64::from(to), |page| {
+            let page = page as u32;
+            let copy = (page < from + copied).then(|| self.index.get(first + page));
+            Event::Copied {
+                namespace: Namespace::Data,
+                lpn: u64::from(first + page),
+                from: copy.flatten().map(|loc| self.slc.pool.page_place(loc)),
+                to: self.native.page_place(sb + page),
+                durable: None,
+            }
+        });
+    }
+
+    /// The write pointer for host data of zone `z`.
+    pub fn host_appender(&mut self, z: u32) -> &mut Appender {
+        match self.shape.slc_map {
+            SlcMap::Page => &mut self.slc.host,
+            SlcMap::Zone => &mut self.zone_mut(z).slc,
+        }
+    }
+
     /// Programs up to `most` pages at the pSLC write pointer for host data of `z`: those that fit
-    /// the flash page there. `None` if there is no space and none can be made.
-    pub fn program_slc(
-        &mut self,
-        core: &mut Core,
-        z: u32,
-        most: u32,
-        at: Instant,
-    ) -> Option<Programmed> {
-        let mut at = at;
+    /// the flash page there. Room has been reserved.
+    fn program_slc(&mut self, core: &mut Core, z: u32, most: u32, at: Instant) -> Placed {
         if !self.host_appender(z).is_open() {
-            at = self.open_slc(core, z, at)?;
+            let sb = self.open_slc(core, at);
+            *self.host_appender(z) = Appender::on(sb);
         }
         let mut appender = *self.host_appender(z);
-        let (loc, n) = appender.take(&mut self.slc, most);
+        let placed = self.slc.load_at(core, &mut appender, most, at);
         *self.host_appender(z) = appender;
-        let load = core.load(at, self.slc.place(loc), n, Priority::User);
-        self.counters.pages_slc += u64::from(n);
-        self.programmed(z, load.end);
-        Some(Programmed {
-            loc,
-            n,
-            end: load.end,
-        })
+        self.programmed_slc(z, placed);
+        placed
+    }
+
+    fn programmed_slc(&mut self, z: u32, placed: Placed) {
+        self.slc
+            .pool
+            .programs_until(placed.loc, placed.n, placed.end);
+        self.counters.pages_slc += u64::from(placed.n);
+        self.programmed(z, placed.end);
     }
 
     /// A program of zone `z`'s data ends at `end`.
@@ -334,7 +422,8 @@ impl Zoned {
     /// A full pSLC superblock of one zone is one entry from its last page on.
     fn cache_sub_zone(&self, core: &mut Core, last: u32) {
         let first = self.unit(Grain::SubZone, last).0;
-        if self.shape.hybrid && last + 1 - first == self.slc.pages && self.is_sub_zone(first) {
+        let pages = self.slc.pool.pages;
+        if self.shape.hybrid && last + 1 - first == pages && self.is_sub_zone(first) {
             core.l2p
                 .insert(Key::new(Grain::SubZone, Self::NAMESPACE, first));
             self.uncache_pages(core, first, last + 1 - first);
@@ -349,7 +438,8 @@ impl Zoned {
             at = now.max(self.buffers.get(buffer as usize).free);
             at = self.flush(core, buffer as usize, Cause::Durable, at);
         }
-        self.back_up(core, z, at, Priority::User);
+        self.back_up(core, z, at);
+        self.zone_mut(z).kept = 0;
         now.max(self.zone(z).durable)
     }
 
@@ -362,51 +452,96 @@ impl Zoned {
                 at = at.max(self.flush(core, index, Cause::Durable, now.max(b.free)));
             }
         }
-        while let Some(&z) = self.loaded.iter().min_by_key(|z| self.zone(**z).sb) {
-            at = self.back_up(core, z, at, Priority::User);
+        let mut loaded = core::mem::take(&mut self.loaded);
+        loaded.sort_unstable_by_key(|z| self.zone(*z).sb);
+        for &z in &loaded {
+            at = self.back_up_loaded(core, z, at);
+            self.zone_mut(z).listed = false;
         }
+        loaded.clear();
+        self.loaded = loaded;
         let done = now.max(self.durable);
         self.counters.host_flushes += 1;
         self.counters.flush_latency.add(done.since(now));
         done
     }
 
-    /// Copies the zone's loaded flash pages that have no backup yet to pSLC; returns the end.
-    pub fn back_up(&mut self, core: &mut Core, z: u32, at: Instant, priority: Priority) -> Instant {
-        let mut left = self.unbacked(z) * self.shape.lpp;
-        let mut end = at;
-        self.counters.pages_backup += u64::from(left);
-        while left > 0 {
-            let programmed = match priority {
-                Priority::User => self.program_slc(core, z, left, at),
-                Priority::Background => self.program_internal(core, left, at),
-            };
-            let Some(p) = programmed else {
-                break;
-            };
-            end = end.max(p.end);
-            left -= p.n;
-        }
-        let pages = self.zone(z).native / self.shape.lpp;
-        self.zone_mut(z).backed = pages;
-        self.loaded.retain(|&l| l != z);
+    /// Copies the zone's loaded pages that have no copy in pSLC there; returns the end.
+    pub fn back_up(&mut self, core: &mut Core, z: u32, at: Instant) -> Instant {
+        let end = self.back_up_loaded(core, z, at);
+        self.note_loaded(z);
         end
     }
 
-    /// Native flash pages in incomplete wordlines without a backup.
-    fn unbacked(&self, z: u32) -> u32 {
-        let zone = self.zone(z);
-        self.native.unbacked(zone.native, zone.backed).0
+    fn back_up_loaded(&mut self, core: &mut Core, z: u32, at: Instant) -> Instant {
+        let zone = *self.zone(z);
+        let (stripe, written) = self.native.open_stripe(zone.native);
+        let (lpp, first) = (self.shape.lpp, self.first_lpn(z));
+        let mut alone = core::mem::take(&mut self.alone);
+        for index in stripe.max(zone.backed)..written {
+            if self.native.is_loaded(index, zone.native) {
+                let pages = index * lpp..(index + 1) * lpp;
+                alone.extend(pages.filter(|page| self.index.current(first + page).is_none()));
+            }
+        }
+        self.counters.pages_backup += alone.len() as u64;
+        let mut end = at;
+        let mut left = alone.as_slice();
+        while !left.is_empty() {
+            if !self.slc.host.is_open() {
+                let sb = self.open_slc(core, at);
+                self.slc.host = Appender::on(sb);
+            }
+            let placed = self.slc.load(core, Pointer::Host, left.len() as u32, at);
+            self.programmed_slc(z, placed);
+            end = end.max(placed.end);
+            let (now, rest) = left.split_at(placed.n as usize);
+            for (&page, loc) in now.iter().zip(placed.loc..) {
+                self.hold(core, z, page, loc, placed.end);
+            }
+            left = rest;
+        }
+        self.zone_mut(z).backed = written;
+        alone.clear();
+        self.alone = alone;
+        end
     }
 
-    fn note_loaded(&mut self, z: u32) {
-        let listed = self.loaded.contains(&z);
-        let loaded = self.unbacked(z) > 0;
-        if loaded && !listed {
+    /// A loaded page of zone `z` has a backup at `loc`.
+    fn hold(&mut self, core: &mut Core, z: u32, page: u32, loc: u32, end: Instant) {
+        let lpn = self.first_lpn(z) + page;
+        match self.index.insert(lpn, loc) {
+            Some(older) => self.slc.clear(older, end),
+            None => self.zone_mut(z).held += 1,
+        }
+        self.slc.put(lpn, loc);
+        let from = self.native_loc(self.zone(z), page);
+        let (native, slc) = (&self.native, &self.slc.pool);
+        core.observer.note(|| Event::Copied {
+            namespace: Namespace::Data,
+            lpn: u64::from(lpn),
+            from: Some(native.page_place(from)),
+            to: slc.page_place(loc),
+            durable: Some(end),
+        });
+    }
+
+    /// Pages that sit in incomplete wordlines without a backup, at most.
+    fn alone_at_most(&self, z: u32) -> u32 {
+        let zone = self.zone(z);
+        let (stripe, written) = self.native.open_stripe(zone.native);
+        written.saturating_sub(stripe.max(zone.backed)) * self.shape.lpp
+    }
+
+    /// Keeps the list of zones with loaded pages that may need a backup.
+    pub fn note_loaded(&mut self, z: u32) {
+        let loaded = self.alone_at_most(z) > 0;
+        if loaded && !self.zone(z).listed {
             self.loaded.push(z);
-        } else if !loaded && listed {
+        } else if !loaded && self.zone(z).listed {
             self.loaded.retain(|&l| l != z);
         }
+        self.zone_mut(z).listed = loaded;
     }
 
     /// Zone finish: durable, then full. Returns the completion.
@@ -420,10 +555,7 @@ impl Zoned {
         }
         let done = self.make_durable(core, z, held);
         self.counters.zone_finishes += 1;
-        let slc = core::mem::take(&mut self.zone_mut(z).slc);
-        if slc.is_open() {
-            self.slc.close(slc.sb);
-        }
+        self.close_slc(z);
         Ok(done)
     }
 }

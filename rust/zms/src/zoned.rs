@@ -6,19 +6,24 @@
 //!          0                  native       flushed      write pointer
 //! ```
 //! A zone's pages are, from its start: in its native superblock (place computed), in pSLC (looked
-//! up in [`SlcTable`]), in a write buffer, in its random write area (`zrwa`). The first of those in pSLC are `A`, the secondary buffer:
-//! less than a program unit, waiting to be combined with what follows.
+//! up in [`Index`]), in a write buffer, in its random write area (`zrwa`). The first of those in
+//! pSLC are `A`, the secondary buffer: less than a program unit, waiting to be combined with what follows.
+//!
+//! The index also has the pSLC copies of native pages whose wordline has not been programmed: copies of
+//! A that were combined, and backups. They go when the program has ended.
 //!
 //! Invariants: see [`Zoned::check_invariants`].
 
+use crate::area::Area;
 use crate::buffer::Buffers;
 use crate::config::{Config, ConfigError, DataNamespace, SlcMap};
 use crate::core::Core;
+use crate::index::Index;
 use crate::l2p::{Grain, Key};
+use crate::mover::Mover;
 use crate::read::{Found, Map, Search, Wanted};
-use crate::slc_map::SlcTable;
 use crate::stats::Counters;
-use crate::superblock::{Appender, Pool, NONE};
+use crate::superblock::{Appender, Loc, Pool, Victims, NONE};
 use nand::Cell;
 use units::{Bytes, Instant, Sector, ZoneId, PAGE_BYTES, SECTOR_BYTES};
 
@@ -30,18 +35,26 @@ pub(crate) const PAGE_SECTORS: u64 = PAGE_BYTES / SECTOR_BYTES;
 pub(crate) struct ZoneFtl {
     /// Native superblock; bound at the first native page.
     pub sb: u32,
-    /// Pages in native cells.
+    /// Pages in native cells, loaded ones included.
     pub native: u32,
+    /// The same with the units of a migration under way.
+    pub planned: u32,
     /// Pages in flash.
     pub flushed: u32,
-    /// Pages after `native` that are the secondary buffer.
+    /// Pages after `planned` that are the secondary buffer.
     pub a: u32,
+    /// Native pages with a copy in pSLC, until their wordline has been programmed.
+    pub held: u32,
     /// The buffer with its pages.
     pub buffer: u32,
     /// Native flash pages that are complete or have a backup.
     pub backed: u32,
+    /// Whether it is among the zones with loaded pages that have no backup.
+    pub listed: bool,
     /// Its own pSLC write pointer ([`SlcMap::Zone`]).
     pub slc: Appender,
+    /// Pages committed from its random write area since it was made durable: still in its memory.
+    pub kept: u32,
     /// When the last of its programs ends.
     pub durable: Instant,
 }
@@ -51,11 +64,15 @@ impl Default for ZoneFtl {
         Self {
             sb: NONE,
             native: 0,
+            planned: 0,
             flushed: 0,
             a: 0,
+            held: 0,
             buffer: NONE,
             backed: 0,
+            listed: false,
             slc: Appender::default(),
+            kept: 0,
             durable: Instant::ZERO,
         }
     }
@@ -68,10 +85,6 @@ pub(crate) struct Shape {
     pub unit: u32,
     /// Pages of a flash page.
     pub lpp: u32,
-    /// Planes of a die group.
-    pub width: u32,
-    /// Bits of a native cell.
-    pub bits: u32,
     /// Pages between the starts of zones.
     pub span: u32,
     /// Pages of a zone that can be written.
@@ -83,6 +96,8 @@ pub(crate) struct Shape {
     pub hybrid: bool,
     pub threshold: u32,
     pub reset_wait: bool,
+    /// Pages of a random write area.
+    pub area: u32,
 }
 
 /// The zoned namespace.
@@ -93,20 +108,18 @@ pub(crate) struct Zoned {
     pub zones: zone::Zones,
     pub ftl: Vec<ZoneFtl>,
     pub native: Pool,
-    pub slc: Pool,
-    pub table: SlcTable,
+    /// pSLC. Zones have host pointers of their own with [`SlcMap::Zone`].
+    pub slc: Area,
+    /// Where pages are in pSLC.
+    pub index: Index,
     pub buffers: Buffers,
-    /// pSLC write pointers: for host data ([`SlcMap::Page`]) and for data moved.
-    pub host: Appender,
-    pub internal: Appender,
     /// Zones with loaded flash pages that have no backup.
     pub loaded: Vec<u32>,
+    /// Loaded pages that a backup is being made of; kept for its memory.
+    pub alone: Vec<u32>,
     /// When the last program of host data ends.
     pub durable: Instant,
-    /// The superblock whose migration was issued last.
-    pub migrating: u32,
-    /// Pages of a victim, for migration: (LPN, location).
-    pub moving: Vec<(u32, u32)>,
+    pub mover: Mover,
     pub counters: Counters,
 }
 
@@ -127,8 +140,6 @@ impl Zoned {
         let shape = Shape {
             unit: g.unit_lpns(),
             lpp: g.lpns_per_page(),
-            width: g.planes_per_group(),
-            bits: g.cell.bits(),
             span: small(zone_size.get() / PAGE_BYTES)?,
             capacity: small(g.superblock_lpns(g.cell))?,
             chunk: small(config.l2p.chunk.get() / PAGE_BYTES)?,
@@ -137,17 +148,15 @@ impl Zoned {
             hybrid: config.l2p.hybrid,
             threshold: config.migrate_threshold,
             reset_wait: config.reset_wait,
+            area: config.zone_options.zrwa.map_or(0, |area| (area.size / PAGE_SECTORS) as u32),
         };
         let groups = g.groups();
         // Two more than zones: a reset zone can be written again while its old block is erased.
-        let native = Pool::new(g, g.cell, zones.saturating_add(2), first_block);
+        let count = zones.saturating_add(2);
+        let native = Pool::new(g, g.cell, count, first_block, Victims::Oldest);
         let count = config.slc_superblocks.saturating_mul(groups);
-        let slc = Pool::new(
-            g,
-            Cell::Slc,
-            count,
-            first_block.saturating_add(native.count()),
-        );
+        let first_block = first_block.saturating_add(native.count());
+        let slc = Pool::new(g, Cell::Slc, count, first_block, Victims::Oldest);
         let layout = zone::Layout {
             zones,
             size: u64::from(shape.span) * PAGE_SECTORS,
@@ -173,16 +182,14 @@ impl Zoned {
             )
             .with(config.zone_options),
             ftl: vec![ZoneFtl::default(); zones as usize],
-            table: SlcTable::new(slc.count().saturating_mul(slc.pages)),
-            moving: Vec::with_capacity(slc.pages as usize),
+            index: Index::new(slc.count().saturating_mul(slc.pages)),
+            mover: Mover::new(native.stripe()),
+            alone: Vec::with_capacity(native.stripe() as usize),
             native,
-            slc,
+            slc: Area::new(slc, 1),
             buffers: Buffers::new(b.count, config.data_buffer_pages(), b.policy, b.dwell),
-            host: Appender::default(),
-            internal: Appender::default(),
             loaded: Vec::with_capacity(active as usize),
             durable: Instant::ZERO,
-            migrating: NONE,
             counters: Counters::default(),
             shape,
         })
@@ -234,7 +241,12 @@ impl Zoned {
 
     /// Whether `lpn` has no data.
     pub fn is_unmapped(&self, lpn: u32) -> bool {
-        self.find(lpn) == Found::Unmapped
+        self.find(lpn, Instant::ZERO) == Found::Unmapped
+    }
+
+    /// The location of page `page` of a zone that has it in native cells.
+    pub fn native_loc(&self, zone: &ZoneFtl, page: u32) -> Loc {
+        self.native.start(zone.sb) + page
     }
 
     /// `n` pages have got their places in flash: their entries are the most recent ones.
@@ -283,17 +295,20 @@ impl Zoned {
 impl Map for Zoned {
     const NAMESPACE: u8 = 1;
 
-    fn find(&self, lpn: u32) -> Found {
+    fn find(&self, lpn: u32, at: Instant) -> Found {
         let (z, page) = (lpn / self.shape.span, lpn % self.shape.span);
         let Some(zone) = self.ftl.get(z as usize) else {
             return Found::Unmapped;
         };
         if page < zone.native {
-            return Found::Flash(self.native.flash_page(zone.sb, page / self.shape.lpp));
+            return self.find_native(zone, lpn, at);
         }
         if page < zone.flushed {
-            let place = self.table.get(lpn).map(|loc| self.slc.place(loc));
-            return place.map_or(Found::Unmapped, Found::Flash);
+            return match self.index.get(lpn) {
+                None => Found::Unmapped,
+                Some(loc) if self.slc.pool.is_programming(loc, at) => Found::Buffered,
+                Some(loc) => Found::Flash(self.slc.pool.place(loc)),
+            };
         }
         let buffered = match zone.buffer {
             NONE => 0,
@@ -320,7 +335,7 @@ impl Map for Zoned {
         let page = lpn % span;
         match grain {
             Grain::Zone => (lpn - page, span),
-            Grain::SubZone => (lpn - page % self.slc.pages, self.slc.pages),
+            Grain::SubZone => (lpn - page % self.slc.pool.pages, self.slc.pool.pages),
             Grain::Chunk => (lpn - page % chunk, chunk),
             Grain::Page => (lpn, 1),
         }
@@ -351,77 +366,110 @@ impl Map for Zoned {
 }
 
 impl Zoned {
+    /// What is being programmed is still in memory. What waits for its wordline is read from there, or,
+    /// moved in the background, where it was.
+    fn find_native(&self, zone: &ZoneFtl, lpn: u32, at: Instant) -> Found {
+        let page = lpn % self.shape.span;
+        let index = page / self.shape.lpp;
+        let loc = self.native_loc(zone, page);
+        if self.native.is_programming(loc, at) {
+            return Found::Buffered;
+        }
+        // A page register is read like the cells.
+        let native = Found::Flash(self.native.flash_page(zone.sb, index));
+        if self.shape.bypass || !self.native.is_loaded(index, zone.native) {
+            return native;
+        }
+        match self.index.current(lpn) {
+            Some(copy) => Found::Flash(self.slc.pool.place(copy)),
+            None => native,
+        }
+    }
+
     /// Whether the pages from `first` on fill one closed pSLC superblock, in order.
     pub fn is_sub_zone(&self, first: u32) -> bool {
-        let pages = self.slc.pages;
+        let pages = self.slc.pool.pages;
         if self.shape.slc_map != SlcMap::Zone {
             return false;
         }
-        let (Some(start), Some(end)) = (self.table.get(first), self.table.get(first + pages - 1))
+        let (Some(start), Some(end)) = (self.index.get(first), self.index.get(first + pages - 1))
         else {
             return false;
         };
-        start % pages == 0 && end == start + pages - 1 && self.slc.get(start / pages).valid == pages
+        let valid = self.slc.pool.get(start / pages).valid;
+        start % pages == 0 && end == start + pages - 1 && valid == pages
     }
 
     /// Panics unless map, pools, buffers and zones agree. For tests.
     pub fn check_invariants(&self) {
         self.zones.check_invariants();
         self.native.check_invariants();
-        self.slc.check_invariants();
-        let mut in_slc = 0;
+        self.slc.check_invariants(|loc| self.mover.reserves(loc));
         for (z, zone) in (0u32..).zip(&self.ftl) {
-            assert!(
-                zone.native <= zone.flushed && zone.a <= zone.flushed - zone.native,
-                "{zone:?}"
-            );
-            // A page written only in part can be one too many: it never goes native.
-            let partial = zone.flushed > self.whole_pages(z);
-            assert!(zone.a < self.shape.unit + u32::from(partial), "{zone:?}");
-            // Migration leaves such a page out of A, until a write takes it back.
-            let a = zone.a..=zone.a + u32::from(partial);
-            assert!(
-                !self.shape.bypass || a.contains(&(zone.flushed - zone.native)),
-                "{zone:?}"
-            );
-            assert_eq!(zone.native > 0, zone.sb != NONE, "{zone:?}");
-            if zone.sb != NONE {
-                assert_eq!(self.native.get(zone.sb).valid, zone.native);
-            }
-            let first = self.first_lpn(z);
-            for page in zone.native..zone.flushed {
-                let loc = self.table.get(first + page);
-                assert!(loc.is_some(), "page {page} of {zone:?} has no home");
-                assert_eq!(self.table.lpn(loc.unwrap_or(NONE)), Some(first + page));
-            }
-            in_slc += zone.flushed - zone.native;
-            if zone.buffer != NONE {
-                let b = self.buffers.get(zone.buffer as usize);
-                assert!(b.zone == z && b.pages > 0, "{zone:?} {b:?}");
-                assert!(b.pages <= self.buffers.capacity);
-                let end = u64::from(zone.flushed + b.pages);
-                let written = self
-                    .zones
-                    .get(ZoneId::new(z))
-                    .map_or(0, |zone| zone.written);
-                assert_eq!(end, written.div_ceil(PAGE_SECTORS), "{zone:?}");
-            }
+            self.check_zone(z, zone);
         }
-        assert_eq!(in_slc, self.table.len(), "pages leaked in pSLC");
-        let held: u32 = self
-            .buffers
-            .iter()
-            .map(|(_, b)| u32::from(b.pages > 0))
-            .sum();
-        let owned = self.ftl.iter().filter(|z| z.buffer != NONE).count();
-        assert_eq!(held as usize, owned);
-        let valid: u32 = self.slc.iter().map(|(_, s)| s.valid).sum();
-        assert_eq!(valid, self.table.len());
+        for (lpn, loc) in self.index.iter() {
+            assert_eq!(self.slc.owner(loc), Some(lpn), "page {lpn} at {loc}");
+        }
         let native: u64 = self.native.iter().map(|(_, s)| u64::from(s.valid)).sum();
         assert_eq!(
             native,
             self.ftl.iter().map(|z| u64::from(z.native)).sum::<u64>()
         );
+        let held = self.buffers.iter().filter(|(_, b)| b.pages > 0).count();
+        let owned = self.ftl.iter().filter(|z| z.buffer != NONE).count();
+        assert_eq!(held, owned);
+        // Each index entry is a page in pSLC, the durable copy of a native page, or that of a partly
+        // written page which is in a buffer again.
+        let in_slc = self.ftl.iter().map(|z| z.flushed - z.native + z.held);
+        let rewritten = self.ftl.iter().enumerate().filter(|(z, zone)| {
+            let lpn = self.first_lpn(*z as u32) + zone.flushed;
+            zone.buffer != NONE && self.index.get(lpn).is_some()
+        });
+        let expected = in_slc.sum::<u32>() + rewritten.count() as u32;
+        assert_eq!(expected, self.index.len(), "pages leaked in pSLC");
+    }
+
+    fn check_zone(&self, z: u32, zone: &ZoneFtl) {
+        assert!(
+            zone.native <= zone.planned && zone.planned <= zone.flushed,
+            "{zone:?}"
+        );
+        assert!(zone.a <= zone.flushed - zone.planned, "{zone:?}");
+        // A page written only in part can be one too many: it never goes native.
+        let partial = zone.flushed > self.whole_pages(z);
+        assert!(zone.a < self.shape.unit + u32::from(partial), "{zone:?}");
+        assert!(
+            !self.shape.bypass || zone.a == zone.flushed - zone.native,
+            "{zone:?}"
+        );
+        assert_eq!(zone.planned > 0, zone.sb != NONE, "{zone:?}");
+        if zone.sb != NONE {
+            assert_eq!(self.native.get(zone.sb).valid, zone.native);
+        }
+        assert_eq!(
+            zone.listed,
+            self.loaded.contains(&z),
+            "{zone:?} and the list of loaded zones"
+        );
+        let first = self.first_lpn(z);
+        for page in zone.native..zone.flushed {
+            let loc = self.index.get(first + page);
+            assert!(loc.is_some(), "page {page} of {zone:?} has no home");
+        }
+        let held = (0..zone.native).filter(|page| self.index.get(first + page).is_some());
+        assert_eq!(held.count(), zone.held as usize, "{zone:?}");
+        if zone.buffer != NONE {
+            let b = self.buffers.get(zone.buffer as usize);
+            assert!(b.zone == z && b.pages > 0, "{zone:?} {b:?}");
+            assert!(b.pages <= self.buffers.capacity);
+            let end = u64::from(zone.flushed + b.pages);
+            let written = self
+                .zones
+                .get(ZoneId::new(z))
+                .map_or(0, |zone| zone.written);
+            assert_eq!(end, written.div_ceil(PAGE_SECTORS), "{zone:?}");
+        }
     }
 }
 

@@ -12,12 +12,16 @@
 //! - Committing, explicitly or by writing past the area, is a write of the committed pages inside
 //!   the drive: it competes for the write buffers, and takes its time there; an implicit commit comes
 //!   before the write that needs it.
+//! - What was committed stays in the area's memory, too, until it has been programmed: FUA promised
+//!   that. There is memory for twice the area; a commit that finds it full first makes durable what it
+//!   holds.
 //! - Holes, pages of the area that were never written, are committed as pages of zeroes.
 
 use crate::core::Core;
 use crate::write::Write;
 use crate::zoned::{page_range, Zoned, PAGE_SECTORS};
 use crate::Error;
+use ftl::{Event, Namespace};
 use units::{Bytes, Instant, Sector, ZoneId, SECTOR_BYTES};
 
 impl Zoned {
@@ -43,7 +47,13 @@ impl Zoned {
         let before = self.zones.commit_before(id, write.at, write.sectors);
         let committed = self.commit(core, id, before, now)?;
         self.zones.write_area(id, write.at, write.sectors)?;
-        let pages = u64::from(page_range(write.at, write.sectors).1);
+        let (first, pages) = page_range(write.at, write.sectors);
+        let pages = u64::from(pages);
+        let touched = u64::from(first)..u64::from(first) + pages;
+        core.observer.each(touched, |lpn| Event::Kept {
+            namespace: Namespace::Data,
+            lpn,
+        });
         let mut done = committed + core.costs.buffer_base + core.costs.buffer_page.times(pages);
         if write.data {
             let bytes = Bytes::new(write.sectors * SECTOR_BYTES);
@@ -51,6 +61,7 @@ impl Zoned {
         }
         self.counters.host_writes += 1;
         self.counters.host_write_pages += pages;
+        self.counters.host_write_sectors += write.sectors;
         self.counters.zrwa_pages += pages;
         self.counters.write_latency.add(done.since(now));
         Ok(done)
@@ -89,16 +100,22 @@ impl Zoned {
             return Ok(now);
         }
         let z = id.get();
+        let pages = (sectors / PAGE_SECTORS) as u32;
+        // The area's memory keeps what was committed until it has been programmed.
+        let mut at = now;
+        if self.zone(z).kept.saturating_add(pages) > self.shape.area {
+            at = self.make_durable(core, z, now);
+        }
         let start = self.zones.get(id).map_or(0, |zone| zone.written);
-        self.reserve(core, z, sectors, now)?;
-        self.zones.write(id, sectors)?;
-        self.counters.zrwa_commits += sectors / PAGE_SECTORS;
         let write = Write {
             at: Sector::new(self.zones.start(id).get() + start),
             sectors,
             fua: false,
             data: false,
         };
-        Ok(self.fill(core, z, start, write, now))
+        let done = self.take_in(core, id, write, at)?;
+        self.zone_mut(z).kept += pages;
+        self.counters.zrwa_commits += u64::from(pages);
+        Ok(done)
     }
 }

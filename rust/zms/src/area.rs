@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! A pool with what lies in it: who owns each page, and the write pointers.
+//!
+//! ```text
+//!   host pointer      what the host wrote, backups
+//!   internal pointer  what collection and migration move; free superblocks are always kept for it
+//! ```
+//! A page's copy is *valid* here while it is mapped, or while it is the durable copy of a page whose
+//! mapped copy sits in an incomplete wordline. A copy that is replaced by one with a known end stops
+//! being valid at once, and its superblock is not erased before that end.
+//!
+//! Invariants: a location has an owner exactly if it is counted as valid, but for those that a move
+//! under way has reserved.
+
+use crate::core::Core;
+use crate::sparse::Sparse;
+use crate::superblock::{Appender, Loc, Pool, NONE};
+use units::Instant;
+
+/// Whose write pointer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pointer {
+    Host,
+    Internal,
+}
+
+/// Pages programmed, or loaded, in one go: neighbours in one flash page.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Placed {
+    pub loc: Loc,
+    pub n: u32,
+    /// When the operation ends.
+    pub end: Instant,
+}
+
+/// A pool and its pages.
+#[derive(Clone, Debug)]
+pub(crate) struct Area {
+    pub pool: Pool,
+    /// The page at each location; [`NONE`] if no valid one is there.
+    owner: Sparse<NONE>,
+    pub host: Appender,
+    pub internal: Appender,
+    /// Free superblocks kept for what is moved.
+    kept: u32,
+}
+
+impl Area {
+    pub fn new(pool: Pool, kept: u32) -> Self {
+        let locations = pool.count() as usize * pool.pages as usize;
+        Self {
+            pool,
+            owner: Sparse::new(locations),
+            host: Appender::default(),
+            internal: Appender::default(),
+            kept,
+        }
+    }
+
+    pub fn pointer(&mut self, pointer: Pointer) -> &mut Appender {
+        match pointer {
+            Pointer::Host => &mut self.host,
+            Pointer::Internal => &mut self.internal,
+        }
+    }
+
+    /// The page whose valid copy is at `loc`.
+    pub fn owner(&self, loc: Loc) -> Option<u32> {
+        self.owner.get(loc as usize).filter(|&lpn| lpn != NONE)
+    }
+
+    /// A valid copy of `lpn` is at `loc` from now on.
+    pub fn put(&mut self, lpn: u32, loc: Loc) {
+        self.owner.set(loc as usize, lpn);
+        self.pool.add_valid(loc, 1);
+    }
+
+    /// The same for neighbours.
+    pub fn put_run(&mut self, first: u32, loc: Loc, n: u32) {
+        for i in 0..n {
+            self.owner.set((loc + i) as usize, first + i);
+        }
+        self.pool.add_valid(loc, n);
+    }
+
+    /// The copy at a location that was reserved ([`Area::reserve`]) is valid.
+    pub fn fill(&mut self, lpn: u32, loc: Loc) {
+        self.owner.set(loc as usize, lpn);
+    }
+
+    /// The copy at `loc` is not needed from `until` on.
+    pub fn clear(&mut self, loc: Loc, until: Instant) {
+        self.owner.set(loc as usize, NONE);
+        self.pool.drop_valid(loc, until);
+    }
+
+    /// Takes up to `most` pages at a pointer for a move under way. They count as valid.
+    pub fn reserve(&mut self, pointer: Pointer, most: u32) -> (Loc, u32) {
+        let mut appender = *self.pointer(pointer);
+        let (loc, n) = appender.take(&mut self.pool, most);
+        *self.pointer(pointer) = appender;
+        self.pool.add_valid(loc, n);
+        (loc, n)
+    }
+
+    /// Opens a superblock for a pointer that has none. One is left, see [`Area::free_for_host`].
+    pub fn open(&mut self, pointer: Pointer) {
+        let sb = self.pool.open();
+        assert!(
+            sb.is_some(),
+            "a superblock is kept for the internal pointer"
+        );
+        *self.pointer(pointer) = Appender::on(sb.unwrap_or(NONE));
+    }
+
+    /// Superblocks that the host's data may take.
+    pub fn free_for_host(&self) -> u32 {
+        self.pool.free_count().saturating_sub(self.kept)
+    }
+
+    /// Pages that can be written at the host's pointer before space has to be made.
+    pub fn room(&self) -> u64 {
+        u64::from(self.host.room(&self.pool))
+            + u64::from(self.free_for_host()) * u64::from(self.pool.pages)
+    }
+
+    /// Loads up to `most` pages of the host's at `pointer`, which is open, those that fit the flash page
+    /// there; programs them if that completes the wordline.
+    pub fn load(&mut self, core: &mut Core, pointer: Pointer, most: u32, at: Instant) -> Placed {
+        let mut appender = *self.pointer(pointer);
+        let placed = self.load_at(core, &mut appender, most, at);
+        *self.pointer(pointer) = appender;
+        placed
+    }
+
+    /// The same at a write pointer that is kept elsewhere.
+    pub fn load_at(
+        &mut self,
+        core: &mut Core,
+        appender: &mut Appender,
+        most: u32,
+        at: Instant,
+    ) -> Placed {
+        let (loc, n) = appender.take(&mut self.pool, most);
+        let ready = self.pool.get(loc / self.pool.pages).ready;
+        let load = core.load(at.max(ready), self.pool.place(loc), n);
+        Placed {
+            loc,
+            n,
+            end: load.end,
+        }
+    }
+
+    /// Panics unless owners and counts agree; `reserved` are pages of moves under way. For tests.
+    pub fn check_invariants(&self, reserved: impl Fn(Loc) -> bool) {
+        self.pool.check_invariants();
+        for (sb, s) in self.pool.iter() {
+            let first = self.pool.start(sb);
+            let locs = first..first + self.pool.pages;
+            let held = locs.filter(|&l| self.owner(l).is_some() || reserved(l));
+            assert_eq!(held.count(), s.valid as usize, "superblock {sb}: {s:?}");
+        }
+    }
+}

@@ -1,0 +1,401 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Moving pages in the background: one victim at a time, step by step (zms-model §3, §7, §8).
+//!
+//! ```text
+//!   begin(victim) -> plan: step, step, step ... -> all pages elsewhere -> erase -> free
+//!                           | reads -> load, program      (background operations of the planes)
+//!                           v ended
+//!                    retire: the map takes over the new place, if the page is still the same
+//! ```
+//! Until its step has ended a page is mapped where it was, so it is never without a durable copy, and
+//! a write in the meantime simply wins. A few steps are under way at once, so that all planes are
+//! busy; steps retire in the order they were planned.
+//!
+//! As soon as the host needs the space, steps are *forced*: booked like the host's operations, so that
+//! their end is known. To keep that from being much at once, it begins when less than a superblock is
+//! left: from then on each page that the host writes pays for its share of what is to be moved before
+//! the space runs out.
+//!
+//! Invariants: the pages of steps under way are reserved where they go, and are few.
+
+use crate::area::{Area, Pointer};
+use crate::core::Core;
+use crate::stats::Counters;
+use crate::superblock::{FlashPage, Loc, Pool, NATIVE, NONE};
+use crate::Error;
+use nand::Work;
+use std::collections::VecDeque;
+use units::Instant;
+
+/// What a step does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Pages go to pSLC, at the internal pointer.
+    Rewrite,
+    /// A program unit goes to native cells: of this zone, if zones there are.
+    Unit { zone: u32 },
+    /// A superblock that holds nothing any more is erased.
+    Erase { native: bool, sb: u32 },
+}
+
+/// A step under way.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Step {
+    pub kind: Kind,
+    reads: Work,
+    work: Work,
+    /// How many of the first moves listed are its.
+    moves: u32,
+    /// Pages of the victim that it moves.
+    pages: u32,
+}
+
+/// A page that is being moved.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Move {
+    pub lpn: u32,
+    pub from: Loc,
+    pub to: Loc,
+}
+
+/// The victim and the steps under way.
+#[derive(Clone, Debug)]
+pub(crate) struct Mover {
+    /// The superblock being emptied, or [`NONE`].
+    pub victim: u32,
+    /// Its next page to look at.
+    pub cursor: u32,
+    /// Everything is to be moved now, also what waits for a wordline to be completed.
+    pub last_round: bool,
+    /// When it began.
+    pub started: Instant,
+    steps: VecDeque<Step>,
+    moves: VecDeque<Move>,
+    /// Those of the step that is being planned, and its loads.
+    pub next: Vec<Move>,
+    pub loads: Vec<Load>,
+    /// Pages of steps under way; no step is planned beyond so many.
+    under_way: u32,
+    depth: u32,
+    /// Pages of this victim moved.
+    moved: u64,
+}
+
+impl Mover {
+    /// Pages under way at most: enough for a few one-shot pages on each of many planes.
+    const MOST: u32 = 1 << 13;
+
+    /// Nothing to do; for a namespace with `stripe` pages in a row of one-shot pages.
+    pub fn new(stripe: u32) -> Self {
+        let depth = stripe.saturating_mul(2).min(Self::MOST);
+        Self {
+            victim: NONE,
+            cursor: 0,
+            last_round: false,
+            started: Instant::ZERO,
+            steps: VecDeque::with_capacity(64),
+            moves: VecDeque::with_capacity(2 * depth as usize),
+            next: Vec::with_capacity(depth as usize),
+            loads: Vec::with_capacity(8),
+            under_way: 0,
+            depth,
+            moved: 0,
+        }
+    }
+
+    /// Neither a victim nor a step.
+    pub fn is_idle(&self) -> bool {
+        self.victim == NONE && self.steps.is_empty()
+    }
+
+    pub fn has_steps(&self) -> bool {
+        !self.steps.is_empty()
+    }
+
+    /// Whether a step under way loads pages of `zone`.
+    pub fn loads(&self, zone: u32) -> bool {
+        self.steps.iter().any(|s| s.kind == Kind::Unit { zone })
+    }
+
+    /// Whether a move under way has reserved `loc`. For tests.
+    pub fn reserves(&self, loc: Loc) -> bool {
+        self.moves.iter().any(|m| m.to == loc)
+    }
+
+    /// Begins to empty a superblock.
+    pub fn start(&mut self, victim: u32, at: Instant) {
+        self.victim = victim;
+        self.cursor = 0;
+        self.last_round = false;
+        self.started = at;
+        self.moved = 0;
+    }
+
+    /// The first step is over: gives its moves to `apply`.
+    pub fn take_moves(&mut self, step: &Step, mut apply: impl FnMut(Move)) {
+        for _ in 0..step.moves {
+            if let Some(m) = self.moves.pop_front() {
+                apply(m);
+            }
+        }
+    }
+}
+
+/// A namespace whose pages are moved.
+pub(crate) trait Moving: Sized {
+    fn mover(&mut self) -> &mut Mover;
+
+    /// Starts on a victim, or queues erases of what holds nothing. False if nothing can be gained.
+    fn begin(&mut self, core: &mut Core, at: Instant) -> bool;
+
+    /// Queues the victim's next step. False if there is none, or none before a step has ended.
+    fn plan(&mut self, core: &mut Core, at: Instant) -> bool;
+
+    /// A step has ended, or will at `end`.
+    fn retire(&mut self, core: &mut Core, step: Step, end: Instant);
+
+    /// Retires the steps that have ended and queues others; the time is `now`.
+    fn pump(&mut self, core: &mut Core, now: Instant) {
+        while let Some(&step) = self.mover().steps.front() {
+            let Some(end) = core.media.ended(step.work) else {
+                break;
+            };
+            self.finish(core, step, end);
+        }
+        while self.mover().under_way < self.mover().depth && self.plan(core, now) {}
+    }
+
+    /// The host needs the next step's result: it is booked like the host's operations. False if there
+    /// is no step to take.
+    fn force(&mut self, core: &mut Core, at: Instant) -> bool {
+        if !self.mover().has_steps() && !self.plan(core, at) {
+            return false;
+        }
+        let Some(&step) = self.mover().steps.front() else {
+            return false;
+        };
+        let end = core.media.force(step.work);
+        self.finish(core, step, end);
+        true
+    }
+
+    /// Forces all steps under way.
+    fn drain(&mut self, core: &mut Core, at: Instant) {
+        while self.mover().has_steps() && self.force(core, at) {}
+    }
+
+    /// The host is about to write `pages` to an area where `spare` are free beyond what is needed: the
+    /// victim's emptying keeps pace.
+    fn keep_pace(&mut self, core: &mut Core, native: bool, pages: u64, spare: u64, at: Instant) {
+        let victim = self.mover().victim;
+        let pool = self.pool(native);
+        if victim == NONE || spare >= u64::from(pool.pages) {
+            return;
+        }
+        let left = u64::from(pool.get(victim).valid);
+        let share = pages.saturating_mul(left).div_ceil(spare.max(1)).min(left);
+        let target = self.mover().moved + share;
+        while self.mover().victim == victim && self.mover().moved < target && self.force(core, at) {
+        }
+    }
+
+    /// Ends the first step.
+    fn finish(&mut self, core: &mut Core, step: Step, end: Instant) {
+        let mover = self.mover();
+        mover.steps.pop_front();
+        mover.under_way -= step.pages;
+        mover.moved += u64::from(step.pages);
+        core.media.release(step.reads);
+        core.media.release(step.work);
+        self.retire(core, step, end);
+    }
+
+    /// Queues a step: the reads that have been asked for ([`Core::want`]), then the loads listed. It
+    /// moves `pages` of the victim.
+    fn queue_step(&mut self, core: &mut Core, kind: Kind, pages: u32, at: Instant) {
+        let reads = core.defer_wanted(at);
+        let work = core.media.begin();
+        let mover = self.mover();
+        for load in mover.loads.drain(..) {
+            core.defer_load(at.max(load.ready), load.page, load.n, work, reads);
+        }
+        core.media.seal(work);
+        mover.under_way += pages;
+        let moves = mover.next.len() as u32;
+        mover.moves.extend(mover.next.drain(..));
+        mover.steps.push_back(Step {
+            kind,
+            reads,
+            work,
+            moves,
+            pages,
+        });
+    }
+
+    /// Queues a rewrite of the victim's next pages that are wanted: as many as fit into a flash page at
+    /// the internal write pointer. False if there is none before the victim's end.
+    fn plan_rewrite(&mut self, core: &mut Core, native: bool, at: Instant) -> bool {
+        let slc = self.slc();
+        let most = slc.pool.rest_of_page(slc.internal.next_or_zero()) as usize;
+        while self.mover().next.len() < most {
+            let Some((lpn, from)) = self.next_wanted(native) else {
+                break;
+            };
+            self.mover().cursor += 1;
+            core.want(self.pool(native).place(from));
+            let from = if native { from | NATIVE } else { from };
+            let to = NONE;
+            self.mover().next.push(Move { lpn, from, to });
+        }
+        let n = self.mover().next.len() as u32;
+        if n == 0 {
+            return false;
+        }
+        self.reserve_next(false, Pointer::Internal, n, 0);
+        self.counters().pages_read += u64::from(n);
+        self.queue_step(core, Kind::Rewrite, n, at);
+        true
+    }
+
+    /// Reserves a flash page's worth of `n` pages for the moves being planned, from move `first` on, and
+    /// lists its load.
+    fn reserve_next(&mut self, native: bool, pointer: Pointer, n: u32, first: usize) {
+        let area = self.area(native);
+        if !area.pointer(pointer).is_open() {
+            area.open(pointer);
+        }
+        let (to, n) = area.reserve(pointer, n);
+        let pool = &area.pool;
+        let load = Load {
+            page: pool.place(to),
+            n,
+            ready: pool.get(to / pool.pages).ready,
+        };
+        let mover = self.mover();
+        mover.loads.push(load);
+        for (m, loc) in mover.next.iter_mut().skip(first).zip(to..to + n) {
+            m.to = loc;
+        }
+    }
+
+    /// The victim's next page that is to be rewritten, from the cursor on.
+    fn next_wanted(&mut self, native: bool) -> Option<(u32, Loc)> {
+        let victim = self.mover().victim;
+        let pool = self.pool(native);
+        let (first, pages) = (pool.start(victim), pool.pages);
+        while self.mover().cursor < pages {
+            let loc = first + self.mover().cursor;
+            match self.wants(native, loc) {
+                Wanted::Rewrite(lpn) => return Some((lpn, loc)),
+                Wanted::Unit => return None,
+                Wanted::No => self.mover().cursor += 1,
+            }
+        }
+        None
+    }
+
+    /// Queues the erase of a superblock that holds nothing, not before what replaced its pages is
+    /// durable.
+    fn queue_erase(&mut self, core: &mut Core, native: bool, sb: u32, at: Instant) {
+        let pool = self.pool(native);
+        pool.begin_move(sb);
+        let block = pool.block(sb);
+        let from = at.max(pool.get(sb).until);
+        let planes = pool.planes(sb);
+        let reads = core.media.begin();
+        core.media.seal(reads);
+        let work = core.media.begin();
+        for plane in planes {
+            core.media
+                .defer(from, plane, block, nand::Op::Erase, work, None);
+        }
+        core.media.seal(work);
+        self.mover().steps.push_back(Step {
+            kind: Kind::Erase { native, sb },
+            reads,
+            work,
+            moves: 0,
+            pages: 0,
+        });
+    }
+
+    /// Queues erases of all superblocks of a pool that hold nothing; says whether there were any.
+    fn erase_invalid(&mut self, core: &mut Core, native: bool, at: Instant) -> bool {
+        let mut any = false;
+        while let Some(sb) = self.pool(native).fully_invalid() {
+            self.queue_erase(core, native, sb, at);
+            any = true;
+        }
+        any
+    }
+
+    /// Makes space until there is as much `room` as needed.
+    ///
+    /// # Errors
+    /// There is nothing left to gain.
+    fn make_room(
+        &mut self,
+        core: &mut Core,
+        at: Instant,
+        need: u64,
+        room: impl Fn(&mut Self) -> u64,
+    ) -> Result<(), Error> {
+        let mut best = 0;
+        let mut fruitless = 0;
+        while room(self) < need {
+            if self.mover().is_idle() {
+                let now = room(self);
+                fruitless = if now > best { 0 } else { fruitless + 1 };
+                best = best.max(now);
+                if fruitless > self.slc().pool.count() + 1 || !self.begin(core, at) {
+                    return Err(Error::CapacityExceeded);
+                }
+            }
+            if !self.force(core, at) {
+                return Err(Error::CapacityExceeded);
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens a pSLC superblock for host data, which there is room for.
+    fn open_for_host(&mut self, core: &mut Core, at: Instant) -> u32 {
+        let free = |ns: &mut Self| u64::from(ns.slc().free_for_host());
+        let made = self.make_room(core, at, 1, free);
+        assert_eq!(made, Ok(()), "room is reserved before a write is admitted");
+        self.slc().pool.open().unwrap_or(NONE)
+    }
+
+    fn slc(&mut self) -> &mut Area {
+        self.area(false)
+    }
+
+    fn area(&mut self, native: bool) -> &mut Area;
+
+    /// The superblocks: native ones, or pSLC.
+    fn pool(&mut self, native: bool) -> &mut Pool;
+
+    fn counters(&mut self) -> &mut Counters;
+
+    /// What is to be done with the victim's page at `loc` now.
+    fn wants(&mut self, native: bool, loc: Loc) -> Wanted;
+}
+
+/// What is to be done with a page of the victim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// Nothing: there is none, or it is on its way.
+    No,
+    /// It is to be rewritten in pSLC.
+    Rewrite(u32),
+    /// A unit can go native first.
+    Unit,
+}
+
+/// Pages to load into a flash page, which can be programmed from `ready` on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Load {
+    pub page: FlashPage,
+    pub n: u32,
+    pub ready: Instant,
+}
