@@ -110,8 +110,7 @@ impl Core {
         let work = self.media.begin();
         for &(page, n) in &self.batch.senses {
             let op = Batch::sense(page, n);
-            self.media
-                .defer(at, page.plane, page.block, op, work, None);
+            self.media.defer(at, page.plane, page.block, op, work, None);
         }
         self.media.seal(work);
         self.batch.senses.clear();

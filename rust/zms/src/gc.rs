@@ -52,11 +52,7 @@ impl<const NS: u8> Paged<NS> {
         if !self.slc.host.is_open() {
             let sb = self.open_for_host(core, at);
             self.slc.host = Appender::on(sb);
-            let threshold = match &self.native {
-                Some(_) => self.migrate_threshold,
-                None => self.gc_threshold,
-            };
-            if self.slc.pool.free_count() <= threshold && self.mover.is_idle() {
+            if self.slc.pool.free_count() <= self.threshold(false) && self.mover.is_idle() {
                 self.begin(core, at);
                 self.pump(core, at);
             }
@@ -92,6 +88,19 @@ impl<const NS: u8> Paged<NS> {
         }
     }
 
+    /// With so many free superblocks left or fewer work begins.
+    fn threshold(&self, native: bool) -> u32 {
+        match &self.native {
+            Some(_) if !native => self.migrate_threshold,
+            _ => self.gc_threshold,
+        }
+    }
+
+    /// Whether victims of a pool always have an invalid page: each gains something.
+    fn packs(&self, native: bool) -> bool {
+        native || self.native.is_none()
+    }
+
     /// Whether native superblocks are to be collected.
     fn native_is_scarce(&self) -> bool {
         let native = self.native.as_ref();
@@ -103,7 +112,8 @@ impl<const NS: u8> Paged<NS> {
     fn can_collect(&self) -> bool {
         let (slc, pages) = (&self.slc, u64::from(self.slc.pool.pages));
         let stripe = self.native.as_ref().map_or(0, |n| n.pool.stripe());
-        let room = u64::from(slc.internal.room(&slc.pool)) + u64::from(slc.pool.free_count()) * pages;
+        let room =
+            u64::from(slc.internal.room(&slc.pool)) + u64::from(slc.pool.free_count()) * pages;
         room >= u64::from(self.unit) + u64::from(stripe) + pages
     }
 
@@ -121,8 +131,9 @@ impl<const NS: u8> Paged<NS> {
             return false;
         };
         pool.begin_move(victim);
+        let free = pool.free_count();
         self.collects = native;
-        self.mover.start(victim, at);
+        self.mover.start(victim, free, at);
         true
     }
 
@@ -272,7 +283,8 @@ impl<const NS: u8> Paged<NS> {
             }
             self.map_to(core, m.lpn, m.to, Some(end));
             let rewritten = self.word(m.lpn) & BUFFERED != 0;
-            let joins = self.moves_to_native() && !rewritten && self.a.len() + 1 < self.unit as usize;
+            let joins =
+                self.moves_to_native() && !rewritten && self.a.len() + 1 < self.unit as usize;
             if joins && !self.a.contains(&m.lpn) {
                 self.a.push(m.lpn);
             }
@@ -341,12 +353,10 @@ impl<const NS: u8> Moving for Paged<NS> {
     }
 
     fn begin(&mut self, core: &mut Core, at: Instant) -> bool {
-        if self.native_is_scarce() && self.can_collect() {
-            if self.erase_invalid(core, true, at) || self.start_on(true, at) {
-                return true;
-            }
-        }
-        self.erase_invalid(core, false, at) || self.start_on(false, at)
+        let collects = self.native_is_scarce() && self.can_collect();
+        (collects && (self.erase_invalid(core, true, at) || self.start_on(true, at)))
+            || self.erase_invalid(core, false, at)
+            || self.start_on(false, at)
     }
 
     fn plan(&mut self, core: &mut Core, at: Instant) -> bool {
@@ -395,9 +405,10 @@ impl<const NS: u8> Moving for Paged<NS> {
             Kind::Erase { native, sb } => {
                 self.pool(native).release(sb, end);
                 if sb == self.mover.victim && native == self.collects {
-                    self.mover.victim = NONE;
+                    let free = self.pool(native).free_count();
+                    let goes_on = self.mover.end(free) || self.packs(native);
                     self.count_victim(end);
-                    if self.native.is_none() && self.slc.pool.free_count() <= self.gc_threshold {
+                    if goes_on && free <= self.threshold(native) {
                         self.begin(core, end);
                     }
                 }

@@ -77,8 +77,11 @@ pub(crate) struct Mover {
     /// Pages of steps under way; no step is planned beyond so many.
     under_way: u32,
     depth: u32,
-    /// Pages of this victim moved.
+    /// Pages of this victim moved, and superblocks that were free when it began.
     moved: u64,
+    free_before: u32,
+    /// Victims in a row that gained nothing.
+    fruitless: u32,
 }
 
 impl Mover {
@@ -100,6 +103,8 @@ impl Mover {
             under_way: 0,
             depth,
             moved: 0,
+            free_before: 0,
+            fruitless: 0,
         }
     }
 
@@ -122,13 +127,27 @@ impl Mover {
         self.moves.iter().any(|m| m.to == loc)
     }
 
-    /// Begins to empty a superblock.
-    pub fn start(&mut self, victim: u32, at: Instant) {
+    /// Begins to empty a superblock; so many are free.
+    pub fn start(&mut self, victim: u32, free: u32, at: Instant) {
         self.victim = victim;
+        self.free_before = free;
         self.cursor = 0;
         self.last_round = false;
         self.started = at;
         self.moved = 0;
+    }
+
+    /// The victim has been erased, and so many superblocks are free now. Says whether going on can gain
+    /// anything.
+    pub fn end(&mut self, free: u32) -> bool {
+        const FRUITLESS: u32 = 3;
+        self.victim = NONE;
+        self.fruitless = if free > self.free_before {
+            0
+        } else {
+            self.fruitless + 1
+        };
+        self.fruitless < FRUITLESS
     }
 
     /// The first step is over: gives its moves to `apply`.

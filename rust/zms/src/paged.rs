@@ -620,8 +620,7 @@ impl<const NS: u8> Paged<NS> {
     /// The same at a location that counts already.
     pub fn map_to(&mut self, core: &mut Core, lpn: u32, loc: Loc, durable: Option<Instant>) {
         let old = self.word(lpn) & !BUFFERED;
-        self.map
-            .update(lpn as usize, |word| word & BUFFERED | loc);
+        self.map.update(lpn as usize, |word| word & BUFFERED | loc);
         core.l2p.insert(Key::new(Grain::Page, NS, lpn));
         if old == NOWHERE {
             return;

@@ -343,7 +343,7 @@ impl Moving for Zoned {
             return false;
         };
         self.slc.pool.begin_move(victim);
-        self.mover.start(victim, at);
+        self.mover.start(victim, self.slc.pool.free_count(), at);
         true
     }
 
@@ -399,9 +399,13 @@ impl Moving for Zoned {
             Kind::Erase { native, sb } => {
                 self.pool(native).release(sb, end);
                 if sb == self.mover.victim {
-                    self.mover.victim = NONE;
+                    let free = self.slc.pool.free_count();
+                    let goes_on = self.mover.end(free);
                     self.counters.migrations += 1;
                     self.counters.migration_time += end.since(self.mover.started);
+                    if goes_on && free <= self.shape.threshold {
+                        self.begin(core, end);
+                    }
                 }
             }
         }

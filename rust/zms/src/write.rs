@@ -104,14 +104,7 @@ impl Zoned {
     }
 
     /// Moves the sectors into a buffer, piece by piece; returns the last piece's arrival.
-    fn fill(
-        &mut self,
-        core: &mut Core,
-        z: u32,
-        start: u64,
-        write: Write,
-        now: Instant,
-    ) -> Instant {
+    fn fill(&mut self, core: &mut Core, z: u32, start: u64, write: Write, now: Instant) -> Instant {
         let own = self.zone(z).buffer;
         let own = (own != NONE).then_some(own as usize);
         let choice = self.buffers.choose(z, own, now);

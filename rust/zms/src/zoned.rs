@@ -148,7 +148,10 @@ impl Zoned {
             hybrid: config.l2p.hybrid,
             threshold: config.migrate_threshold,
             reset_wait: config.reset_wait,
-            area: config.zone_options.zrwa.map_or(0, |area| (area.size / PAGE_SECTORS) as u32),
+            area: config
+                .zone_options
+                .zrwa
+                .map_or(0, |area| (area.size / PAGE_SECTORS) as u32),
         };
         let groups = g.groups();
         // Two more than zones: a reset zone can be written again while its old block is erased.

@@ -155,7 +155,14 @@ fn command(zms: &Zms, (what, meta, at, sectors, flag, _): Raw) -> (Namespace, Co
         0..=6 => (ns, write),
         7 => {
             let at = place;
-            (ns, Command::WriteZeroes { at, sectors, fua: flag })
+            (
+                ns,
+                Command::WriteZeroes {
+                    at,
+                    sectors,
+                    fua: flag,
+                },
+            )
         }
         8 => {
             let append = Command::Append {
@@ -423,6 +430,13 @@ fn reads_beside_a_migration_wait_as_the_property_says() {
         c.suspension = common::suspension(rule);
         c.suspension.max = u32::MAX;
         c.slc_superblocks = 8;
+        c.geometry.block = Bytes::kib(8 * 4 * 16);
+        c.data = DataNamespace::Zoned {
+            zones: 4,
+            zone_size: Bytes::mib(1),
+            max_open: 4,
+            max_active: 4,
+        };
         let program = c.timing.qlc.program;
         let mut zms = Zms::new(&c).unwrap();
         let (mut now, mut longest) = (Instant::ZERO, Nanos::ZERO);
@@ -442,7 +456,7 @@ fn reads_beside_a_migration_wait_as_the_property_says() {
                     sectors: 8,
                     internal: false,
                 };
-                now = zms.submit(Namespace::Data, &write, now).done + Nanos::from_micros(1_500);
+                now = zms.submit(Namespace::Data, &write, now).done + Nanos::from_micros(4_000);
                 let done = zms.submit(Namespace::Data, &read, now).done;
                 longest = longest.max(done.since(now));
                 now = done;
