@@ -375,6 +375,31 @@ impl Config {
         }
     }
 
+    /// Entries that the map can have, all granularities together.
+    #[must_use]
+    pub fn map_entries(&self) -> u64 {
+        let data = match self.data {
+            DataNamespace::Block { size } => size.get() / PAGE_BYTES,
+            DataNamespace::Zoned { zones, .. } => {
+                let pages = self.zone_capacity().get() / PAGE_BYTES;
+                let chunk = self.l2p.chunk.get() / PAGE_BYTES;
+                let sub_zone = match self.slc_map {
+                    SlcMap::Page => u64::MAX,
+                    SlcMap::Zone => self.geometry.superblock_lpns(Cell::Slc),
+                };
+                let coarse = |unit: u64| pages.div_ceil(unit.max(1));
+                let coarse = [chunk, sub_zone].map(coarse).into_iter().sum::<u64>() + 1;
+                let each = if self.l2p.hybrid {
+                    pages.saturating_add(coarse)
+                } else {
+                    pages
+                };
+                each.saturating_mul(zones.into())
+            }
+        };
+        data.saturating_add(self.meta_size.get() / PAGE_BYTES)
+    }
+
     /// Pages of one data buffer.
     #[must_use]
     pub fn data_buffer_pages(&self) -> u32 {

@@ -28,7 +28,7 @@ impl Core {
         Self {
             media: Media::new(&config.geometry, &config.timing).with_yield(config.migrate_yield),
             link: Link::new(config.link_mbps),
-            l2p: Cache::new(&config.l2p, config.seed),
+            l2p: Cache::new(&config.l2p, config.map_entries(), config.seed),
             costs: config.costs,
             batch: Batch {
                 senses: Vec::with_capacity(1 << 10),
