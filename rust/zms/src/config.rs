@@ -126,6 +126,15 @@ pub struct L2p {
     pub chunk: Bytes,
 }
 
+impl L2p {
+    /// Entries that a map page of 4 KiB has.
+    #[must_use]
+    pub fn entries_of_page(&self) -> u32 {
+        let entries = PAGE_BYTES / self.entry.get().max(1);
+        u32::try_from(entries).unwrap_or(u32::MAX).max(1)
+    }
+}
+
 /// Replacement inside a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum L2pPolicy {

@@ -171,8 +171,9 @@ fn miss<M: Map>(
         if search.strategy == L2pSearch::Bitmap && grain != holds {
             continue;
         }
-        if let Found::Flash(page) = map.find(map.unit(grain, lpn).0) {
-            at = core.read_map(at, page);
+        let (first, _) = map.unit(grain, lpn);
+        if matches!(map.find(first), Found::Flash(_)) {
+            at = core.read_map(at, M::NAMESPACE, grain, first);
             tally.map_reads += 1;
         }
         if grain == holds {
