@@ -331,14 +331,17 @@ fn latency(a: &Run, b: &Run) -> Plot {
 /// What the host moved over the drive's time, from each run's first command on.
 fn bandwidth(a: &Run, b: &Run) -> Plot {
     let lines = |run: &Run| -> BTreeMap<String, Vec<(f64, f64)>> {
-        [("read", "host_read_pages"), ("write", "host_write_pages")]
-            .map(|(name, counter)| {
-                let mut points = run.series.bandwidth(counter);
-                let begin = points.first().map_or(0.0, |(at, _)| *at);
-                points.iter_mut().for_each(|(at, _)| *at -= begin);
-                (name.to_owned(), points)
-            })
-            .into()
+        [
+            ("read", "host_read_sectors"),
+            ("write", "host_write_sectors"),
+        ]
+        .map(|(name, counter)| {
+            let mut points = run.series.bandwidth(counter);
+            let begin = points.first().map_or(0.0, |(at, _)| *at);
+            points.iter_mut().for_each(|(at, _)| *at -= begin);
+            (name.to_owned(), points)
+        })
+        .into()
     };
     overlaid(
         "model time from the first command on, s",

@@ -177,6 +177,7 @@ impl<const NS: u8> Paged<NS> {
             }
             done = at;
             self.counters.host_write_pages += touched;
+            self.counters.host_write_sectors += to - cursor;
             if self.buffer.is_empty() && fresh > 0 {
                 self.since = at;
             }

@@ -14,7 +14,7 @@ use crate::l2p::{Grain, Key};
 use crate::stats::{ByGrain, Counters};
 use crate::superblock::FlashPage;
 use nand::Priority;
-use units::{Bytes, Instant, PAGE_BYTES};
+use units::{Bytes, Instant, PAGE_BYTES, SECTOR_BYTES};
 
 /// Where a page is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +87,7 @@ impl Tally {
     pub fn add_to(&self, counters: &mut Counters, wanted: Wanted, now: Instant, done: Instant) {
         counters.host_reads += 1;
         counters.host_read_pages += u64::from(wanted.pages);
+        counters.host_read_sectors += wanted.bytes.get() / SECTOR_BYTES;
         counters.buffer_hits += u64::from(self.buffered);
         counters.unmapped_reads += self.unmapped;
         counters.pages_read += self.flash;

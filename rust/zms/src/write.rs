@@ -67,6 +67,7 @@ impl Zoned {
         self.reserve(core, z, write.sectors, now)?;
         self.zones.write(id, write.sectors)?;
         self.counters.host_write_pages += u64::from(page_range(write.at, write.sectors).1);
+        self.counters.host_write_sectors += write.sectors;
         let mut done = self.fill(core, z, start, write, now);
         if write.fua {
             done = done.max(self.make_durable(core, z, done));

@@ -51,6 +51,7 @@ impl Zoned {
         }
         self.counters.host_writes += 1;
         self.counters.host_write_pages += pages;
+        self.counters.host_write_sectors += write.sectors;
         self.counters.zrwa_pages += pages;
         self.counters.write_latency.add(done.since(now));
         Ok(done)
