@@ -250,7 +250,8 @@ fn counters(run: &Run) -> Figures {
         .and_then(Value::as_object)
         .into_iter()
         .flatten();
-    let counted = members.filter(|(name, _)| !matches!(name.as_str(), "waf" | "raf"));
+    let counted =
+        members.filter(|(name, _)| !matches!(name.as_str(), "waf" | "raf" | "raf_with_map"));
     counted
         .filter_map(|(name, value)| Some((name.clone(), value.as_f64()?)))
         .collect()

@@ -122,7 +122,8 @@ fn namespace(json: &mut Json, name: &str, c: &Counters) {
     });
 }
 
-/// Bytes programmed over bytes that the host wrote; bytes read from flash over bytes that it read.
+/// Bytes programmed over bytes that the host wrote; bytes of data read from flash over bytes that it
+/// read, and the same with the reads of the map.
 fn amplification(json: &mut Json, count: impl Fn(Getter) -> u64) {
     let bytes = |get: Getter| count(get).saturating_mul(PAGE_BYTES);
     let host = |get: Getter| count(get).saturating_mul(SECTOR_BYTES);
@@ -132,6 +133,7 @@ fn amplification(json: &mut Json, count: impl Fn(Getter) -> u64) {
     );
     json.ratio("waf", bytes(Counters::pages_programmed), written);
     json.ratio("raf", bytes(|c| c.pages_read), read);
+    json.ratio("raf_with_map", bytes(|c| c.pages_read + c.map_reads), read);
 }
 
 fn grains(json: &mut Json, name: &str, by: &ByGrain) {

@@ -41,6 +41,14 @@ impl Host {
         }
     }
 
+    /// Reads a part of each of these pages.
+    fn read(&mut self, pages: u64, sectors: u64) {
+        for page in 0..pages {
+            let read = Command::read(Sector::new(page * 8), sectors);
+            self.submit(Namespace::Data, &read);
+        }
+    }
+
     fn stats(&self) -> Value {
         serde_json::from_str(&ssd::stats_json(&self.model)).unwrap()
     }
@@ -95,4 +103,21 @@ fn random_write_areas_count_bytes_as_well() {
     let stats = host.stats();
     assert_eq!(stats["host_write_sectors"], 2 * 96 * 8);
     assert_eq!(ratio(&stats, "data", "waf"), 0.5);
+}
+
+/// Pages in pSLC, read one by one: each read senses its page, and each miss the map.
+#[test]
+fn read_amplification_has_two_figures_with_and_without_map_reads() {
+    let settings = [("l2p-cache-size", "64"), ("l2p-search", "bitmap")];
+    for (sectors, data, with_map) in [(8, 1.0, 2.0), (1, 8.0, 16.0), (4, 2.0, 4.0)] {
+        let mut host = Host::new("qlc-zoned-page-slc", &settings);
+        host.write(Namespace::Data, 96, 8);
+        // Those in the cache are not the ones that are read.
+        host.read(64, sectors);
+        let stats = host.stats();
+        let counters = ["pages_read", "map_reads"].map(|name| stats[name].as_u64().unwrap());
+        assert_eq!(counters, [64, 64]);
+        assert_eq!(ratio(&stats, "data", "raf"), data);
+        assert_eq!(ratio(&stats, "data", "raf_with_map"), with_map);
+    }
 }
