@@ -526,44 +526,49 @@ impl Cache {
         }
     }
 
-    /// Panics if lists, buckets and counts disagree. For tests.
+    /// Panics if lists, buckets and counts disagree. For tests. Takes time for what is held, as buckets do memory.
     pub fn check_invariants(&self) {
-        let mut listed = 0;
+        let mut held = vec![true; self.runs.len()];
+        held[NONE as usize] = false;
+        let mut at = self.free;
+        while at != NONE {
+            assert!(core::mem::take(&mut held[at as usize]), "free twice");
+            at = self.runs[at as usize].next;
+        }
+        let (mut listed, mut entries) = (0, 0);
         for (index, slot) in self.slots.iter().enumerate() {
             let (mut at, mut prev) = (slot.head, NONE);
             while at != NONE {
                 let run = &self.runs[at as usize];
                 assert_eq!((run.prev, self.tiling.slot(run.tile)), (prev, index));
-                assert!(!self.is_resident(run.tile));
+                assert!(held[at as usize] && !self.is_resident(run.tile));
                 (prev, at) = (at, run.next);
                 listed += 1;
             }
             assert_eq!(slot.tail, prev);
             assert!(slot.len <= self.each);
         }
-        let (mut chained, mut entries) = (0, 0);
-        for (bucket, &first) in self.buckets.iter().enumerate() {
-            let mut at = first;
-            while at != NONE {
-                let run = &self.runs[at as usize];
-                assert_eq!(self.bucket_of(run.tile), bucket);
-                assert!(run.from < run.to && u32::from(run.to) <= self.tiling.places);
-                for from in run.from..run.to {
-                    let (tile, to) = (run.tile, from + 1);
-                    assert_eq!(self.find(Part { tile, from, to }), at, "held twice");
-                }
-                listed += u64::from(self.is_resident(run.tile));
-                entries += u64::from(run.to - run.from);
-                chained += 1;
-                at = run.chain;
+        let all = (0u32..).zip(&self.runs).zip(&held);
+        for ((at, run), _) in all.filter(|(_, held)| **held) {
+            assert!(run.from < run.to && u32::from(run.to) <= self.tiling.places);
+            for from in run.from..run.to {
+                let (tile, to) = (run.tile, from + 1);
+                assert_eq!(
+                    self.find(Part { tile, from, to }),
+                    at,
+                    "held twice, or lost"
+                );
             }
+            let next = run.chain;
+            assert!(
+                next == NONE || held[next as usize],
+                "a free run is in a bucket"
+            );
+            listed += usize::from(self.is_resident(run.tile));
+            entries += u64::from(run.to - run.from);
         }
-        assert_eq!((listed, entries), (chained, self.len()));
-        let (mut at, mut free) = (self.free, 0);
-        while at != NONE {
-            (at, free) = (self.runs[at as usize].next, free + 1);
-        }
-        assert_eq!(self.runs.len() as u64, 1 + chained + free, "runs leaked");
+        let runs = held.iter().filter(|held| **held).count();
+        assert_eq!((listed, entries), (runs, self.len()));
         for (slot, seats) in self.slots.iter().zip(&self.seats) {
             let seated = seats.runs.iter().enumerate().filter(|s| *s.1 != NONE);
             for (seat, &run) in seated.clone() {
