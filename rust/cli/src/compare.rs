@@ -250,7 +250,8 @@ fn counters(run: &Run) -> Figures {
         .and_then(Value::as_object)
         .into_iter()
         .flatten();
-    let counted = members.filter(|(name, _)| !matches!(name.as_str(), "waf" | "raf"));
+    let counted =
+        members.filter(|(name, _)| !matches!(name.as_str(), "waf" | "raf" | "raf_with_map"));
     counted
         .filter_map(|(name, value)| Some((name.clone(), value.as_f64()?)))
         .collect()
@@ -331,14 +332,17 @@ fn latency(a: &Run, b: &Run) -> Plot {
 /// What the host moved over the drive's time, from each run's first command on.
 fn bandwidth(a: &Run, b: &Run) -> Plot {
     let lines = |run: &Run| -> BTreeMap<String, Vec<(f64, f64)>> {
-        [("read", "host_read_pages"), ("write", "host_write_pages")]
-            .map(|(name, counter)| {
-                let mut points = run.series.bandwidth(counter);
-                let begin = points.first().map_or(0.0, |(at, _)| *at);
-                points.iter_mut().for_each(|(at, _)| *at -= begin);
-                (name.to_owned(), points)
-            })
-            .into()
+        [
+            ("read", "host_read_sectors"),
+            ("write", "host_write_sectors"),
+        ]
+        .map(|(name, counter)| {
+            let mut points = run.series.bandwidth(counter);
+            let begin = points.first().map_or(0.0, |(at, _)| *at);
+            points.iter_mut().for_each(|(at, _)| *at -= begin);
+            (name.to_owned(), points)
+        })
+        .into()
     };
     overlaid(
         "model time from the first command on, s",

@@ -210,11 +210,17 @@ fn table(latencies: &Latencies, stats: &Value) -> String {
         );
     }
     let number = |key: &str| stats.get(key).and_then(Value::as_u64).unwrap_or(0);
+    let ratio = |key: &str| {
+        let value = stats.get(key).and_then(Value::as_f64);
+        value.map_or_else(|| "-".into(), |value| format!("{value:.3}"))
+    };
     let (hits, misses) = (number("l2p_hits"), number("l2p_misses"));
     text += &format!(
-        "errors {}, write amplification {:.3}, L2P hit rate {}\n",
+        "errors {}, write amplification {}, read amplification {} (with map reads {}), L2P hit rate {}\n",
         latencies.errors(),
-        stats.get("waf").and_then(Value::as_f64).unwrap_or(0.0),
+        ratio("waf"),
+        ratio("raf"),
+        ratio("raf_with_map"),
         rate(hits, hits + misses)
     );
     text

@@ -13,6 +13,7 @@
 use crate::model::Model;
 use core::fmt::Write;
 use nvme::VENDOR_LOG_BYTES;
+use units::{PAGE_BYTES, SECTOR_BYTES};
 use zms::{ByGrain, Counters, Histogram, PoolStats, Stats};
 
 /// How to read one counter.
@@ -51,6 +52,8 @@ pub const COUNTERS: &[(&str, Getter)] = &[
     ("migration_time_ns", |c| c.migration_time.get()),
     ("zrwa_pages", |c| c.zrwa_pages),
     ("zrwa_commits", |c| c.zrwa_commits),
+    ("host_read_sectors", |c| c.host_read_sectors),
+    ("host_write_sectors", |c| c.host_write_sectors),
 ];
 
 /// Statistics as a JSON object, indented by one blank a level.
@@ -73,9 +76,7 @@ pub fn device_json(model: &Model, lateness: Option<&Histogram>) -> String {
     json.number("erases_native", stats.native_pool.erases);
     json.number("l2p_evictions", stats.l2p_evictions);
     json.number("l2p_entries", stats.l2p_entries);
-    let (written, read) = (both(|c| c.host_write_pages), both(|c| c.host_read_pages));
-    json.ratio("waf", both(Counters::pages_programmed), written);
-    json.ratio("raf", both(|c| c.pages_read), read);
+    amplification(&mut json, both);
     json.object("namespaces", |json| {
         namespace(json, "meta", &stats.meta);
         namespace(json, "data", &stats.data);
@@ -109,8 +110,7 @@ fn namespace(json: &mut Json, name: &str, c: &Counters) {
         for (name, get) in COUNTERS {
             json.number(name, get(c));
         }
-        json.ratio("waf", c.pages_programmed(), c.host_write_pages);
-        json.ratio("raf", c.pages_read, c.host_read_pages);
+        amplification(json, |get| get(c));
         grains(json, "l2p_hits_by_granularity", &c.l2p_hits);
         grains(json, "l2p_misses_by_granularity", &c.l2p_misses);
         json.object("latency", |json| {
@@ -120,6 +120,20 @@ fn namespace(json: &mut Json, name: &str, c: &Counters) {
             histogram(json, "reset", &c.reset_latency);
         });
     });
+}
+
+/// Bytes programmed over bytes that the host wrote; bytes of data read from flash over bytes that it
+/// read, and the same with the reads of the map.
+fn amplification(json: &mut Json, count: impl Fn(Getter) -> u64) {
+    let bytes = |get: Getter| count(get).saturating_mul(PAGE_BYTES);
+    let host = |get: Getter| count(get).saturating_mul(SECTOR_BYTES);
+    let (written, read) = (
+        host(|c| c.host_write_sectors),
+        host(|c| c.host_read_sectors),
+    );
+    json.ratio("waf", bytes(Counters::pages_programmed), written);
+    json.ratio("raf", bytes(|c| c.pages_read), read);
+    json.ratio("raf_with_map", bytes(|c| c.pages_read + c.map_reads), read);
 }
 
 fn grains(json: &mut Json, name: &str, by: &ByGrain) {

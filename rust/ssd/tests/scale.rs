@@ -23,6 +23,12 @@ fn a_tebibyte_costs_megabytes() {
     for (preset, settings) in [
         ("tlc-zoned", &[("zones", "8192")][..]),
         ("tlc-block", &[("block-data-size", "1T")]),
+        ("tlc-zoned", &[("l2p-cache-size", "4G")]),
+        ("tlc-zoned", &[("zones", "8192"), ("l2p-cache-size", "4G")]),
+        (
+            "tlc-block",
+            &[("block-data-size", "1T"), ("l2p-cache-size", "4G")],
+        ),
         ("zns-proto", &[("zones", "32768")]),
         ("zns-large", &[("zones", "1024")]),
         ("zns-zn540", &[("zones", "512"), ("meta-size", "512G")]),

@@ -8,6 +8,15 @@ use ftl::Costs;
 use nand::{Cell, Geometry, GeometryError, Suspension, Timing};
 use units::{Bytes, Nanos, PAGE_BYTES, SECTOR_BYTES};
 
+/// Most superblocks of a pool: a million zones and two to spare. All have their state written at the start.
+const MAX_SUPERBLOCKS: u64 = (1 << 20) + 2;
+/// Most pages of a superblock that collection takes victims from.
+const MAX_VICTIM_PAGES: u64 = 1 << 24;
+/// Most slots of the L2P cache: all are written at the start.
+const MAX_L2P_SLOTS: u32 = 1 << 20;
+/// Most entries that a miss reads ahead, one by one.
+const MAX_L2P_PREREAD: u32 = 1 << 10;
+
 /// All parameters of the flash model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -126,6 +135,15 @@ pub struct L2p {
     pub chunk: Bytes,
 }
 
+impl L2p {
+    /// Entries that a map page of 4 KiB has.
+    #[must_use]
+    pub fn entries_of_page(&self) -> u32 {
+        let entries = PAGE_BYTES / self.entry.get().max(1);
+        u32::try_from(entries).unwrap_or(u32::MAX).max(1)
+    }
+}
+
 /// Replacement inside a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum L2pPolicy {
@@ -180,6 +198,52 @@ pub enum ConfigError {
     Threshold,
     /// Over-provisioning beyond 1000 %.
     OverProvisioning,
+    /// More of something than the model's numbers, or any host's memory, have room for.
+    TooMany(TooMany),
+}
+
+/// What there is too much of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooMany {
+    /// The property to change, as users write it.
+    pub property: &'static str,
+    /// What it makes.
+    pub what: &'static str,
+    /// How many.
+    pub have: u64,
+    /// How many there can be.
+    pub most: u64,
+}
+
+impl TooMany {
+    /// An error if there are more than `most`.
+    fn check(
+        property: &'static str,
+        what: &'static str,
+        have: u64,
+        most: u64,
+    ) -> Result<(), ConfigError> {
+        let too_many = Self {
+            property,
+            what,
+            have,
+            most,
+        };
+        if have > most {
+            Err(ConfigError::TooMany(too_many))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl fmt::Display for TooMany {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            what, have, most, ..
+        } = self;
+        write!(f, "makes {have} {what}; there can be {most}")
+    }
 }
 
 impl fmt::Display for ConfigError {
@@ -212,6 +276,7 @@ impl fmt::Display for ConfigError {
             Self::Chunk => f.write_str("chunk-size must be a power of two from 4 KiB to 64 GiB"),
             Self::Threshold => f.write_str("a threshold must be at most 65536"),
             Self::OverProvisioning => f.write_str("over-provisioning must be at most 1000 %"),
+            Self::TooMany(what) => write!(f, "{} {what}", what.property),
         }
     }
 }
@@ -246,7 +311,30 @@ impl Config {
             Some(n) if n >= u64::from(self.l2p.slots) && n <= 1 << 30 && self.l2p.slots > 0 => {}
             _ => return Err(ConfigError::L2pCache),
         }
-        Ok(())
+        let (slots, preread) = (self.l2p.slots.into(), self.l2p.preread.into());
+        TooMany::check("l2p-slots", "slots", slots, MAX_L2P_SLOTS.into())?;
+        TooMany::check("l2p-preread", "entries", preread, MAX_L2P_PREREAD.into())
+    }
+
+    /// Native superblocks of zones: the pages of all of them are numbered with 32 bits, of which the last is none.
+    fn validate_zones(&self, zones: u32) -> Result<(), ConfigError> {
+        let superblocks = u64::from(zones) + 2;
+        let what = "superblocks, two of them to reset into";
+        TooMany::check("zones", what, superblocks, MAX_SUPERBLOCKS)?;
+        let pages = superblocks.saturating_mul(self.zone_capacity().get() / PAGE_BYTES);
+        let what = "pages of flash with the two superblocks to reset into";
+        TooMany::check("zones", what, pages, u32::MAX.into())
+    }
+
+    /// A pool of a page-mapped namespace.
+    fn validate_pool(
+        property: &'static str,
+        superblocks: u64,
+        each: u64,
+    ) -> Result<(), ConfigError> {
+        TooMany::check(property, "superblocks", superblocks, MAX_SUPERBLOCKS)?;
+        let what = "pages in each superblock (block-size times planes)";
+        TooMany::check(property, what, each, MAX_VICTIM_PAGES)
     }
 
     fn validate_namespaces(&self) -> Result<(), ConfigError> {
@@ -267,6 +355,7 @@ impl Config {
                 if zones == 0 || zones > 1 << 24 || total.is_none_or(|n| n >= 1 << 32) {
                     return Err(ConfigError::Zones);
                 }
+                self.validate_zones(zones)?;
                 if max_active != 0 && (max_open == 0 || max_open > max_active) {
                     return Err(ConfigError::OpenOverActive);
                 }
@@ -281,32 +370,29 @@ impl Config {
             }
             DataNamespace::Block { size } => {
                 let pages = size.get() / PAGE_BYTES;
-                let pool = pool_superblocks(
-                    pages,
-                    self.over_provisioning,
-                    self.gc_threshold,
-                    0,
-                    g,
-                    g.cell,
-                )
-                .saturating_mul(g.superblock_lpns(g.cell));
-                if pages == 0 || pool > MAX_LOCATIONS {
+                let (pool, each) = (self.pool(size, 0, g.cell), g.superblock_lpns(g.cell));
+                if pages == 0 || pool.saturating_mul(each) > MAX_LOCATIONS {
                     return Err(ConfigError::BlockSize);
                 }
+                Self::validate_pool("block-data-size", pool, each)?;
             }
         }
-        let pool = pool_superblocks(
-            self.meta_size.get() / PAGE_BYTES,
-            self.over_provisioning,
-            self.gc_threshold,
-            self.meta_buffer_pages(),
-            g,
-            Cell::Slc,
-        );
-        if pool.saturating_mul(g.superblock_lpns(Cell::Slc)) > MAX_LOCATIONS {
+        if self.meta_size == Bytes::ZERO {
+            return Ok(());
+        }
+        let pool = self.pool(self.meta_size, self.meta_buffer_pages(), Cell::Slc);
+        let each = g.superblock_lpns(Cell::Slc);
+        if pool.saturating_mul(each) > MAX_LOCATIONS {
             return Err(ConfigError::MetaSize);
         }
-        Ok(())
+        Self::validate_pool("meta-size", pool, each)
+    }
+
+    /// Superblocks of a page-mapped pool with a buffer of so many pages before it.
+    fn pool(&self, size: Bytes, buffer: u32, mode: Cell) -> u64 {
+        let pages = size.get() / PAGE_BYTES;
+        let (over, threshold) = (self.over_provisioning, self.gc_threshold);
+        pool_superblocks(pages, over, threshold, buffer, &self.geometry, mode)
     }
 
     fn validate_buffers(&self) -> Result<(), ConfigError> {
@@ -348,13 +434,20 @@ impl Config {
         };
         let held = buffered_superblocks(&self.geometry, self.buffers.total);
         let need = need.saturating_add(u32::try_from(held).unwrap_or(u32::MAX));
-        let locations = u64::from(have)
-            .saturating_mul(u64::from(self.geometry.groups()))
-            .saturating_mul(self.geometry.superblock_lpns(Cell::Slc));
-        if have < need || locations > 1 << 30 {
+        if have < need {
             return Err(ConfigError::SlcSuperblocks { have, need });
         }
-        Ok(())
+        let superblocks = u64::from(have).saturating_mul(self.geometry.groups().into());
+        let each = self.geometry.superblock_lpns(Cell::Slc);
+        let property = "slc-superblocks";
+        let pages = superblocks.saturating_mul(each);
+        TooMany::check(property, "pages of pSLC in all die groups", pages, 1 << 30)?;
+        let what = "superblocks in all die groups";
+        TooMany::check(property, what, superblocks, MAX_SUPERBLOCKS)?;
+        match self.data {
+            DataNamespace::Zoned { .. } => Ok(()),
+            DataNamespace::Block { .. } => Self::validate_pool(property, superblocks, each),
+        }
     }
 
     /// Data of one zone: a native superblock.
@@ -373,6 +466,31 @@ impl Config {
             } => Bytes::new(zone_size.get().saturating_mul(u64::from(zones))),
             DataNamespace::Block { size } => size,
         }
+    }
+
+    /// Entries that the map can have, all granularities together.
+    #[must_use]
+    pub fn map_entries(&self) -> u64 {
+        let data = match self.data {
+            DataNamespace::Block { size } => size.get() / PAGE_BYTES,
+            DataNamespace::Zoned { zones, .. } => {
+                let pages = self.zone_capacity().get() / PAGE_BYTES;
+                let chunk = self.l2p.chunk.get() / PAGE_BYTES;
+                let sub_zone = match self.slc_map {
+                    SlcMap::Page => u64::MAX,
+                    SlcMap::Zone => self.geometry.superblock_lpns(Cell::Slc),
+                };
+                let coarse = |unit: u64| pages.div_ceil(unit.max(1));
+                let coarse = [chunk, sub_zone].map(coarse).into_iter().sum::<u64>() + 1;
+                let each = if self.l2p.hybrid {
+                    pages.saturating_add(coarse)
+                } else {
+                    pages
+                };
+                each.saturating_mul(zones.into())
+            }
+        };
+        data.saturating_add(self.meta_size.get() / PAGE_BYTES)
     }
 
     /// Pages of one data buffer.

@@ -1,17 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What both namespaces share: flash, host link, map cache, costs and a batch of reads.
+//!
+//! The map in flash is a table with an entry for each page of a namespace; the entry of a zone or chunk stands at its
+//! first page. Map pages of 4 KiB lie on planes by hash, in blocks that are not modelled:
+//!
+//! ```text
+//!   namespace, granularity | first page / entries of 4 KiB --hash--> plane of all the drive's
+//! ```
 
 use crate::config::Config;
-use crate::l2p::Cache;
+use crate::l2p::{Cache, Grain};
 use crate::superblock::{FlashPage, Pool};
-use ftl::{Costs, Observer};
-use nand::{Booking, Link, Media, Op, Work};
+use ftl::{Costs, Observer, Random};
+use nand::{BlockId, Booking, Link, Media, Op, PlaneId, Work};
 use units::{Bytes, Instant, PAGE_BYTES};
 
 /// Bytes of `n` logical pages.
 pub(crate) fn pages(n: u32) -> Bytes {
     Bytes::new(u64::from(n) * PAGE_BYTES)
 }
+
+/// Where the map is: a block that no superblock has.
+const MAP_BLOCK: BlockId = BlockId(u32::MAX);
 
 /// The shared parts of the drive.
 #[derive(Clone, Debug)]
@@ -22,6 +32,10 @@ pub(crate) struct Core {
     pub costs: Costs,
     /// What tests are told.
     pub observer: Observer,
+    /// Planes of the drive.
+    planes: u32,
+    /// Entries of a map page.
+    map_entries: u32,
     batch: Batch,
 }
 
@@ -30,9 +44,11 @@ impl Core {
         Self {
             media: Media::new(&config.geometry, &config.timing).with_suspend(config.suspension),
             link: Link::new(config.link_mbps),
-            l2p: Cache::new(&config.l2p, config.seed),
+            l2p: Cache::new(&config.l2p, config.map_entries(), config.seed),
             costs: config.costs,
             observer: Observer::default(),
+            planes: config.geometry.planes().max(1),
+            map_entries: config.l2p.entries_of_page(),
             batch: Batch {
                 senses: Vec::with_capacity(1 << 10),
             },
@@ -77,14 +93,18 @@ impl Core {
             .fold(at, Instant::max)
     }
 
-    /// Reads one entry of the map from the plane where `page` is.
-    pub fn read_map(&mut self, at: Instant, page: FlashPage) -> Instant {
+    /// Reads the map page with the entry of a unit, from its first page on.
+    pub fn read_map(&mut self, at: Instant, namespace: u8, grain: Grain, first: u32) -> Instant {
+        let page = u64::from(first / self.map_entries);
+        let key = page << 8 | (grain as u64) << 4 | u64::from(namespace);
+        // Less than the planes.
+        let plane = (Random::new(key).draw() % u64::from(self.planes)) as u32;
         let op = Op::Read {
             mode: nand::Cell::Slc,
             row: 0,
             bytes: pages(1),
         };
-        self.media.schedule(at, page.plane, page.block, op).end
+        self.media.schedule(at, PlaneId(plane), MAP_BLOCK, op).end
     }
 
     /// Adds a page to the batch of reads: one sense for each flash page.

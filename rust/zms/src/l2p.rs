@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!   first LPN n of an entry:  slot = n mod slots,  place = n / slots
-//!   tile = TILE places of one slot --hash--> bucket -> run -> run
+//!   tile = TILE places of one slot --fold--> bucket -> run -> run
 //!   slot: list of runs, most recent first:   [7..12] - [3..4] - [40..48] - ...
 //!   in a run the last entry is the most recent:  11 10 9 8 7   3   47 46 ...
 //! ```
@@ -13,15 +13,26 @@
 //! run; eviction takes from the front of the last run. So the order is that of a plain LRU list
 //! (the tests compare), at a cost of runs instead of entries. A run stays in one tile, so that the
 //! tile finds it. Resident entries are in no list, so they are never evicted; a slot full of them
-//! takes nothing new. All memory is allocated at the start.
+//! takes nothing new.
+//!
+//! Memory follows the entries that are held, not the cache's size: runs are numbered as they are
+//! first needed, up to [`RESERVED`] of them without any allocation, and buckets start as zeroes,
+//! which the host gives without memory behind them. Neighbouring tiles have neighbouring buckets,
+//! so that a part of the map that is used touches a part of them. Beyond what is reserved the list of runs doubles
+//! when more of them are held than ever before, never while a cache is full, or has all of the map.
 //!
 //! Only presence is kept: the location itself is in the map, which is always right.
 //!
 //! Not modelled: writing dirty entries back.
 
 use crate::config::{L2p, L2pPolicy};
-use crate::superblock::NONE;
 use ftl::Random;
+
+/// No run. The first run is a dummy, so that buckets of zeroes are empty ones.
+const NONE: u32 = 0;
+
+/// Runs that there is address space for from the start: all that caches of up to 4 MiB can have.
+const RESERVED: u64 = 1 << 20;
 
 /// Places of a tile. More make long runs cheaper, and entries used one by one dearer: those are
 /// runs of one, all in the tile's bucket.
@@ -64,7 +75,7 @@ impl Key {
 }
 
 /// `TILE` places of one slot: granularity, namespace, and the tile's number among all slots'.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Tile(u64);
 
 impl Tile {
@@ -72,9 +83,12 @@ impl Tile {
         self.0 >> 40 != Grain::Page as u64
     }
 
-    fn hash(self) -> u64 {
-        // Fibonacci hashing: the product's high bits spread well for neighbours.
-        self.0.wrapping_mul(0x9E37_79B9_7F4A_7C15)
+    /// One of `1 << bits` buckets: for neighbours neighbouring ones, or those of a block that is
+    /// moved as a whole. What lies further apart is spread.
+    fn bucket(self, bits: u32) -> usize {
+        let far = (self.0 >> bits).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        // The bits asked for.
+        ((self.0 ^ far) & ((1 << bits) - 1)) as usize
     }
 }
 
@@ -87,7 +101,7 @@ struct Part {
 }
 
 /// Neighbouring entries of one tile, each used right after the one before.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Run {
     tile: Tile,
     from: u16,
@@ -97,19 +111,43 @@ struct Run {
     next: u32,
     /// Next run of the same bucket.
     chain: u32,
+    /// Its seat, if the slots have any.
+    seat: u32,
 }
 
-/// One slot's list and free runs.
-#[derive(Clone, Copy, Debug)]
+/// One slot's list.
+#[derive(Clone, Copy, Debug, Default)]
 struct Slot {
     /// Entries held.
     len: u32,
     head: u32,
     tail: u32,
-    free: u32,
-    /// Runs of the slot that were never used: from here to `end`.
-    fresh: u32,
-    end: u32,
+}
+
+/// One slot's runs, for those who draw one: a run keeps its seat while it is held.
+#[derive(Clone, Debug, Default)]
+struct Seats {
+    /// The run on each seat, or [`NONE`].
+    runs: Vec<u32>,
+    /// Seats without a run; the one given up last is taken first.
+    empty: Vec<u32>,
+}
+
+impl Seats {
+    /// Gives `run` a seat.
+    fn take(&mut self, run: u32) -> u32 {
+        let Some(seat) = self.empty.pop() else {
+            self.runs.push(run);
+            return self.runs.len() as u32 - 1;
+        };
+        self.runs[seat as usize] = run;
+        seat
+    }
+
+    fn give_up(&mut self, seat: u32) {
+        self.runs[seat as usize] = NONE;
+        self.empty.push(seat);
+    }
 }
 
 /// How LPNs become tiles and places.
@@ -164,10 +202,15 @@ impl Tiling {
 /// The cache.
 #[derive(Clone, Debug)]
 pub(crate) struct Cache {
+    /// Those ever needed; the first is a dummy.
     runs: Vec<Run>,
+    /// The first of them that is not held.
+    free: u32,
     buckets: Vec<u32>,
-    shift: u32,
+    bucket_bits: u32,
     slots: Vec<Slot>,
+    /// Each slot's, if victims are drawn.
+    seats: Vec<Seats>,
     tiling: Tiling,
     /// Entries of each slot, and so its runs at most.
     each: u32,
@@ -178,44 +221,32 @@ pub(crate) struct Cache {
 }
 
 impl Cache {
-    /// An empty cache. The configuration has been validated.
-    pub fn new(config: &L2p, seed: u64) -> Self {
+    /// An empty cache of a map that can have `map` entries. The configuration has been validated.
+    pub fn new(config: &L2p, map: u64, seed: u64) -> Self {
         let slots = config.slots.max(1);
         let entries = config.cache.get() / config.entry.get().max(1);
-        let each = u32::try_from(entries / u64::from(slots))
-            .unwrap_or(0)
-            .min(1 << 30);
-        let total = each.saturating_mul(slots);
-        let buckets = total.max(2).checked_next_power_of_two().unwrap_or(1 << 31);
-        let run = Run {
-            tile: Tile(0),
-            from: 0,
-            to: 0,
-            prev: NONE,
-            next: NONE,
-            chain: NONE,
+        let each = (entries / u64::from(slots)).min(1 << 30) as u32;
+        // A random victim is a random run: each must be one entry.
+        let (places, seats) = match config.policy {
+            L2pPolicy::Lru => (TILE, 0),
+            L2pPolicy::Random => (1, slots),
         };
-        let slot = |s| Slot {
-            len: 0,
-            head: NONE,
-            tail: NONE,
-            free: NONE,
-            fresh: s * each,
-            end: (s + 1) * each,
-        };
+        let most = (u64::from(each) * u64::from(slots)).min(map.max(1));
+        // Many entries share the tiles that the map has.
+        let tiles = map.div_ceil(u64::from(places)) + u64::from(slots);
+        let buckets = most.min(tiles.max(RESERVED)).clamp(2, 1 << 30);
+        let bucket_bits = buckets.next_power_of_two().trailing_zeros();
+        let mut runs = Vec::with_capacity(most.min(RESERVED) as usize + 1);
+        runs.push(Run::default());
         Self {
-            runs: vec![run; total as usize],
-            buckets: vec![NONE; buckets as usize],
-            shift: 64 - buckets.trailing_zeros(),
-            slots: (0..slots).map(slot).collect(),
-            tiling: Tiling {
-                slots,
-                // A random victim is a random run: each must be one entry.
-                places: match config.policy {
-                    L2pPolicy::Lru => TILE,
-                    L2pPolicy::Random => 1,
-                },
-            },
+            runs,
+            free: NONE,
+            // Not pushed or filled: this form is what gets unbacked memory.
+            buckets: vec![NONE; 1 << bucket_bits],
+            bucket_bits,
+            slots: vec![Slot::default(); slots as usize],
+            seats: vec![Seats::default(); seats as usize],
+            tiling: Tiling { slots, places },
             each,
             policy: config.policy,
             resident: config.resident,
@@ -300,7 +331,7 @@ impl Cache {
     }
 
     fn bucket_of(&self, tile: Tile) -> usize {
-        (tile.hash() >> self.shift) as usize
+        tile.bucket(self.bucket_bits)
     }
 
     /// A run with one of these entries.
@@ -368,16 +399,15 @@ impl Cache {
 
     /// A random run of the slot, which is full, or the first after it that may be evicted.
     fn random_victim(&mut self, slot: usize) -> u32 {
-        let s = self.slots[slot];
-        if s.tail == NONE {
+        if self.slots[slot].tail == NONE {
             return NONE;
         }
-        let draw = self.random.draw();
-        let first = s.end - self.each;
-        let at = first + (draw % u64::from(self.each)) as u32;
-        (at..s.end)
-            .chain(first..at)
-            .find(|&n| !self.is_resident(self.runs[n as usize].tile))
+        let at = (self.random.draw() % u64::from(self.each)) as usize;
+        // Full: no seat is empty.
+        let (before, after) = self.seats[slot].runs.split_at(at);
+        let mut seated = after.iter().chain(before).copied();
+        seated
+            .find(|&run| !self.is_resident(self.runs[run as usize].tile))
             .unwrap_or(NONE)
     }
 
@@ -424,15 +454,17 @@ impl Cache {
         }
     }
 
-    /// A run in its bucket. A slot has as many as entries, so there is one.
+    /// A run in its bucket. There are as many as entries at most, which are numbered with 30 bits.
     fn new_run(&mut self, slot: usize, part: Part) -> u32 {
-        let s = &mut self.slots[slot];
-        let at = if s.free == NONE {
-            s.fresh += 1;
-            s.fresh - 1
-        } else {
-            let next = self.runs[s.free as usize].next;
-            core::mem::replace(&mut s.free, next)
+        let at = match self.free {
+            NONE => {
+                self.runs.push(Run::default());
+                self.runs.len() as u32 - 1
+            }
+            at => {
+                self.free = self.runs[at as usize].next;
+                at
+            }
         };
         let bucket = self.bucket_of(part.tile);
         self.runs[at as usize] = Run {
@@ -442,6 +474,7 @@ impl Cache {
             prev: NONE,
             next: NONE,
             chain: core::mem::replace(&mut self.buckets[bucket], at),
+            seat: self.seats.get_mut(slot).map_or(0, |s| s.take(at)),
         };
         at
     }
@@ -462,7 +495,10 @@ impl Cache {
         if !self.is_resident(run.tile) {
             self.unlink(slot, run);
         }
-        self.runs[at as usize].next = core::mem::replace(&mut self.slots[slot].free, at);
+        if let Some(seats) = self.seats.get_mut(slot) {
+            seats.give_up(run.seat);
+        }
+        self.runs[at as usize].next = core::mem::replace(&mut self.free, at);
     }
 
     fn unlink(&mut self, slot: usize, run: Run) {
@@ -490,39 +526,58 @@ impl Cache {
         }
     }
 
-    /// Panics if lists, buckets and counts disagree. For tests.
+    /// Panics if lists, buckets and counts disagree. For tests. Takes time for what is held, as buckets do memory.
     pub fn check_invariants(&self) {
-        let mut listed = 0;
+        let mut held = vec![true; self.runs.len()];
+        held[NONE as usize] = false;
+        let mut at = self.free;
+        while at != NONE {
+            assert!(core::mem::take(&mut held[at as usize]), "free twice");
+            at = self.runs[at as usize].next;
+        }
+        let (mut listed, mut entries) = (0, 0);
         for (index, slot) in self.slots.iter().enumerate() {
             let (mut at, mut prev) = (slot.head, NONE);
             while at != NONE {
                 let run = &self.runs[at as usize];
                 assert_eq!((run.prev, self.tiling.slot(run.tile)), (prev, index));
-                assert!(!self.is_resident(run.tile));
+                assert!(held[at as usize] && !self.is_resident(run.tile));
                 (prev, at) = (at, run.next);
                 listed += 1;
             }
             assert_eq!(slot.tail, prev);
             assert!(slot.len <= self.each);
         }
-        let (mut chained, mut entries) = (0, 0);
-        for (bucket, &first) in self.buckets.iter().enumerate() {
-            let mut at = first;
-            while at != NONE {
-                let run = &self.runs[at as usize];
-                assert_eq!(self.bucket_of(run.tile), bucket);
-                assert!(run.from < run.to && u32::from(run.to) <= self.tiling.places);
-                for from in run.from..run.to {
-                    let (tile, to) = (run.tile, from + 1);
-                    assert_eq!(self.find(Part { tile, from, to }), at, "held twice");
-                }
-                listed += u64::from(self.is_resident(run.tile));
-                entries += u64::from(run.to - run.from);
-                chained += 1;
-                at = run.chain;
+        let all = (0u32..).zip(&self.runs).zip(&held);
+        for ((at, run), _) in all.filter(|(_, held)| **held) {
+            assert!(run.from < run.to && u32::from(run.to) <= self.tiling.places);
+            for from in run.from..run.to {
+                let (tile, to) = (run.tile, from + 1);
+                assert_eq!(
+                    self.find(Part { tile, from, to }),
+                    at,
+                    "held twice, or lost"
+                );
             }
+            let next = run.chain;
+            assert!(
+                next == NONE || held[next as usize],
+                "a free run is in a bucket"
+            );
+            listed += usize::from(self.is_resident(run.tile));
+            entries += u64::from(run.to - run.from);
         }
-        assert_eq!((listed, entries), (chained, self.len()));
+        let runs = held.iter().filter(|held| **held).count();
+        assert_eq!((listed, entries), (runs, self.len()));
+        for (slot, seats) in self.slots.iter().zip(&self.seats) {
+            let seated = seats.runs.iter().enumerate().filter(|s| *s.1 != NONE);
+            for (seat, &run) in seated.clone() {
+                assert_eq!(self.runs[run as usize].seat as usize, seat);
+            }
+            assert_eq!(seated.count(), slot.len as usize);
+            let held = seats.runs.len() - seats.empty.len();
+            assert_eq!(held, slot.len as usize);
+        }
     }
 }
 
@@ -552,7 +607,7 @@ mod tests {
 
     #[test]
     fn the_least_recently_used_of_the_slot_goes() {
-        let mut c = Cache::new(&config(4, 2, L2pPolicy::Lru), 0);
+        let mut c = Cache::new(&config(4, 2, L2pPolicy::Lru), 100, 0);
         for n in [0, 2, 1] {
             c.insert(page(n));
         }
@@ -569,7 +624,7 @@ mod tests {
     #[test]
     fn resident_entries_stay_and_may_fill_a_slot() {
         for policy in [L2pPolicy::Lru, L2pPolicy::Random] {
-            let mut c = Cache::new(&config(2, 1, policy), 3);
+            let mut c = Cache::new(&config(2, 1, policy), 100, 3);
             c.insert(page(0));
             c.insert(Key::new(Grain::Chunk, 1, 0));
             c.insert(page(1));
@@ -642,15 +697,134 @@ mod tests {
         cache.slots.iter().map(list).collect()
     }
 
+    /// Bytes of 4 KiB pages of memory that the cache has written to.
+    fn touched(cache: &Cache) -> usize {
+        let written = |page: &[u32]| page.iter().any(|&word| word != 0);
+        let buckets = cache.buckets.chunks(1024).filter(|page| written(page));
+        buckets.count() * 4096 + cache.runs.len() * size_of::<Run>()
+    }
+
+    #[test]
+    fn memory_follows_what_is_held() {
+        // As many entries as numbers have bits for, for the whole map of 4 TiB.
+        const ALL: u64 = 1 << 30;
+        for (policy, all) in [(L2pPolicy::Lru, ALL), (L2pPolicy::Random, 1 << 24)] {
+            let mut cache = Cache::new(&config(all, 3, policy), all, 0);
+            assert!(touched(&cache) < 4096);
+            // A GiB here, a GiB there.
+            for gib in [0, 7, 30] {
+                cache.insert_pages(1, gib << 18, 1 << 18);
+            }
+            cache.check_invariants();
+            assert_eq!(cache.len(), 3 << 18);
+            let each = touched(&cache) as u64 / cache.len();
+            assert!(each < 40, "{policy:?}: {each} bytes an entry");
+        }
+        // Small caches have all they will ever need, and so has a large one of a small map.
+        for (entries, map) in [(261_120, ALL), (ALL, 1 << 18)] {
+            let mut cache = Cache::new(&config(entries, 3, L2pPolicy::Lru), map, 0);
+            let reserved = (cache.runs.as_ptr(), cache.buckets.len());
+            assert!(reserved.1 <= 1 << 19);
+            for page in (0..1 << 18).rev() {
+                cache.insert(self::page(page));
+            }
+            assert_eq!(cache.runs.as_ptr(), reserved.0, "moved");
+        }
+    }
+
+    #[test]
+    fn neighbours_share_memory_and_what_is_far_apart_is_spread() {
+        let bits = 10;
+        let buckets = |tiles: &mut dyn Iterator<Item = u64>| {
+            let mut all: Vec<_> = tiles.map(|n| Tile(n).bucket(bits)).collect();
+            all.sort_unstable();
+            all.dedup();
+            all.len()
+        };
+        assert_eq!(buckets(&mut (0..1 << bits)), 1 << bits);
+        assert_eq!(buckets(&mut (5 << bits..6 << bits)), 1 << bits);
+        // A stride that is a multiple of the buckets' number meets half of them and more.
+        let strided = buckets(&mut (0..1 << bits).map(|n| n << bits));
+        assert!(strided > 1 << (bits - 1), "{strided}");
+    }
+
+    /// Seats of one slot, resident entries among them; what leaves makes a seat for what comes.
+    struct Drawn {
+        seats: Vec<Option<Key>>,
+        empty: Vec<usize>,
+        each: usize,
+        random: Random,
+    }
+
+    impl Drawn {
+        fn remove(&mut self, key: Key) {
+            let at = self.seats.iter().position(|seat| *seat == Some(key));
+            if let Some(at) = at {
+                self.seats[at] = None;
+                self.empty.push(at);
+            }
+        }
+
+        fn insert(&mut self, key: Key) {
+            if self.seats.contains(&Some(key)) {
+                return;
+            }
+            if self.empty.is_empty() && self.seats.len() == self.each {
+                let page = |key: &Option<Key>| key.is_some_and(|k| k.grain == Grain::Page);
+                if !self.seats.iter().any(page) {
+                    return;
+                }
+                let draw = (self.random.draw() % self.each as u64) as usize;
+                let order = (draw..self.each).chain(0..draw);
+                let victim = order.into_iter().find(|&at| page(&self.seats[at]));
+                let victim = victim.and_then(|at| self.seats[at]).unwrap();
+                self.remove(victim);
+            }
+            match self.empty.pop() {
+                Some(at) => self.seats[at] = Some(key),
+                None => self.seats.push(Some(key)),
+            }
+        }
+    }
+
     proptest! {
+        #[test]
+        fn random_victims_are_drawn_from_seats(
+            each in 1u64..30,
+            ops in prop::collection::vec((0u8..8, 0u32..60), 1..300),
+        ) {
+            let mut cache = Cache::new(&config(each, 1, L2pPolicy::Random), 200, 9);
+            let mut reference = Drawn {
+                seats: Vec::new(),
+                empty: Vec::new(),
+                each: each as usize,
+                random: Random::new(9),
+            };
+            for (op, n) in ops {
+                let key = Key::new(if op == 0 { Grain::Chunk } else { Grain::Page }, 1, n);
+                if op == 1 {
+                    cache.remove(key);
+                    reference.remove(key);
+                } else {
+                    cache.insert(key);
+                    reference.insert(key);
+                }
+                cache.check_invariants();
+                let held = reference.seats.iter().flatten();
+                prop_assert!(held.clone().all(|key| cache.contains(*key)));
+                prop_assert_eq!(cache.len(), held.count() as u64);
+            }
+        }
+
         #[test]
         fn it_is_an_lru_per_slot(
             slots in 1u32..4,
             each in 1u64..40,
+            map in 1u64..400,
             ops in prop::collection::vec((0u8..6, 0u32..200, 0u32..90), 1..200),
         ) {
             let entries = each * u64::from(slots);
-            let mut cache = Cache::new(&config(entries, slots, L2pPolicy::Lru), 0);
+            let mut cache = Cache::new(&config(entries, slots, L2pPolicy::Lru), map, 0);
             let mut reference = Reference {
                 slots: vec![Vec::new(); slots as usize],
                 each: each as usize,
@@ -694,7 +868,7 @@ mod tests {
             more in 1u64..60,
             ops in prop::collection::vec((0u8..5, 0u32..200, 0u32..90), 1..200),
         ) {
-            let lru = |entries| Cache::new(&config(entries, 1, L2pPolicy::Lru), 0);
+            let lru = |entries| Cache::new(&config(entries, 1, L2pPolicy::Lru), 300, 0);
             let (mut small, mut large) = (lru(each), lru(each + more));
             for (op, n, count) in ops {
                 for cache in [&mut small, &mut large] {

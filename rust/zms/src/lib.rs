@@ -43,7 +43,7 @@ mod zrwa;
 
 pub use config::{
     buffered_superblocks, BufferPolicy, Buffers, Config, ConfigError, DataNamespace, L2p,
-    L2pPolicy, L2pSearch, SlcMap,
+    L2pPolicy, L2pSearch, SlcMap, TooMany,
 };
 pub use drive::{Pools, Zms};
 pub use ftl::{

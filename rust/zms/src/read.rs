@@ -13,7 +13,7 @@ use crate::core::Core;
 use crate::l2p::{Grain, Key};
 use crate::stats::{ByGrain, Counters};
 use crate::superblock::FlashPage;
-use units::{Bytes, Instant, PAGE_BYTES};
+use units::{Bytes, Instant, PAGE_BYTES, SECTOR_BYTES};
 
 /// Where a page is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +86,7 @@ impl Tally {
     pub fn add_to(&self, counters: &mut Counters, wanted: Wanted, now: Instant, done: Instant) {
         counters.host_reads += 1;
         counters.host_read_pages += u64::from(wanted.pages);
+        counters.host_read_sectors += wanted.bytes.get() / SECTOR_BYTES;
         counters.buffer_hits += u64::from(self.buffered);
         counters.unmapped_reads += self.unmapped;
         counters.pages_read += self.flash;
@@ -170,8 +171,9 @@ fn miss<M: Map>(
         if search.strategy == L2pSearch::Bitmap && grain != holds {
             continue;
         }
-        if let Found::Flash(page) = map.find(map.unit(grain, lpn).0, at) {
-            at = core.read_map(at, page);
+        let (first, _) = map.unit(grain, lpn);
+        if matches!(map.find(first, at), Found::Flash(_)) {
+            at = core.read_map(at, M::NAMESPACE, grain, first);
             tally.map_reads += 1;
         }
         if grain == holds {

@@ -42,11 +42,13 @@ pub struct Counters {
     pub host_writes: u64,
     /// Flush commands.
     pub host_flushes: u64,
-    /// Pages that reads touched.
+    /// Pages that reads touched: a page for each command that reads some of it.
     pub host_read_pages: u64,
-    /// Pages that writes touched.
+    /// Pages that writes touched, likewise: eight writes that fill a page between them count it eight times.
     pub host_write_pages: u64,
-    /// Sectors written.
+    /// Sectors of 512 bytes that reads asked for: what they are measured by.
+    pub host_read_sectors: u64,
+    /// Sectors that writes brought, or would have (Write Zeroes).
     pub host_write_sectors: u64,
     /// Those of them that went to a random write area.
     pub zrwa_pages: u64,
@@ -91,11 +93,11 @@ pub struct Counters {
     pub zone_finishes: u64,
     /// Garbage collections (one victim each).
     pub gc_runs: u64,
-    /// Time from the start of each to its end, summed.
+    /// Time from the start of each to the end of its erase, summed; those that overlap count twice.
     pub gc_time: Nanos,
     /// Migrations (one victim each).
     pub migrations: u64,
-    /// Time from the start of each to its end as planned, summed.
+    /// Time from the start of each to the end of its erase, summed.
     pub migration_time: Nanos,
     /// Latency of reads.
     pub read_latency: Histogram,

@@ -9,6 +9,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+/// Sectors of 512 bytes in a page of flash.
+const PAGE_SECTORS: u64 = 8;
+
 /// A drive: a preset and what is set on top, `key=value`; of two settings of a key the later wins.
 #[derive(Clone, Debug, Serialize)]
 pub struct Drive {
@@ -306,8 +309,8 @@ impl Metric {
             Self::P99 => us(row.p99_ns),
             Self::Max => us(row.max_ns),
             Self::Waf => ratio(
-                row.counter("pages_programmed"),
-                row.counter("host_write_pages"),
+                row.counter("pages_programmed").saturating_mul(PAGE_SECTORS),
+                row.counter("host_write_sectors"),
             ),
             Self::HitRate => {
                 let hits = row.counter("l2p_hits");
@@ -362,7 +365,7 @@ pub mod tests {
         assert_eq!(Metric::Mean.text(&row), "64.0");
         assert_eq!(Metric::Waf.text(&row), "-");
         row.counters = [
-            ("host_write_pages", 4),
+            ("host_write_sectors", 32),
             ("pages_programmed", 6),
             ("l2p_hits", 3),
             ("l2p_misses", 1),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The two accounts that people look for first: where written pages went, and how the map was found.
+//! The accounts that people look for first: where written pages went, what reads cost, and how the map was found.
 
 use serde_json::Value;
 
@@ -19,12 +19,37 @@ const WRITES: [(&str, &str); 10] = [
     ("full flushes", "flush_full"),
 ];
 
+/// Lines of the account of reads.
+const READS: [(&str, &str); 6] = [
+    ("touched by the host's reads", "host_read_pages"),
+    ("found in a write buffer", "buffer_hits"),
+    ("never written", "unmapped_reads"),
+    ("read from flash, for the host or inside", "pages_read"),
+    ("- to complete a unit", "pages_combined"),
+    ("map pages read", "map_reads"),
+];
+
 /// Granularities, as the statistics name them.
 const GRAINS: [&str; 4] = ["zone", "sub_zone", "chunk", "page"];
 
-/// Both tables, as far as the drive counts.
+/// The tables, as far as the drive counts.
 pub fn sections(stats: &Value) -> Vec<Section> {
-    [writes(stats), map(stats)].into_iter().flatten().collect()
+    let writes = account(
+        stats,
+        "Where written pages went (4 KiB)",
+        &WRITES,
+        &[("write amplification", "waf")],
+    );
+    let reads = account(
+        stats,
+        "What reads cost (pages of 4 KiB)",
+        &READS,
+        &[
+            ("read amplification", "raf"),
+            ("read amplification with map reads", "raf_with_map"),
+        ],
+    );
+    [writes, reads, map(stats)].into_iter().flatten().collect()
 }
 
 fn namespaces(stats: &Value) -> Option<[&Value; 2]> {
@@ -36,26 +61,31 @@ fn number(of: &Value, name: &str) -> u64 {
     of.get(name).and_then(Value::as_u64).unwrap_or(0)
 }
 
-fn writes(stats: &Value) -> Option<Section> {
+/// Counters and ratios of both namespaces and the drive.
+fn account(
+    stats: &Value,
+    name: &str,
+    counters: &[(&str, &str)],
+    ratios: &[(&str, &str)],
+) -> Option<Section> {
     let [meta, data] = namespaces(stats)?;
-    let mut rows: Vec<(String, Vec<String>)> = WRITES
+    let mut rows: Vec<(String, Vec<String>)> = counters
         .iter()
         .map(|(title, name)| {
             let values = [meta, data, stats].map(|of| number(of, name).to_string());
             ((*title).to_owned(), values.to_vec())
         })
         .collect();
-    let waf = |of: &Value| {
-        of.get("waf")
-            .and_then(Value::as_f64)
-            .map_or_else(|| "-".into(), |w| format!("{w:.3}"))
-    };
-    rows.push((
-        "write amplification".into(),
-        [meta, data, stats].map(waf).to_vec(),
-    ));
+    let ratios = ratios.iter().map(|(title, name)| {
+        let values = [meta, data, stats].map(|of| {
+            let value = of.get(name).and_then(Value::as_f64);
+            value.map_or_else(|| "-".into(), |value| format!("{value:.3}"))
+        });
+        ((*title).to_owned(), values.to_vec())
+    });
+    rows.extend(ratios);
     Some(Section {
-        name: "Where written pages went (4 KiB)".into(),
+        name: name.into(),
         columns: ["meta", "data", "both"].map(str::to_owned).to_vec(),
         rows,
     })
@@ -109,16 +139,17 @@ mod tests {
     #[test]
     fn accounts_add_up_as_the_drive_says() {
         let space = |n: u64| {
-            json!({"host_write_pages": n, "waf": 1.5, "l2p_hits_by_granularity": {"page": n},
+            json!({"host_write_pages": n, "waf": 1.5, "raf_with_map": 2.25, "l2p_hits_by_granularity": {"page": n},
                 "l2p_misses_by_granularity": {"page": 1}})
         };
         let stats = json!({"host_write_pages": 30, "l2p_hits": 30, "l2p_misses": 2, "map_reads": 7,
             "namespaces": {"meta": space(10), "data": space(20)}});
         let tables = sections(&stats);
-        assert_eq!(tables.len(), 2);
+        assert_eq!(tables.len(), 3);
         assert_eq!(tables[0].rows[0].1, ["10", "20", "30"]);
         assert_eq!(tables[0].rows.last().unwrap().1, ["1.500", "1.500", "-"]);
-        let page = tables[1]
+        assert_eq!(tables[1].rows.last().unwrap().1, ["2.250", "2.250", "-"]);
+        let page = tables[2]
             .rows
             .iter()
             .find(|(name, _)| name == "page")

@@ -42,10 +42,10 @@ pub const LOGS: &str = "\
 
 /// The drive's counters for it.
 pub const SERIES: &str = "\
-time_ns,host_read_pages,host_write_pages,flush_premature
+time_ns,host_read_sectors,host_write_sectors,flush_premature
 1000000,0,0,0
-2000000,0,1000,3
-4000000,500,1000,3
+2000000,0,8000,3
+4000000,4000,8000,3
 ";
 
 /// And its zones.

@@ -20,7 +20,7 @@ const PLOT_HEIGHT: u32 = 280;
 const LANE: u32 = 24;
 const LEFT: u32 = 150;
 const RIGHT: u32 = 24;
-const PAGE: f64 = 4096.0;
+const SECTOR: f64 = 512.0;
 /// Steps of a line over time, at most about twice as many.
 const STEPS: f64 = 200.0;
 
@@ -88,23 +88,23 @@ impl Series {
         pairs.collect()
     }
 
-    /// Bandwidth of a counter of pages as a staircase of at most [`STEPS`] steps, MB/s: finer ones show single commands.
+    /// Bandwidth of a counter of sectors as a staircase of at most [`STEPS`] steps, MB/s: finer ones show single commands.
     pub fn bandwidth(&self, counter: &str) -> Vec<(f64, f64)> {
         let shortest = self.span_ns().unwrap_or(0) as f64 / 1e9 / STEPS;
         let mut merged: Vec<(Range<f64>, u64)> = Vec::new();
-        for (at, pages) in self.stretches(counter) {
+        for (at, sectors) in self.stretches(counter) {
             match merged.last_mut() {
                 Some((last, sum))
                     if last.end - last.start < shortest && at.end - last.start < shortest * 2.0 =>
                 {
                     last.end = at.end;
-                    *sum += pages;
+                    *sum += sectors;
                 }
-                _ => merged.push((at, pages)),
+                _ => merged.push((at, sectors)),
             }
         }
-        let steps = merged.into_iter().flat_map(|(at, pages)| {
-            let rate = pages as f64 * PAGE / 1e6 / (at.end - at.start).max(1e-9);
+        let steps = merged.into_iter().flat_map(|(at, sectors)| {
+            let rate = sectors as f64 * SECTOR / 1e6 / (at.end - at.start).max(1e-9);
             [(at.start, rate), (at.end, rate)]
         });
         steps.collect()
@@ -135,8 +135,11 @@ impl Series {
 
     fn draw<'a>(&self, area: &Area<'a>, lanes: &[Lane]) -> Drawn<'a> {
         area.fill(&WHITE)?;
-        let lines = [("read", "host_read_pages"), ("write", "host_write_pages")]
-            .map(|(name, counter)| (name, self.bandwidth(counter)));
+        let lines = [
+            ("read", "host_read_sectors"),
+            ("write", "host_write_sectors"),
+        ]
+        .map(|(name, counter)| (name, self.bandwidth(counter)));
         let xs = || {
             lines
                 .iter()
@@ -230,20 +233,20 @@ const MARK_EVENT: RGBColor = RGBColor(150, 40, 27);
 mod tests {
     use super::*;
 
-    const CSV: &str = "time_ns,host_read_pages,host_write_pages,flush_premature,gc_runs\n\
-        1000000,0,0,0,0\n2000000,0,1000,3,0\n4000000,500,1000,3,0\n";
+    const CSV: &str = "time_ns,host_read_sectors,host_write_sectors,flush_premature,gc_runs\n\
+        1000000,0,0,0,0\n2000000,0,8000,3,0\n4000000,4000,8000,3,0\n";
 
     #[test]
     fn rates_are_differences() {
         let series = Series::parse(CSV).unwrap();
         assert_eq!(series.span_ns(), Some(3_000_000));
-        let write = series.bandwidth("host_write_pages");
+        let write = series.bandwidth("host_write_sectors");
         assert_eq!(write.len(), 4);
         assert!(
             (write[0].1 - 4096.0).abs() < 1.0 && write[2].1 == 0.0,
             "{write:?}"
         );
-        assert!((series.bandwidth("host_read_pages")[3].1 - 1024.0).abs() < 1.0);
+        assert!((series.bandwidth("host_read_sectors")[3].1 - 1024.0).abs() < 1.0);
         assert!(series.bandwidth("none").is_empty());
     }
 

@@ -13,7 +13,7 @@ use crate::table;
 pub struct Summary {
     /// One for each job and direction with I/O.
     pub jobs: Vec<Row>,
-    /// Pages programmed over pages the host wrote.
+    /// Bytes programmed over bytes the host wrote.
     pub write_amplification: Option<f64>,
     /// L2P cache hits over look-ups, 0..=1.
     pub l2p_hit_rate: Option<f64>,

@@ -11,7 +11,9 @@ use crate::report::statistics::busy_ns;
 
 /// Looks kept: what the widest terminal can show.
 const KEPT: usize = 512;
-const PAGE_BYTES: f64 = 4096.0;
+const SECTOR_BYTES: f64 = 512.0;
+/// Sectors of a page of flash, 4 KiB.
+const PAGE_SECTORS: f64 = 8.0;
 
 /// When a look was.
 #[derive(Clone, Copy, Debug, Default)]
@@ -107,15 +109,15 @@ impl History {
             .map_or(0.0, |pair| rate(pair, name))
     }
 
-    /// 10^6 bytes a second of a counter of pages.
+    /// 10^6 bytes a second of a counter of sectors.
     pub fn bandwidth(&self, name: &str) -> f64 {
-        self.rate(name) * PAGE_BYTES / 1e6
+        self.rate(name) * SECTOR_BYTES / 1e6
     }
 
     /// The same over all looks, the oldest first, rounded.
     pub fn bandwidths(&self, name: &str) -> Vec<u64> {
         self.pairs()
-            .map(|pair| (rate(pair, name) * PAGE_BYTES / 1e6) as u64)
+            .map(|pair| (rate(pair, name) * SECTOR_BYTES / 1e6) as u64)
             .collect()
     }
 
@@ -123,6 +125,12 @@ impl History {
     pub fn ratio(&self, part: &str, whole: &[&str]) -> Option<f64> {
         let all: f64 = whole.iter().map(|name| self.rise(name)).sum();
         (all > 0.0).then(|| self.rise(part) / all)
+    }
+
+    /// Bytes programmed in the last stretch over bytes that the host wrote.
+    pub fn write_amplification(&self) -> Option<f64> {
+        let pages = self.ratio("pages_programmed", &["host_write_sectors"])?;
+        Some(pages * PAGE_SECTORS)
     }
 
     /// The share of the last stretch that each member of `planes` or `links` was busy.
@@ -151,14 +159,14 @@ impl History {
         let percent = |share: Option<f64>| {
             share.map_or_else(|| "-".into(), |s| format!("{:.1} %", s * 100.0))
         };
-        let waf = self.ratio("pages_programmed", &["host_write_pages"]);
         format!(
             "{path} read {:.1} MB/s {:.0} IOPS, write {:.1} MB/s {:.0} IOPS, WAF {}, L2P hits {}, guest's clock {}",
-            self.bandwidth("host_read_pages"),
+            self.bandwidth("host_read_sectors"),
             self.rate("host_reads"),
-            self.bandwidth("host_write_pages"),
+            self.bandwidth("host_write_sectors"),
             self.rate("host_writes"),
-            waf.map_or_else(|| "-".into(), |waf| format!("{waf:.2}")),
+            self.write_amplification()
+                .map_or_else(|| "-".into(), |waf| format!("{waf:.2}")),
             percent(self.ratio("l2p_hits", &["l2p_hits", "l2p_misses"])),
             self.pace().map_or_else(|| "-".into(), |pace| format!("{pace:.2} x the host's")),
         )
@@ -186,11 +194,11 @@ pub mod tests {
         let map = "first,count,state,written,capacity,mapping\n0,2,full,8,8,zone\n2,1,open,4,8,page\n3,1,full,8,8,zone\n4,28,empty,0,8,-\n";
         let stats = |n: u64| {
             format!(
-                r#"{{"host_write_pages": {}, "host_writes": {}, "host_read_pages": {}, "pages_programmed": {}, "l2p_hits": {}, "l2p_misses": {},
+                r#"{{"host_write_sectors": {}, "host_writes": {}, "host_read_sectors": {}, "pages_programmed": {}, "l2p_hits": {}, "l2p_misses": {},
                 "flush_premature": {}, "waf": 1.5, "planes": {{"0": {{"busy_ns": {}}}, "1": {{"busy_ns": 7}}}}, "links": {{"host": {{"busy_ns": {}}}}}}}"#,
-                n * 100_000,
+                n * 800_000,
                 n * 1000,
-                n * 10_000,
+                n * 80_000,
                 n * 150_000,
                 n * 3,
                 n,
@@ -212,11 +220,8 @@ pub mod tests {
     #[test]
     fn rates_are_between_two_looks() {
         let history = history();
-        assert_eq!(history.bandwidth("host_write_pages").round(), 410.0);
-        assert_eq!(
-            history.ratio("pages_programmed", &["host_write_pages"]),
-            Some(1.5)
-        );
+        assert_eq!(history.bandwidth("host_write_sectors").round(), 410.0);
+        assert_eq!(history.write_amplification(), Some(1.5));
         assert_eq!(
             history.ratio("l2p_hits", &["l2p_hits", "l2p_misses"]),
             Some(0.75)
@@ -225,7 +230,7 @@ pub mod tests {
             history.busy("planes"),
             [("0".into(), 0.5), ("1".into(), 0.0)]
         );
-        assert_eq!(history.bandwidths("host_write_pages"), [409]);
+        assert_eq!(history.bandwidths("host_write_sectors"), [409]);
         assert!(history
             .line("/x")
             .contains("write 409.6 MB/s 1000 IOPS, WAF 1.50, L2P hits 75.0 %, guest's clock 0.25 x the host's"));

@@ -50,14 +50,14 @@ pub fn draw(frame: &mut Frame, path: &str, history: &History) {
         frame,
         read,
         history,
-        ("read", "host_read_pages", "host_reads"),
+        ("read", "host_read_sectors", "host_reads"),
         READ,
     );
     bandwidth(
         frame,
         write,
         history,
-        ("write", "host_write_pages", "host_writes"),
+        ("write", "host_write_sectors", "host_writes"),
         WRITE,
     );
     let halves = Layout::horizontal([Constraint::Length(56), Constraint::Min(20)]);
@@ -71,15 +71,15 @@ fn bandwidth(
     frame: &mut Frame,
     area: Rect,
     history: &History,
-    (name, pages, commands): (&str, &str, &str),
+    (name, sectors, commands): (&str, &str, &str),
     colour: Color,
 ) {
     let title = format!(
         " {name} {:.1} MB/s, {:.0} IOPS ",
-        history.bandwidth(pages),
+        history.bandwidth(sectors),
         history.rate(commands)
     );
-    let data = history.bandwidths(pages);
+    let data = history.bandwidths(sectors);
     let room = usize::from(area.width.saturating_sub(2));
     let latest = data
         .get(data.len().saturating_sub(room)..)
@@ -108,10 +108,7 @@ fn events(frame: &mut Frame, area: Rect, history: &History) {
     let rows = EVENTS.into_iter().map(row).chain([
         Row::new([
             "write amplification".to_owned(),
-            format!(
-                "{:>12}",
-                waf(history.ratio("pages_programmed", &["host_write_pages"]))
-            ),
+            format!("{:>12}", waf(history.write_amplification())),
             format!("{total:>14.2}"),
         ]),
         Row::new([

@@ -8,7 +8,7 @@
 use conv::Conv;
 use ftl::{Flash, HostStats};
 use simple::Simple;
-use units::{Bytes, PAGE_BYTES};
+use units::{Bytes, PAGE_BYTES, SECTOR_BYTES};
 use zms::{ByGrain, Counters, PoolStats, Stats};
 use zns::Zns;
 
@@ -151,6 +151,8 @@ fn host(stats: &HostStats) -> Counters {
         host_flushes: stats.flushes,
         host_read_pages: pages(stats.read_bytes),
         host_write_pages: stats.write_pages(),
+        host_read_sectors: stats.read_bytes.get() / SECTOR_BYTES,
+        host_write_sectors: stats.write_bytes.get() / SECTOR_BYTES,
         read_latency: stats.read_latency.clone(),
         write_latency: stats.write_latency.clone(),
         flush_latency: stats.flush_latency.clone(),

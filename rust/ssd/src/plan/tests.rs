@@ -271,3 +271,32 @@ fn bounds(property: &crate::Property) -> Option<(u64, u64)> {
         _ => None,
     }
 }
+
+#[test]
+fn what_the_models_numbers_have_no_room_for_is_refused_by_name() {
+    let refused = |preset, settings| with(preset, settings).unwrap_err().to_string();
+    let zones = [
+        ("cell", "slc"),
+        ("block-size", "64M"),
+        ("meta-size", "64M"),
+        ("zones", "65535"),
+    ];
+    assert_eq!(
+        refused("tlc-zoned", &zones),
+        "property 'zones' = 65535: makes 4295032832 pages of flash with the two superblocks to reset into; \
+         there can be 4294967295"
+    );
+    let fewer = [&zones[..3], &[("zones", "65533")]].concat();
+    let plan = with("tlc-zoned", &fewer).unwrap();
+    assert!(crate::Model::new(&plan).is_ok());
+    let tiny = [
+        ("flash-page-size", "4K"),
+        ("block-size", "12K"),
+        ("slc-superblocks", "1000"),
+        ("meta-size", "1T"),
+    ];
+    assert_eq!(
+        refused("tlc-block", &tiny),
+        "property 'meta-size' = 1T: makes 71806521 superblocks; there can be 1048578"
+    );
+}

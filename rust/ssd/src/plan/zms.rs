@@ -3,7 +3,7 @@
 
 use super::{ModelConfig, Planned, Planner, Space};
 use crate::error::ConfigError;
-use crate::properties::Key;
+use crate::properties::{property, Key};
 use ::zms::{BufferPolicy, Buffers, Config, DataNamespace, L2p, L2pPolicy, L2pSearch, SlcMap};
 use nand::{Cell, CellTiming, Geometry, Timing, Yield};
 use units::{Bytes, Nanos, PAGE_BYTES, SECTOR_BYTES};
@@ -46,11 +46,7 @@ impl Planner<'_> {
             reset_wait: self.on(Key::ResetWait),
             seed: self.u64(Key::Seed),
         };
-        model.validate().map_err(|error| ConfigError::Conflict {
-            name: "preset",
-            value: self.config.preset_in_effect().name.into(),
-            rule: error.to_string(),
-        })?;
+        model.validate().map_err(|error| self.refused(error))?;
         let meta = model.meta_size;
         Ok(Planned {
             meta: (meta > Bytes::ZERO).then(|| Space::block(meta, geometry.flash_page)),
@@ -58,6 +54,20 @@ impl Planner<'_> {
             cell: Some(geometry.cell),
             model: ModelConfig::Zms(model),
         })
+    }
+
+    /// The model's own validation, in terms of properties.
+    fn refused(&self, error: ::zms::ConfigError) -> ConfigError {
+        if let ::zms::ConfigError::TooMany(what) = error {
+            if let Some(property) = property(what.property) {
+                return self.broken(property.key, what.to_string());
+            }
+        }
+        ConfigError::Conflict {
+            name: "preset",
+            value: self.config.preset_in_effect().name.into(),
+            rule: error.to_string(),
+        }
     }
 
     fn zms_zone_options(&self, geometry: &Geometry) -> Result<zone::Options, ConfigError> {
