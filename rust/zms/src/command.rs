@@ -41,7 +41,7 @@ fn range(command: &Command) -> (Sector, u64) {
         Command::Read { at, sectors, .. }
         | Command::Write { at, sectors, .. }
         | Command::Deallocate { at, sectors }
-        | Command::WriteZeroes { at, sectors } => (at, sectors),
+        | Command::WriteZeroes { at, sectors, .. } => (at, sectors),
         Command::Append { zone, sectors, .. } => (zone, sectors),
         Command::Zone {
             target: ZoneTarget::One(zone),
@@ -77,7 +77,7 @@ fn paged<const NS: u8>(
             internal,
         } => ns.write(core, Write::new(at, sectors, fua, !internal), now),
         Command::Flush => Ok(ns.flush_all(core, now)),
-        Command::Deallocate { at, sectors } | Command::WriteZeroes { at, sectors } => {
+        Command::Deallocate { at, sectors } | Command::WriteZeroes { at, sectors, .. } => {
             ns.unmap(core, at, sectors);
             outcome.discard = Discard::Sectors(at.get()..at.get() + sectors);
             Ok(now)
@@ -108,8 +108,8 @@ fn zoned(
             fua,
             internal,
         } => ns.host_write(core, Write::new(at, sectors, fua, !internal), now),
-        Command::WriteZeroes { at, sectors } => {
-            let done = ns.host_write(core, Write::new(at, sectors, false, false), now)?;
+        Command::WriteZeroes { at, sectors, fua } => {
+            let done = ns.host_write(core, Write::new(at, sectors, fua, false), now)?;
             outcome.discard = Discard::Sectors(at.get()..at.get() + sectors);
             Ok(done)
         }

@@ -151,7 +151,8 @@ fn command(zms: &Zms, (what, meta, at, sectors, flag, _): Raw) -> (Namespace, Co
         0..=6 => (ns, write),
         7 => {
             let at = place;
-            (ns, Command::WriteZeroes { at, sectors })
+            let fua = flag;
+            (ns, Command::WriteZeroes { at, sectors, fua })
         }
         8 => {
             let append = Command::Append {
@@ -218,13 +219,13 @@ impl Reference {
         let whole = |at: Sector, n: u64| at.get().div_ceil(8)..(at.get() + n) / 8;
         match *command {
             Command::Write { at, sectors, .. } => held.extend(touched(at, sectors)),
-            Command::WriteZeroes { at, sectors } if zoned => held.extend(touched(at, sectors)),
+            Command::WriteZeroes { at, sectors, .. } if zoned => held.extend(touched(at, sectors)),
             Command::Append { sectors, .. } => {
                 if let Reply::Appended(at) = reply {
                     held.extend(touched(at, sectors));
                 }
             }
-            Command::Deallocate { at, sectors } | Command::WriteZeroes { at, sectors }
+            Command::Deallocate { at, sectors } | Command::WriteZeroes { at, sectors, .. }
                 if !zoned =>
             {
                 let gone = whole(at, sectors);
