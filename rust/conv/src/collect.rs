@@ -1,99 +1,355 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Garbage collection: greedy, a victim at a time.
+//! Garbage collection: greedy, a little with each page that the host writes, in the background.
 //!
 //! ```text
-//!   victim  | . x . . | x x . . |   a row of one-shot pages at a time: its valid pages are sensed,
-//!                  \     |          then join the collection's one-shot page, which programs when full
-//!   GC      | a a a a | a b         a victim with pages in the incomplete one is erased after that
+//!   victim    | . x . . | x x . . |     scanned a flash page at a time: what is valid is read
+//!                  \     |
+//!   gathered  | a a b                   a full one-shot page is queued to be programmed after the reads
+//!   issued    | a a a a | a a a a |     the map still points to the victim
+//!   committed                           the program has ended: the map follows, the victim's page is gone
 //! ```
+//! So the map always points to a copy that is durable, and reads find a page that is being moved
+//! where it was. A victim is erased when nothing in it is valid, no move from it is on its way, and
+//! whatever replaced its pages is programmed.
+//!
+//! The pace: of a victim with g pages to gain, the host's write of one page pays for scanning
+//! pages / g of its locations, so collecting it is done when the host has taken in what it gains.
+//! While the planes leave enough idle time, reads and programs take nothing else. Otherwise the
+//! oldest one-shot page becomes the host's work when more than [`Partition::most_issued`] are issued,
+//! or when the host needs a superblock and only the collection's reserve is left.
 
-use crate::partition::{Partition, Writer};
-use ftl::{Error, Flash};
-use nand::Priority;
+use crate::partition::{Partition, Pointer};
+use ftl::{Event, Flash};
+use nand::Work;
+use std::collections::VecDeque;
 use units::{Bytes, Instant, PAGE_BYTES};
 
+/// A page on its way.
+#[derive(Clone, Copy, Debug)]
+struct Move {
+    page: u32,
+    from: u32,
+}
+
+/// A one-shot page that is queued to be programmed; its moves are the oldest ones.
+#[derive(Clone, Copy, Debug)]
+struct Issued {
+    work: Work,
+    first: u32,
+    moves: u32,
+}
+
+/// A superblock that is being emptied.
+#[derive(Clone, Copy, Debug)]
+struct Victim {
+    superblock: u32,
+    /// Its next page to look at.
+    next: u32,
+    /// Pages that it has to gain.
+    gain: u32,
+    /// Pages on their way.
+    moving: u32,
+    started: Instant,
+}
+
+/// The collection of one partition.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Collection {
+    pointer: Pointer,
+    /// Oldest first; the one that is scanned comes last.
+    victims: Vec<Victim>,
+    moves: VecDeque<Move>,
+    issued: VecDeque<Issued>,
+    /// The latest moves, that no one-shot page has been issued for.
+    gathered: u32,
+    /// Reads of what is gathered.
+    reads: Option<Work>,
+    /// The reads before those, if some of what is gathered came with them.
+    earlier: Option<Work>,
+    /// Locations that may be scanned, times what the victim gains.
+    credit: u64,
+}
+
+impl Collection {
+    /// Room for what can be on its way at once.
+    pub fn new(most_issued: usize, unit: u32) -> Self {
+        let moves = (most_issued + 2).saturating_mul(unit as usize);
+        Self {
+            victims: Vec::with_capacity(16),
+            moves: VecDeque::with_capacity(moves.min(1 << 20)),
+            issued: VecDeque::with_capacity(most_issued.min(1 << 16) + 2),
+            ..Self::default()
+        }
+    }
+}
+
 impl Partition {
-    /// Collects until more superblocks than the threshold stay free when one is taken, or nothing
-    /// more can be gained.
-    pub(crate) fn collect(&mut self, at: Instant, flash: &mut Flash) {
-        // Each victim gives something; this only bounds the work of one command.
-        for _ in 0..self.shape.superblocks {
-            if self.pool.free() > self.threshold as usize + 1 {
-                break;
+    /// Superblocks that the host leaves to the collection.
+    const RESERVE: usize = 1;
+
+    /// One-shot pages that may wait in the background: one for each plane, as the controller has
+    /// memory for.
+    pub(crate) const fn most_issued(lanes: u32) -> usize {
+        if lanes < 2 {
+            2
+        } else {
+            lanes as usize
+        }
+    }
+
+    /// Collects what the host's write of one page pays for.
+    pub(crate) fn pace(&mut self, at: Instant, flash: &mut Flash) {
+        if self.pool.free() > self.threshold as usize + 1 {
+            self.gc.credit = 0;
+            return;
+        }
+        let pages = u64::from(self.shape.pages);
+        self.gc.credit = (self.gc.credit + pages).min(pages * pages);
+        while let Some(victim) = self.victim(at, flash) {
+            let cost = u64::from(self.shape.flash_page) * u64::from(victim.gain);
+            if self.gc.credit < cost || !self.scan(at, flash) {
+                return;
             }
-            let Some(victim) = self.pool.take_victim() else {
+            self.gc.credit -= cost;
+        }
+    }
+
+    /// The host needs a superblock: collects until one is left beyond the reserve, or nothing more
+    /// can be gained.
+    pub(crate) fn make_room(&mut self, at: Instant, flash: &mut Flash) {
+        // Each victim gains something; this only bounds the work.
+        let mut victims = self.shape.superblocks;
+        while self.pool.free() <= Self::RESERVE && victims > 0 {
+            if self.force_oldest(flash) {
+                continue;
+            }
+            let scanned = self.gc.victims.len();
+            if self.victim(at, flash).is_some() && self.scan(at, flash) {
+                victims -= u32::from(self.gc.victims.len() != scanned);
+                continue;
+            }
+            // Rather lose some pages of a one-shot page than have no superblock.
+            if self.gc.gathered == 0 || !self.issue(flash) {
+                return;
+            }
+        }
+    }
+
+    /// The victim that is being scanned; the next one if that is through. Superblocks without valid
+    /// pages need no scan.
+    fn victim(&mut self, at: Instant, flash: &mut Flash) -> Option<Victim> {
+        let pages = self.shape.pages;
+        if let Some(victim) = self.gc.victims.last().filter(|v| v.next < pages) {
+            return Some(*victim);
+        }
+        while self.pool.free() <= self.threshold as usize + 1 {
+            let superblock = self.pool.take_victim()?;
+            let valid = self.pool.valid(superblock);
+            let victim = Victim {
+                superblock,
+                next: if valid == 0 { pages } else { 0 },
+                gain: pages - valid,
+                moving: 0,
+                started: at,
+            };
+            self.gc.victims.push(victim);
+            if valid > 0 {
+                return Some(victim);
+            }
+            self.reap(flash);
+        }
+        None
+    }
+
+    /// Scans one flash page of the victim; says whether there was room for what was valid in it.
+    fn scan(&mut self, at: Instant, flash: &mut Flash) -> bool {
+        let (unit, per_flash_page) = (self.shape.unit, self.shape.flash_page);
+        if self.gc.gathered >= unit && !self.issue(flash) {
+            return false;
+        }
+        let Some(victim) = self.gc.victims.last_mut() else {
+            return false;
+        };
+        let first = victim.superblock * self.shape.pages + victim.next;
+        victim.next += per_flash_page;
+        let is_through = victim.next >= self.shape.pages;
+        let mut valid = 0;
+        for from in first..first + per_flash_page {
+            let owner = self.owner.get(from as usize).copied().unwrap_or(0);
+            if let Some(page) = owner.checked_sub(1) {
+                self.gc.moves.push_back(Move { page, from });
+                valid += 1;
+            }
+        }
+        victim.moving += valid;
+        if valid > 0 {
+            self.read_valid(first, valid, at, flash);
+            self.gc.gathered += valid;
+            self.counters.pages_gc += u64::from(valid);
+        }
+        if self.gc.gathered >= unit {
+            // Without a superblock it waits for the next scan.
+            self.issue(flash);
+        }
+        if is_through {
+            self.reap(flash);
+        }
+        true
+    }
+
+    /// Queues the read of a flash page, unless memory still holds it.
+    fn read_valid(&mut self, first: u32, valid: u32, at: Instant, flash: &mut Flash) {
+        let from = self.flash_page(first);
+        if flash.is_held(at, from.plane, from.block, from.page) {
+            return;
+        }
+        let (reads, after) = match self.gc.reads {
+            Some(reads) => (reads, None),
+            None => (flash.begin(), self.gc.earlier),
+        };
+        self.gc.reads = Some(reads);
+        let bytes = Bytes::new(u64::from(valid) * PAGE_BYTES);
+        let place = (from.plane, from.block, from.page);
+        flash.defer_read(at, place, bytes, reads, after);
+        self.counters.gc_senses += 1;
+    }
+
+    /// Issues the program of what is gathered, up to a one-shot page; says whether there was a
+    /// superblock for it.
+    fn issue(&mut self, flash: &mut Flash) -> bool {
+        let shape = self.shape;
+        let superblock = match self.gc.pointer.superblock.or_else(|| self.pool.take()) {
+            Some(superblock) => superblock,
+            None => return false,
+        };
+        let moves = self.gc.gathered.min(shape.unit);
+        let first = superblock * shape.pages + self.gc.pointer.next;
+        let place = self.flash_page(first);
+        // Groups wait for others' ends, not for their memory: each is released when it is used.
+        let after = self.gc.reads.or(self.gc.earlier);
+        let work = flash.begin();
+        let bytes = Bytes::new(u64::from(moves) * PAGE_BYTES);
+        flash.defer_program(place.plane, place.block, bytes, work, after);
+        flash.seal(work);
+        self.gc.gathered -= moves;
+        if let Some(reads) = self.gc.reads.take() {
+            if let Some(earlier) = self.gc.earlier.replace(reads) {
+                flash.release(earlier);
+            }
+        }
+        if self.gc.gathered == 0 {
+            if let Some(earlier) = self.gc.earlier.take() {
+                flash.release(earlier);
+            }
+        }
+        self.gc.issued.push_back(Issued { work, first, moves });
+        self.counters.programs += 1;
+        self.counters.pages_padded += u64::from(shape.unit - moves);
+        let next = self.gc.pointer.next + shape.unit;
+        self.gc.pointer = Pointer {
+            superblock: Some(superblock).filter(|_| next < shape.pages),
+            next: next % shape.pages,
+            ..Pointer::default()
+        };
+        if self.gc.issued.len() > Self::most_issued(shape.lanes) {
+            self.force_oldest(flash);
+        }
+        true
+    }
+
+    /// The oldest one-shot page becomes the host's work; says whether there was one.
+    fn force_oldest(&mut self, flash: &mut Flash) -> bool {
+        let Some(issued) = self.gc.issued.pop_front() else {
+            return false;
+        };
+        let end = flash.force(issued.work);
+        self.commit(issued, end, flash);
+        true
+    }
+
+    /// Commits what has ended.
+    pub(crate) fn commit_ended(&mut self, flash: &mut Flash) {
+        while let Some(&issued) = self.gc.issued.front() {
+            let Some(end) = flash.ended(issued.work) else {
+                return;
+            };
+            self.gc.issued.pop_front();
+            self.commit(issued, end, flash);
+        }
+    }
+
+    /// The map follows the oldest moves, which are durable from `end` on.
+    fn commit(&mut self, issued: Issued, end: Instant, flash: &mut Flash) {
+        flash.release(issued.work);
+        let pages = self.shape.pages;
+        let to = self.flash_page(issued.first);
+        flash.hold(to.plane, to.block, to.page, end);
+        for location in issued.first..issued.first + issued.moves {
+            let Some(Move { page, from }) = self.gc.moves.pop_front() else {
                 break;
             };
-            if self.empty(victim, at, flash).is_err() {
-                self.pool.close(victim);
-                break;
+            let of = from / pages;
+            if let Some(victim) = self.gc.victims.iter_mut().find(|v| v.superblock == of) {
+                victim.moving -= 1;
+            }
+            // Unless the host has written or unmapped it meanwhile.
+            if self.location(page) == Some(from) {
+                self.unmap(page);
+                self.map_to(page, location);
+                self.pool.settle(of, end);
+                self.note(|p| Event::Copied {
+                    namespace: p.namespace,
+                    lpn: p.lpn(page),
+                    from: Some(p.place(from)),
+                    to: p.place(location),
+                    durable: Some(end),
+                });
             }
         }
-        if self.pool.free() == 0 {
-            // Rather lose some pages of a one-shot page than have no superblock.
-            self.program(Writer::Gc, flash);
+        if issued.first % pages + self.shape.unit == pages {
+            self.pool.close(issued.first / pages);
         }
+        self.reap(flash);
     }
 
-    /// Moves a victim's valid pages and erases it, at the latest when they have been programmed.
-    fn empty(&mut self, victim: u32, at: Instant, flash: &mut Flash) -> Result<(), Error> {
-        let stripe = self.shape.unit * self.shape.lanes;
-        let first = victim * self.shape.pages;
-        let mut row = first;
-        while row < first + self.shape.pages {
-            self.move_row(row..row + stripe, at, flash)?;
-            row += stripe;
-        }
-        self.moved.push(victim);
-        if self.gc.waiting() == 0 {
-            self.erase_moved(flash);
-        }
-        self.counters.gc_runs += 1;
-        self.counters.gc_time += self.gc_ended.max(at).since(at);
-        Ok(())
-    }
-
-    /// Moves the valid pages of some locations: senses them all, then rewrites them.
-    fn move_row(
-        &mut self,
-        locations: core::ops::Range<u32>,
-        at: Instant,
-        flash: &mut Flash,
-    ) -> Result<(), Error> {
-        let per_flash_page = self.shape.flash_page;
-        let mut ready = at;
-        let mut start = locations.start;
-        while start < locations.end {
-            let end = start + per_flash_page;
-            let valid = (start..end).filter(|l| self.owner(*l).is_some()).count() as u64;
-            if valid > 0 {
-                let from = self.flash_page(start);
-                let bytes = Bytes::new(valid * PAGE_BYTES);
-                let read = flash.read(at, from.plane, from.block, from.page, bytes);
-                ready = ready.max(read);
-                self.counters.gc_senses += 1;
+    /// Erases the victims that nothing is needed of any more, in the background. They count as free:
+    /// what is programmed into them waits for the erase.
+    pub(crate) fn reap(&mut self, flash: &mut Flash) {
+        let mut at = 0;
+        while let Some(&victim) = self.gc.victims.get(at) {
+            let superblock = victim.superblock;
+            let is_through = victim.next >= self.shape.pages && victim.moving == 0;
+            if !is_through || self.replaced.contains(&superblock) {
+                at += 1;
+                continue;
             }
-            start = end;
-        }
-        for location in locations {
-            if let Some(page) = self.owner(location) {
-                self.append(page, Writer::Gc, ready, flash)?;
-                self.counters.pages_gc += 1;
-            }
-        }
-        Ok(())
-    }
-
-    /// Erases the emptied superblocks: everything that was in them has been programmed elsewhere,
-    /// or will have been when the erase starts.
-    pub(crate) fn erase_moved(&mut self, flash: &mut Flash) {
-        while let Some(superblock) = self.moved.pop() {
+            self.gc.victims.remove(at);
+            let settled = self.pool.settled(superblock);
             let block = self.block(superblock);
+            let work = flash.begin();
             for &plane in self.planes() {
-                flash.erase(self.gc_ended, plane, block, Priority::User);
+                flash.defer_erase(settled, plane, block, work);
             }
+            flash.release(work);
             self.counters.erases += 1;
+            self.counters.gc_runs += 1;
+            self.counters.gc_time += settled.since(victim.started);
             self.pool.erased(superblock);
+        }
+    }
+
+    /// Panics unless the moves are the victims'. For tests.
+    pub(crate) fn check_collection(&self) {
+        let gc = &self.gc;
+        let issued: u32 = gc.issued.iter().map(|i| i.moves).sum();
+        assert_eq!(gc.moves.len(), (issued + gc.gathered) as usize);
+        let moving: u32 = gc.victims.iter().map(|v| v.moving).sum();
+        assert_eq!(moving as usize, gc.moves.len());
+        assert!(gc.issued.len() <= Self::most_issued(self.shape.lanes));
+        for victim in &gc.victims {
+            let of = |m: &&Move| m.from / self.shape.pages == victim.superblock;
+            let moving = gc.moves.iter().filter(of).count();
+            assert_eq!(moving, victim.moving as usize);
         }
     }
 }

@@ -2,7 +2,7 @@
 //! The drive: one block namespace on flash of its own.
 
 use crate::{Config, ConfigError, Engine, Stats};
-use ftl::{Command, Flash, Outcome};
+use ftl::{Command, Event, Flash, Namespace, Outcome};
 use units::{Instant, Sector};
 
 /// The drive.
@@ -44,7 +44,8 @@ impl Conv {
         self.engine.submit(&mut self.flash, command, self.now)
     }
 
-    /// When background work is due next: never, for collection is booked when it is caused.
+    /// When something is due that cannot wait for the next command: never. Collection goes on when it
+    /// comes, in the time that was idle until then.
     #[must_use]
     pub const fn next_event(&self) -> Option<Instant> {
         None
@@ -53,7 +54,7 @@ impl Conv {
     /// Nothing will be asked for before `now`.
     pub fn advance(&mut self, now: Instant) {
         self.now = self.now.max(now);
-        self.flash.prune(self.now);
+        self.flash.run(self.now);
     }
 
     /// Whether some page of a sector range is not mapped (for DULBE).
@@ -78,6 +79,22 @@ impl Conv {
     #[must_use]
     pub const fn flash(&self) -> &Flash {
         &self.flash
+    }
+
+    /// For checks in tests: remembers what happens to pages and planes while switched on.
+    pub fn observe(&mut self, on: bool) {
+        self.engine.observe(on, Namespace::Data);
+        self.flash.observe(on);
+    }
+
+    /// What happened to pages since this was asked last; those of a page in order.
+    pub fn take_events(&mut self) -> Vec<Event> {
+        self.engine.take_events()
+    }
+
+    /// What occupied the planes since this was asked last.
+    pub fn take_occupied(&mut self) -> Vec<nand::Occupied> {
+        self.flash.take_occupied()
     }
 
     /// The configuration it was made from.

@@ -2,12 +2,12 @@
 //! A page-mapped namespace on flash that it may share.
 
 use crate::map_cache::MapCache;
-use crate::partition::{Partition, Writer};
+use crate::partition::Partition;
 use crate::read::Batch;
 use crate::shape::Shape;
 use crate::{ConfigError, Paged, Stats};
 use core::ops::Range;
-use ftl::{ByteBuffer, Command, Discard, Error, Flash, HostStats, Outcome};
+use ftl::{ByteBuffer, Command, Discard, Error, Event, Flash, HostStats, Namespace, Outcome};
 use nand::Chips;
 use units::{Bytes, Instant, Nanos, Sector, PAGE_BYTES, SECTOR_BYTES};
 
@@ -41,7 +41,8 @@ impl Engine {
         let partition = |index: u32| {
             let planes = Shape::planes(index, paged.partitions, chips);
             // Partitions share no plane, so the same numbers do for each.
-            Partition::new(shape, planes, first_block, paged.gc_threshold)
+            let of = (index, paged.partitions);
+            Partition::new(shape, planes, first_block, paged.gc_threshold, of)
         };
         let room = paged.buffer.get().saturating_sub(paged.incomplete(chips));
         Ok(Self {
@@ -61,6 +62,9 @@ impl Engine {
 
     /// Runs a command that arrives at `now`, which never decreases.
     pub fn submit(&mut self, flash: &mut Flash, command: &Command, now: Instant) -> Outcome {
+        for partition in &mut self.partitions {
+            partition.commit_ended(flash);
+        }
         let result = self.run(flash, command, now);
         self.host.counted(command, now, result)
     }
@@ -111,6 +115,20 @@ impl Engine {
         sum(|p| p.counters.erases) / superblocks.max(1)
     }
 
+    /// For checks in tests: remembers what happens to pages while switched on.
+    pub fn observe(&mut self, on: bool, namespace: Namespace) {
+        for partition in &mut self.partitions {
+            partition.namespace = namespace;
+            partition.observer.switch(on);
+        }
+    }
+
+    /// What happened to pages since this was asked last; those of a page in order.
+    pub fn take_events(&mut self) -> Vec<Event> {
+        let partitions = self.partitions.iter_mut();
+        partitions.flat_map(|p| p.observer.take()).collect()
+    }
+
     /// The configuration it was made from.
     #[must_use]
     pub const fn config(&self) -> &Paged {
@@ -156,12 +174,19 @@ impl Engine {
                 Ok(Outcome::done(done))
             }
             Command::Flush => Ok(Outcome::done(self.flush(flash, now))),
-            Command::Deallocate { at, sectors } | Command::WriteZeroes { at, sectors } => {
+            Command::Deallocate { at, sectors } => {
                 let range = self.range(at, sectors)?;
                 self.unmap(&range);
                 Ok(Outcome {
                     discard: Discard::Sectors(range),
                     ..Outcome::done(now)
+                })
+            }
+            Command::WriteZeroes { at, sectors, fua } => {
+                let range = self.range(at, sectors)?;
+                Ok(Outcome {
+                    discard: Discard::Sectors(range.clone()),
+                    ..Outcome::done(self.write_zeroes(flash, &range, fua, now)?)
                 })
             }
             Command::Append { .. } | Command::Zone { .. } | Command::CommitZrwa { .. } => {
@@ -273,6 +298,10 @@ impl Engine {
             cache.touch(cache.segment(page));
         }
         let partition = self.partitions.get_mut(part).ok_or(Error::OutOfRange)?;
+        partition.note(|p| Event::Entered {
+            namespace: p.namespace,
+            lpn: page,
+        });
         if partition.is_rewritable(local) {
             self.buffer.release(admitted, Bytes::new(PAGE_BYTES));
             partition.counters.pages_rewritten += 1;
@@ -291,7 +320,7 @@ impl Engine {
             admitted
         };
         let ready = filling.arrived.max(old);
-        let program = partition.append(local, Writer::Host, ready, flash)?;
+        let program = partition.append(local, ready, flash)?;
         partition.counters.pages_host += 1;
         filling.arrived = filling.arrived.max(old);
         if let Some(program) = program {
@@ -299,6 +328,30 @@ impl Engine {
             filling.durable = filling.durable.max(program.end);
         }
         Ok(())
+    }
+
+    /// Unmaps whole pages: the map is in memory that keeps its data, so that is durable at once. Of a
+    /// page that is written in part the rest has to stay: it is written like data, which need not
+    /// cross the host link, and FUA waits for its program. An unmapped page is zero as it is.
+    fn write_zeroes(
+        &mut self,
+        flash: &mut Flash,
+        range: &Range<u64>,
+        fua: bool,
+        now: Instant,
+    ) -> Result<Instant, Error> {
+        self.unmap(range);
+        let first = range.start.next_multiple_of(PAGE_SECTORS).min(range.end);
+        let last = (range.end - range.end % PAGE_SECTORS).max(first);
+        let mut done = now;
+        for part in [range.start..first, last..range.end] {
+            let (of, local) = self.split(part.start / PAGE_SECTORS);
+            let partition = self.partitions.get(of);
+            if !part.is_empty() && partition.is_some_and(|p| p.location(local).is_some()) {
+                done = self.write(flash, part, fua, true, done)?;
+            }
+        }
+        Ok(done)
     }
 
     /// Makes everything durable; returns when it is.
@@ -315,7 +368,7 @@ impl Engine {
     /// Programs a partition's incomplete one-shot page; returns when that ends.
     fn program_rest(&mut self, flash: &mut Flash, part: usize) -> Instant {
         let partition = self.partitions.get_mut(part);
-        match partition.and_then(|p| p.program(Writer::Host, flash)) {
+        match partition.and_then(|p| p.program(flash)) {
             Some(program) => {
                 self.buffer.release(program.end, program.bytes);
                 program.end
@@ -331,6 +384,11 @@ impl Engine {
         for page in pages {
             let (part, local) = self.split(page);
             if let Some(partition) = self.partitions.get_mut(part) {
+                partition.note(|p| Event::Dropped {
+                    namespace: p.namespace,
+                    first: page,
+                    pages: 1,
+                });
                 let was_mapped = partition.unmap(local);
                 partition.counters.unmapped += u64::from(was_mapped);
             }

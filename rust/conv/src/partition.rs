@@ -1,21 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! One partition: its map, its superblocks and its two write pointers.
+//! One partition: its map, its superblocks and the host's write pointer.
 
+use crate::collect::Collection;
 use crate::pool::Pool;
 use crate::shape::Shape;
 use crate::Counters;
-use ftl::{Error, Flash};
+use ftl::{Error, Event, Flash, Namespace, Observer, Place};
 use nand::{BlockId, PlaneId};
 use units::{Bytes, Instant, PAGE_BYTES};
-
-/// Whose write pointer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Writer {
-    /// The host's data.
-    Host,
-    /// What collection moves.
-    Gc,
-}
 
 /// Where a page is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,21 +68,31 @@ pub(crate) struct Partition {
     /// Location + 1 by logical page.
     map: Vec<u32>,
     /// Logical page + 1 by location.
-    owner: Vec<u32>,
+    pub owner: Vec<u32>,
     pub pool: Pool,
     pub host: Pointer,
-    pub gc: Pointer,
-    /// Emptied superblocks, some of whose pages wait in the collection's one-shot page.
-    pub moved: Vec<u32>,
-    /// When the last of the collection's programs ends.
-    pub gc_ended: Instant,
+    /// Superblocks that hold the old versions of what is in the host's incomplete one-shot page.
+    pub replaced: Vec<u32>,
+    pub gc: Collection,
     /// When the last of the host's programs ends.
     pub durable: Instant,
     pub counters: Counters,
+    pub namespace: Namespace,
+    /// Page n of it is page n x `of` + `index` of the namespace.
+    index: u32,
+    of: u32,
+    pub observer: Observer,
 }
 
 impl Partition {
-    pub fn new(shape: Shape, planes: Vec<PlaneId>, first_block: u32, threshold: u32) -> Self {
+    /// Partition `index` of `of`.
+    pub fn new(
+        shape: Shape,
+        planes: Vec<PlaneId>,
+        first_block: u32,
+        threshold: u32,
+        (index, of): (u32, u32),
+    ) -> Self {
         Self {
             shape,
             planes,
@@ -100,12 +102,14 @@ impl Partition {
             owner: vec![0; shape.physical() as usize],
             pool: Pool::new(shape.superblocks, shape.pages),
             host: Pointer::default(),
-            gc: Pointer::default(),
-            // Each has put at least one page into the incomplete one-shot page.
-            moved: Vec::with_capacity(shape.unit as usize),
-            gc_ended: Instant::ZERO,
+            replaced: Vec::with_capacity(shape.unit as usize),
+            gc: Collection::new(Self::most_issued(shape.lanes), shape.unit),
             durable: Instant::ZERO,
             counters: Counters::default(),
+            namespace: Namespace::Data,
+            index,
+            of,
+            observer: Observer::default(),
         }
     }
 
@@ -114,7 +118,7 @@ impl Partition {
         let Some(location) = self.location(page) else {
             return Home::Unmapped;
         };
-        if self.waits_in(&self.host, location) || self.waits_in(&self.gc, location) {
+        if self.waits(location) {
             return Home::Memory;
         }
         Home::Flash(self.flash_page(location))
@@ -123,7 +127,7 @@ impl Partition {
     /// Whether a page is in the host's incomplete one-shot page, where it can be rewritten.
     pub fn is_rewritable(&self, page: u32) -> bool {
         self.location(page)
-            .is_some_and(|location| self.waits_in(&self.host, location))
+            .is_some_and(|location| self.waits(location))
     }
 
     /// Unmaps a page; says whether it was mapped.
@@ -141,41 +145,47 @@ impl Partition {
         true
     }
 
-    /// Gives a page a new location; returns the program that it completed, if it did. `at` is when
-    /// it is in memory.
+    /// Gives a page that the host writes a new location; returns the program that it completed, if it
+    /// did. `at` is when it is in memory.
     ///
     /// # Errors
     /// No superblock is left. The page keeps its old location.
     pub fn append(
         &mut self,
         page: u32,
-        writer: Writer,
         at: Instant,
         flash: &mut Flash,
     ) -> Result<Option<Program>, Error> {
-        let superblock = match self.pointer(writer).superblock {
+        let superblock = match self.host.superblock {
             Some(superblock) => superblock,
-            None => self.open(writer, at, flash)?,
+            None => self.open(at, flash)?,
         };
+        if let Some(old) = self.location(page) {
+            self.replaced.push(old / self.shape.pages);
+        }
         self.unmap(page);
-        let shape = self.shape;
-        let pointer = self.pointer_mut(writer);
-        let location = superblock * shape.pages + pointer.next;
-        pointer.next += 1;
-        pointer.ready = pointer.ready.max(at);
-        let complete = pointer.waiting() == shape.unit;
+        let location = superblock * self.shape.pages + self.host.next;
+        self.host.next += 1;
+        self.host.ready = self.host.ready.max(at);
+        self.map_to(page, location);
+        let program = if self.host.waiting() == self.shape.unit {
+            self.program(flash)
+        } else {
+            None
+        };
+        self.pace(at, flash);
+        Ok(program)
+    }
+
+    /// An unmapped page is at `location` from now on.
+    pub fn map_to(&mut self, page: u32, location: u32) {
         if let Some(entry) = self.map.get_mut(page as usize) {
             *entry = location + 1;
         }
         if let Some(owner) = self.owner.get_mut(location as usize) {
             *owner = page + 1;
         }
-        self.pool.add_valid(superblock);
-        Ok(if complete {
-            self.program(writer, flash)
-        } else {
-            None
-        })
+        self.pool.add_valid(location / self.shape.pages);
     }
 
     /// The host's data in the incomplete one-shot page is in memory at `at`, not earlier.
@@ -185,32 +195,73 @@ impl Partition {
         }
     }
 
-    /// Programs the incomplete one-shot page, if there is one, as it is.
-    pub fn program(&mut self, writer: Writer, flash: &mut Flash) -> Option<Program> {
+    /// Programs the host's incomplete one-shot page, if there is one, as it is.
+    pub fn program(&mut self, flash: &mut Flash) -> Option<Program> {
         let shape = self.shape;
-        let pointer = *self.pointer(writer);
+        let pointer = self.host;
         let superblock = pointer.superblock.filter(|_| pointer.waiting() > 0)?;
         let bytes = Bytes::new(u64::from(pointer.waiting()) * PAGE_BYTES);
-        let place = self.flash_page(superblock * shape.pages + pointer.issued);
-        let end = flash.program(pointer.ready, place.plane, place.block, bytes);
+        let first = superblock * shape.pages + pointer.issued;
+        let FlashPage { plane, block, page } = self.flash_page(first);
+        let end = flash.program(pointer.ready, plane, block, page, bytes);
+        self.note_programmed(first..first + pointer.waiting(), end);
         let next = pointer.issued + shape.unit;
         self.counters.programs += 1;
         self.counters.pages_padded += u64::from(next - pointer.next);
-        let pointer = self.pointer_mut(writer);
-        (pointer.next, pointer.issued) = (next, next);
-        pointer.ready = Instant::ZERO;
+        self.host = Pointer {
+            superblock: Some(superblock),
+            next,
+            issued: next,
+            ready: Instant::ZERO,
+        };
         if next == shape.pages {
-            *pointer = Pointer::default();
+            self.host = Pointer::default();
             self.pool.close(superblock);
         }
-        match writer {
-            Writer::Host => self.durable = self.durable.max(end),
-            Writer::Gc => {
-                self.gc_ended = self.gc_ended.max(end);
-                self.erase_moved(flash);
+        self.durable = self.durable.max(end);
+        while let Some(old) = self.replaced.pop() {
+            self.pool.settle(old, end);
+        }
+        self.reap(flash);
+        Some(Program { bytes, end })
+    }
+
+    fn note_programmed(&mut self, locations: core::ops::Range<u32>, end: Instant) {
+        for location in locations {
+            if let Some(page) = self.owner(location) {
+                self.note(|p| Event::Copied {
+                    namespace: p.namespace,
+                    lpn: p.lpn(page),
+                    from: None,
+                    to: p.place(location),
+                    durable: Some(end),
+                });
             }
         }
-        Some(Program { bytes, end })
+    }
+
+    /// Tells the observer, if there is one.
+    pub fn note(&mut self, event: impl FnOnce(&Self) -> Event) {
+        if self.observer.is_on() {
+            let event = event(self);
+            self.observer.note(|| event);
+        }
+    }
+
+    /// The namespace's number of a page.
+    pub fn lpn(&self, page: u32) -> u64 {
+        u64::from(page) * u64::from(self.of) + u64::from(self.index)
+    }
+
+    /// Where a location is, for the observer.
+    pub fn place(&self, location: u32) -> Place {
+        let FlashPage { plane, block, page } = self.flash_page(location);
+        let index = location % self.shape.pages % self.shape.unit % self.shape.flash_page;
+        Place {
+            plane,
+            block,
+            page: page * u64::from(self.shape.flash_page) + u64::from(index),
+        }
     }
 
     /// The flash page that a location is in.
@@ -260,50 +311,32 @@ impl Partition {
         let mapped = self.map.iter().filter(|entry| **entry != 0).count();
         let owners = self.owner.iter().filter(|owner| **owner != 0).count();
         assert_eq!(mapped, owners);
-        for superblock in &self.moved {
-            assert_eq!(valid(*superblock), 0);
-        }
-        assert!(self.moved.is_empty() || self.gc.waiting() > 0);
-        for pointer in [&self.host, &self.gc] {
-            assert!(pointer.waiting() < self.shape.unit);
-            assert_eq!(pointer.issued % self.shape.unit, 0);
-        }
+        assert!(self.host.waiting() < self.shape.unit);
+        assert_eq!(self.host.issued % self.shape.unit, 0);
+        assert!(self.host.waiting() > 0 || self.replaced.is_empty());
+        self.check_collection();
     }
 
-    fn location(&self, page: u32) -> Option<u32> {
+    /// The location of a page.
+    pub fn location(&self, page: u32) -> Option<u32> {
         self.map.get(page as usize)?.checked_sub(1)
     }
 
-    fn waits_in(&self, pointer: &Pointer, location: u32) -> bool {
-        pointer.superblock.is_some_and(|superblock| {
+    /// Whether a location is in the host's incomplete one-shot page.
+    fn waits(&self, location: u32) -> bool {
+        self.host.superblock.is_some_and(|superblock| {
             let first = superblock * self.shape.pages;
-            (first + pointer.issued..first + pointer.next).contains(&location)
+            (first + self.host.issued..first + self.host.next).contains(&location)
         })
     }
 
-    fn open(&mut self, writer: Writer, at: Instant, flash: &mut Flash) -> Result<u32, Error> {
-        if writer == Writer::Host {
-            self.collect(at, flash);
-        }
+    fn open(&mut self, at: Instant, flash: &mut Flash) -> Result<u32, Error> {
+        self.make_room(at, flash);
         let superblock = self.pool.take().ok_or(Error::CapacityExceeded)?;
-        *self.pointer_mut(writer) = Pointer {
+        self.host = Pointer {
             superblock: Some(superblock),
             ..Pointer::default()
         };
         Ok(superblock)
-    }
-
-    const fn pointer(&self, writer: Writer) -> &Pointer {
-        match writer {
-            Writer::Host => &self.host,
-            Writer::Gc => &self.gc,
-        }
-    }
-
-    fn pointer_mut(&mut self, writer: Writer) -> &mut Pointer {
-        match writer {
-            Writer::Host => &mut self.host,
-            Writer::Gc => &mut self.gc,
-        }
     }
 }

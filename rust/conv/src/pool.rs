@@ -9,6 +9,7 @@
 //! invalidations have left behind.
 
 use std::collections::VecDeque;
+use units::Instant;
 
 /// No superblock.
 const NONE: u32 = u32::MAX;
@@ -28,6 +29,8 @@ enum Use {
 struct Superblock {
     valid: u32,
     erases: u32,
+    /// When the newer versions of pages that were in it are all programmed, as far as issued.
+    settled: Instant,
     prev: u32,
     next: u32,
     usage: Use,
@@ -49,6 +52,7 @@ impl Pool {
         let erased = Superblock {
             valid: 0,
             erases: 0,
+            settled: Instant::ZERO,
             prev: NONE,
             next: NONE,
             usage: Use::Free,
@@ -101,7 +105,25 @@ impl Pool {
         None
     }
 
-    /// An open superblock has been erased.
+    /// Valid pages of a superblock.
+    pub fn valid(&self, superblock: u32) -> u32 {
+        self.blocks.get(superblock as usize).map_or(0, |b| b.valid)
+    }
+
+    /// A newer version of a page that is or was in a superblock is programmed from `at` on.
+    pub fn settle(&mut self, superblock: u32, at: Instant) {
+        if let Some(block) = self.blocks.get_mut(superblock as usize) {
+            block.settled = block.settled.max(at);
+        }
+    }
+
+    /// When the newer versions of what was in a superblock are programmed.
+    pub fn settled(&self, superblock: u32) -> Instant {
+        let block = self.blocks.get(superblock as usize);
+        block.map_or(Instant::ZERO, |b| b.settled)
+    }
+
+    /// An open superblock has been erased, or will have been when something is programmed into it.
     pub fn erased(&mut self, superblock: u32) {
         if let Some(block) = self.blocks.get_mut(superblock as usize) {
             block.usage = Use::Free;

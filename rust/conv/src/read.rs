@@ -66,6 +66,7 @@ impl Partition {
     pub(crate) fn read_old(&mut self, flash: &mut Flash, page: u32, at: Instant) -> Instant {
         match self.home(page) {
             Home::Unmapped | Home::Memory => at,
+            Home::Flash(from) if flash.is_held(at, from.plane, from.block, from.page) => at,
             Home::Flash(from) => {
                 self.counters.partial_reads += 1;
                 let bytes = Bytes::new(PAGE_BYTES);
@@ -95,8 +96,11 @@ impl Engine {
         };
         if !cached {
             counters.map_reads += 1;
-            let planes = flash.chips().planes().max(1);
-            let (plane, block) = (PlaneId(segment % planes), BlockId(u32::MAX));
+            // Spread by hash: a host that strides over the map does not end up on one plane.
+            let planes = u64::from(flash.chips().planes().max(1));
+            let plane = ftl::Random::new(segment.into()).draw() % planes;
+            // Lossless: below the planes' number.
+            let (plane, block) = (PlaneId(plane as u32), BlockId(u32::MAX));
             let read = flash.read(ready, plane, block, 0, Bytes::new(PAGE_BYTES));
             *last = Lookup {
                 segment,
@@ -137,6 +141,10 @@ impl Engine {
                 continue;
             };
             match partition.home(local) {
+                Home::Flash(from) if flash.is_held(ready, from.plane, from.block, from.page) => {
+                    buffered += bytes;
+                    partition.counters.buffer_hits += 1;
+                }
                 Home::Flash(from) => {
                     let known = self.look_up(flash, page, ready, &mut last);
                     self.batch.add(from, bytes, known);

@@ -68,6 +68,7 @@ fn trim_unmaps_whole_pages_only() {
     let zeroes = Command::WriteZeroes {
         at: Sector::new(25),
         sectors: 7,
+        fua: false,
     };
     assert_eq!(d.submit(&zeroes, at(9)).discard, Discard::Sectors(25..32));
     d.check_invariants();
@@ -252,13 +253,17 @@ proptest! {
         prop_assert!(stats.erases_min <= stats.erases_max);
     }
 
-    /// Slower parts never make a workload that waits for each command faster.
+    /// Slower parts never make a workload that waits for each command faster. There are two
+    /// exceptions by nature, which this one does not have: what leaves more time idle lets more of
+    /// collection pass in the background; and of what was just written, a program that has ended
+    /// sends a read from the buffer to a plane that may be busy.
     #[test]
     fn slower_parts_are_never_faster(
         part in 0u8..6,
-        commands in prop::collection::vec(command(), 1..200),
+        commands in prop::collection::vec(command(), 1..100),
     ) {
-        let base = tiny();
+        let mut base = tiny();
+        base.paged.over_provisioning = 1000;
         let mut slow = base.clone();
         match part {
             0 => slow.chips.program = Nanos::new(300_000),
@@ -269,12 +274,34 @@ proptest! {
             _ => slow.chips.erase = Nanos::new(400_000),
         }
         let (mut fast, mut slow) = (Conv::new(&base).unwrap(), Conv::new(&slow).unwrap());
+        let half = PAGES / 2 * PAGE;
         let (mut t, mut u) = (0, 0);
+        for drive in [&mut fast, &mut slow] {
+            done(drive, &write(half, half), 0);
+            u = done(drive, &Command::Flush, t) + 1_000_000;
+        }
+        t = u;
         for command in commands {
+            // Writes of whole pages go to one half, reads to the other.
+            let command = match command {
+                Command::Write { at, sectors, fua, internal } => Command::Write {
+                    at: Sector::new(at.get() / PAGE * PAGE % half),
+                    sectors: (sectors / PAGE).clamp(1, 16) * PAGE,
+                    fua,
+                    internal,
+                },
+                Command::Read { at, sectors, internal } => Command::Read {
+                    at: Sector::new(half + at.get() % (half - 200)),
+                    sectors,
+                    internal,
+                },
+                other => other,
+            };
             t = done(&mut fast, &command, t);
             u = done(&mut slow, &command, u);
             prop_assert!(t <= u, "{:?}: {} > {}", command, t, u);
         }
+        prop_assert_eq!(slow.stats().flash.erases, 0);
     }
 }
 

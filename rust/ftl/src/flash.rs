@@ -2,6 +2,7 @@
 //! The flash array and the host link, with the controller's own costs.
 
 use nand::{BlockId, Chips, Link, Media, Occupied, Op, PlaneId, Suspension, Work};
+use std::collections::VecDeque;
 use units::{Bytes, Instant, Nanos, PAGE_BYTES};
 
 /// Times that the controller itself takes.
@@ -17,12 +18,23 @@ pub struct Costs {
     pub buffer_page: Nanos,
 }
 
+/// A program.
+#[derive(Clone, Copy, Debug)]
+struct Running {
+    block: BlockId,
+    unit: u64,
+    end: Instant,
+}
+
 /// Chips behind a controller on a host link.
 #[derive(Clone, Debug)]
 pub struct Flash {
     chips: Chips,
     media: Media,
     link: Link,
+    /// Programs that may not have ended, by plane: of the one-shot page with this number.
+    running: Vec<VecDeque<Running>>,
+    now: Instant,
     costs: Costs,
 }
 
@@ -34,6 +46,8 @@ impl Flash {
             chips: *chips,
             media: Media::with_chips(chips),
             link: Link::new(link_mbps),
+            running: vec![VecDeque::new(); chips.planes() as usize],
+            now: Instant::ZERO,
             costs,
         }
     }
@@ -66,6 +80,7 @@ impl Flash {
 
     /// Background work proceeds up to `now`. Nothing will be asked for before that.
     pub fn run(&mut self, now: Instant) {
+        self.now = self.now.max(now);
         self.media.run(now);
         self.link.prune(now);
     }
@@ -108,34 +123,94 @@ impl Flash {
         self.media.schedule(at, plane, block, op).end
     }
 
-    /// Programs a one-shot page with `bytes` of data; returns when the program has ended. What is
-    /// queued to change the block, such as its erase, goes first.
+    /// Programs the one-shot page that flash page `page` of a block is in with `bytes` of data;
+    /// returns when the program has ended. What is queued to change the block, such as its erase,
+    /// goes first.
     pub fn program(
         &mut self,
         at: Instant,
         plane: PlaneId,
         block: BlockId,
+        page: u64,
         bytes: Bytes,
     ) -> Instant {
         let op = self.chips.program(bytes);
-        self.media.schedule(at, plane, block, op).end
+        let end = self.media.schedule(at, plane, block, op).end;
+        self.hold(plane, block, page, end);
+        end
     }
 
-    /// A group of background operations.
+    /// What is programmed into the one-shot page of flash page `page` is in memory until `end`.
+    pub fn hold(&mut self, plane: PlaneId, block: BlockId, page: u64, end: Instant) {
+        let (now, unit) = (self.now, self.unit(page));
+        if let Some(running) = self.running.get_mut(plane.0 as usize) {
+            while running.front().is_some_and(|r| r.end <= now) {
+                running.pop_front();
+            }
+            running.push_back(Running { block, unit, end });
+        }
+    }
+
+    /// Whether memory still holds at `at` what is programmed into flash page `page`: until the
+    /// program has ended.
+    #[must_use]
+    pub fn is_held(&self, at: Instant, plane: PlaneId, block: BlockId, page: u64) -> bool {
+        let unit = self.unit(page);
+        let running = self.running.get(plane.0 as usize);
+        running.is_some_and(|running| {
+            let mut of = running.iter().rev();
+            of.any(|r| (r.block, r.unit) == (block, unit) && r.end > at)
+        })
+    }
+
+    /// The one-shot page that a flash page is in.
+    const fn unit(&self, page: u64) -> u64 {
+        let pages = self
+            .chips
+            .one_shot
+            .get()
+            .checked_div(self.chips.flash_page.get());
+        match pages {
+            Some(pages @ 1..) => page / pages,
+            _ => page,
+        }
+    }
+
+    /// A group of background operations; see [`Media::begin`].
     pub fn begin(&mut self) -> Work {
         self.media.begin()
     }
 
-    /// Queues an erase: not before `at`, nor before `after` has ended.
-    pub fn defer_erase(
+    /// Queues a read of `bytes` of flash page `page`, not before `at` nor before `after` has ended.
+    pub fn defer_read(
         &mut self,
         at: Instant,
-        plane: PlaneId,
-        block: BlockId,
+        (plane, block, page): (PlaneId, BlockId, u64),
+        bytes: Bytes,
         work: Work,
         after: Option<Work>,
     ) {
-        self.media.defer(at, plane, block, Op::Erase, work, after);
+        let op = self.chips.read(page, bytes);
+        self.media.defer(at, plane, block, op, work, after);
+    }
+
+    /// Queues the program of a one-shot page with `bytes` of data, which `after` reads, if any does.
+    pub fn defer_program(
+        &mut self,
+        plane: PlaneId,
+        block: BlockId,
+        bytes: Bytes,
+        work: Work,
+        after: Option<Work>,
+    ) {
+        let op = self.chips.program(bytes);
+        let at = self.now;
+        self.media.defer(at, plane, block, op, work, after);
+    }
+
+    /// Queues an erase, not before `at`. It goes after what is booked or queued on the block.
+    pub fn defer_erase(&mut self, at: Instant, plane: PlaneId, block: BlockId, work: Work) {
+        self.media.defer(at, plane, block, Op::Erase, work, None);
     }
 
     /// No more operations will be added to a group.

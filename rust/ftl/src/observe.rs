@@ -81,6 +81,12 @@ impl Observer {
         self.0 = on.then(Vec::new);
     }
 
+    /// Whether it is on.
+    #[must_use]
+    pub const fn is_on(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Something happened.
     pub fn note(&mut self, event: impl FnOnce() -> Event) {
         if let Some(events) = &mut self.0 {

@@ -125,7 +125,7 @@ fn translate(command: &Command) -> ftl::Command {
         },
         Op::Flush => ftl::Command::Flush,
         Op::Trim => ftl::Command::Deallocate { at, sectors },
-        Op::WriteZeroes => ftl::Command::WriteZeroes { at, sectors },
+        Op::WriteZeroes => ftl::Command::WriteZeroes { at, sectors, fua },
         Op::Reset => zone(ZoneAction::Reset),
         Op::Finish => zone(ZoneAction::Finish),
         Op::Open => zone(ZoneAction::Open),

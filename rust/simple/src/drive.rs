@@ -93,7 +93,7 @@ impl Simple {
                 let range = self.range(at, sectors)?;
                 Ok(Outcome::done(self.serve(&range, self.config.write, now)))
             }
-            Command::Deallocate { at, sectors } | Command::WriteZeroes { at, sectors } => {
+            Command::Deallocate { at, sectors } | Command::WriteZeroes { at, sectors, .. } => {
                 let discard = Discard::Sectors(self.range(at, sectors)?);
                 Ok(Outcome {
                     discard,

@@ -371,9 +371,10 @@ impl Scale {
                 sectors: self.sectors(blocks),
                 fua,
             },
-            IoCommand::WriteZeroes { range, .. } => Command::WriteZeroes {
+            IoCommand::WriteZeroes { range, fua, .. } => Command::WriteZeroes {
                 at: self.sector(range.start),
                 sectors: self.sectors(range.blocks),
+                fua,
             },
             IoCommand::Deallocate { range } => Command::Deallocate {
                 at: self.sector(range.start),

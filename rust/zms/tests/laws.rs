@@ -155,14 +155,8 @@ fn command(zms: &Zms, (what, meta, at, sectors, flag, _): Raw) -> (Namespace, Co
         0..=6 => (ns, write),
         7 => {
             let at = place;
-            (
-                ns,
-                Command::WriteZeroes {
-                    at,
-                    sectors,
-                    fua: flag,
-                },
-            )
+            let fua = flag;
+            (ns, Command::WriteZeroes { at, sectors, fua })
         }
         8 => {
             let append = Command::Append {

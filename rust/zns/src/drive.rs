@@ -5,7 +5,8 @@ use crate::{BufferScope, Config, ConfigError, Stats};
 use conv::Engine;
 use core::ops::Range;
 use ftl::{
-    ByteBuffer, Command, Discard, Error, Flash, Namespace, Outcome, ZoneReport, MAX_SECTORS,
+    ByteBuffer, Command, Discard, Error, Event, Flash, Namespace, Observer, Outcome, ZoneReport,
+    MAX_SECTORS,
 };
 use nand::{BlockId, PlaneId};
 use units::{Bytes, Instant, Sector, ZoneId, PAGE_BYTES, SECTOR_BYTES};
@@ -51,6 +52,7 @@ pub struct Zns {
     /// The latest command's arrival.
     now: Instant,
     pub(crate) stats: Stats,
+    pub(crate) observer: Observer,
 }
 
 impl Zns {
@@ -82,6 +84,7 @@ impl Zns {
             durable: Instant::ZERO,
             now: Instant::ZERO,
             stats: Stats::default(),
+            observer: Observer::default(),
             config: config.clone(),
         })
     }
@@ -108,7 +111,8 @@ impl Zns {
         self.stats.host.counted(command, now, result)
     }
 
-    /// When background work is due next: never, for erases are booked when they are caused.
+    /// When something is due that cannot wait for the next command: never. Erases go on when it comes,
+    /// in the time that was idle until then.
     #[must_use]
     pub const fn next_event(&self) -> Option<Instant> {
         None
@@ -117,7 +121,7 @@ impl Zns {
     /// Nothing will be asked for before `now`.
     pub fn advance(&mut self, now: Instant) {
         self.now = self.now.max(now);
-        self.flash.prune(self.now);
+        self.flash.run(self.now);
     }
 
     /// A zone, for reports. `None` if there is no such zone.
@@ -208,6 +212,29 @@ impl Zns {
         &self.flash
     }
 
+    /// For checks in tests: remembers what happens to pages and planes while switched on.
+    pub fn observe(&mut self, on: bool) {
+        self.observer.switch(on);
+        self.flash.observe(on);
+        if let Some(meta) = &mut self.meta {
+            meta.observe(on, Namespace::Meta);
+        }
+    }
+
+    /// What happened to pages since this was asked last; those of a namespace in order.
+    pub fn take_events(&mut self) -> Vec<Event> {
+        let mut events = self.observer.take();
+        if let Some(meta) = &mut self.meta {
+            events.append(&mut meta.take_events());
+        }
+        events
+    }
+
+    /// What occupied the planes since this was asked last.
+    pub fn take_occupied(&mut self) -> Vec<nand::Occupied> {
+        self.flash.take_occupied()
+    }
+
     /// The configuration it was made from.
     #[must_use]
     pub const fn config(&self) -> &Config {
@@ -262,9 +289,9 @@ impl Zns {
                 internal,
             } => self.write(at, sectors, fua, internal, now),
             Command::Append { zone, sectors, fua } => self.append(zone, sectors, fua, now),
-            Command::WriteZeroes { at, sectors } => Ok(Outcome {
+            Command::WriteZeroes { at, sectors, fua } => Ok(Outcome {
                 discard: Discard::Sectors(at.get()..at.get().saturating_add(sectors)),
-                ..self.write(at, sectors, false, true, now)?
+                ..self.write(at, sectors, fua, true, now)?
             }),
             Command::Deallocate { at, sectors } => {
                 self.check_range(at, sectors)?;

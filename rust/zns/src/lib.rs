@@ -11,9 +11,10 @@
 //! - **Write**: waits for room in the buffer, pays the buffer access, crosses the host link and is
 //!   complete, unless FUA makes it wait for the programs. A one-shot page programs when its last
 //!   page has arrived; the last one of a zone may be short.
-//! - **Read**: data is in the buffer until its program is issued, in flash afterwards. A flash page
+//! - **Read**: data is in the buffer until its program has ended, in flash afterwards. A flash page
 //!   is sensed once per command, and crosses the host link while the next crosses its channel.
-//! - **Reset**: drops what is buffered; the blocks are erased in the background.
+//! - **Reset**: drops what is buffered; the blocks are erased in the background, in idle time or when
+//!   the zone is written again: nothing is programmed into a block before its erase has ended.
 //!
 //! The buffer is backed by capacitors, as enterprise drives' are: data in it is durable. So a flush
 //! waits for running programs only, and an incomplete one-shot page stays in the buffer.

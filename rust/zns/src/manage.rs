@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Zone management.
 
+use crate::drive::PAGE_SECTORS;
 use crate::Zns;
-use ftl::{zone_at, Discard, Error, Outcome, ZoneAction, ZoneTarget};
-use nand::Priority;
+use ftl::{zone_at, Discard, Error, Event, Namespace, Outcome, ZoneAction, ZoneTarget};
 use units::{Bytes, Instant, ZoneId, SECTOR_BYTES};
 use zone::State;
 
@@ -17,6 +17,7 @@ impl Zns {
         // It will not be written further: its incomplete one-shot page goes as it is, or is lost.
         let now = self.arrival();
         if offline {
+            self.drop_data(id);
             self.drop_buffered(id, now);
             let written = self.zones.get(id).map_or(0, |z| z.written);
             if let Some(body) = self.bodies.get_mut(id.get() as usize) {
@@ -101,24 +102,22 @@ impl Zns {
         }
         self.drop_buffered(id, now);
         self.zones.reset(id)?;
-        let erased = self.erase(id, now);
-        Ok(if self.config.reset_wait { erased } else { now })
+        self.drop_data(id);
+        Ok(self.erase(id, now))
     }
 
-    /// Erases the blocks that hold data of the zone, in the background; returns when that is over.
+    /// Erases the blocks that hold data of the zone, in the background: what is written to the zone
+    /// soon after is programmed when that is over. Returns when the reset is complete.
     fn erase(&mut self, id: ZoneId, now: Instant) -> Instant {
         let one_shot = self.config.chips.one_shot.get().max(1);
         let used = self.body(id).programmed.div_ceil(one_shot);
         let lanes = u64::from(self.config.dies_per_zone)
             .saturating_mul(u64::from(self.config.chips.planes_per_lun));
         let blocks = used.min(lanes);
-        let mut erased = now;
+        let work = self.flash.begin();
         for lane in 0..blocks {
             let place = self.place(id, lane * one_shot);
-            let end = self
-                .flash
-                .erase(now, place.plane, place.block, Priority::Background);
-            erased = erased.max(end);
+            self.flash.defer_erase(now, place.plane, place.block, work);
         }
         if let Some(body) = self.bodies.get_mut(id.get() as usize) {
             body.programmed = 0;
@@ -130,7 +129,13 @@ impl Zns {
             }
         }
         self.stats.erases += blocks;
-        erased
+        let erased = if self.config.reset_wait {
+            self.flash.force(work)
+        } else {
+            now
+        };
+        self.flash.release(work);
+        now.max(erased)
     }
 
     /// Programs the zone's incomplete one-shot page as it is.
@@ -146,6 +151,17 @@ impl Zns {
         if let (Some(buffer), 1..) = (self.buffers.get_mut(index), bytes) {
             buffer.release(now, Bytes::new(bytes));
         }
+    }
+
+    /// Tells the observer that the zone's data need not be kept.
+    fn drop_data(&mut self, id: ZoneId) {
+        let first = self.zones.start(id).get() / PAGE_SECTORS;
+        let pages = self.zones.layout().size.div_ceil(PAGE_SECTORS);
+        self.observer.note(|| Event::Dropped {
+            namespace: Namespace::Data,
+            first,
+            pages,
+        });
     }
 
     fn span(&self, id: ZoneId) -> Discard {

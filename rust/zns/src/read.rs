@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Reads: flash pages in parallel, each on to the host as soon as it is in.
 
+use crate::drive::Place;
 use crate::stats::add;
 use crate::Zns;
 use core::ops::Range;
@@ -43,8 +44,8 @@ impl Zns {
         let in_area = self.bytes_in_area(id, range);
         let unwritten = end - in_flash - in_buffer - in_area;
 
-        let mut done = self.read_flash(id, start, in_flash, internal, ready);
-        let buffered = in_buffer + in_area;
+        let (mut done, held) = self.read_flash(id, start, in_flash, internal, ready);
+        let buffered = in_buffer + in_area + held;
         if buffered > 0 {
             let read = ready + self.flash.buffer_access(Bytes::new(buffered));
             done = done.max(self.send(read, buffered, internal));
@@ -57,7 +58,8 @@ impl Zns {
         done
     }
 
-    /// Reads a range that has been programmed; whole 4 KiB units cross the channel.
+    /// Reads a range whose programs have been issued; whole 4 KiB units cross the channel. Returns
+    /// when that is over, and how many bytes of it the buffer still holds: until the programs end.
     fn read_flash(
         &mut self,
         id: ZoneId,
@@ -65,23 +67,26 @@ impl Zns {
         end: u64,
         internal: bool,
         ready: Instant,
-    ) -> Instant {
-        let page = self.config.chips.flash_page.get().max(1);
+    ) -> (Instant, u64) {
+        let flash_page = self.config.chips.flash_page.get().max(1);
         let mut at = start;
-        let mut done = ready;
+        let (mut done, mut held) = (ready, 0);
         while at < end {
-            let stop = end.min((at / page + 1) * page);
+            let stop = end.min((at / flash_page + 1) * flash_page);
             let units = stop.div_ceil(PAGE_BYTES) - at / PAGE_BYTES;
             let bytes = Bytes::new(units * PAGE_BYTES);
-            let place = self.place(id, at);
-            let read = self
-                .flash
-                .read(ready, place.plane, place.block, place.page, bytes);
+            let Place { plane, block, page } = self.place(id, at);
+            if self.flash.is_held(ready, plane, block, page) {
+                held += stop - at;
+                at = stop;
+                continue;
+            }
+            let read = self.flash.read(ready, plane, block, page, bytes);
             done = done.max(self.send(read, stop - at, internal));
             self.stats.senses += 1;
             at = stop;
         }
-        done
+        (done, held)
     }
 
     fn send(&mut self, at: Instant, bytes: u64, internal: bool) -> Instant {

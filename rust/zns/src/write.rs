@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Writes: through the buffer, a one-shot page at a time.
 
+use crate::drive::PAGE_SECTORS;
 use crate::stats::add;
 use crate::Zns;
-use ftl::{Error, Outcome, Reply};
-use units::{Bytes, Instant, Sector, ZoneId, SECTOR_BYTES};
+use core::ops::Range;
+use ftl::{Error, Event, Namespace, Outcome, Reply};
+use units::{Bytes, Instant, Sector, ZoneId, PAGE_BYTES, SECTOR_BYTES};
 
 impl Zns {
     pub(crate) fn write(
@@ -98,6 +100,7 @@ impl Zns {
         let one_shot = self.config.chips.one_shot.get().max(1);
         let mut at = self.zones.get(id).map_or(0, |z| z.written) * SECTOR_BYTES;
         self.zones.write(id, bytes / SECTOR_BYTES)?;
+        self.note_kept(id, at / SECTOR_BYTES..(at + bytes) / SECTOR_BYTES);
         let end = at + bytes;
         let mut arrived = admitted + self.flash.buffer_access(Bytes::new(bytes));
         while at < end {
@@ -121,7 +124,9 @@ impl Zns {
         }
         let place = self.place(id, start);
         let bytes = Bytes::new(end - start);
-        let ended = self.flash.program(at, place.plane, place.block, bytes);
+        let (plane, block, page) = (place.plane, place.block, place.page);
+        let ended = self.flash.program(at, plane, block, page, bytes);
+        self.note_copies(id, start..end, ended);
         let index = self.buffer_index(id);
         if let Some(buffer) = self.buffers.get_mut(index) {
             buffer.release(ended, bytes);
@@ -133,5 +138,36 @@ impl Zns {
         self.durable = self.durable.max(ended);
         self.stats.programs += 1;
         add(&mut self.stats.program_bytes, bytes.get());
+    }
+
+    /// Tells the observer that buffer or area, which keep their data, have these sectors of a zone.
+    pub(crate) fn note_kept(&mut self, id: ZoneId, sectors: Range<u64>) {
+        let first = self.zones.start(id).get() / PAGE_SECTORS;
+        for page in sectors.start / PAGE_SECTORS..sectors.end.div_ceil(PAGE_SECTORS) {
+            self.observer.note(|| Event::Kept {
+                namespace: Namespace::Data,
+                lpn: first + page,
+            });
+        }
+    }
+
+    /// Tells the observer of the pages in a range of a zone's bytes, which lie in one one-shot page.
+    fn note_copies(&mut self, id: ZoneId, bytes: Range<u64>, ended: Instant) {
+        let first = self.zones.start(id).get() / PAGE_SECTORS;
+        let per_flash_page = self.config.chips.flash_page.get() / PAGE_BYTES;
+        for page in bytes.start / PAGE_BYTES..bytes.end.div_ceil(PAGE_BYTES) {
+            let place = self.place(id, page * PAGE_BYTES);
+            self.observer.note(|| Event::Copied {
+                namespace: Namespace::Data,
+                lpn: first + page,
+                from: None,
+                to: ftl::Place {
+                    plane: place.plane,
+                    block: place.block,
+                    page: place.page * per_flash_page + page % per_flash_page.max(1),
+                },
+                durable: Some(ended),
+            });
+        }
     }
 }

@@ -24,6 +24,8 @@ impl Zns {
         let before = self.zones.commit_before(id, at, sectors);
         let committed = self.commit(id, before, now)?;
         self.zones.write_area(id, at, sectors)?;
+        let offset = at.get() - self.zones.start(id).get();
+        self.note_kept(id, offset..offset + sectors);
         let bytes = Bytes::new(sectors * SECTOR_BYTES);
         let mut done = committed + self.flash.buffer_access(bytes);
         if !internal {

@@ -169,6 +169,7 @@ fn reset_drops_what_is_buffered() {
     let zeroes = Command::WriteZeroes {
         at: Sector::new(SIZE + 16),
         sectors: 8,
+        fua: false,
     };
     let outcome = submit(&mut d, &zeroes, 25);
     assert_eq!(outcome.discard, Discard::Sectors(SIZE + 16..SIZE + 24));
@@ -239,7 +240,10 @@ fn injected_faults() {
     d.inject_zone(ZoneId::new(1), true).unwrap();
     d.check_invariants();
     assert!(d.inject_zone(ZoneId::new(6), true).is_err());
+    // In the buffer until its program has ended.
     done(&mut d, &read(0, 3), 0);
+    assert_eq!(d.stats().senses, 0);
+    done(&mut d, &read(0, 3), 10_000_000);
     assert_eq!(d.stats().senses, 1);
     assert_eq!(
         fails(&mut d, &read(SIZE, 3), 0),
