@@ -41,8 +41,8 @@ pub(crate) struct Area {
     owner: Sparse<NONE>,
     pub host: Appender,
     pub internal: Appender,
-    /// Free superblocks kept for what is moved.
-    kept: u32,
+    /// Pages that emptying victims can need at the internal pointer before one has been erased.
+    pub kept: u32,
 }
 
 impl Area {
@@ -113,9 +113,11 @@ impl Area {
         *self.pointer(pointer) = Appender::on(sb.unwrap_or(NONE));
     }
 
-    /// Superblocks that the host's data may take.
+    /// Superblocks that the host's data may take: what is moved always finds space.
     pub fn free_for_host(&self) -> u32 {
-        self.pool.free_count().saturating_sub(self.kept)
+        let beyond = self.kept.saturating_sub(self.internal.room(&self.pool));
+        let kept = beyond.div_ceil(self.pool.pages.max(1));
+        self.pool.free_count().saturating_sub(kept)
     }
 
     /// Pages that can be written at the host's pointer before space has to be made.

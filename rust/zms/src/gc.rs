@@ -122,9 +122,18 @@ impl<const NS: u8> Paged<NS> {
         self.native.is_some() && (self.collects || !self.bypass)
     }
 
+    /// Whether native cells have room for all of a pSLC superblock.
+    fn has_native_room(&self) -> bool {
+        let need = u64::from(self.slc.pool.pages) + u64::from(self.unit);
+        self.native.as_ref().is_none_or(|n| n.room() >= need)
+    }
+
     /// Starts on a victim, if there is one.
     fn start_on(&mut self, native: bool, at: Instant) -> bool {
         let to_native = self.native.is_some() && (native || !self.bypass);
+        if to_native && !native && !self.has_native_room() {
+            return false;
+        }
         let pool = self.pool(native);
         // Only moving pages into denser cells gains anything from a full one.
         let Some(victim) = pool.victim(to_native && !native) else {
@@ -353,7 +362,8 @@ impl<const NS: u8> Moving for Paged<NS> {
     }
 
     fn begin(&mut self, core: &mut Core, at: Instant) -> bool {
-        let collects = self.native_is_scarce() && self.can_collect();
+        let scarce = self.native_is_scarce() || !(self.bypass || self.has_native_room());
+        let collects = scarce && self.can_collect();
         (collects && (self.erase_invalid(core, true, at) || self.start_on(true, at)))
             || self.erase_invalid(core, false, at)
             || self.start_on(false, at)

@@ -77,11 +77,13 @@ impl<const NS: u8> Paged<NS> {
         let unit = config.geometry.unit_lpns();
         let stripe = native.as_ref().map_or(0, Pool::stripe);
         let row = config.geometry.planes_per_group() * config.geometry.lpns_per_page();
-        // What is moved into native cells can leave a remainder and backups in pSLC, beside what a
-        // migration moves there.
-        let kept = match &native {
-            Some(_) => 1 + (unit + stripe).div_ceil(slc.pages.max(1)),
-            None => 1,
+        // Moving a superblock into native cells leaves a remainder and backups in pSLC, and so does
+        // collecting a native one for it. With bypass a victim is A and copies of what is loaded.
+        let left = unit.saturating_add(stripe);
+        let kept = match (&native, config.slc_bypass) {
+            (None, _) => slc.pages,
+            (Some(_), false) => left.saturating_mul(2),
+            (Some(_), true) => left.saturating_add(slc.pages.min(left.saturating_add(stripe))),
         };
         Ok(Self {
             map: Sparse::new(pages),
@@ -93,7 +95,10 @@ impl<const NS: u8> Paged<NS> {
             since: Instant::ZERO,
             slc: Area::new(slc, kept),
             bypass: native.is_some() && config.slc_bypass,
-            native: native.map(|pool| Area::new(pool, 1)),
+            native: native.map(|pool| {
+                let kept = pool.pages;
+                Area::new(pool, kept)
+            }),
             unit,
             gc_threshold: config.gc_threshold,
             migrate_threshold: config.migrate_threshold,

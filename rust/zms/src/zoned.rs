@@ -189,7 +189,11 @@ impl Zoned {
             mover: Mover::new(native.stripe()),
             alone: Vec::with_capacity(native.stripe() as usize),
             native,
-            slc: Area::new(slc, 1),
+            slc: {
+                // A victim can be remainders and backups from end to end.
+                let kept = slc.pages;
+                Area::new(slc, kept)
+            },
             buffers: Buffers::new(b.count, config.data_buffer_pages(), b.policy, b.dwell),
             loaded: Vec::with_capacity(active as usize),
             durable: Instant::ZERO,
