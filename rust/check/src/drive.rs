@@ -31,7 +31,12 @@ impl Drive {
             ModelConfig::Zms(c) => match c.data {
                 zms::DataNamespace::Zoned {
                     zones, zone_size, ..
-                } => (zones, zone_size.get() / SECTOR_BYTES, c.timing.erase, c.link_mbps),
+                } => (
+                    zones,
+                    zone_size.get() / SECTOR_BYTES,
+                    c.timing.erase,
+                    c.link_mbps,
+                ),
                 zms::DataNamespace::Block { .. } => (0, 0, c.timing.erase, c.link_mbps),
             },
             ModelConfig::Zns(c) => {

@@ -127,7 +127,12 @@ impl Ledger {
             Event::Entered { namespace, lpn } => {
                 let key = PageKey::new(namespace, lpn);
                 let page = self.pages.entry(key).or_default();
-                page.enter(self.round, self.now);
+                if page.enter(self.round, self.now) {
+                    self.fresh.push(Suspect {
+                        key,
+                        from: self.now,
+                    });
+                }
                 self.dirty[namespace as usize].push(key);
             }
             Event::Kept { namespace, lpn } => {
@@ -165,7 +170,11 @@ impl Ledger {
             Some(place) => match self.blocks.get(place).occupant(place.page) {
                 Some(slot) if slot.key == key => slot.version,
                 Some(slot) => {
-                    let seen = format!("{key} is copied from {}, which holds {}", show(place), slot.key);
+                    let seen = format!(
+                        "{key} is copied from {}, which holds {}",
+                        show(place),
+                        slot.key
+                    );
                     return Violation::found(Law::CopyOfNothing, seen);
                 }
                 None => {
@@ -183,7 +192,15 @@ impl Ledger {
         };
         let page = self.pages.entry(key).or_default();
         let serial = page.copy(version, durable);
-        self.blocks.put(to, block::Slot { key, version, serial }, durable)
+        self.blocks.put(
+            to,
+            block::Slot {
+                key,
+                version,
+                serial,
+            },
+            durable,
+        )
     }
 
     fn durable(&mut self, place: Place, at: Instant) -> Result<(), Violation> {
@@ -195,7 +212,10 @@ impl Ledger {
             page.set_durable(slot.serial, at);
             if let Some(dead) = dead {
                 page.set_dead(slot.serial, dead);
-                self.fresh.push(Suspect { key: slot.key, from: dead });
+                self.fresh.push(Suspect {
+                    key: slot.key,
+                    from: dead,
+                });
             }
         }
         Ok(())
@@ -213,9 +233,14 @@ impl Ledger {
     ) -> Result<(), Violation> {
         let dead = self.blocks.erase((plane, block), start, end)?;
         for slot in dead {
-            let Some(page) = self.pages.get_mut(&slot.key) else { continue };
+            let Some(page) = self.pages.get_mut(&slot.key) else {
+                continue;
+            };
             if page.set_dead(slot.serial, start) {
-                self.fresh.push(Suspect { key: slot.key, from: start });
+                self.fresh.push(Suspect {
+                    key: slot.key,
+                    from: start,
+                });
             }
         }
         Ok(())
@@ -224,7 +249,9 @@ impl Ledger {
     /// Whether the page's data entered during this command.
     #[must_use]
     pub fn entered_now(&self, key: PageKey) -> bool {
-        self.pages.get(&key).is_some_and(|page| page.entered_in(self.round))
+        self.pages
+            .get(&key)
+            .is_some_and(|page| page.entered_in(self.round))
     }
 
     /// What the page holds now is promised to be durable from `at` on.
@@ -269,8 +296,12 @@ impl Ledger {
         let (pages, now) = (&mut self.pages, self.now);
         let mut found = None;
         holes.retain(|suspect| {
-            let Some(page) = pages.get_mut(&suspect.key) else { return false };
-            let Some(hole) = page.hole(suspect.from) else { return false };
+            let Some(page) = pages.get_mut(&suspect.key) else {
+                return false;
+            };
+            let Some(hole) = page.hole(suspect.from) else {
+                return false;
+            };
             if last || now.since(hole) > PATIENCE {
                 found.get_or_insert((suspect.key, hole));
             }
@@ -284,7 +315,9 @@ impl Ledger {
     }
 
     fn lost(&self, key: PageKey, hole: Instant) -> Result<(), Violation> {
-        let Some(page) = self.pages.get(&key) else { return Ok(()) };
+        let Some(page) = self.pages.get(&key) else {
+            return Ok(());
+        };
         let at = hole.as_nanos();
         let (early, later) = page.story(hole);
         let later = later.map_or_else(
@@ -295,7 +328,9 @@ impl Ledger {
             let seen = format!("{key} is acknowledged at {at} ns, but not durable {later}; {page}");
             return Violation::found(Law::EarlyAcknowledgement, seen);
         }
-        let seen = format!("{key} is acknowledged, but has no durable copy from {at} ns on, {later}; {page}");
+        let seen = format!(
+            "{key} is acknowledged, but has no durable copy from {at} ns on, {later}; {page}"
+        );
         Violation::found(Law::LostPage, seen)
     }
 
@@ -308,7 +343,10 @@ impl Ledger {
 
 /// A place in words.
 fn show(place: Place) -> String {
-    format!("plane {} block {} page {}", place.plane.0, place.block.0, place.page)
+    format!(
+        "plane {} block {} page {}",
+        place.plane.0, place.block.0, place.page
+    )
 }
 
 /// The numbers hashed here are small and spread by one multiplication.

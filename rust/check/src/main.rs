@@ -97,7 +97,10 @@ fn main() -> ExitCode {
                 if n >= options.runs {
                     break;
                 }
-                one(&Case::draw(options.seed.wrapping_add(n), options.commands), &totals);
+                one(
+                    &Case::draw(options.seed.wrapping_add(n), options.commands),
+                    &totals,
+                );
             });
         }
     });
@@ -123,5 +126,9 @@ fn show(t: &Totals) {
         t.runs, t.drawn, t.commands, t.failed, t.refused, t.copies, t.erases
     );
     let passed = t.runs - t.broken.len() as u64;
-    println!("test result: {}. {passed} passed; {} failed;", if t.broken.is_empty() { "ok" } else { "FAILED" }, t.broken.len());
+    println!(
+        "test result: {}. {passed} passed; {} failed;",
+        if t.broken.is_empty() { "ok" } else { "FAILED" },
+        t.broken.len()
+    );
 }

@@ -71,4 +71,4 @@ pub struct Occupied {
 }
 
 /// Whether models tell already.
-pub const TELLS: bool = false;
+pub const TELLS: bool = true;

@@ -51,11 +51,15 @@ impl Planes {
             );
             return Violation::found(Law::PlaneOverlap, seen);
         }
-        plane.segments.insert(start, (end, occupied.what, occupied.block.0));
+        plane
+            .segments
+            .insert(start, (end, occupied.what, occupied.block.0));
         plane.busy += end.since(start);
         plane.last_end = plane.last_end.max(end);
         if plane.segments.len() > 256 && plane.segments.len() % 64 == 0 {
-            plane.segments.retain(|_, segment| now.since(segment.0) < LAG);
+            plane
+                .segments
+                .retain(|_, segment| now.since(segment.0) < LAG);
         }
         Ok(())
     }
@@ -64,7 +68,9 @@ impl Planes {
     #[must_use]
     pub fn busy(&self, plane: usize) -> (Nanos, Instant) {
         let plane = self.planes.get(plane);
-        plane.map_or((Nanos::ZERO, Instant::ZERO), |plane| (plane.busy, plane.last_end))
+        plane.map_or((Nanos::ZERO, Instant::ZERO), |plane| {
+            (plane.busy, plane.last_end)
+        })
     }
 
     /// When all planes are idle for good.
@@ -76,7 +82,11 @@ impl Planes {
 }
 
 fn show(occupied: &Occupied) -> String {
-    let who = if occupied.background { "background " } else { "" };
+    let who = if occupied.background {
+        "background "
+    } else {
+        ""
+    };
     format!(
         "{who}{:?} of block {} from {} to {} ns",
         occupied.what,

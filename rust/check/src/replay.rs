@@ -62,7 +62,9 @@ pub fn trace_of(all: &[Done]) -> String {
 fn line_of(command: &Command) -> Option<(&'static str, u64, u64, bool)> {
     Some(match *command {
         Command::Read { at, sectors, .. } => ("R", at.get(), sectors, false),
-        Command::Write { at, sectors, fua, .. } => ("W", at.get(), sectors, fua),
+        Command::Write {
+            at, sectors, fua, ..
+        } => ("W", at.get(), sectors, fua),
         Command::Append { zone, sectors, fua } => ("A", zone.get(), sectors, fua),
         Command::Flush => ("F", 0, 0, false),
         Command::Deallocate { at, sectors } => ("TRIM", at.get(), sectors, false),

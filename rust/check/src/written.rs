@@ -18,8 +18,10 @@ pub const PAGE: u64 = 8;
 pub struct Counted {
     /// Reads that succeeded.
     pub reads: u64,
-    /// Writes, appends and write-zeroes that did.
+    /// Writes, appends and write-zeroes of zones that did.
     pub writes: u64,
+    /// Write-zeroes of page-mapped space, which unmap: models may count them with the writes.
+    pub zeroes: u64,
     /// Flushes that did.
     pub flushes: u64,
     /// Pages read of which no sector is written.
@@ -80,12 +82,16 @@ impl Written {
         self.sectors.len()
     }
 
-    fn mark(&mut self, namespace: Namespace, sectors: Range<u64>) {
+    /// These sectors hold data from now on.
+    pub fn mark(&mut self, namespace: Namespace, sectors: Range<u64>) {
         for page in sectors.start / PAGE..sectors.end.div_ceil(PAGE) {
             let from = sectors.start.saturating_sub(page * PAGE).min(PAGE);
             let to = (sectors.end - page * PAGE).min(PAGE);
             let bits = (0xff << from) & ((1_u16 << to) - 1);
-            let mask = self.sectors.entry(PageKey::new(namespace, page)).or_default();
+            let mask = self
+                .sectors
+                .entry(PageKey::new(namespace, page))
+                .or_default();
             *mask |= u8::try_from(bits & 0xff).unwrap_or(0xff);
         }
     }
@@ -130,6 +136,7 @@ impl Written {
                 effect.dropped.push(whole(at, sectors));
             }
             Command::WriteZeroes { at, sectors, .. } if !zoned => {
+                counted.zeroes += 1;
                 effect.dropped.push(whole(at, sectors));
             }
             Command::Write { at, sectors, .. } | Command::WriteZeroes { at, sectors, .. } => {
@@ -231,7 +238,10 @@ impl Written {
 
     /// The end of the last page of a zone that holds anything.
     fn last_written(&self, drive: &Drive, id: u32) -> u64 {
-        let held = |page: &u64| self.sectors.contains_key(&PageKey::new(Namespace::Data, *page));
+        let held = |page: &u64| {
+            self.sectors
+                .contains_key(&PageKey::new(Namespace::Data, *page))
+        };
         let pages = drive.pages_of(id);
         let last = pages.clone().rev().find(held);
         last.map_or(pages.start, |page| page + 1) * PAGE

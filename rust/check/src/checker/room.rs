@@ -21,14 +21,20 @@ pub(super) fn there_was(drive: &Drive, namespace: Namespace, written: &Written) 
     if !drive.is_zoned(namespace) {
         let size = drive.sectors(namespace) / 8;
         let pages = written.pages();
-        return Some(format!("{pages} pages are written of all namespaces, {size} fit this one"));
+        return Some(format!(
+            "{pages} pages are written of all namespaces, {size} fit this one"
+        ));
     }
     let g = &config.geometry;
     let unit = u64::from(g.unit_lpns());
     let stripe = unit * u64::from(g.planes_per_group());
     let mut pinned = 0;
     for report in (0..drive.zones()).filter_map(|id| drive.zone(id)) {
-        let pages = report.write_pointer.get().saturating_sub(report.start.get()).div_ceil(8);
+        let pages = report
+            .write_pointer
+            .get()
+            .saturating_sub(report.start.get())
+            .div_ceil(8);
         pinned += match report.state {
             // How much was written before it was finished is not known here.
             State::Full => unit - 1,
@@ -36,7 +42,9 @@ pub(super) fn there_was(drive: &Drive, namespace: Namespace, written: &Written) 
             _ => pages.min(unit - 1 + stripe),
         };
     }
-    let spare = config.slc_superblocks.saturating_sub(config.migrate_threshold + 1);
+    let spare = config
+        .slc_superblocks
+        .saturating_sub(config.migrate_threshold + 1);
     let room = u64::from(spare) * g.superblock_lpns(Cell::Slc);
     (pinned * 2 <= room).then(|| format!("{pinned} pages at most need pSLC, which has {room}"))
 }

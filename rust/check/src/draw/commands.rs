@@ -39,6 +39,7 @@ pub struct Raw {
     meta: bool,
     /// Which zone, or how far into the namespace.
     place: u64,
+    /// How many, at least one.
     sectors: u64,
     /// Beginning off the page or the write pointer, on all zones, past the end: something unusual.
     odd: bool,
@@ -95,10 +96,16 @@ fn draw(random: &mut Random, habits: &Habits) -> Raw {
     } else if random.chance(habits.reads) {
         Kind::Read
     } else {
-        random.pick(&[Kind::Write, Kind::Write, Kind::Write, Kind::Write, Kind::Append])
+        random.pick(&[
+            Kind::Write,
+            Kind::Write,
+            Kind::Write,
+            Kind::Write,
+            Kind::Append,
+        ])
     };
     let sectors = match random.below(10) {
-        0 => random.below(18),
+        0 => random.between(1, 17),
         1..=5 => 8 * random.between(1, 4),
         6..=8 => random.between(1, habits.longest.div_ceil(8)) * 8,
         _ => random.between(1, habits.longest),
@@ -262,7 +269,7 @@ impl Resolver {
         if raw.odd {
             at += (raw.place >> 9) % 3;
         } else {
-            sectors = sectors.min(end.saturating_sub(at));
+            sectors = sectors.min(end.saturating_sub(at)).max(1);
         }
         (Sector::new(at), sectors)
     }
@@ -271,12 +278,16 @@ impl Resolver {
 /// Of what is written, mostly.
 fn read(raw: &Raw, zone: &ZoneReport) -> Command {
     let written = zone.write_pointer.get() - zone.start.get();
-    let span = if raw.odd { zone.capacity } else { written.clamp(8, zone.capacity) };
+    let span = if raw.odd {
+        zone.capacity
+    } else {
+        written.clamp(8, zone.capacity)
+    };
     let offset = (raw.place >> 11) % span;
     let offset = if raw.odd { offset } else { offset / 8 * 8 };
     Command::Read {
         at: Sector::new(zone.start.get() + offset),
-        sectors: raw.sectors.min(zone.capacity - offset),
+        sectors: raw.sectors.min(zone.capacity - offset).max(1),
         internal: raw.odd && raw.fua,
     }
 }
@@ -286,7 +297,7 @@ fn paged(raw: &Raw, size: u64) -> Command {
     if !raw.odd {
         at = at / 8 * 8;
     }
-    let sectors = raw.sectors.min(size - at);
+    let sectors = raw.sectors.min(size - at).max(1);
     let at = Sector::new(at);
     match raw.kind {
         Kind::Write | Kind::Append | Kind::Commit => Command::write(at, sectors, raw.fua),

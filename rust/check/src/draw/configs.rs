@@ -115,7 +115,14 @@ fn shape(draft: &mut Draft) -> Shape {
     let luns = r.pick(&[1, 1, 1, 2, 3]);
     let planes_per_lun = r.pick(&[1, 1, 1, 2, 4]);
     let page_kib = r.pick(&[4, 4, 8, 8, 12, 16, 32]);
-    let (cell, bits) = r.pick(&[("mlc", 2), ("tlc", 3), ("tlc", 3), ("qlc", 4), ("qlc", 4), ("slc", 1)]);
+    let (cell, bits) = r.pick(&[
+        ("mlc", 2),
+        ("tlc", 3),
+        ("tlc", 3),
+        ("qlc", 4),
+        ("qlc", 4),
+        ("slc", 1),
+    ]);
     draft.set("channels", channels);
     draft.set("luns-per-channel", luns);
     draft.set("planes-per-lun", planes_per_lun);
@@ -274,7 +281,9 @@ fn conv(draft: &mut Draft) {
 fn paged(draft: &mut Draft, size: &'static str, one_shot_kib: u64) {
     let pages = draft.random.between(16, 1500);
     draft.kib(size, pages * 4);
-    let blocks = draft.random.between(1, (pages * 4 / one_shot_kib).clamp(1, 64));
+    let blocks = draft
+        .random
+        .between(1, (pages * 4 / one_shot_kib).clamp(1, 64));
     draft.set("blocks-per-plane", blocks);
     let threshold = draft.random.between(1, 4);
     draft.set("gc-threshold", threshold);
@@ -284,7 +293,9 @@ fn paged(draft: &mut Draft, size: &'static str, one_shot_kib: u64) {
 
 /// Times that let other orders of events come out than the presets'.
 fn times(draft: &mut Draft, zms: bool) {
-    let erase = draft.random.pick(&[0, 1_000, 500_000, 3_500_000, 20_000_000]);
+    let erase = draft
+        .random
+        .pick(&[0, 1_000, 500_000, 3_500_000, 20_000_000]);
     draft.perhaps(40, "erase-ns", erase);
     let program = draft.random.pick(&[0, 10_000, 937_500, 8_000_000]);
     draft.perhaps(25, "tlc-program-ns", program);

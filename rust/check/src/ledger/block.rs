@@ -92,7 +92,9 @@ impl Blocks {
     }
 
     pub fn get(&self, place: Place) -> &Block {
-        self.blocks.get(&number(place.plane, place.block)).unwrap_or(&self.none)
+        self.blocks
+            .get(&number(place.plane, place.block))
+            .unwrap_or(&self.none)
     }
 
     /// Puts a copy.
@@ -104,7 +106,11 @@ impl Blocks {
     ) -> Result<(), Violation> {
         let at = number(place.plane, place.block);
         let block = self.blocks.entry(at).or_default();
-        if block.current.last().is_some_and(|put| put.page >= place.page) {
+        if block
+            .current
+            .last()
+            .is_some_and(|put| put.page >= place.page)
+        {
             let before = core::mem::take(&mut block.current);
             // Erases that take no time are not told.
             if self.erase > Nanos::ZERO {
@@ -147,7 +153,9 @@ impl Blocks {
         };
         let fillings = core::iter::once(&mut block.current).chain(block.owed.iter_mut().rev());
         for filling in fillings {
-            let Some(position) = Block::position(filling, place.page) else { continue };
+            let Some(position) = Block::position(filling, place.page) else {
+                continue;
+            };
             let put = &mut filling[position];
             if put.durable.is_none() {
                 put.durable = Some(at);
@@ -217,7 +225,9 @@ impl Blocks {
         let mut owing = core::mem::take(&mut self.owing);
         let mut found = None;
         owing.retain(|at| {
-            let Some(block) = self.blocks.get(at) else { return false };
+            let Some(block) = self.blocks.get(at) else {
+                return false;
+            };
             if block.is_overdue() || (last && !block.owed.is_empty()) {
                 found.get_or_insert((*at, block.current.first().map_or(0, |put| put.page)));
             }

@@ -38,11 +38,12 @@ pub(super) struct Page {
 }
 
 impl Page {
-    pub fn enter(&mut self, round: u64, now: Instant) {
+    /// A new version; whether what was kept so far may be missed now.
+    pub fn enter(&mut self, round: u64, now: Instant) -> bool {
         self.version += 1;
         self.entered = round;
-        // What was kept is replaced, or moves on into memory that keeps nothing.
-        self.release(now);
+        // It is replaced, or moves on into memory that keeps nothing.
+        self.release(now) && !self.promises.is_empty()
     }
 
     pub const fn version(&self) -> u32 {
@@ -67,12 +68,16 @@ impl Page {
         });
     }
 
-    fn release(&mut self, at: Instant) {
+    /// Memory lets go of the page; whether it had it.
+    fn release(&mut self, at: Instant) -> bool {
+        let mut had = false;
         for copy in &mut self.copies {
             if copy.serial == MEMORY && copy.dead.is_none() {
                 copy.dead = Some(at);
+                had = true;
             }
         }
+        had
     }
 
     /// A copy in flash; gives its serial number.
@@ -92,11 +97,16 @@ impl Page {
     }
 
     fn find(&mut self, serial: u32) -> Option<&mut Copy> {
-        self.copies.iter_mut().rev().find(|copy| copy.serial == serial)
+        self.copies
+            .iter_mut()
+            .rev()
+            .find(|copy| copy.serial == serial)
     }
 
     pub fn set_durable(&mut self, serial: u32, at: Instant) {
-        let Some(copy) = self.find(serial) else { return };
+        let Some(copy) = self.find(serial) else {
+            return;
+        };
         copy.durable = Some(at);
         let version = copy.version;
         // Memory lets go of what is in flash.
@@ -124,7 +134,11 @@ impl Page {
     pub fn acknowledge(&mut self, at: Instant, now: Instant) {
         self.forget(now);
         let version = self.version;
-        if !self.promises.iter().any(|p| p.at <= at && p.version >= version) {
+        if !self
+            .promises
+            .iter()
+            .any(|p| p.at <= at && p.version >= version)
+        {
             self.promises.push(Promise { at, version });
         }
     }
@@ -151,9 +165,13 @@ impl Page {
         if self.copies.len() > 16 {
             // Old versions lie in blocks that nobody erases; one durable newer copy is enough.
             let alive = self.copies.iter().filter(|c| c.dead.is_none());
-            let newest = alive.filter(|c| c.durable.is_some_and(past)).map(|c| c.version).max();
+            let newest = alive
+                .filter(|c| c.durable.is_some_and(past))
+                .map(|c| c.version)
+                .max();
             let newest = newest.unwrap_or(0);
-            self.copies.retain(|copy| copy.version >= newest || copy.dead.is_some());
+            self.copies
+                .retain(|copy| copy.version >= newest || copy.dead.is_some());
         }
     }
 
@@ -162,7 +180,10 @@ impl Page {
         let promised = self.promises.iter().map(|p| p.at);
         let deaths = self.copies.iter().filter_map(|c| c.dead);
         let all = promised.chain(deaths).filter(|at| *at > from);
-        core::iter::once(from).chain(all).filter(|at| !self.is_kept(*at)).min()
+        core::iter::once(from)
+            .chain(all)
+            .filter(|at| !self.is_kept(*at))
+            .min()
     }
 
     fn promised(&self, at: Instant) -> Option<u32> {
@@ -171,7 +192,9 @@ impl Page {
     }
 
     fn is_kept(&self, at: Instant) -> bool {
-        let Some(version) = self.promised(at) else { return true };
+        let Some(version) = self.promised(at) else {
+            return true;
+        };
         self.copies.iter().any(|c| {
             c.version >= version
                 && c.durable.is_some_and(|from| from <= at)
@@ -184,14 +207,18 @@ impl Page {
         let version = self.promised(hole).unwrap_or(0);
         let enough = || self.copies.iter().filter(|c| c.version >= version);
         let had = enough().any(|c| c.durable.is_some_and(|from| from < hole));
-        let later = enough().filter_map(|c| c.durable).filter(|at| *at > hole).min();
+        let later = enough()
+            .filter_map(|c| c.durable)
+            .filter(|at| *at > hole)
+            .min();
         (!had, later)
     }
 }
 
 impl fmt::Display for Page {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ns = |at: Option<Instant>| at.map_or_else(|| "-".to_owned(), |at| at.as_nanos().to_string());
+        let ns =
+            |at: Option<Instant>| at.map_or_else(|| "-".to_owned(), |at| at.as_nanos().to_string());
         write!(f, "newest version {}; promised", self.version)?;
         for p in &self.promises {
             write!(f, " version {} from {}", p.version, p.at.as_nanos())?;
@@ -200,7 +227,12 @@ impl fmt::Display for Page {
         for c in &self.copies {
             let what = if c.serial == MEMORY { "kept" } else { "of" };
             let version = c.version;
-            write!(f, " [{what} version {version}, {} to {}]", ns(c.durable), ns(c.dead))?;
+            write!(
+                f,
+                " [{what} version {version}, {} to {}]",
+                ns(c.durable),
+                ns(c.dead)
+            )?;
         }
         Ok(())
     }
