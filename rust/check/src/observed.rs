@@ -71,4 +71,4 @@ pub struct Occupied {
 }
 
 /// Whether models tell already.
-pub const TELLS: bool = true;
+pub const TELLS: bool = false;

@@ -2,6 +2,12 @@
 //! The checker can fail: for each law a stream of commands, answers and tellings made by hand that
 //! breaks it, beside one that does not.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test ends where it fails"
+)]
+
 use check::checker::Books;
 use check::observed::{Event, Occupied, Place, What};
 use check::{Drive, Law, Violation};

@@ -154,7 +154,7 @@ fn managing(random: &mut Random) -> Kind {
 
 /// Part of `n` that a drawn number stands for.
 fn part(place: u64, n: u64) -> u64 {
-    u64::try_from(u128::from(place) * u128::from(n) >> 64).unwrap_or(0)
+    u64::try_from((u128::from(place) * u128::from(n)) >> 64).unwrap_or(0)
 }
 
 /// Turns drawn commands into a drive's, with their arrivals.
@@ -190,7 +190,7 @@ impl Resolver {
                 self.now = self.now.max(done);
             }
         }
-        self.now = self.now + raw.pause;
+        self.now += raw.pause;
         let has_meta = drive.sectors(Namespace::Meta) > 0;
         let zone_only = matches!(raw.kind, Kind::Zone(_) | Kind::Append | Kind::Commit);
         let namespace = if raw.meta && has_meta && !(zone_only && drive.zones() > 0) {
