@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! `laws [--runs N] [--commands N] [--seed N] [--quick-report]`: random drives and commands against
+//! `laws [--runs N] [--commands N] [--seed N]`: random drives and commands against
 //! the laws, on all cores. Exit status 1 if one was broken.
 
 use check::run::Case;

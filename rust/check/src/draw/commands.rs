@@ -9,6 +9,7 @@ use ssd::ModelConfig;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use units::{Instant, Nanos, Sector};
+use zms::DataNamespace;
 use zone::State;
 
 /// What is asked, roughly.
@@ -163,6 +164,11 @@ pub struct Resolver {
     depth: usize,
     /// Sectors that lengths must be a multiple of.
     unit: u64,
+    /// Sectors that a commit must be a multiple of; none without random write areas.
+    granularity: Option<u64>,
+    /// Pages of a random write area.
+    area: u64,
+    max_active: usize,
     outstanding: BinaryHeap<Reverse<Instant>>,
     now: Instant,
 }
@@ -171,11 +177,18 @@ impl Resolver {
     /// For commands of these habits on this drive.
     #[must_use]
     pub fn new(drive: &Drive, habits: &Habits) -> Self {
-        let unit = match drive.config() {
-            ModelConfig::Zns(config) => config.write_unit.get() / 512,
-            _ => 1,
+        let (unit, options, max_active) = match drive.config() {
+            ModelConfig::Zns(c) => (c.write_unit.get() / 512, c.zone_options, c.max_active),
+            ModelConfig::Zms(c) => match c.data {
+                DataNamespace::Zoned { max_active, .. } => (1, c.zone_options, max_active),
+                DataNamespace::Block { .. } => (1, c.zone_options, 0),
+            },
+            _ => (1, zone::Options::default(), 0),
         };
         Self {
+            granularity: options.zrwa.map(|zrwa| zrwa.granularity),
+            area: options.zrwa.map_or(1, |zrwa| zrwa.size / 8),
+            max_active: usize::try_from(max_active).unwrap_or(0),
             depth: usize::try_from(habits.depth).unwrap_or(1),
             unit,
             outstanding: BinaryHeap::new(),
@@ -212,8 +225,7 @@ impl Resolver {
     }
 
     fn zoned(&self, drive: &Drive, raw: &Raw) -> Command {
-        let id = part(raw.place, u64::from(drive.zones()));
-        let Some(zone) = u32::try_from(id).ok().and_then(|id| drive.zone(id)) else {
+        let Some(zone) = self.zone(drive, raw) else {
             return Command::Flush;
         };
         let at = zone.start;
@@ -231,7 +243,11 @@ impl Resolver {
                     target: ZoneTarget::One(at),
                 }
             }
-            Kind::Write => {
+            Kind::Write if self.granularity.is_some() && opens_area(&zone, raw) => Command::Zone {
+                action: ZoneAction::OpenZrwa,
+                target: ZoneTarget::One(at),
+            },
+            Kind::Write | Kind::Append if raw.kind == Kind::Write || (zone.zrwa && !raw.odd) => {
                 let (at, sectors) = self.write(&zone, raw);
                 Command::write(at, sectors, raw.fua)
             }
@@ -239,7 +255,7 @@ impl Resolver {
                 let (at, sectors) = self.write(&zone, raw);
                 Command::WriteZeroes { at, sectors }
             }
-            Kind::Append => Command::Append {
+            Kind::Write | Kind::Append => Command::Append {
                 zone: at,
                 sectors: self.write(&zone, raw).1,
                 fua: raw.fua,
@@ -250,11 +266,40 @@ impl Resolver {
                 at,
                 sectors: raw.sectors,
             },
-            Kind::Commit => Command::CommitZrwa {
-                end: Sector::new(zone.write_pointer.get() + raw.sectors.next_multiple_of(8)),
-            },
+            Kind::Commit => {
+                let step = self.granularity.unwrap_or(8);
+                let sectors = raw.sectors.next_multiple_of(step);
+                let end = zone.start.get() + zone.capacity;
+                let to = zone.write_pointer.get() + sectors;
+                Command::CommitZrwa {
+                    end: Sector::new(if raw.odd { to } else { to.min(end) }),
+                }
+            }
             Kind::Zone(action) => manage(action),
         }
+    }
+
+    /// The zone that was drawn; or one near it that the command suits better, mostly.
+    fn zone(&self, drive: &Drive, raw: &Raw) -> Option<ZoneReport> {
+        let zones = drive.zones();
+        let drawn = u32::try_from(part(raw.place, u64::from(zones))).unwrap_or(0);
+        let zone = drive.zone(drawn)?;
+        let writes = matches!(raw.kind, Kind::Write | Kind::Append | Kind::Zeroes);
+        let commits = raw.kind == Kind::Commit;
+        if raw.odd || !(commits || (writes && zone.state == State::Empty)) {
+            return Some(zone);
+        }
+        let others = (drawn..zones)
+            .chain(0..drawn)
+            .filter_map(|id| drive.zone(id));
+        if commits {
+            return others.clone().find(|z| z.zrwa).or(Some(zone));
+        }
+        let mut active = others.filter(|z| z.state.is_active());
+        if self.max_active > 0 && active.clone().count() >= self.max_active {
+            return active.next();
+        }
+        Some(zone)
     }
 
     /// At the write pointer, cut to what fits; ahead of it in a random write area.
@@ -262,7 +307,7 @@ impl Resolver {
         let mut sectors = raw.sectors.next_multiple_of(self.unit.max(1));
         let mut at = zone.write_pointer.get();
         if zone.zrwa {
-            at += (raw.place >> 7) % 24 * 8;
+            at += (raw.place >> 7) % self.area.max(1) * 8;
             sectors = sectors.next_multiple_of(8);
         }
         let end = zone.start.get() + zone.capacity;
@@ -273,6 +318,11 @@ impl Resolver {
         }
         (Sector::new(at), sectors)
     }
+}
+
+/// Half of the zones get a random write area where there are any.
+const fn opens_area(zone: &ZoneReport, raw: &Raw) -> bool {
+    matches!(zone.state, State::Empty) && raw.place % 2 == 0
 }
 
 /// Of what is written, mostly.
