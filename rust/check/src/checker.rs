@@ -9,7 +9,7 @@ use crate::planes::Planes;
 use crate::violation::{Law, Violation};
 use crate::written::{Counted, Effect, Written, PAGE};
 use ftl::{Command, Error, Namespace, Outcome};
-use ssd::ModelConfig;
+use ssd::{Model, ModelConfig};
 use std::ops::Range;
 use units::{Bytes, Instant, Nanos, SECTOR_BYTES};
 
@@ -285,22 +285,43 @@ impl Books {
                 );
                 return Violation::found(Law::Counters, seen);
             }
-            let (unit, right) = match (drive.config(), namespace) {
-                (ModelConfig::Zns(_), Namespace::Data) => (
-                    "pages' worth of sectors",
-                    counted.unmapped_sectors.div_ceil(PAGE),
-                ),
-                _ => ("pages", counted.unmapped_pages),
+            let (unit, told, right) = match (drive.model(), namespace) {
+                (Model::Zns(zns), Namespace::Data) => {
+                    let bytes = zns.stats().unwritten_bytes.get();
+                    ("sectors", bytes / SECTOR_BYTES, counted.unmapped_sectors)
+                }
+                _ => ("pages", counters.unmapped_reads, counted.unmapped_pages),
             };
-            if counters.unmapped_reads != right {
+            if told != right {
                 let seen = format!(
-                    "{namespace:?}: {} {unit} read as never written, and {right} were never written",
-                    counters.unmapped_reads
+                    "{namespace:?}: {told} {unit} read as never written, and {right} were never written"
                 );
                 return Violation::found(Law::Unmapped, seen);
             }
         }
-        self.programmed(drive, &stats)
+        self.programmed(drive, &stats)?;
+        self.mapped(drive, &stats)
+    }
+
+    /// Each written page is mapped, and nothing else; in pSLC of one write pointer nothing else is
+    /// valid, either. (In incomplete wordlines a page has a backup besides.)
+    fn mapped(&self, drive: &Drive, stats: &zms::Stats) -> Result<(), Violation> {
+        for namespace in [Namespace::Meta, Namespace::Data] {
+            if let Some((key, told)) = self.written.disagrees(drive, namespace) {
+                let seen = match told {
+                    true => format!("{key} is written, says the drive; it is not"),
+                    false => format!("{key} was never written, says the drive; it was"),
+                };
+                return Violation::found(Law::Unmapped, seen);
+            }
+        }
+        let meta = self.written.pages(Namespace::Meta) as u64;
+        let valid = stats.meta_pool.valid_pages;
+        if matches!(drive.config(), ModelConfig::Zms(_)) && meta != valid {
+            let seen = format!("{valid} pages are valid in meta's pSLC, of {meta} written");
+            return Violation::found(Law::Counters, seen);
+        }
+        Ok(())
     }
 
     /// Each copy that was told is a page programmed, and the other way round.
@@ -371,11 +392,15 @@ const fn is_fua(command: &Command) -> bool {
     )
 }
 
+/// Falsifies what a drive answers and tells, to see whether it is found out.
+pub type Tamper = fn(&mut Outcome, &mut Vec<Event>, &mut Vec<Occupied>);
+
 /// A drive and its books.
 #[derive(Debug)]
 pub struct Checker {
     drive: Drive,
     books: Books,
+    tamper: Option<Tamper>,
     now: Instant,
     /// Whether background work is asked for at its own instants, as a device with a timer does.
     ticks: bool,
@@ -389,10 +414,17 @@ impl Checker {
         Self {
             books: Books::new(&drive),
             drive,
+            tamper: None,
             now: Instant::ZERO,
             ticks,
             commands: 0,
         }
+    }
+
+    /// The same drive, but it lies.
+    #[must_use]
+    pub fn tampered(self, tamper: Option<Tamper>) -> Self {
+        Self { tamper, ..self }
     }
 
     /// The drive.
@@ -403,14 +435,17 @@ impl Checker {
 
     /// Does the background work due until `now`.
     fn tick(&mut self, now: Instant) -> Result<(), Violation> {
-        // Bounded: an event that does not go away is not due for ever.
-        for _ in 0..10_000 {
-            let due = self.drive.next_event().filter(|at| *at <= now);
-            let Some(at) = due else { return Ok(()) };
+        let (mut last, mut again) = (self.now, 0);
+        while let Some(at) = self.drive.next_event().filter(|at| *at <= now) {
+            again = if at > last { 0 } else { again + 1 };
+            if again > 1000 {
+                let seen = format!("background work is due at {last:?} over and over");
+                return Violation::found(Law::Answer, seen);
+            }
+            last = last.max(at);
             self.advance(at)?;
         }
-        let seen = "background work is due 10 000 times without an end".to_owned();
-        Violation::found(Law::Answer, seen)
+        Ok(())
     }
 
     fn advance(&mut self, at: Instant) -> Result<(), Violation> {
@@ -435,8 +470,12 @@ impl Checker {
         }
         self.now = self.now.max(at);
         self.books.written.before(&self.drive, command);
-        let outcome = self.drive.submit(namespace, command, self.now);
-        let (events, occupied) = (self.drive.take_events(), self.drive.take_occupied());
+        let mut outcome = self.drive.submit(namespace, command, self.now);
+        let mut events = self.drive.take_events();
+        let mut occupied = self.drive.take_occupied();
+        if let Some(tamper) = self.tamper {
+            tamper(&mut outcome, &mut events, &mut occupied);
+        }
         self.books.command(
             &self.drive,
             (namespace, command, self.now),

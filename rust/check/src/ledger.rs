@@ -52,7 +52,9 @@ impl PageKey {
         }
     }
 
-    const fn namespace(self) -> Namespace {
+    /// Its namespace.
+    #[must_use]
+    pub const fn namespace(self) -> Namespace {
         if self.0 & Self::DATA == 0 {
             Namespace::Meta
         } else {
@@ -191,7 +193,7 @@ impl Ledger {
             },
         };
         let page = self.pages.entry(key).or_default();
-        let serial = page.copy(version, durable);
+        let serial = page.copy(version, durable, self.now);
         self.blocks.put(
             to,
             block::Slot {

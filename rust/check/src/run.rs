@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! One run: a drive and commands from a seed, through the checker.
 
-use crate::checker::{Checker, Summary};
+use crate::checker::{Checker, Summary, Tamper};
 use crate::draw::{self, Habits, Raw, Resolver, Settings};
 use crate::drive::Drive;
 use crate::random::Random;
@@ -75,8 +75,14 @@ impl Case {
     /// Runs it. A panic of the model is a violation like others.
     #[must_use]
     pub fn run(&self) -> Ran {
+        self.run_tampered(None)
+    }
+
+    /// Runs it with a drive that lies.
+    #[must_use]
+    pub fn run_tampered(&self, tamper: Option<Tamper>) -> Ran {
         let mut trace = Vec::new();
-        let all = panic::catch_unwind(AssertUnwindSafe(|| self.attempt(&mut trace)));
+        let all = panic::catch_unwind(AssertUnwindSafe(|| self.attempt(&mut trace, tamper)));
         let result = all.unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().map(String::as_str);
             let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
@@ -85,11 +91,11 @@ impl Case {
         Ran { result, trace }
     }
 
-    fn attempt(&self, trace: &mut Vec<Done>) -> Result<Summary, Violation> {
+    fn attempt(&self, trace: &mut Vec<Done>, tamper: Option<Tamper>) -> Result<Summary, Violation> {
         let refused = |error: ssd::ConfigError| Violation::new(Law::Telling, error.to_string());
         let drive = Drive::new(&self.plan).map_err(refused)?;
         let mut resolver = Resolver::new(&drive, &self.habits);
-        let mut checker = Checker::new(drive, self.ticks);
+        let mut checker = Checker::new(drive, self.ticks).tampered(tamper);
         for raw in &self.raws {
             let (namespace, command, arrival) = resolver.resolve(checker.drive(), raw);
             trace.push(Done::arrived(namespace, command, arrival));

@@ -4,7 +4,8 @@
 
 use crate::drive::Drive;
 use crate::ledger::{Hasher, PageKey};
-use ftl::{Command, Namespace, Reply, ZoneAction, ZoneTarget};
+use ftl::{Command, Namespace, Reply, ZoneAction, ZoneReport, ZoneTarget};
+use ssd::ModelConfig;
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use units::Sector;
@@ -12,6 +13,9 @@ use zone::State;
 
 /// Sectors of a page.
 pub const PAGE: u64 = 8;
+
+/// Pages compared one by one at the end: all, but for drives of a phone's size.
+const MOST_COMPARED: u64 = 1 << 18;
 
 /// What was counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,10 +80,26 @@ impl Written {
         self.counted[namespace as usize]
     }
 
-    /// Pages of which a sector is written.
+    /// Pages of a namespace of which a sector is written.
     #[must_use]
-    pub fn pages(&self) -> usize {
-        self.sectors.len()
+    pub fn pages(&self, namespace: Namespace) -> usize {
+        let of = |key: &&PageKey| key.namespace() == namespace;
+        self.sectors.keys().filter(of).count()
+    }
+
+    /// The first page that the model calls written and that is not, or the other way round; and which.
+    #[must_use]
+    pub fn disagrees(&self, drive: &Drive, namespace: Namespace) -> Option<(PageKey, bool)> {
+        let bytes = matches!(drive.config(), ModelConfig::Zns(_)) && namespace == Namespace::Data;
+        let pages = (drive.sectors(namespace) / PAGE).min(MOST_COMPARED);
+        (0..pages).find_map(|lpn| {
+            let key = PageKey::new(namespace, lpn);
+            let mask = self.sectors.get(&key).copied().unwrap_or(0);
+            let written = if bytes { mask == 0xff } else { mask != 0 };
+            let at = Sector::new(lpn * PAGE);
+            let told = !drive.model().has_unmapped(namespace, at, PAGE);
+            (told != written).then_some((key, told))
+        })
     }
 
     /// These sectors hold data from now on.
@@ -141,8 +161,14 @@ impl Written {
             }
             Command::Write { at, sectors, .. } | Command::WriteZeroes { at, sectors, .. } => {
                 counted.writes += 1;
-                self.mark(namespace, at.get()..at.get() + sectors);
+                let in_area = |zone: ZoneReport| self.areas.contains(&zone.id.get());
                 effect.wrote = touched(at, sectors);
+                let range = match drive.zone_of(at).is_some_and(in_area) && zoned {
+                    // An area knows whole pages only.
+                    true => effect.wrote.start * PAGE..effect.wrote.end * PAGE,
+                    false => at.get()..at.get() + sectors,
+                };
+                self.mark(namespace, range);
             }
             Command::Append { sectors, .. } => {
                 counted.writes += 1;

@@ -20,10 +20,8 @@ pub(super) fn there_was(drive: &Drive, namespace: Namespace, written: &Written) 
     };
     if !drive.is_zoned(namespace) {
         let size = drive.sectors(namespace) / 8;
-        let pages = written.pages();
-        return Some(format!(
-            "{pages} pages are written of all namespaces, {size} fit this one"
-        ));
+        let pages = written.pages(namespace);
+        return Some(format!("{pages} of {size} pages are written"));
     }
     let g = &config.geometry;
     let unit = u64::from(g.unit_lpns());

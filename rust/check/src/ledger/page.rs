@@ -81,7 +81,10 @@ impl Page {
     }
 
     /// A copy in flash; gives its serial number.
-    pub fn copy(&mut self, version: u32, durable: Option<Instant>) -> u32 {
+    pub fn copy(&mut self, version: u32, durable: Option<Instant>, now: Instant) -> u32 {
+        if self.copies.len() > 16 {
+            self.forget(now);
+        }
         self.serials += 1;
         self.copies.push(Copy {
             serial: self.serials,
