@@ -7,28 +7,28 @@ use crate::run::{Case, Ran};
 use crate::violation::{Law, Violation};
 use std::fmt::Write as _;
 
-/// Runs that shrinking may take: some seconds.
-const MOST_RUNS: usize = 1500;
+/// Elements that all attempts together may have: some seconds of commands.
+const MOST_TRIED: usize = 600_000;
 
 /// Leaves out commands, by halves and ever smaller parts, as long as `breaks` still says so.
 pub fn smallest<T: Clone>(all: &[T], mut breaks: impl FnMut(&[T]) -> bool) -> Vec<T> {
     let mut kept = all.to_vec();
     let mut part = kept.len().div_ceil(2).max(1);
-    let mut runs = 0;
+    let mut tried = 0;
     loop {
         let mut at = 0;
         let before = kept.len();
-        while at < kept.len() && runs < MOST_RUNS {
+        while at < kept.len() && tried < MOST_TRIED {
             let end = (at + part).min(kept.len());
             let without = [&kept[..at], &kept[end..]].concat();
-            runs += 1;
+            tried += without.len() + 1;
             if breaks(&without) {
                 kept = without;
             } else {
                 at = end;
             }
         }
-        if runs >= MOST_RUNS || (part == 1 && kept.len() == before) {
+        if tried >= MOST_TRIED || (part == 1 && kept.len() == before) {
             return kept;
         }
         if part > 1 {
