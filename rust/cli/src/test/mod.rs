@@ -7,6 +7,8 @@
 //! qtest        the same for tests/qtest: the real QEMU, driven without a guest
 //! functional   avocado over tests/functional: Linux on the device
 //! fuzz         every target of fuzz/ from its seeds, for a few seconds
+//! laws         a thousand random drives against what the flash models promise (rust/check); optimized
+//! soak-laws    the same with a hundred thousand: an hour or two, and not part of `all`
 //! docs         the commands in README.md and docs/, executed
 //! ```
 //! A runner's output is passed on as it comes; its own summary line is repeated at the end. All runners run, even
@@ -33,6 +35,7 @@ use runner::{Ended, Runner};
 #[command(after_help = "Examples:
   cargo conzone test
   cargo conzone test unit
+  cargo conzone test laws -- --seed 2000
   cargo conzone test functional -- tests/functional/test_zns.py")]
 pub struct Args {
     /// Which tests
@@ -58,9 +61,13 @@ enum Suite {
     Functional,
     /// Hostile guests and texts, made up by a fuzzer for a minute
     Fuzz,
+    /// Random drives and commands against what the flash models promise
+    Laws,
+    /// The same, a hundred times as many; not part of all
+    SoakLaws,
     /// The commands in the documentation
     Docs,
-    /// All of them
+    /// All of them, but for the soak
     All,
 }
 
@@ -78,6 +85,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
             Suite::Qtest,
             Suite::Functional,
             Suite::Fuzz,
+            Suite::Laws,
             Suite::Docs,
         ],
         one => vec![one],
@@ -148,6 +156,8 @@ fn runners(context: &Context, suite: Suite, arguments: &[OsString]) -> Result<Ve
             setup::ensure(context)?;
             vec![functional(context, arguments)?]
         }
+        Suite::Laws => vec![laws(cargo, "laws", 1000, arguments)],
+        Suite::SoakLaws => vec![laws(cargo, "soak-laws", 100_000, arguments)],
         Suite::Fuzz | Suite::Docs | Suite::All => Vec::new(),
     };
     Ok(runners)
@@ -166,6 +176,27 @@ fn rust_tests(
         cargo(&["test", "--no-fail-fast"])
     };
     command.args(what).args(arguments);
+    Runner::new(name, command)
+}
+
+/// The laws over `runs` random drives: their own program, for the tests' profile is slow. Arguments
+/// after the count win.
+fn laws(
+    cargo: impl Fn(&[&str]) -> Command,
+    name: &'static str,
+    runs: u32,
+    arguments: &[OsString],
+) -> Runner {
+    let mut command = cargo(&[
+        "run",
+        "--quiet",
+        "--profile",
+        "laws",
+        "-p",
+        "conzone-check",
+        "--",
+    ]);
+    command.arg("--runs").arg(runs.to_string()).args(arguments);
     Runner::new(name, command)
 }
 

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Whether a write that was refused for want of room could have had it.
+//!
+//! Page-mapped space has room for its whole logical size, always. In zones, native flash holds every
+//! zone; but each zone's last pages, fewer than a program unit, and backups of its loaded wordlines lie
+//! in pSLC, and enough zones finished early can fill it. So much is granted generously: half of what
+//! reclaim does not need for itself.
+
+use crate::drive::Drive;
+use crate::written::Written;
+use ftl::Namespace;
+use nand::Cell;
+use ssd::ModelConfig;
+use zone::State;
+
+/// Why there was room; `None` if there may not have been.
+pub(super) fn there_was(drive: &Drive, namespace: Namespace, written: &Written) -> Option<String> {
+    let ModelConfig::Zms(config) = drive.config() else {
+        return Some("this drive has a place of its own for each page".to_owned());
+    };
+    if !drive.is_zoned(namespace) {
+        let size = drive.sectors(namespace) / 8;
+        let pages = written.pages(namespace);
+        return Some(format!("{pages} of {size} pages are written"));
+    }
+    let g = &config.geometry;
+    let unit = u64::from(g.unit_lpns());
+    let stripe = unit * u64::from(g.planes_per_group());
+    let mut pinned = 0;
+    for report in (0..drive.zones()).filter_map(|id| drive.zone(id)) {
+        let pages = report
+            .write_pointer
+            .get()
+            .saturating_sub(report.start.get())
+            .div_ceil(8);
+        pinned += match report.state {
+            // How much was written before it was finished is not known here.
+            State::Full => unit - 1,
+            State::Empty => 0,
+            _ => pages.min(unit - 1 + stripe),
+        };
+    }
+    let spare = config
+        .slc_superblocks
+        .saturating_sub(config.migrate_threshold + 1);
+    let room = u64::from(spare) * g.superblock_lpns(Cell::Slc);
+    (pinned * 2 <= room).then(|| format!("{pinned} pages at most need pSLC, which has {room}"))
+}

@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Drives and commands at random.
+
+mod commands;
+mod configs;
+
+pub use commands::{commands, Habits, Raw, Resolver};
+pub use configs::{settings, Settings};

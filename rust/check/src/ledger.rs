@@ -1,0 +1,375 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Copies of pages, and whether what was acknowledged has one at every instant.
+//!
+//! Each time the host's data of a page enters the drive, the page has a new *version*. A copy is of a
+//! version, and lives from the instant at which it is durable to the start of its block's erase:
+//!
+//! ```text
+//!   version   1 acknowledged           2 acknowledged
+//!             v                        v
+//!   copy of 1 |=======================================|        erase
+//!   copy of 2                     |====================================...
+//! ```
+//! At every instant some living copy must be at least of the version acknowledged by then. That can
+//! only be lost where an acknowledgement or a death is, so these are the instants looked at: when one
+//! becomes known, the page is *suspect* from there on.
+//!
+//! Models settle in their own time when background work ended, so a hole is no finding as long as what
+//! fills it may still be told: it is looked at again until [`PATIENCE`] has passed, and at the end.
+
+use crate::observed::{Event, Place};
+use crate::violation::{Law, Violation};
+use ftl::Namespace;
+use nand::{BlockId, PlaneId};
+use std::collections::HashMap;
+use units::{Instant, Nanos};
+
+mod block;
+mod page;
+
+use block::Blocks;
+use page::Page;
+
+/// What ended this long ago is forgotten: longer than a suspended erase takes to be told.
+pub const LAG: Nanos = Nanos::from_micros(500_000);
+
+/// How long after a hole its filling may be told.
+pub const PATIENCE: Nanos = Nanos::from_micros(100_000);
+
+/// A page of a namespace as one number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PageKey(u64);
+
+impl PageKey {
+    const DATA: u64 = 1 << 63;
+
+    /// Of this page.
+    #[must_use]
+    pub const fn new(namespace: Namespace, lpn: u64) -> Self {
+        match namespace {
+            Namespace::Meta => Self(lpn),
+            Namespace::Data => Self(lpn | Self::DATA),
+        }
+    }
+
+    /// Its namespace.
+    #[must_use]
+    pub const fn namespace(self) -> Namespace {
+        if self.0 & Self::DATA == 0 {
+            Namespace::Meta
+        } else {
+            Namespace::Data
+        }
+    }
+}
+
+impl core::fmt::Display for PageKey {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let name = match self.namespace() {
+            Namespace::Meta => "meta",
+            Namespace::Data => "data",
+        };
+        write!(f, "{name} page {}", self.0 & !Self::DATA)
+    }
+}
+
+/// A page without a copy from an instant on.
+#[derive(Clone, Copy, Debug)]
+struct Suspect {
+    key: PageKey,
+    from: Instant,
+}
+
+/// The books.
+#[derive(Debug)]
+pub struct Ledger {
+    pages: HashMap<PageKey, Page, Hasher>,
+    blocks: Blocks,
+    /// To be looked at after this command.
+    fresh: Vec<Suspect>,
+    /// Found without a copy, and looked at again.
+    holes: Vec<Suspect>,
+    /// Entered since the last Flush, for meta and data.
+    dirty: [Vec<PageKey>; 2],
+    /// Numbers commands.
+    round: u64,
+    now: Instant,
+    /// Copies told, for the sums of counters: of host's or other data.
+    pub copies: u64,
+}
+
+impl Ledger {
+    /// Nothing written. `erase` is the time that an erase takes.
+    #[must_use]
+    pub fn new(erase: Nanos) -> Self {
+        Self {
+            pages: HashMap::default(),
+            blocks: Blocks::new(erase),
+            fresh: Vec::new(),
+            holes: Vec::new(),
+            dirty: [Vec::new(), Vec::new()],
+            round: 0,
+            now: Instant::ZERO,
+            copies: 0,
+        }
+    }
+
+    /// A command arrives.
+    pub fn begin(&mut self, now: Instant) {
+        self.round += 1;
+        self.now = now;
+    }
+
+    /// Takes what the model tells.
+    ///
+    /// # Errors
+    /// It cannot be.
+    pub fn event(&mut self, event: &Event) -> Result<(), Violation> {
+        match *event {
+            Event::Entered { namespace, lpn } => {
+                let key = PageKey::new(namespace, lpn);
+                let page = self.pages.entry(key).or_default();
+                if page.enter(self.round, self.now) {
+                    self.fresh.push(Suspect {
+                        key,
+                        from: self.now,
+                    });
+                }
+                self.dirty[namespace as usize].push(key);
+            }
+            Event::Kept { namespace, lpn } => {
+                let key = PageKey::new(namespace, lpn);
+                let page = self.pages.entry(key).or_default();
+                if !page.has_data() {
+                    let seen = format!("{key} is kept in memory, but holds nothing");
+                    return Violation::found(Law::CopyOfNothing, seen);
+                }
+                page.keep(self.now);
+            }
+            Event::Copied {
+                namespace,
+                lpn,
+                from,
+                to,
+                durable,
+            } => return self.copied(PageKey::new(namespace, lpn), from, to, durable),
+            Event::Durable { place, at } => return self.durable(place, at),
+            // The checker drops what commands drop; see `drop_pages`.
+            Event::Dropped { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn copied(
+        &mut self,
+        key: PageKey,
+        from: Option<Place>,
+        to: Place,
+        durable: Option<Instant>,
+    ) -> Result<(), Violation> {
+        self.copies += 1;
+        let version = match from {
+            Some(place) => match self.blocks.get(place).occupant(place.page) {
+                Some(slot) if slot.key == key => slot.version,
+                Some(slot) => {
+                    let seen = format!(
+                        "{key} is copied from {}, which holds {}",
+                        show(place),
+                        slot.key
+                    );
+                    return Violation::found(Law::CopyOfNothing, seen);
+                }
+                None => {
+                    let seen = format!("{key} is copied from {}, which holds nothing", show(place));
+                    return Violation::found(Law::CopyOfNothing, seen);
+                }
+            },
+            None => match self.pages.get(&key) {
+                Some(page) if page.has_data() => page.version(),
+                _ => {
+                    let seen = format!("{key} is copied from memory, but holds nothing");
+                    return Violation::found(Law::CopyOfNothing, seen);
+                }
+            },
+        };
+        let page = self.pages.entry(key).or_default();
+        let serial = page.copy(version, durable, self.now);
+        self.blocks.put(
+            to,
+            block::Slot {
+                key,
+                version,
+                serial,
+            },
+            durable,
+        )
+    }
+
+    fn durable(&mut self, place: Place, at: Instant) -> Result<(), Violation> {
+        let Some((slot, dead)) = self.blocks.made_durable(place, at)? else {
+            let seen = format!("{} is told durable, but holds nothing", show(place));
+            return Violation::found(Law::CopyOfNothing, seen);
+        };
+        if let Some(page) = self.pages.get_mut(&slot.key) {
+            page.set_durable(slot.serial, at);
+            if let Some(dead) = dead {
+                page.set_dead(slot.serial, dead);
+                self.fresh.push(Suspect {
+                    key: slot.key,
+                    from: dead,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// A segment of an erase. Copies in the block die at the start of its first.
+    ///
+    /// # Errors
+    /// What is programmed there since is older than the erase's end.
+    pub fn erase(
+        &mut self,
+        (plane, block): (PlaneId, BlockId),
+        start: Instant,
+        end: Instant,
+    ) -> Result<(), Violation> {
+        let dead = self.blocks.erase((plane, block), start, end)?;
+        for slot in dead {
+            let Some(page) = self.pages.get_mut(&slot.key) else {
+                continue;
+            };
+            if page.set_dead(slot.serial, start) {
+                self.fresh.push(Suspect {
+                    key: slot.key,
+                    from: start,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the page's data entered during this command.
+    #[must_use]
+    pub fn entered_now(&self, key: PageKey) -> bool {
+        self.pages
+            .get(&key)
+            .is_some_and(|page| page.entered_in(self.round))
+    }
+
+    /// What the page holds now is promised to be durable from `at` on.
+    pub fn acknowledge(&mut self, key: PageKey, at: Instant) {
+        if let Some(page) = self.pages.get_mut(&key) {
+            if page.has_data() {
+                page.acknowledge(at, self.now);
+                self.fresh.push(Suspect { key, from: at });
+            }
+        }
+    }
+
+    /// The same for all that entered a namespace since it was last asked for.
+    pub fn acknowledge_all(&mut self, namespace: Namespace, at: Instant) {
+        let mut dirty = core::mem::take(&mut self.dirty[namespace as usize]);
+        dirty.sort_unstable();
+        dirty.dedup();
+        for key in dirty.drain(..) {
+            self.acknowledge(key, at);
+        }
+        self.dirty[namespace as usize] = dirty;
+    }
+
+    /// The host gave up these pages.
+    pub fn drop_pages(&mut self, namespace: Namespace, first: u64, pages: u64) {
+        for lpn in first..first.saturating_add(pages) {
+            let key = PageKey::new(namespace, lpn);
+            if let Some(page) = self.pages.get_mut(&key) {
+                page.drop_all(self.now);
+            }
+        }
+    }
+
+    /// The end of a command (of all, with `last`).
+    ///
+    /// # Errors
+    /// An acknowledged page was without a copy, and what could still be told is told.
+    pub fn settle(&mut self, last: bool) -> Result<(), Violation> {
+        self.blocks.settle(last)?;
+        let mut holes = core::mem::take(&mut self.holes);
+        holes.append(&mut self.fresh);
+        let (pages, now) = (&mut self.pages, self.now);
+        let mut found = None;
+        holes.retain(|suspect| {
+            let Some(page) = pages.get_mut(&suspect.key) else {
+                return false;
+            };
+            let Some(hole) = page.hole(suspect.from) else {
+                return false;
+            };
+            if last || now.since(hole) > PATIENCE {
+                found.get_or_insert((suspect.key, hole));
+            }
+            true
+        });
+        self.holes = holes;
+        match found {
+            Some((key, hole)) => self.lost(key, hole),
+            None => Ok(()),
+        }
+    }
+
+    fn lost(&self, key: PageKey, hole: Instant) -> Result<(), Violation> {
+        let Some(page) = self.pages.get(&key) else {
+            return Ok(());
+        };
+        let at = hole.as_nanos();
+        let (early, later) = page.story(hole);
+        let later = later.map_or_else(
+            || "and never again".to_owned(),
+            |later| format!("until {} ns", later.as_nanos()),
+        );
+        if early {
+            let seen = format!("{key} is acknowledged at {at} ns, but not durable {later}; {page}");
+            return Violation::found(Law::EarlyAcknowledgement, seen);
+        }
+        let seen = format!(
+            "{key} is acknowledged, but has no durable copy from {at} ns on, {later}; {page}"
+        );
+        Violation::found(Law::LostPage, seen)
+    }
+
+    /// Pages that have been written and not dropped.
+    #[must_use]
+    pub fn pages_with_data(&self) -> usize {
+        self.pages.values().filter(|page| page.has_data()).count()
+    }
+}
+
+/// A place in words.
+fn show(place: Place) -> String {
+    format!(
+        "plane {} block {} page {}",
+        place.plane.0, place.block.0, place.page
+    )
+}
+
+/// The numbers hashed here are small and spread by one multiplication.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Spread(u64);
+
+pub(crate) type Hasher = core::hash::BuildHasherDefault<Spread>;
+
+impl core::hash::Hasher for Spread {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u64(&mut self, n: u64) {
+        let mixed = (self.0 ^ n).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = mixed ^ (mixed >> 29);
+    }
+}

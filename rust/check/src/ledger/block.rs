@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What lies in each block of each plane, and whether it was programmed as flash is.
+//!
+//! The pages of a block are filled in order. One that does not follow the last begins the block anew,
+//! and needs an erase in between: either told already, or told with the same command or later (a model
+//! may use a block whose erase is booked). Until then the block is in *debt*.
+
+use super::{show, Hasher, PageKey};
+use crate::observed::Place;
+use crate::violation::{Law, Violation};
+use nand::{BlockId, PlaneId};
+use std::collections::{HashMap, VecDeque};
+use units::{Instant, Nanos};
+
+/// A copy, as the place knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Slot {
+    pub key: PageKey,
+    pub version: u32,
+    pub serial: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Put {
+    page: u64,
+    slot: Slot,
+    durable: Option<Instant>,
+}
+
+/// What was put into a block between two erases, in the order of its pages.
+type Filling = Vec<Put>;
+
+/// One block of one plane.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Block {
+    current: Filling,
+    /// Fillings whose erase has not been told, the oldest first.
+    owed: VecDeque<Filling>,
+    /// The last filling that an erase ended, and when it began: its durability may be told later.
+    ended: Option<(Filling, Instant)>,
+    /// The erase before the current filling: known end.
+    ready: Instant,
+    /// An erase that is not complete: its first segment's start, and its time so far.
+    erasing: Option<(Instant, Nanos)>,
+}
+
+impl Block {
+    fn position(filling: &Filling, page: u64) -> Option<usize> {
+        filling.binary_search_by_key(&page, |put| put.page).ok()
+    }
+
+    /// What was last put at a page.
+    pub fn occupant(&self, page: u64) -> Option<Slot> {
+        // What is read back may lie in a filling whose successor has begun already.
+        let all = core::iter::once(&self.current).chain(self.owed.iter().rev());
+        let mut found = all.filter_map(|f| Some(f[Self::position(f, page)?].slot));
+        found.next()
+    }
+
+    /// Whether the filling before the current one certainly needed an erase by now.
+    fn is_overdue(&self) -> bool {
+        !self.owed.is_empty() && self.current.iter().any(|put| put.durable.is_some())
+    }
+}
+
+/// All blocks that something was put into.
+#[derive(Debug)]
+pub(super) struct Blocks {
+    blocks: HashMap<u64, Block, Hasher>,
+    none: Block,
+    erase: Nanos,
+    /// Blocks in debt.
+    owing: Vec<u64>,
+}
+
+const fn number(plane: PlaneId, block: BlockId) -> u64 {
+    (plane.0 as u64) << 32 | block.0 as u64
+}
+
+const fn name(number: u64) -> (u64, u64) {
+    (number >> 32, number & 0xffff_ffff)
+}
+
+impl Blocks {
+    pub fn new(erase: Nanos) -> Self {
+        Self {
+            blocks: HashMap::default(),
+            none: Block::default(),
+            erase,
+            owing: Vec::new(),
+        }
+    }
+
+    pub fn get(&self, place: Place) -> &Block {
+        self.blocks
+            .get(&number(place.plane, place.block))
+            .unwrap_or(&self.none)
+    }
+
+    /// Puts a copy.
+    pub fn put(
+        &mut self,
+        place: Place,
+        slot: Slot,
+        durable: Option<Instant>,
+    ) -> Result<(), Violation> {
+        let at = number(place.plane, place.block);
+        let block = self.blocks.entry(at).or_default();
+        if block
+            .current
+            .last()
+            .is_some_and(|put| put.page >= place.page)
+        {
+            let before = core::mem::take(&mut block.current);
+            // Erases that take no time are not told.
+            if self.erase > Nanos::ZERO {
+                block.owed.push_back(before);
+                self.owing.push(at);
+            }
+        }
+        block.current.push(Put {
+            page: place.page,
+            slot,
+            durable,
+        });
+        Self::after_erase(block, place, durable)
+    }
+
+    fn after_erase(block: &Block, place: Place, durable: Option<Instant>) -> Result<(), Violation> {
+        // With a debt, the erase that counts is not known yet.
+        match durable {
+            Some(at) if block.owed.is_empty() && at < block.ready => {
+                let seen = format!(
+                    "{} is programmed by {} ns, but its block's erase ends at {} ns",
+                    show(place),
+                    at.as_nanos(),
+                    block.ready.as_nanos()
+                );
+                Violation::found(Law::ProgramBeforeErase, seen)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The copy at a place is durable from `at` on. Gives it, and when it died if that is known.
+    pub fn made_durable(
+        &mut self,
+        place: Place,
+        at: Instant,
+    ) -> Result<Option<(Slot, Option<Instant>)>, Violation> {
+        let Some(block) = self.blocks.get_mut(&number(place.plane, place.block)) else {
+            return Ok(None);
+        };
+        let fillings = core::iter::once(&mut block.current).chain(block.owed.iter_mut().rev());
+        for filling in fillings {
+            let Some(position) = Block::position(filling, place.page) else {
+                continue;
+            };
+            let put = &mut filling[position];
+            if put.durable.is_none() {
+                put.durable = Some(at);
+                let slot = put.slot;
+                Self::after_erase(block, place, Some(at))?;
+                return Ok(Some((slot, None)));
+            }
+        }
+        if let Some((filling, dead)) = &mut block.ended {
+            if let Some(position) = Block::position(filling, place.page) {
+                filling[position].durable = Some(at);
+                return Ok(Some((filling[position].slot, Some(*dead))));
+            }
+        }
+        // Told twice is no harm if it is there.
+        let there = Block::position(&block.current, place.page).map(|i| block.current[i].slot);
+        Ok(there.map(|slot| (slot, None)))
+    }
+
+    /// A segment of an erase; gives the copies that end with it.
+    pub fn erase(
+        &mut self,
+        (plane, id): (PlaneId, BlockId),
+        start: Instant,
+        end: Instant,
+    ) -> Result<Vec<Slot>, Violation> {
+        let block = self.blocks.entry(number(plane, id)).or_default();
+        let mut dead = Vec::new();
+        let took = match block.erasing {
+            Some((_, took)) => took,
+            None => {
+                // The current filling is the one after the erase if all of it is newer.
+                let newer = |put: &Put| put.durable.is_some_and(|at| at > start);
+                let ended = match block.owed.pop_front() {
+                    Some(filling) => filling,
+                    None if block.current.iter().all(newer) => Filling::new(),
+                    None => core::mem::take(&mut block.current),
+                };
+                dead.extend(ended.iter().map(|put| put.slot));
+                block.ended = Some((ended, start));
+                Nanos::ZERO
+            }
+        };
+        let took = took + end.since(start);
+        if took < self.erase {
+            let first = block.erasing.map_or(start, |(first, _)| first);
+            block.erasing = Some((first, took));
+            return Ok(dead);
+        }
+        block.erasing = None;
+        block.ready = end;
+        if block.owed.is_empty() {
+            for put in &block.current {
+                let place = Place {
+                    plane,
+                    block: id,
+                    page: put.page,
+                };
+                Self::after_erase(block, place, put.durable)?;
+            }
+        }
+        Ok(dead)
+    }
+
+    /// Debts that cannot be paid any more (none may be left at the end).
+    pub fn settle(&mut self, last: bool) -> Result<(), Violation> {
+        let mut owing = core::mem::take(&mut self.owing);
+        let mut found = None;
+        owing.retain(|at| {
+            let Some(block) = self.blocks.get(at) else {
+                return false;
+            };
+            if block.is_overdue() || (last && !block.owed.is_empty()) {
+                found.get_or_insert((*at, block.current.first().map_or(0, |put| put.page)));
+            }
+            !block.owed.is_empty()
+        });
+        self.owing = owing;
+        match found {
+            None => Ok(()),
+            Some((at, page)) => {
+                let (plane, block) = name(at);
+                let seen = format!(
+                    "plane {plane} block {block}: page {page} is programmed again, or out of order, without an erase"
+                );
+                Violation::found(Law::ProgrammedTwice, seen)
+            }
+        }
+    }
+}

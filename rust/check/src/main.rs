@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! `laws [--runs N] [--commands N] [--seed N]`: random drives and commands against
+//! the laws, on all cores. Exit status 1 if one was broken.
+
+use check::run::Case;
+use check::{shrink, Violation};
+use std::panic;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Mutex;
+use std::thread;
+
+/// Reports are long, and later ones mostly tell the same.
+const MOST_REPORTS: usize = 5;
+
+struct Options {
+    runs: u64,
+    commands: usize,
+    seed: u64,
+}
+
+#[derive(Default)]
+struct Totals {
+    runs: u64,
+    drawn: u64,
+    commands: u64,
+    failed: u64,
+    refused: u64,
+    copies: u64,
+    erases: u64,
+    reports: Vec<String>,
+    broken: Vec<(u64, Violation)>,
+}
+
+fn options() -> Result<Options, String> {
+    let mut options = Options {
+        runs: 1000,
+        commands: 3000,
+        seed: 1,
+    };
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        let value = words.next().and_then(|text| text.parse::<u64>().ok());
+        let value = value.ok_or_else(|| format!("{word} needs a number"))?;
+        match word.as_str() {
+            "--runs" => options.runs = value,
+            "--commands" => options.commands = usize::try_from(value).unwrap_or(usize::MAX),
+            "--seed" => options.seed = value,
+            _ => return Err(format!("no option {word}: --runs, --commands, --seed")),
+        }
+    }
+    Ok(options)
+}
+
+fn one(case: &Case, totals: &Mutex<Totals>) {
+    let ran = case.run();
+    let report = match &ran.result {
+        Err(violation) => {
+            let known = totals.lock().map_or(0, |t| t.reports.len());
+            (known < MOST_REPORTS).then(|| shrink::report(case, violation, ran.trace.len()))
+        }
+        Ok(_) => None,
+    };
+    let Ok(mut t) = totals.lock() else { return };
+    t.runs += 1;
+    t.drawn += case.drawn;
+    t.reports.extend(report);
+    match ran.result {
+        Ok(summary) => {
+            t.commands += summary.commands;
+            t.failed += summary.failed;
+            t.refused += summary.refused;
+            t.copies += summary.copies;
+            t.erases += summary.erases;
+        }
+        Err(violation) => t.broken.push((case.seed, violation)),
+    }
+}
+
+fn main() -> ExitCode {
+    let options = match options() {
+        Ok(options) => options,
+        Err(why) => {
+            eprintln!("laws: {why}");
+            return ExitCode::from(2);
+        }
+    };
+    // A model that panics is reported with its case.
+    panic::set_hook(Box::new(|_| {}));
+    let next = AtomicU64::new(0);
+    let totals = Mutex::new(Totals::default());
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        for _ in 0..cores {
+            scope.spawn(|| loop {
+                let n = next.fetch_add(1, Ordering::Relaxed);
+                if n >= options.runs {
+                    break;
+                }
+                one(
+                    &Case::draw(options.seed.wrapping_add(n), options.commands),
+                    &totals,
+                );
+            });
+        }
+    });
+    let totals = totals.into_inner().unwrap_or_default();
+    show(&totals);
+    if totals.broken.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn show(t: &Totals) {
+    for report in &t.reports {
+        println!("{report}");
+    }
+    for (seed, violation) in &t.broken {
+        println!("seed {seed}: {violation}");
+    }
+    println!(
+        "{} runs of {} configurations drawn: {} commands ({} failed, {} of them for want of room), \
+         {} copies of pages, {} erases",
+        t.runs, t.drawn, t.commands, t.failed, t.refused, t.copies, t.erases
+    );
+    let passed = t.runs - t.broken.len() as u64;
+    println!(
+        "test result: {}. {passed} passed; {} failed;",
+        if t.broken.is_empty() { "ok" } else { "FAILED" },
+        t.broken.len()
+    );
+}

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What each plane does when: one thing at a time.
+
+use crate::ledger::LAG;
+use crate::observed::{Occupied, What};
+use crate::violation::{Law, Violation};
+use std::collections::BTreeMap;
+use units::{Instant, Nanos};
+
+/// One plane's time.
+#[derive(Clone, Debug, Default)]
+struct Plane {
+    /// Segments that may still get neighbours, by their start.
+    segments: BTreeMap<Instant, (Instant, What, u32)>,
+    last_end: Instant,
+    busy: Nanos,
+}
+
+/// All planes.
+#[derive(Clone, Debug, Default)]
+pub struct Planes {
+    planes: Vec<Plane>,
+}
+
+impl Planes {
+    /// Takes a segment told by a model whose latest command arrived at `now`.
+    ///
+    /// # Errors
+    /// The plane does something else in it.
+    pub fn occupied(&mut self, occupied: &Occupied, now: Instant) -> Result<(), Violation> {
+        let (start, end) = (occupied.start, occupied.end);
+        let index = occupied.plane.0 as usize;
+        if end < start {
+            let seen = format!("plane {index}: {} ends before it starts", show(occupied));
+            return Violation::found(Law::PlaneOverlap, seen);
+        }
+        if index >= self.planes.len() {
+            self.planes.resize_with(index + 1, Plane::default);
+        }
+        let plane = &mut self.planes[index];
+        if start == end {
+            return Ok(());
+        }
+        let before = plane.segments.range(..end).next_back();
+        if let Some((other, (other_end, what, block))) = before.filter(|b| b.1 .0 > start) {
+            let seen = format!(
+                "plane {index} does two things at once: {}, and {what:?} of block {block} from {} to {} ns",
+                show(occupied),
+                other.as_nanos(),
+                other_end.as_nanos()
+            );
+            return Violation::found(Law::PlaneOverlap, seen);
+        }
+        plane
+            .segments
+            .insert(start, (end, occupied.what, occupied.block.0));
+        plane.busy += end.since(start);
+        plane.last_end = plane.last_end.max(end);
+        if plane.segments.len() > 256 && plane.segments.len() % 64 == 0 {
+            plane
+                .segments
+                .retain(|_, segment| now.since(segment.0) < LAG);
+        }
+        Ok(())
+    }
+
+    /// Time that a plane was seen busy, and the end of the last it does.
+    #[must_use]
+    pub fn busy(&self, plane: usize) -> (Nanos, Instant) {
+        let plane = self.planes.get(plane);
+        plane.map_or((Nanos::ZERO, Instant::ZERO), |plane| {
+            (plane.busy, plane.last_end)
+        })
+    }
+
+    /// When all planes are idle for good.
+    #[must_use]
+    pub fn last_end(&self) -> Instant {
+        let ends = self.planes.iter().map(|plane| plane.last_end);
+        ends.max().unwrap_or(Instant::ZERO)
+    }
+}
+
+fn show(occupied: &Occupied) -> String {
+    let who = if occupied.background {
+        "background "
+    } else {
+        ""
+    };
+    format!(
+        "{who}{:?} of block {} from {} to {} ns",
+        occupied.what,
+        occupied.block.0,
+        occupied.start.as_nanos(),
+        occupied.end.as_nanos()
+    )
+}

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! A taste of the laws over random drives; `cargo conzone test laws` runs many more, optimized.
+
+#![allow(clippy::panic, reason = "a test ends where it fails")]
+
+use check::run::Case;
+use check::shrink::report;
+
+#[test]
+fn random_drives_keep_the_laws() {
+    for seed in 1_000_000..1_000_040 {
+        let case = Case::draw(seed, 500);
+        let ran = case.run();
+        if let Err(violation) = &ran.result {
+            panic!("{}", report(&case, violation, ran.trace.len()));
+        }
+    }
+}
+
+#[test]
+fn a_case_is_the_same_whenever_it_is_drawn() {
+    let once = |seed| {
+        let ran = Case::draw(seed, 300).run();
+        (format!("{:?}", ran.trace), format!("{:?}", ran.result))
+    };
+    for seed in 0..10 {
+        assert_eq!(once(seed), once(seed));
+    }
+}
+
+#[test]
+fn most_configurations_drawn_make_a_drive() {
+    let drawn: u64 = (0..500).map(|seed| Case::draw(seed, 0).drawn).sum();
+    assert!(drawn < 1000, "{drawn} drawn for 500 drives");
+}
+
+#[test]
+fn every_preset_with_flash_is_drawn() {
+    let mut seen: Vec<_> = (0..300)
+        .map(|seed| Case::draw(seed, 0).settings.preset)
+        .collect();
+    seen.sort_unstable();
+    seen.dedup();
+    let with_flash = ssd::PRESETS.iter().filter(|p| p.name != "nvm-optane");
+    assert_eq!(seen.len(), with_flash.count(), "{seen:?}");
+}
