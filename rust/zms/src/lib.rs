@@ -51,4 +51,5 @@ pub use ftl::{
     ZoneTarget,
 };
 pub use l2p::Grain;
+pub use nand::{Suspend, Suspension};
 pub use stats::{ByGrain, Counters, PoolStats, Stats};
