@@ -5,7 +5,7 @@
 
 use core::fmt;
 use ftl::Costs;
-use nand::{Cell, Geometry, GeometryError, Timing, Yield};
+use nand::{Cell, Geometry, GeometryError, Timing};
 use units::{Bytes, Nanos, PAGE_BYTES, SECTOR_BYTES};
 
 /// Most superblocks of a pool: a million zones and two to spare. All have their state written at the start.
@@ -50,12 +50,37 @@ pub struct Config {
     pub gc_threshold: u32,
     /// pSLC reclaim starts when this many superblocks (of a group) are free, or fewer.
     pub migrate_threshold: u32,
-    /// When a migration's operations make way for the host's.
-    pub migrate_yield: Yield,
+    /// Which running operations make way for the host's, and what that costs.
+    pub suspension: Suspension,
     /// Whether a zone reset waits for the erases that it causes.
     pub reset_wait: bool,
     /// Seed of the random replacement policy.
     pub seed: u64,
+}
+
+/// Which operations may be suspended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Suspend {
+    /// None: what has started runs to its end.
+    #[default]
+    Off,
+    /// Programs and erases of background work.
+    Background,
+    /// For reads the host's own, too.
+    All,
+}
+
+/// How operations are suspended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Suspension {
+    /// Which.
+    pub rule: Suspend,
+    /// Time from the request until the plane is free.
+    pub suspend: Nanos,
+    /// Time from the request until the operation goes on.
+    pub resume: Nanos,
+    /// Most suspensions of one operation; it cannot be suspended after that.
+    pub max: u32,
 }
 
 /// Volatile write buffers.

@@ -8,11 +8,11 @@
 //!   namespace, granularity | first page / entries of 4 KiB --hash--> plane of all the drive's
 //! ```
 
-use crate::config::Config;
+use crate::config::{Config, Suspend};
 use crate::l2p::{Cache, Grain};
 use crate::superblock::{FlashPage, Pool};
 use ftl::{Costs, Random};
-use nand::{BlockId, Booking, Link, Media, Op, PlaneId, Priority};
+use nand::{BlockId, Booking, Link, Media, Op, PlaneId, Priority, Yield};
 use units::{Bytes, Instant, PAGE_BYTES};
 
 /// Bytes of `n` logical pages.
@@ -40,7 +40,12 @@ pub(crate) struct Core {
 impl Core {
     pub fn new(config: &Config) -> Self {
         Self {
-            media: Media::new(&config.geometry, &config.timing).with_yield(config.migrate_yield),
+            media: Media::new(&config.geometry, &config.timing).with_yield(
+                match config.suspension.rule {
+                    Suspend::Off => Yield::Queued,
+                    Suspend::Background | Suspend::All => Yield::Suspend,
+                },
+            ),
             link: Link::new(config.link_mbps),
             l2p: Cache::new(&config.l2p, config.map_entries(), config.seed),
             costs: config.costs,

@@ -41,7 +41,7 @@ mod zrwa;
 
 pub use config::{
     buffered_superblocks, BufferPolicy, Buffers, Config, ConfigError, DataNamespace, L2p,
-    L2pPolicy, L2pSearch, SlcMap, TooMany,
+    L2pPolicy, L2pSearch, SlcMap, Suspend, Suspension, TooMany,
 };
 pub use drive::{Pools, Zms};
 pub use ftl::{

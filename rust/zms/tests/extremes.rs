@@ -143,7 +143,7 @@ fn use_both_ends(zms: &mut Zms, c: &Config) {
 /// One test in this file: memory is the process's.
 #[test]
 fn what_is_accepted_works_and_starts_small() {
-    const CASES: u32 = 2000;
+    const CASES: u32 = 800;
     let mut random = Random::new(14);
     let (mut accepted, mut refused) = (0, 0);
     for _ in 0..CASES {

@@ -11,7 +11,7 @@
 
 mod common;
 
-use nand::{Cell, Yield};
+use nand::Cell;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
@@ -19,7 +19,7 @@ use std::collections::BTreeSet;
 use units::{Bytes, Instant, Nanos, Sector, ZoneId};
 use zms::{
     BufferPolicy, Command, Config, DataNamespace, Error, L2pPolicy, L2pSearch, Namespace, Reply,
-    SlcMap, Zms, ZoneAction, ZoneTarget,
+    SlcMap, Suspend, Zms, ZoneAction, ZoneTarget,
 };
 
 const ZONES: u32 = 5;
@@ -101,7 +101,11 @@ fn configs() -> impl Strategy<Value = Config> {
             }),
         };
         c.l2p.preread = preread;
-        c.migrate_yield = if f[6] { Yield::Queued } else { Yield::Suspend };
+        c.suspension = common::suspension(if f[6] {
+            Suspend::Off
+        } else {
+            Suspend::Background
+        });
         c
     })
 }
@@ -416,7 +420,7 @@ proptest! {
 fn reads_beside_a_migration_wait_as_the_property_says() {
     let longest = |rule| {
         let mut c = tiny(Cell::Qlc, true);
-        c.migrate_yield = rule;
+        c.suspension = common::suspension(rule);
         c.slc_superblocks = 8;
         let program = c.timing.qlc.program;
         let mut zms = Zms::new(&c).unwrap();
@@ -446,8 +450,8 @@ fn reads_beside_a_migration_wait_as_the_property_says() {
         assert!(migrations > 3, "{migrations}");
         (longest, program)
     };
-    let (suspended, _) = longest(Yield::Suspend);
-    let (queued, program) = longest(Yield::Queued);
+    let (suspended, _) = longest(Suspend::Background);
+    let (queued, program) = longest(Suspend::Off);
     // Firmware, up to three map reads and the data's, with their transfers.
     let alone = Nanos::from_micros(20 + 3 * 23 + 85 + 6);
     assert!(suspended <= alone, "{suspended:?}");

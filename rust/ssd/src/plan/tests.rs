@@ -300,3 +300,52 @@ fn what_the_models_numbers_have_no_room_for_is_refused_by_name() {
         "property 'meta-size' = 1T: makes 71806521 superblocks; there can be 1048578"
     );
 }
+
+#[test]
+fn suspension_has_a_name_and_an_older_one_that_must_agree() {
+    use ::zms::Suspend;
+    let plan = |settings: &[_]| with("tlc-zoned", settings);
+    let suspension = |settings: &[_]| match plan(settings).unwrap().model {
+        ModelConfig::Zms(model) => model.suspension,
+        other => panic!("{other:?}"),
+    };
+    let default = suspension(&[]);
+    assert_eq!(default.rule, Suspend::Background);
+    let times = (default.suspend.get(), default.resume.get(), default.max);
+    assert_eq!(times, (50_000, 50_000, 8));
+    let set = suspension(&[
+        ("suspend", "all"),
+        ("suspend-ns", "30000"),
+        ("resume-ns", "7"),
+        ("suspend-max", "0"),
+    ]);
+    assert_eq!(set.rule, Suspend::All);
+    assert_eq!(
+        (set.suspend.get(), set.resume.get(), set.max),
+        (30_000, 7, 0)
+    );
+    let (queued, yields) = (("migrate-yield", "queued"), ("migrate-yield", "suspend"));
+    assert_eq!(suspension(&[queued]).rule, Suspend::Off);
+    assert_eq!(suspension(&[yields]).rule, Suspend::Background);
+    assert_eq!(suspension(&[queued, ("suspend", "off")]).rule, Suspend::Off);
+    assert_eq!(
+        suspension(&[("suspend", "off"), ("migrate-yield", "auto")]).rule,
+        Suspend::Off
+    );
+    for (older, name) in [
+        (queued, ("suspend", "background")),
+        (queued, ("suspend", "all")),
+        (yields, ("suspend", "off")),
+        (yields, ("suspend", "all")),
+    ] {
+        assert_eq!(
+            plan(&[older, name]).unwrap_err().to_string(),
+            format!(
+                "property 'migrate-yield' = {}: is the older name of suspend, which is set to {}: set one of them",
+                older.1, name.1
+            )
+        );
+    }
+    // Only the consumer drive works in the background.
+    assert!(with("conv-970pro", &[("suspend", "off")]).is_err());
+}

@@ -4,8 +4,12 @@
 use super::{ModelConfig, Planned, Planner, Space};
 use crate::error::ConfigError;
 use crate::properties::{property, Key};
-use ::zms::{BufferPolicy, Buffers, Config, DataNamespace, L2p, L2pPolicy, L2pSearch, SlcMap};
-use nand::{Cell, CellTiming, Geometry, Timing, Yield};
+use crate::table::PROPERTIES;
+use ::zms::{
+    BufferPolicy, Buffers, Config, DataNamespace, L2p, L2pPolicy, L2pSearch, SlcMap, Suspend,
+    Suspension,
+};
+use nand::{Cell, CellTiming, Geometry, Timing};
 use units::{Bytes, Nanos, PAGE_BYTES, SECTOR_BYTES};
 
 /// Most pages a namespace may span: the model numbers them with 32 bits.
@@ -39,10 +43,7 @@ impl Planner<'_> {
             l2p: self.l2p()?,
             gc_threshold: self.u32(Key::GcThreshold),
             migrate_threshold: self.u32(Key::MigrateThreshold),
-            migrate_yield: match self.u64(Key::MigrateYield) {
-                0 => Yield::Suspend,
-                _ => Yield::Queued,
-            },
+            suspension: self.suspension()?,
             reset_wait: self.on(Key::ResetWait),
             seed: self.u64(Key::Seed),
         };
@@ -141,6 +142,31 @@ impl Planner<'_> {
             erase: self.nanos(Key::Erase),
             channel_mbps: self.u64(Key::ChannelBandwidth),
         }
+    }
+
+    fn suspension(&self) -> Result<Suspension, ConfigError> {
+        let named = match self.u64(Key::Suspend) {
+            0 => Suspend::Off,
+            1 => Suspend::Background,
+            _ => Suspend::All,
+        };
+        let older = match self.number(Key::MigrateYield) {
+            None => named,
+            Some(0) => Suspend::Background,
+            Some(_) => Suspend::Off,
+        };
+        let agree = older == named || !self.config.is_explicit(Key::Suspend);
+        self.rule(agree, Key::MigrateYield, || {
+            let name = &PROPERTIES[Key::Suspend as usize];
+            let value = name.show(&self.config.value(Key::Suspend));
+            format!("is the older name of {name}, which is set to {value}: set one of them")
+        })?;
+        Ok(Suspension {
+            rule: older,
+            suspend: self.nanos(Key::SuspendTime),
+            resume: self.nanos(Key::ResumeTime),
+            max: self.u32(Key::SuspendMax),
+        })
     }
 
     pub(super) fn zoned(&self) -> bool {

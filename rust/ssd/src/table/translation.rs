@@ -8,6 +8,10 @@ use super::{
 use crate::properties::{Default, Key, Kind, Property};
 use units::KIB;
 
+/// MQSim is another simulator of SSDs; its `ssdconfig.xml` has a program's suspension take 100 us.
+const SUSPENDED: &str =
+    "MQSim configuration: 100 us a suspended program, half before and half after";
+
 pub(super) const ROWS: &[Property] = &[
     row(
         Key::FwRead4k,
@@ -138,10 +142,42 @@ pub(super) const ROWS: &[Property] = &[
     )
     .only(ZMS),
     row(
+        Key::Suspend,
+        Kind::Choice(&["off", "background", "all"]),
+        "which running programs and erases are suspended for the host's operations: none, those of migration and collection, for reads the host's own, too",
+        Default::All("background"),
+        OURS,
+    )
+    .only(ZMS),
+    row(
+        Key::SuspendTime,
+        TIME,
+        "from the request to suspend a program or erase until its plane is free",
+        Default::All("50000"),
+        SUSPENDED,
+    )
+    .only(ZMS),
+    row(
+        Key::ResumeTime,
+        TIME,
+        "from the request to resume it until it goes on",
+        Default::All("50000"),
+        SUSPENDED,
+    )
+    .only(ZMS),
+    row(
+        Key::SuspendMax,
+        count(0, 1 << 20),
+        "suspensions of one program or erase at most; then it runs to its end",
+        Default::All("8"),
+        "our choice: they double the time of a TLC program at most",
+    )
+    .only(ZMS),
+    row(
         Key::MigrateYield,
         Kind::Choice(&["suspend", "queued"]),
-        "which operations of a migration make way for the host's: running ones, too, or queued ones only",
-        Default::All("suspend"),
+        "older name of suspend; where both are set they must agree",
+        Default::Auto("what suspend says; suspend means suspend=background, queued means suspend=off"),
         OURS,
     )
     .only(ZMS),

@@ -27,6 +27,16 @@ fn timing(channel_mbps: u64, tlc_read_us: u64) -> Timing {
     }
 }
 
+/// Suspending costs 20 us before and after, at most four times an operation.
+pub fn suspension(rule: zms::Suspend) -> zms::Suspension {
+    zms::Suspension {
+        rule,
+        suspend: Nanos::new(20_000),
+        resume: Nanos::new(20_000),
+        max: 4,
+    }
+}
+
 /// A preset by name, with `key=value` settings of the kind that golden `.cmd` files use.
 pub fn config(preset: &str, settings: &[(&str, &str)]) -> Config {
     let ufs4 = preset == "ufs4-tlc";
@@ -141,7 +151,7 @@ pub fn config(preset: &str, settings: &[(&str, &str)]) -> Config {
         l2p,
         gc_threshold: 2,
         migrate_threshold: 2,
-        migrate_yield: nand::Yield::Suspend,
+        suspension: suspension(zms::Suspend::Background),
         reset_wait: false,
         seed: 1,
     }
