@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
 use ftl::Random;
-use ssd::{Config, Key, Kind, Model, ModelConfig, Property, PRESETS, PROPERTIES};
+use ssd::{Config, Key, Kind, Model, Property, PRESETS, PROPERTIES};
 
 fn resident_mib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
@@ -33,15 +33,6 @@ fn value(property: &Property, random: &mut Random) -> String {
     }
 }
 
-/// Pages of pSLC, whose tables are written at the start: ten bytes for each.
-fn slc_pages(config: &ModelConfig) -> u64 {
-    let ModelConfig::Zms(c) = config else {
-        return 0;
-    };
-    let superblocks = u64::from(c.slc_superblocks) * u64::from(c.geometry.groups());
-    superblocks * c.geometry.superblock_lpns(nand::Cell::Slc)
-}
-
 /// One test in this file: memory is the process's.
 #[test]
 fn what_is_accepted_makes_a_model() {
@@ -63,9 +54,6 @@ fn what_is_accepted_makes_a_model() {
         let Ok(plan) = config.plan() else {
             continue;
         };
-        if slc_pages(&plan.model) > 1 << 24 {
-            continue;
-        }
         accepted += 1;
         let before = resident_mib();
         let model = Model::new(&plan);

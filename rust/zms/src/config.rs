@@ -50,7 +50,7 @@ pub struct Config {
     pub gc_threshold: u32,
     /// pSLC reclaim starts when this many superblocks (of a group) are free, or fewer.
     pub migrate_threshold: u32,
-    /// When background work makes way for the host's, and what that costs.
+    /// Which running operations make way for the host's, and what that costs.
     pub suspension: Suspension,
     /// Whether a zone reset waits for the erases that it causes.
     pub reset_wait: bool,
@@ -418,6 +418,8 @@ impl Config {
 
     fn validate_slc(&self) -> Result<(), ConfigError> {
         let have = self.slc_superblocks;
+        // One is always kept for what is moved.
+        let threshold = self.migrate_threshold.max(1);
         let need = match (self.data, self.slc_map) {
             (
                 DataNamespace::Zoned {
@@ -426,11 +428,9 @@ impl Config {
                 SlcMap::Zone,
             ) => {
                 let active = if max_active == 0 { zones } else { max_active };
-                active
-                    .saturating_add(self.migrate_threshold)
-                    .saturating_add(2)
+                active.saturating_add(threshold).saturating_add(2)
             }
-            _ => self.migrate_threshold.saturating_add(2),
+            _ => threshold.saturating_add(2),
         };
         let held = buffered_superblocks(&self.geometry, self.buffers.total);
         let need = need.saturating_add(u32::try_from(held).unwrap_or(u32::MAX));

@@ -91,12 +91,19 @@ impl Zms {
         &self.config
     }
 
-    /// Takes over the times of a configuration (flash array, firmware, buffer access, dwell window)
+    /// Takes over the times of a configuration (flash array, suspension, firmware, buffer access, dwell window)
     /// for what is asked for from now on; the rest of it stays as it is.
     pub fn set_times(&mut self, config: &Config) {
         let dwell = config.buffers.dwell;
         self.core.media.set_times(&config.timing);
         self.core.costs = config.costs;
+        let suspension = nand::Suspension {
+            suspend: config.suspension.suspend,
+            resume: config.suspension.resume,
+            ..self.config.suspension
+        };
+        self.core.media.set_suspend(suspension);
+        self.config.suspension = suspension;
         match &mut self.data {
             Data::Zoned(zoned) => zoned.buffers.set_dwell(dwell),
             Data::Block(block) => block.dwell = dwell,
@@ -294,7 +301,7 @@ impl Zms {
         }
     }
 
-    /// The granularity at which a zone's first page is mapped, if it is in flash.
+    /// The granularity at which a zone's first page is mapped, if it is in flash or on its way there.
     #[must_use]
     pub fn zone_grain(&self, id: ZoneId) -> Option<Grain> {
         let Data::Zoned(data) = &self.data else {
@@ -302,7 +309,8 @@ impl Zms {
         };
         let lpn = id.get().checked_mul(data.shape.span)?;
         data.zones.get(id)?;
-        matches!(data.find(lpn, Instant::ZERO), Found::Flash(_)).then(|| data.grain_of(lpn))
+        let at = Instant::from_nanos(u64::MAX);
+        matches!(data.find(lpn, at), Found::Flash(_)).then(|| data.grain_of(lpn))
     }
 
     /// All statistics.

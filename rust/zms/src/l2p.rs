@@ -353,12 +353,29 @@ impl Cache {
 
     /// An entry of run `at` becomes the most recent one.
     fn touch(&mut self, at: u32, one: Part) {
-        let newest = self.slots[self.tiling.slot(one.tile)].head;
-        let is_newest = newest == at && self.runs[at as usize].to == one.to;
-        if !is_newest && !self.is_resident(one.tile) {
+        if self.is_resident(one.tile) {
+            return;
+        }
+        let slot = self.tiling.slot(one.tile);
+        let newest = self.slots[slot].head;
+        let run = self.runs[at as usize];
+        if newest == at && run.to == one.to {
+            return;
+        }
+        let alone = run.to - run.from == 1;
+        if alone && !self.continues(newest, one) {
+            self.unlink(slot, run);
+            self.link(slot, at, NONE, newest);
+        } else {
             self.cut(at, one);
             self.append(one);
         }
+    }
+
+    /// Whether `part` is what comes right after run `at`, if that is one.
+    fn continues(&self, at: u32, part: Part) -> bool {
+        let run = &self.runs[at as usize];
+        at != NONE && run.tile == part.tile && run.to == part.from
     }
 
     /// Puts entries that are not held in front, as far as there is room or some can be evicted.
@@ -415,12 +432,9 @@ impl Cache {
     fn push(&mut self, slot: usize, part: Part) {
         self.slots[slot].len += u32::from(part.to - part.from);
         let head = self.slots[slot].head;
-        if head != NONE {
-            let run = &mut self.runs[head as usize];
-            if run.tile == part.tile && run.to == part.from {
-                run.to = part.to;
-                return;
-            }
+        if self.continues(head, part) {
+            self.runs[head as usize].to = part.to;
+            return;
         }
         let at = self.new_run(slot, part);
         if !self.is_resident(part.tile) {

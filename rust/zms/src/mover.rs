@@ -96,7 +96,7 @@ impl Mover {
             cursor: 0,
             last_round: false,
             started: Instant::ZERO,
-            steps: VecDeque::with_capacity(64),
+            steps: VecDeque::with_capacity(1 << 8),
             moves: VecDeque::with_capacity(2 * depth as usize),
             next: Vec::with_capacity(depth as usize),
             loads: Vec::with_capacity(8),

@@ -153,7 +153,7 @@ impl Pool {
             victims,
             lists: vec![(NONE, NONE); lists],
             least: lists,
-            programs: VecDeque::with_capacity(64),
+            programs: VecDeque::with_capacity(1 << 10),
             quiet: Instant::ZERO,
         }
     }
