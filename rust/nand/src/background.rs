@@ -22,9 +22,10 @@
 //! Not modelled: that the page register of a plane whose load waits for its program is in use, that
 //! a suspended erase or program makes its block unreadable.
 
+use crate::agenda::Due;
 use crate::book::{Booked, Kind};
 use crate::media::{Media, Op, PlaneId, Shape, What};
-use crate::work::{Due, Item, Stage, Work};
+use crate::work::{Item, Stage, Work};
 use crate::BlockId;
 use units::{Bytes, Instant, Nanos};
 
@@ -129,7 +130,7 @@ impl Media {
     /// ended before is forgotten.
     pub fn run(&mut self, now: Instant) {
         let now = now.max(self.horizon);
-        while let Some(due) = self.backlog.pop_due(now.as_nanos()) {
+        while let Some(due) = self.backlog.agenda.pop_due(now.as_nanos()) {
             self.step(due, due.at);
         }
         self.horizon = now;
@@ -157,7 +158,7 @@ impl Media {
 
     fn run_forced(&mut self) {
         self.requeue_touched();
-        while let Some(due) = self.backlog.pop_forced() {
+        while let Some(due) = self.backlog.agenda.pop_forced() {
             self.step(due, self.horizon.as_nanos());
         }
     }
@@ -167,7 +168,11 @@ impl Media {
     /// than the instant run to. `None` when nothing is queued.
     #[must_use]
     pub fn next_background(&self) -> Option<Instant> {
-        let ends = self.backlog.current().filter_map(|p| self.would_end(p));
+        let ends = self
+            .backlog
+            .agenda
+            .current()
+            .filter_map(|p| self.would_end(p));
         let next = ends.min().map(Instant::from_nanos)?;
         Some(next.max(self.horizon + Nanos::new(1)))
     }
