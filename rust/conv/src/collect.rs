@@ -4,7 +4,7 @@
 //! ```text
 //!   victim    | . x . . | x x . . |     scanned a flash page at a time: what is valid is read
 //!                  \     |
-//!   gathered  | a a b                   a full one-shot page is queued to be programmed after the reads
+//!   gathered  | a a b                   after a row, whole one-shot pages are queued to be programmed
 //!   issued    | a a a a | a a a a |     the map still points to the victim
 //!   committed                           the program has ended: the map follows, the victim's page is gone
 //! ```
@@ -73,12 +73,28 @@ pub(crate) struct Collection {
 impl Collection {
     /// Room for what can be on its way at once.
     pub fn new(most_issued: usize, unit: u32) -> Self {
-        let moves = (most_issued + 2).saturating_mul(unit as usize);
+        // Two rows are issued, and one is gathered.
+        let moves = (2 * most_issued).saturating_mul(unit as usize);
         Self {
             victims: Vec::with_capacity(16),
             moves: VecDeque::with_capacity(moves.min(1 << 20)),
             issued: VecDeque::with_capacity(most_issued.min(1 << 16) + 2),
             ..Self::default()
+        }
+    }
+
+    /// What is read from now on is read for other one-shot pages; what is gathered already came with
+    /// the reads until now.
+    fn begin_reads(&mut self, flash: &mut Flash) {
+        if let Some(reads) = self.reads.take() {
+            if let Some(earlier) = self.earlier.replace(reads) {
+                flash.release(earlier);
+            }
+        }
+        if self.gathered == 0 {
+            if let Some(earlier) = self.earlier.take() {
+                flash.release(earlier);
+            }
         }
     }
 }
@@ -87,14 +103,10 @@ impl Partition {
     /// Superblocks that the host leaves to the collection.
     const RESERVE: usize = 1;
 
-    /// One-shot pages that may wait in the background: one for each plane, as the controller has
+    /// One-shot pages that may wait in the background: two for each plane, as the controller has
     /// memory for.
     pub(crate) const fn most_issued(lanes: u32) -> usize {
-        if lanes < 2 {
-            2
-        } else {
-            lanes as usize
-        }
+        2 * lanes as usize
     }
 
     /// Collects what the host's write of one page pays for.
@@ -132,6 +144,7 @@ impl Partition {
             if self.gc.gathered == 0 || !self.issue(flash) {
                 return;
             }
+            self.gc.begin_reads(flash);
         }
     }
 
@@ -163,8 +176,9 @@ impl Partition {
 
     /// Scans one flash page of the victim; says whether there was room for what was valid in it.
     fn scan(&mut self, at: Instant, flash: &mut Flash) -> bool {
-        let (unit, per_flash_page) = (self.shape.unit, self.shape.flash_page);
-        if self.gc.gathered >= unit && !self.issue(flash) {
+        let per_flash_page = self.shape.flash_page;
+        let row = self.shape.unit * self.shape.lanes;
+        if self.gc.gathered >= row && !self.issue_whole(flash) {
             return false;
         }
         let Some(victim) = self.gc.victims.last_mut() else {
@@ -172,7 +186,7 @@ impl Partition {
         };
         let first = victim.superblock * self.shape.pages + victim.next;
         victim.next += per_flash_page;
-        let is_through = victim.next >= self.shape.pages;
+        let next = victim.next;
         let mut valid = 0;
         for from in first..first + per_flash_page {
             let owner = self.owner.get(from as usize).copied().unwrap_or(0);
@@ -187,14 +201,22 @@ impl Partition {
             self.gc.gathered += valid;
             self.counters.pages_gc += u64::from(valid);
         }
-        if self.gc.gathered >= unit {
-            // Without a superblock it waits for the next scan.
-            self.issue(flash);
-        }
-        if is_through {
+        if next % row == 0 {
+            // What finds no superblock waits for the next scan.
+            self.issue_whole(flash);
             self.reap(flash);
         }
         true
+    }
+
+    /// Issues the whole one-shot pages that are gathered; says whether there was room for them.
+    fn issue_whole(&mut self, flash: &mut Flash) -> bool {
+        let mut has_room = true;
+        while has_room && self.gc.gathered >= self.shape.unit {
+            has_room = self.issue(flash);
+        }
+        self.gc.begin_reads(flash);
+        has_room
     }
 
     /// Queues the read of a flash page, unless memory still holds it.
@@ -225,23 +247,12 @@ impl Partition {
         let moves = self.gc.gathered.min(shape.unit);
         let first = superblock * shape.pages + self.gc.pointer.next;
         let place = self.flash_page(first);
-        // Groups wait for others' ends, not for their memory: each is released when it is used.
         let after = self.gc.reads.or(self.gc.earlier);
         let work = flash.begin();
         let bytes = Bytes::new(u64::from(moves) * PAGE_BYTES);
         flash.defer_program(place.plane, place.block, bytes, work, after);
         flash.seal(work);
         self.gc.gathered -= moves;
-        if let Some(reads) = self.gc.reads.take() {
-            if let Some(earlier) = self.gc.earlier.replace(reads) {
-                flash.release(earlier);
-            }
-        }
-        if self.gc.gathered == 0 {
-            if let Some(earlier) = self.gc.earlier.take() {
-                flash.release(earlier);
-            }
-        }
         self.gc.issued.push_back(Issued { work, first, moves });
         self.counters.programs += 1;
         self.counters.pages_padded += u64::from(shape.unit - moves);

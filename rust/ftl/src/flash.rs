@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The flash array and the host link, with the controller's own costs.
 
-use nand::{BlockId, Chips, Link, Media, Occupied, Op, PlaneId, Suspension, Work};
+use nand::{BlockId, Chips, Link, Media, Occupied, Op, PlaneId, Work};
 use std::collections::VecDeque;
 use units::{Bytes, Instant, Nanos, PAGE_BYTES};
 
@@ -70,12 +70,6 @@ impl Flash {
     #[must_use]
     pub const fn chips(&self) -> &Chips {
         &self.chips
-    }
-
-    /// Sets whether background programs and erases are suspended for the host's operations; without,
-    /// what has started runs to its end.
-    pub fn set_suspend(&mut self, rule: Suspension) {
-        self.media.set_suspend(rule);
     }
 
     /// Background work proceeds up to `now`. Nothing will be asked for before that.

@@ -22,9 +22,10 @@
 //! Not modelled: that the page register of a plane whose load waits for its program is in use, that
 //! a suspended erase or program makes its block unreadable.
 
+use crate::agenda::Due;
 use crate::book::{Booked, Kind};
 use crate::media::{Media, Op, PlaneId, Shape, What};
-use crate::work::{Due, Item, Stage, Work};
+use crate::work::{Item, Stage, Work};
 use crate::BlockId;
 use units::{Bytes, Instant, Nanos};
 
@@ -129,8 +130,9 @@ impl Media {
     /// ended before is forgotten.
     pub fn run(&mut self, now: Instant) {
         let now = now.max(self.horizon);
-        while let Some(due) = self.backlog.pop_due(now.as_nanos()) {
-            self.step(due, due.at);
+        while let Some(due) = self.backlog.agenda.pop_due(now.as_nanos()) {
+            self.horizon = self.horizon.max(Instant::from_nanos(due.at));
+            self.step(due);
         }
         self.horizon = now;
     }
@@ -157,8 +159,8 @@ impl Media {
 
     fn run_forced(&mut self) {
         self.requeue_touched();
-        while let Some(due) = self.backlog.pop_forced() {
-            self.step(due, self.horizon.as_nanos());
+        while let Some(due) = self.backlog.agenda.pop_forced() {
+            self.step(due);
         }
     }
 
@@ -167,7 +169,11 @@ impl Media {
     /// than the instant run to. `None` when nothing is queued.
     #[must_use]
     pub fn next_background(&self) -> Option<Instant> {
-        let ends = self.backlog.current().filter_map(|p| self.would_end(p));
+        let ends = self
+            .backlog
+            .agenda
+            .current()
+            .filter_map(|p| self.would_end(p));
         let next = ends.min().map(Instant::from_nanos)?;
         Some(next.max(self.horizon + Nanos::new(1)))
     }
@@ -175,6 +181,14 @@ impl Media {
     fn requeue_touched(&mut self) {
         while let Some(plane) = self.backlog.next_touched() {
             self.requeue(plane as usize);
+        }
+    }
+
+    /// Notes when a plane's running array work stops, which a booking may have changed.
+    pub(crate) fn requeue_running(&mut self, plane: usize) {
+        let front = self.backlog.front(plane);
+        if front.is_some_and(|item| matches!(item.stage, Stage::Running { .. })) {
+            self.requeue(plane);
         }
     }
 
@@ -202,7 +216,8 @@ impl Media {
 
     /// Where a sense or transfer fits.
     fn moves_at(&self, plane: usize, item: &Item, cursor: u64) -> u64 {
-        let from = item.at.max(cursor);
+        // What was not used of the time until now cannot be used any more.
+        let from = item.at.max(cursor).max(self.horizon.as_nanos());
         self.place(
             plane,
             from,
@@ -218,7 +233,7 @@ impl Media {
         let Stage::Array { from, suspended } = item.stage else {
             return cursor;
         };
-        let from = from.max(item.at).max(cursor);
+        let from = from.max(item.at).max(cursor).max(self.horizon.as_nanos());
         let resume = if suspended {
             self.suspension.resume.get()
         } else {
@@ -269,9 +284,8 @@ impl Media {
         Some(suspended.min(since.saturating_add(item.shape.array)))
     }
 
-    /// Takes a step that is due if it is still possible then. Bookings that ended by `forget` are
-    /// not looked at any more.
-    fn step(&mut self, due: Due, forget: u64) {
+    /// Takes a step that is due if it is still possible then.
+    fn step(&mut self, due: Due) {
         let plane = due.plane as usize;
         match self.next_step(plane) {
             None => {}
@@ -279,22 +293,22 @@ impl Media {
                 self.backlog.enqueue(step.0, step.1, due.plane);
             }
             Some((at, _)) => {
-                self.take(plane, at, forget);
+                self.take(plane, at);
                 self.requeue(plane);
             }
         }
         self.requeue_touched();
     }
 
-    fn take(&mut self, plane: usize, at: u64, forget: u64) {
+    fn take(&mut self, plane: usize, at: u64) {
         let Some(&item) = self.backlog.front(plane) else {
             return;
         };
         if let Some(p) = self.planes.get_mut(plane) {
-            p.book.prune(forget);
+            p.book.prune(self.horizon.as_nanos());
         }
         match item.stage {
-            Stage::Moving => self.take_move(plane, at, &item, forget),
+            Stage::Moving => self.take_move(plane, at, &item),
             Stage::Array { suspended, .. } => {
                 let resume = if suspended {
                     self.suspension.resume.get()
@@ -315,12 +329,13 @@ impl Media {
         }
     }
 
-    fn take_move(&mut self, plane: usize, at: u64, item: &Item, forget: u64) {
+    fn take_move(&mut self, plane: usize, at: u64, item: &Item) {
         let asked = Instant::from_nanos(at.saturating_add(item.shape.sense));
+        let horizon = self.horizon;
         let Some(link) = self.link_of(plane) else {
             return;
         };
-        link.prune(Instant::from_nanos(forget));
+        link.prune(horizon);
         let moved = link
             .transfer(asked, Bytes::new(item.shape.bytes))
             .as_nanos();

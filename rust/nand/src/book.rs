@@ -45,6 +45,8 @@ pub(crate) struct Book {
     busy: VecDeque<Booked>,
     /// End of what was forgotten.
     floor: u64,
+    /// End of everything that is booked.
+    end: u64,
 }
 
 impl Book {
@@ -52,8 +54,8 @@ impl Book {
     pub const MAX_BOOKINGS: usize = 1024;
 
     /// End of everything that is booked.
-    pub fn end(&self) -> u64 {
-        self.busy.back().map_or(self.floor, |b| b.end)
+    pub const fn end(&self) -> u64 {
+        self.end
     }
 
     /// Where the first gap at or after `from` begins that `holds(start, end)`. The gap after
@@ -93,12 +95,12 @@ impl Book {
         if booked.start >= booked.end {
             return;
         }
-        match self.busy.back() {
-            Some(last) if last.end > booked.start => {
-                let at = self.busy.partition_point(|b| b.end <= booked.start);
-                self.busy.insert(at, booked);
-            }
-            _ => self.busy.push_back(booked),
+        if booked.start >= self.end {
+            self.end = booked.end;
+            self.busy.push_back(booked);
+        } else {
+            let at = self.busy.partition_point(|b| b.end <= booked.start);
+            self.busy.insert(at, booked);
         }
         if self.busy.len() > Self::MAX_BOOKINGS {
             self.forget_first();
@@ -126,6 +128,7 @@ impl Book {
             assert!(end <= booked.start && booked.start < booked.end, "{self:?}");
             end = booked.end;
         }
+        assert_eq!(end, self.end);
     }
 }
 

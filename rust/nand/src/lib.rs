@@ -21,6 +21,7 @@
 
 #![forbid(unsafe_code)]
 
+mod agenda;
 mod background;
 mod book;
 mod cell;

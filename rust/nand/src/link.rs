@@ -70,7 +70,11 @@ impl Link {
     /// Link time of `bytes`.
     #[must_use]
     pub fn time(&self, bytes: Bytes) -> Nanos {
-        self.bandwidth_time(bytes) + self.overhead.times(bytes.get().div_ceil(PAGE_BYTES))
+        let time = self.bandwidth_time(bytes);
+        if self.overhead == Nanos::ZERO {
+            return time;
+        }
+        time + self.overhead.times(bytes.get().div_ceil(PAGE_BYTES))
     }
 
     fn bandwidth_time(&self, bytes: Bytes) -> Nanos {

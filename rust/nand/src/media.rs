@@ -207,43 +207,25 @@ impl Media {
     /// too. Its end stays. A plane that does not exist does nothing, at once.
     pub fn schedule(&mut self, at: Instant, plane: PlaneId, block: BlockId, op: Op) -> Booking {
         let index = plane.0 as usize;
-        let nothing = Booking { start: at, end: at };
-        if index >= self.planes.len() {
-            return nothing;
-        }
         let shape = self.shape(op);
-        let mut from = at.max(self.horizon).as_nanos();
-        let mut yielding = None;
-        if self.backlog.is_busy(index) {
-            if shape.kind != Kind::Read {
-                from = from.max(self.force_block(index, block, shape.kind));
-            }
-            yielding = self.yields_at(index);
-            from = from.max(yielding.unwrap_or(0));
-        }
-        let Some(p) = self.planes.get_mut(index) else {
-            return nothing;
-        };
-        p.book.prune(self.horizon.as_nanos());
-        let start = if p.book.end() <= from {
-            from
-        } else {
-            let from = p.book.after_block(from, block, shape.kind);
-            self.place(index, from, &shape)
-        };
         let horizon = self.horizon;
-        let Some(link) = self.link_of(index) else {
-            return nothing;
-        };
-        let moved = if shape.bytes > 0 {
+        let from = at.max(horizon).as_nanos();
+        let mut start = from;
+        match self.planes.get(index) {
+            // Most operations come to a plane that is idle from then on.
+            Some(p) if p.book.end() <= from && !self.backlog.is_busy(index) => {}
+            Some(_) => start = self.start(index, from, block, &shape),
+            None => return Booking { start: at, end: at },
+        }
+        let mut moved = start.saturating_add(shape.sense);
+        if let Some(link) = self.link_of(index).filter(|_| shape.bytes > 0) {
             link.prune(horizon);
-            let sensed = Instant::from_nanos(start.saturating_add(shape.sense));
-            link.transfer(sensed, Bytes::new(shape.bytes)).as_nanos()
-        } else {
-            start.saturating_add(shape.sense)
-        };
+            let bytes = Bytes::new(shape.bytes);
+            moved = link.transfer(Instant::from_nanos(moved), bytes).as_nanos();
+        }
         let end = moved.saturating_add(shape.array);
         if let Some(p) = self.planes.get_mut(index) {
+            p.book.prune(horizon.as_nanos());
             p.book.insert(Booked {
                 start,
                 end,
@@ -259,13 +241,34 @@ impl Media {
             self.note(index, block, shape.what, (start, moved), false);
             self.note(index, block, shape.array_what(), (moved, end), false);
         }
-        if yielding.is_some() {
-            self.requeue(index);
+        if self.backlog.is_busy(index) {
+            // What runs there may have to be suspended sooner.
+            self.requeue_running(index);
         }
         Booking {
             start: Instant::from_nanos(start),
             end: Instant::from_nanos(end),
         }
+    }
+
+    /// When the host's operation starts on a plane that is not idle.
+    #[inline(never)]
+    fn start(&mut self, plane: usize, from: u64, block: BlockId, shape: &Shape) -> u64 {
+        let mut from = from;
+        if self.backlog.is_busy(plane) {
+            if shape.kind != Kind::Read {
+                from = from.max(self.force_block(plane, block, shape.kind));
+            }
+            from = from.max(self.yields_at(plane).unwrap_or(0));
+        }
+        if let Some(p) = self.planes.get_mut(plane) {
+            p.book.prune(self.horizon.as_nanos());
+            if p.book.end() <= from {
+                return from;
+            }
+            from = p.book.after_block(from, block, shape.kind);
+        }
+        self.place(plane, from, shape)
     }
 
     /// An operation's parts.

@@ -1,24 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! What is queued as background work, in which groups, and which plane is due next.
+//! What is queued as background work, and in which groups.
 //!
 //! ```text
 //!   plane 0:  read w1 -> program w2 (after w1) -> erase w3 (after w2)      oldest first
 //!   plane 1:  read w1 -> ...
-//!   due:      (instant, plane) of each plane's next step, earliest first
 //! ```
 //! Operations are in one slab, linked into their plane's queue and their group's list; groups are in
 //! another. Both slabs are as large as what is in use at most was. A plane whose oldest operation
 //! waits for a group is not due: it is in that group's list of waiters until the group has ended.
 //!
-//! Invariants: a plane with work queued is either due exactly once (older entries are stale: their
-//! stamp is not the plane's) or waits for exactly one group; a group ends once, when it is sealed and
-//! the last of its operations has.
+//! Invariants: a plane with work queued is either due exactly once or waits for exactly one group; a
+//! group ends once, when it is sealed and the last of its operations has.
 
+use crate::agenda::Agenda;
 use crate::book::Kind;
 use crate::media::{Shape, What};
 use crate::BlockId;
-use core::cmp::Reverse;
-use std::collections::BinaryHeap;
 
 /// "None" in links.
 pub(crate) const NONE: u32 = u32::MAX;
@@ -87,7 +84,6 @@ struct Group {
 struct Lane {
     head: u32,
     tail: u32,
-    stamp: u32,
     waiting: bool,
     next_waiter: u32,
     /// A host command needs everything up to the operation of this number, `marked`.
@@ -99,15 +95,6 @@ struct Lane {
     blocks: Vec<(BlockId, u32, u32)>,
 }
 
-/// When a plane's next step is due; at the same instant ends come before starts, then by plane.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Due {
-    pub at: u64,
-    pub starts: bool,
-    pub plane: u32,
-    pub stamp: u32,
-}
-
 /// All background work of an array.
 #[derive(Clone, Debug)]
 pub(crate) struct Backlog {
@@ -116,15 +103,12 @@ pub(crate) struct Backlog {
     groups: Vec<Group>,
     free_groups: Vec<u32>,
     lanes: Vec<Lane>,
-    due: BinaryHeap<Reverse<Due>>,
-    /// The due steps of what a host command needs.
-    forced: BinaryHeap<Reverse<Due>>,
+    pub agenda: Agenda,
     /// Planes whose oldest operation may go on, or has become needed.
     touched: Vec<u32>,
     stack: Vec<u32>,
     generation: u64,
     number: u64,
-    busy_lanes: usize,
     queued: usize,
 }
 
@@ -133,7 +117,6 @@ impl Backlog {
         let lane = Lane {
             head: NONE,
             tail: NONE,
-            stamp: 0,
             waiting: false,
             next_waiter: NONE,
             needed: 0,
@@ -147,13 +130,11 @@ impl Backlog {
             groups: Vec::new(),
             free_groups: Vec::new(),
             lanes: vec![lane; planes],
-            due: BinaryHeap::new(),
-            forced: BinaryHeap::new(),
+            agenda: Agenda::new(planes),
             touched: Vec::new(),
             stack: Vec::new(),
             generation: 0,
             number: 0,
-            busy_lanes: 0,
             queued: 0,
         }
     }
@@ -303,7 +284,6 @@ impl Backlog {
         lane.tail = index;
         if tail == NONE {
             lane.head = index;
-            self.busy_lanes += 1;
             self.touched.push(plane);
         } else {
             self.items[tail as usize].next = index;
@@ -394,7 +374,6 @@ impl Backlog {
         lane.head = item.next;
         if lane.head == NONE {
             lane.tail = NONE;
-            self.busy_lanes -= 1;
         }
         if let Some(at) = lane.blocks.iter().position(|b| b.0 == item.block) {
             let counts = &mut lane.blocks[at];
@@ -428,72 +407,10 @@ impl Backlog {
 
     /// A plane's next step is due; what was known of it before is stale.
     pub fn enqueue(&mut self, at: u64, starts: bool, plane: u32) {
-        let lane = &mut self.lanes[plane as usize];
-        lane.stamp = lane.stamp.wrapping_add(1);
-        let due = Reverse(Due {
-            at,
-            starts,
-            plane,
-            stamp: lane.stamp,
-        });
-        let needed = lane.needed;
-        if self
-            .front(plane as usize)
-            .is_some_and(|i| i.number <= needed)
-        {
-            self.forced.push(due);
-        }
-        // Stale entries go when they come up, and here when they have become many.
-        if self.due.len() > 4 * self.busy_lanes + 64 {
-            let lanes = &self.lanes;
-            self.due
-                .retain(|d| lanes[d.0.plane as usize].stamp == d.0.stamp);
-        }
-        self.due.push(due);
-    }
-
-    /// The next step that is due and begins before `now`, or ends by then.
-    pub fn pop_due(&mut self, now: u64) -> Option<Due> {
-        while let Some(&Reverse(due)) = self.due.peek() {
-            if (due.at, due.starts) >= (now, true) {
-                return None;
-            }
-            self.due.pop();
-            if self.take(&due) {
-                return Some(due);
-            }
-        }
-        None
-    }
-
-    /// The next step of what a host command needs.
-    pub fn pop_forced(&mut self) -> Option<Due> {
-        while let Some(Reverse(due)) = self.forced.pop() {
-            if self.take(&due) {
-                return Some(due);
-            }
-        }
-        None
-    }
-
-    /// Planes whose oldest operation does not wait for a group.
-    pub fn current(&self) -> impl Iterator<Item = usize> + '_ {
-        let current = self.due.iter().filter(|d| self.is_current(&d.0));
-        current.map(|d| d.0.plane as usize)
-    }
-
-    /// Makes a step stale that is not; says whether it was not.
-    fn take(&mut self, due: &Due) -> bool {
-        let current = self.is_current(due);
-        if current {
-            let lane = &mut self.lanes[due.plane as usize];
-            lane.stamp = lane.stamp.wrapping_add(1);
-        }
-        current
-    }
-
-    fn is_current(&self, due: &Due) -> bool {
-        self.lanes[due.plane as usize].stamp == due.stamp && self.is_busy(due.plane as usize)
+        let needed = self.lanes[plane as usize].needed;
+        let front = self.front(plane as usize);
+        let is_needed = front.is_some_and(|i| i.number <= needed);
+        self.agenda.add(at, starts, plane, is_needed);
     }
 
     /// Marks what a group needs: its operations, those before them on their planes, and the groups
@@ -577,15 +494,13 @@ impl Backlog {
     /// Panics if the queues disagree. For tests.
     pub fn check_invariants(&self) {
         let mut queued = 0;
-        let mut busy = 0;
         let mut due = vec![0; self.lanes.len()];
-        for plane in self.current() {
+        for plane in self.agenda.current() {
             due[plane] += 1;
         }
         for (plane, lane) in self.lanes.iter().enumerate() {
             let mut at = lane.head;
             let mut number = 0;
-            busy += usize::from(at != NONE);
             while at != NONE {
                 let item = &self.items[at as usize];
                 assert_eq!(item.plane as usize, plane);
@@ -599,7 +514,7 @@ impl Backlog {
             assert_eq!(counted > 0, lane.head != NONE);
             assert_eq!(due[plane], usize::from(lane.head != NONE && !lane.waiting));
         }
-        assert_eq!((queued, busy), (self.queued, self.busy_lanes));
+        assert_eq!(queued, self.queued);
         let pending: u32 = self.groups.iter().map(|g| g.pending).sum();
         assert_eq!(pending as usize, queued);
         assert_eq!(self.items.len(), self.free_items.len() + queued);

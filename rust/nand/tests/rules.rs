@@ -191,6 +191,19 @@ fn a_transfer_starts_only_where_it_fits_and_is_firm() {
 }
 
 #[test]
+fn what_has_passed_is_not_idle_time_even_if_forgotten() {
+    let mut m = media(Suspend::Off);
+    // The channel is taken from 20 to 177; plane 0 from 100 on.
+    assert_eq!(host(&mut m, 20, 1, A, program(16)), (20, 277));
+    assert_eq!(host(&mut m, 100, 0, A, Op::Erase), (100, 1100));
+    let work = defer(&mut m, 0, 0, B, read(1), None);
+    m.run(at(300));
+    // Now the channel has forgotten what it did.
+    assert_eq!(host(&mut m, 300, 1, B, read(1)), (300, 330));
+    assert_eq!(ended(&mut m, 2000, work), Some(1130));
+}
+
+#[test]
 fn groups_follow_each_other_across_planes() {
     let mut m = media(Suspend::Off);
     let reads = m.begin();

@@ -71,7 +71,7 @@ impl Law {
                         durable: durable.unwrap(),
                     });
                 }
-                Event::Durable { .. } => panic!("these drives know when they program"),
+                Event::Durable { .. } => unreachable!("these drives know when they program"),
             }
         }
     }
