@@ -100,10 +100,11 @@ fn no_allocation_per_command_and_little_metadata() {
             32 << 11
         };
         mixed(&mut simulation, zoned, zone, 1);
-        let region = Region::new(ALLOCATOR);
         mixed(&mut simulation, zoned, zone, 2);
+        let region = Region::new(ALLOCATOR);
+        mixed(&mut simulation, zoned, zone, 3);
         let change = region.change();
-        // A book of reservations may still grow beyond what the first pass needed.
+        // A book of reservations may still grow beyond what the first passes needed.
         let allocations = change.allocations + change.reallocations;
         assert!(allocations <= 4, "{preset}: {change:?}");
     }
