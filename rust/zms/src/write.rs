@@ -300,7 +300,20 @@ impl Zoned {
         slot.planned = to;
         slot.a = 0;
         self.note_loaded(z);
+        self.limit_loaded(core, at);
         end
+    }
+
+    /// Planes have few page registers, and a Flush is to find little to back up: beyond so many loaded
+    /// pages without a backup, the zone that has had some longest gets one now.
+    fn limit_loaded(&mut self, core: &mut Core, at: Instant) {
+        const MOST: u64 = 1 << 13;
+        let stripe = u64::from(self.native.stripe());
+        if self.loaded.len() as u64 * stripe > MOST.max(stripe) {
+            if let Some(&first) = self.loaded.first() {
+                self.back_up(core, first, at);
+            }
+        }
     }
 
     /// Binds a native superblock to a zone that has none. There are more superblocks than zones.
