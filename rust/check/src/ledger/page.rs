@@ -38,12 +38,16 @@ pub(super) struct Page {
 }
 
 impl Page {
-    /// A new version; whether what was kept so far may be missed now.
-    pub fn enter(&mut self, round: u64, now: Instant) -> bool {
+    /// A new version. What memory keeps of the last stays there until it is in flash.
+    pub fn enter(&mut self, round: u64) {
         self.version += 1;
         self.entered = round;
-        // It is replaced, or moves on into memory that keeps nothing.
-        self.release(now) && !self.promises.is_empty()
+    }
+
+    /// Whether memory that keeps its data has the page at an instant.
+    pub fn is_in_memory(&self, at: Instant) -> bool {
+        let mut memory = self.copies.iter().filter(|c| c.serial == MEMORY);
+        memory.any(|c| c.durable.is_some_and(|from| from <= at) && c.dead.is_none_or(|d| at < d))
     }
 
     pub const fn version(&self) -> u32 {
@@ -58,26 +62,30 @@ impl Page {
         self.entered == round
     }
 
-    /// Memory that keeps its data has the newest version.
-    pub fn keep(&mut self, now: Instant) {
+    /// Memory that keeps its data has the page, in place of older versions. That is a new version, if
+    /// none entered during the same command.
+    pub fn keep(&mut self, round: u64, now: Instant) {
+        if !self.entered_in(round) {
+            self.enter(round);
+        }
+        self.release(now);
+        let in_flash = self.copies.iter().filter(|c| c.version == self.version);
+        let in_flash = in_flash.filter_map(|c| c.durable).min();
         self.copies.push(Copy {
             serial: MEMORY,
             version: self.version,
             durable: Some(now),
-            dead: None,
+            dead: in_flash.map(|at| at.max(now)),
         });
     }
 
-    /// Memory lets go of the page; whether it had it.
-    fn release(&mut self, at: Instant) -> bool {
-        let mut had = false;
+    /// Memory lets go of the page.
+    fn release(&mut self, at: Instant) {
         for copy in &mut self.copies {
             if copy.serial == MEMORY && copy.dead.is_none() {
                 copy.dead = Some(at);
-                had = true;
             }
         }
-        had
     }
 
     /// A copy in flash; gives its serial number.
