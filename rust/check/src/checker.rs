@@ -96,7 +96,7 @@ impl Books {
             }
         }
         for segment in occupied {
-            self.planes.occupied(segment, self.latest)?;
+            self.planes.occupied(segment, self.ledger.old())?;
         }
         let mut erases: Vec<_> = occupied.iter().filter(|o| o.what == What::Erase).collect();
         // Each plane's erases in the order of time, whoever booked them.

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! One logical page: its versions, what was acknowledged of it, and its copies.
 
-use super::LAG;
 use core::fmt;
 use units::Instant;
 
@@ -69,7 +68,8 @@ impl Page {
             self.enter(round);
         }
         self.release(now);
-        let in_flash = self.copies.iter().filter(|c| c.version == self.version);
+        let of_it = |c: &&Copy| c.serial != MEMORY && c.version == self.version;
+        let in_flash = self.copies.iter().filter(of_it);
         let in_flash = in_flash.filter_map(|c| c.durable).min();
         self.copies.push(Copy {
             serial: MEMORY,
@@ -89,9 +89,9 @@ impl Page {
     }
 
     /// A copy in flash; gives its serial number.
-    pub fn copy(&mut self, version: u32, durable: Option<Instant>, now: Instant) -> u32 {
+    pub fn copy(&mut self, version: u32, durable: Option<Instant>, old: Instant) -> u32 {
         if self.copies.len() > 16 {
-            self.forget(now);
+            self.forget(old);
         }
         self.serials += 1;
         self.copies.push(Copy {
@@ -142,8 +142,8 @@ impl Page {
     }
 
     /// The newest version is promised durable from `at` on.
-    pub fn acknowledge(&mut self, at: Instant, now: Instant) {
-        self.forget(now);
+    pub fn acknowledge(&mut self, at: Instant, old: Instant) {
+        self.forget(old);
         let version = self.version;
         if !self
             .promises
@@ -158,12 +158,11 @@ impl Page {
         self.dropped = self.version;
         self.promises.clear();
         self.release(now);
-        self.forget(now);
     }
 
-    /// Forgets what ended long ago, and what newer copies stand for.
-    fn forget(&mut self, now: Instant) {
-        let past = |at: Instant| now.since(at) > LAG;
+    /// Forgets what ended before an instant long ago, and what newer copies stand for.
+    fn forget(&mut self, old: Instant) {
+        let past = |at: Instant| at < old;
         if self.promises.len() > 4 {
             let old = self.promises.iter().filter(|p| past(p.at));
             if let Some(best) = old.map(|p| p.version).max() {
