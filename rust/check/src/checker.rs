@@ -179,9 +179,11 @@ impl Books {
     }
 
     /// Random write areas have memory for twice their size: what is written and what is on its way to
-    /// flash. (The other models' memory is their write buffer.)
+    /// flash. (The other models' memory is their write buffer.) Looked at when all is there: not when an
+    /// earlier command ends later.
     fn area(&self, drive: &Drive, effect: &Effect, done: Instant) -> Result<(), Violation> {
-        let (ModelConfig::Zms(config), false) = (drive.config(), effect.wrote.is_empty()) else {
+        let settled = done == self.last_done && !effect.wrote.is_empty();
+        let (ModelConfig::Zms(config), true) = (drive.config(), settled) else {
             return Ok(());
         };
         let zone = drive.zone_of(Sector::new(effect.wrote.start * PAGE));

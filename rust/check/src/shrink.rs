@@ -10,7 +10,7 @@ use ftl::Outcome;
 use std::fmt::Write as _;
 
 /// Elements that all attempts together may have: some seconds of commands.
-const MOST_TRIED: usize = 2_000_000;
+const MOST_TRIED: usize = 1_000_000;
 
 /// Leaves out commands, by halves and ever smaller parts, as long as `breaks` still says so.
 pub fn smallest<T: Clone>(all: &[T], mut breaks: impl FnMut(&[T]) -> bool) -> Vec<T> {
