@@ -4,14 +4,14 @@
 use crate::drive::Drive;
 use crate::ledger::{Ledger, PageKey};
 use crate::link::Link;
-use crate::observed::{Event, Occupied, What, TELLS};
+use crate::observed::{Event, Occupied, What};
 use crate::planes::Planes;
 use crate::violation::{Law, Violation};
 use crate::written::{Counted, Effect, Written, PAGE};
 use ftl::{Command, Error, Namespace, Outcome};
 use ssd::{Model, ModelConfig};
 use std::ops::Range;
-use units::{Bytes, Instant, Nanos, SECTOR_BYTES};
+use units::{Bytes, Instant, Nanos, Sector, SECTOR_BYTES};
 
 mod room;
 
@@ -96,7 +96,7 @@ impl Books {
             }
         }
         for segment in occupied {
-            self.planes.occupied(segment, self.latest)?;
+            self.planes.occupied(segment, self.ledger.old())?;
         }
         let mut erases: Vec<_> = occupied.iter().filter(|o| o.what == What::Erase).collect();
         // Each plane's erases in the order of time, whoever booked them.
@@ -139,6 +139,7 @@ impl Books {
                 allowed(namespace, &effect, &dropped)?;
                 self.effects(namespace, command, &effect, outcome.done)?;
                 self.crossed(command, now, outcome.done)?;
+                self.area(drive, &effect, outcome.done)?;
             }
             Err(error) => self.failed(drive, (namespace, command, now), outcome, error)?,
         }
@@ -154,7 +155,7 @@ impl Books {
     ) -> Result<(), Violation> {
         for lpn in effect.wrote.clone() {
             let key = PageKey::new(namespace, lpn);
-            if TELLS && !self.ledger.entered_now(key) {
+            if !self.ledger.entered_now(key) {
                 let seen = format!("{key} is written, and its data never enters");
                 return Violation::found(Law::Telling, seen);
             }
@@ -175,6 +176,33 @@ impl Books {
             self.ledger.acknowledge_all(namespace, done);
         }
         Ok(())
+    }
+
+    /// Random write areas have memory for twice their size: what is written and what is on its way to
+    /// flash. (The other models' memory is their write buffer.) Looked at when all is there: not when an
+    /// earlier command ends later.
+    fn area(&self, drive: &Drive, effect: &Effect, done: Instant) -> Result<(), Violation> {
+        let settled = done == self.last_done && !effect.wrote.is_empty();
+        let (ModelConfig::Zms(config), true) = (drive.config(), settled) else {
+            return Ok(());
+        };
+        let zone = drive.zone_of(Sector::new(effect.wrote.start * PAGE));
+        let (Some(limits), Some(zone)) = (config.zone_options.zrwa, zone.filter(|z| z.zrwa)) else {
+            return Ok(());
+        };
+        let area = limits.size / PAGE;
+        let pointer = zone.write_pointer.get() / PAGE;
+        let all = drive.pages_of(zone.id.get());
+        let near = pointer.saturating_sub(8 * area).max(all.start)..all.end.min(pointer + 2 * area);
+        let kept = self.ledger.in_memory(Namespace::Data, near, done);
+        if kept <= 2 * area {
+            return Ok(());
+        }
+        let seen = format!(
+            "{kept} pages are kept for zone {}, whose area has {area}",
+            zone.id
+        );
+        Violation::found(Law::Memory, seen)
     }
 
     fn crossed(&mut self, command: &Command, from: Instant, to: Instant) -> Result<(), Violation> {
@@ -324,11 +352,11 @@ impl Books {
         Ok(())
     }
 
-    /// Each copy that was told is a page programmed, and the other way round.
+    /// Each copy that was told is a page programmed. (Others were given up before they came to it.)
     fn programmed(&self, drive: &Drive, stats: &zms::Stats) -> Result<(), Violation> {
         let counted = stats.meta.pages_programmed() + stats.data.pages_programmed();
         // The others count padding, too, and partly written pages by bytes.
-        if TELLS && matches!(drive.config(), ModelConfig::Zms(_)) && counted != self.ledger.copies {
+        if matches!(drive.config(), ModelConfig::Zms(_)) && counted < self.ledger.copies {
             let seen = format!(
                 "{} pages are programmed, {counted} counted",
                 self.ledger.copies
@@ -352,7 +380,7 @@ impl Books {
         for (i, plane) in stats.planes.iter().enumerate() {
             check(&format!("plane {i}"), plane.busy)?;
             let (seen, _) = self.planes.busy(i);
-            if TELLS && plane.busy != seen {
+            if plane.busy != seen {
                 let seen = format!(
                     "plane {i} is busy {} ns, and counts {} ns",
                     seen.get(),
@@ -388,7 +416,9 @@ fn allowed(
 const fn is_fua(command: &Command) -> bool {
     matches!(
         command,
-        Command::Write { fua: true, .. } | Command::Append { fua: true, .. }
+        Command::Write { fua: true, .. }
+            | Command::Append { fua: true, .. }
+            | Command::WriteZeroes { fua: true, .. }
     )
 }
 
@@ -433,6 +463,16 @@ impl Checker {
         &self.drive
     }
 
+    /// What the drive told with an outcome; perhaps lies.
+    fn told(&mut self, outcome: &mut Outcome) -> (Vec<Event>, Vec<Occupied>) {
+        let mut events = self.drive.take_events();
+        let mut occupied = self.drive.take_occupied();
+        if let Some(tamper) = self.tamper {
+            tamper(outcome, &mut events, &mut occupied);
+        }
+        (events, occupied)
+    }
+
     /// Does the background work due until `now`.
     fn tick(&mut self, now: Instant) -> Result<(), Violation> {
         let (mut last, mut again) = (self.now, 0);
@@ -451,7 +491,7 @@ impl Checker {
     fn advance(&mut self, at: Instant) -> Result<(), Violation> {
         self.now = self.now.max(at);
         self.drive.advance(self.now);
-        let (events, occupied) = (self.drive.take_events(), self.drive.take_occupied());
+        let (events, occupied) = self.told(&mut Outcome::done(self.now));
         self.books.background(self.now, &events, &occupied)
     }
 
@@ -471,11 +511,7 @@ impl Checker {
         self.now = self.now.max(at);
         self.books.written.before(&self.drive, command);
         let mut outcome = self.drive.submit(namespace, command, self.now);
-        let mut events = self.drive.take_events();
-        let mut occupied = self.drive.take_occupied();
-        if let Some(tamper) = self.tamper {
-            tamper(&mut outcome, &mut events, &mut occupied);
-        }
+        let (events, occupied) = self.told(&mut outcome);
         self.books.command(
             &self.drive,
             (namespace, command, self.now),

@@ -140,12 +140,22 @@ impl Drive {
 
     /// What was done with pages since the last call.
     pub fn take_events(&mut self) -> Vec<Event> {
-        Vec::new()
+        match &mut self.model {
+            Model::Zms(zms) => zms.take_events(),
+            Model::Zns(zns) => zns.take_events(),
+            Model::Conv(conv) => conv.take_events(),
+            Model::Simple(_) => Vec::new(),
+        }
     }
 
     /// What planes did since the last call.
     pub fn take_occupied(&mut self) -> Vec<Occupied> {
-        Vec::new()
+        match &mut self.model {
+            Model::Zms(zms) => zms.take_occupied(),
+            Model::Zns(zns) => zns.take_occupied(),
+            Model::Conv(conv) => conv.take_occupied(),
+            Model::Simple(_) => Vec::new(),
+        }
     }
 
     /// Panics if the model's parts disagree.
@@ -159,4 +169,11 @@ impl Drive {
     }
 }
 
-fn observe(_model: &mut Model) {}
+fn observe(model: &mut Model) {
+    match model {
+        Model::Zms(zms) => zms.observe(true),
+        Model::Zns(zns) => zns.observe(true),
+        Model::Conv(conv) => conv.observe(true),
+        Model::Simple(_) => {}
+    }
+}

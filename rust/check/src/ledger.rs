@@ -21,7 +21,8 @@ use crate::observed::{Event, Place};
 use crate::violation::{Law, Violation};
 use ftl::Namespace;
 use nand::{BlockId, PlaneId};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
 use units::{Instant, Nanos};
 
 mod block;
@@ -30,8 +31,12 @@ mod page;
 use block::Blocks;
 use page::Page;
 
-/// What ended this long ago is forgotten: longer than a suspended erase takes to be told.
+/// What ended this long before the commands of late is forgotten: longer than a suspended erase takes
+/// to be told.
 pub const LAG: Nanos = Nanos::from_micros(500_000);
+
+/// How many commands are of late: after an idle time, all that happened in it is told at once.
+const LATE: usize = 4;
 
 /// How long after a hole its filling may be told.
 pub const PATIENCE: Nanos = Nanos::from_micros(100_000);
@@ -94,6 +99,8 @@ pub struct Ledger {
     /// Numbers commands.
     round: u64,
     now: Instant,
+    /// Arrivals of the commands of late.
+    late: VecDeque<Instant>,
     /// Copies told, for the sums of counters: of host's or other data.
     pub copies: u64,
 }
@@ -110,6 +117,7 @@ impl Ledger {
             dirty: [Vec::new(), Vec::new()],
             round: 0,
             now: Instant::ZERO,
+            late: VecDeque::with_capacity(LATE + 1),
             copies: 0,
         }
     }
@@ -118,6 +126,17 @@ impl Ledger {
     pub fn begin(&mut self, now: Instant) {
         self.round += 1;
         self.now = now;
+        self.late.push_back(now);
+        if self.late.len() > LATE {
+            self.late.pop_front();
+        }
+    }
+
+    /// What ended before this is forgotten.
+    #[must_use]
+    pub fn old(&self) -> Instant {
+        let first = self.late.front().map_or(0, |at| at.as_nanos());
+        Instant::from_nanos(first.saturating_sub(LAG.get()))
     }
 
     /// Takes what the model tells.
@@ -129,22 +148,15 @@ impl Ledger {
             Event::Entered { namespace, lpn } => {
                 let key = PageKey::new(namespace, lpn);
                 let page = self.pages.entry(key).or_default();
-                if page.enter(self.round, self.now) {
-                    self.fresh.push(Suspect {
-                        key,
-                        from: self.now,
-                    });
-                }
+                page.enter(self.round);
                 self.dirty[namespace as usize].push(key);
             }
+            // Data that comes to memory which keeps it is a newer version, too.
             Event::Kept { namespace, lpn } => {
                 let key = PageKey::new(namespace, lpn);
                 let page = self.pages.entry(key).or_default();
-                if !page.has_data() {
-                    let seen = format!("{key} is kept in memory, but holds nothing");
-                    return Violation::found(Law::CopyOfNothing, seen);
-                }
-                page.keep(self.now);
+                page.keep(self.round, self.now);
+                self.dirty[namespace as usize].push(key);
             }
             Event::Copied {
                 namespace,
@@ -192,8 +204,9 @@ impl Ledger {
                 }
             },
         };
+        let old = self.old();
         let page = self.pages.entry(key).or_default();
-        let serial = page.copy(version, durable, self.now);
+        let serial = page.copy(version, durable, old);
         self.blocks.put(
             to,
             block::Slot {
@@ -206,9 +219,9 @@ impl Ledger {
     }
 
     fn durable(&mut self, place: Place, at: Instant) -> Result<(), Violation> {
+        // A page that nobody needed any more when its wordline was programmed is told like others.
         let Some((slot, dead)) = self.blocks.made_durable(place, at)? else {
-            let seen = format!("{} is told durable, but holds nothing", show(place));
-            return Violation::found(Law::CopyOfNothing, seen);
+            return Ok(());
         };
         if let Some(page) = self.pages.get_mut(&slot.key) {
             page.set_durable(slot.serial, at);
@@ -256,11 +269,20 @@ impl Ledger {
             .is_some_and(|page| page.entered_in(self.round))
     }
 
+    /// How many of these pages are in memory that keeps its data, at an instant.
+    #[must_use]
+    pub fn in_memory(&self, namespace: Namespace, pages: Range<u64>, at: Instant) -> u64 {
+        let page = |lpn| self.pages.get(&PageKey::new(namespace, lpn));
+        let there = |page: &&Page| page.is_in_memory(at);
+        pages.filter_map(page).filter(there).count() as u64
+    }
+
     /// What the page holds now is promised to be durable from `at` on.
     pub fn acknowledge(&mut self, key: PageKey, at: Instant) {
+        let old = self.old();
         if let Some(page) = self.pages.get_mut(&key) {
             if page.has_data() {
-                page.acknowledge(at, self.now);
+                page.acknowledge(at, old);
                 self.fresh.push(Suspect { key, from: at });
             }
         }

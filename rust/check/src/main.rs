@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! `laws [--runs N] [--commands N] [--seed N]`: random drives and commands against
-//! the laws, on all cores. Exit status 1 if one was broken.
+//! `laws [--runs N] [--commands N] [--seed N] [--tell 1]`: random drives and commands against
+//! the laws, on all cores. Exit status 1 if one was broken. `--tell 1` adds what the drive told, command by
+//! command, to reports.
 
-use check::run::Case;
+use check::run::{catch_panics, Case};
 use check::{shrink, Violation};
-use std::panic;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Mutex;
@@ -17,6 +17,7 @@ struct Options {
     runs: u64,
     commands: usize,
     seed: u64,
+    tell: bool,
 }
 
 #[derive(Default)]
@@ -37,6 +38,7 @@ fn options() -> Result<Options, String> {
         runs: 1000,
         commands: 3000,
         seed: 1,
+        tell: false,
     };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
@@ -46,18 +48,23 @@ fn options() -> Result<Options, String> {
             "--runs" => options.runs = value,
             "--commands" => options.commands = usize::try_from(value).unwrap_or(usize::MAX),
             "--seed" => options.seed = value,
-            _ => return Err(format!("no option {word}: --runs, --commands, --seed")),
+            "--tell" => options.tell = value != 0,
+            _ => {
+                return Err(format!(
+                    "no option {word}: --runs, --commands, --seed, --tell"
+                ))
+            }
         }
     }
     Ok(options)
 }
 
-fn one(case: &Case, totals: &Mutex<Totals>) {
+fn one(case: &Case, totals: &Mutex<Totals>, tell: bool) {
     let ran = case.run();
     let report = match &ran.result {
         Err(violation) => {
             let known = totals.lock().map_or(0, |t| t.reports.len());
-            (known < MOST_REPORTS).then(|| shrink::report(case, violation, ran.trace.len()))
+            (known < MOST_REPORTS).then(|| shrink::report(case, violation, ran.trace.len(), tell))
         }
         Ok(_) => None,
     };
@@ -85,8 +92,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    // A model that panics is reported with its case.
-    panic::set_hook(Box::new(|_| {}));
+    catch_panics();
     let next = AtomicU64::new(0);
     let totals = Mutex::new(Totals::default());
     let cores = thread::available_parallelism().map_or(1, usize::from);
@@ -100,6 +106,7 @@ fn main() -> ExitCode {
                 one(
                     &Case::draw(options.seed.wrapping_add(n), options.commands),
                     &totals,
+                    options.tell,
                 );
             });
         }

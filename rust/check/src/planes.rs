@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What each plane does when: one thing at a time.
 
-use crate::ledger::LAG;
 use crate::observed::{Occupied, What};
 use crate::violation::{Law, Violation};
 use std::collections::BTreeMap;
@@ -23,11 +22,11 @@ pub struct Planes {
 }
 
 impl Planes {
-    /// Takes a segment told by a model whose latest command arrived at `now`.
+    /// Takes a segment. Others that ended before `old` are forgotten.
     ///
     /// # Errors
     /// The plane does something else in it.
-    pub fn occupied(&mut self, occupied: &Occupied, now: Instant) -> Result<(), Violation> {
+    pub fn occupied(&mut self, occupied: &Occupied, old: Instant) -> Result<(), Violation> {
         let (start, end) = (occupied.start, occupied.end);
         let index = occupied.plane.0 as usize;
         if end < start {
@@ -57,9 +56,7 @@ impl Planes {
         plane.busy += end.since(start);
         plane.last_end = plane.last_end.max(end);
         if plane.segments.len() > 256 && plane.segments.len() % 64 == 0 {
-            plane
-                .segments
-                .retain(|_, segment| now.since(segment.0) < LAG);
+            plane.segments.retain(|_, segment| segment.0 >= old);
         }
         Ok(())
     }

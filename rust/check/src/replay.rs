@@ -68,7 +68,7 @@ fn line_of(command: &Command) -> Option<(&'static str, u64, u64, bool)> {
         Command::Append { zone, sectors, fua } => ("A", zone.get(), sectors, fua),
         Command::Flush => ("F", 0, 0, false),
         Command::Deallocate { at, sectors } => ("TRIM", at.get(), sectors, false),
-        Command::WriteZeroes { at, sectors } => ("WZ", at.get(), sectors, false),
+        Command::WriteZeroes { at, sectors, fua } => ("WZ", at.get(), sectors, fua),
         Command::Zone {
             action,
             target: ZoneTarget::One(at),
@@ -104,7 +104,7 @@ fn translate(command: &trace::Command) -> Command {
         },
         Op::Flush => Command::Flush,
         Op::Trim => Command::Deallocate { at, sectors },
-        Op::WriteZeroes => Command::WriteZeroes { at, sectors },
+        Op::WriteZeroes => Command::WriteZeroes { at, sectors, fua },
         Op::Reset => zone(ZoneAction::Reset),
         Op::Finish => zone(ZoneAction::Finish),
         Op::Open => zone(ZoneAction::Open),

@@ -8,7 +8,19 @@ use crate::random::Random;
 use crate::replay::Done;
 use crate::violation::{Law, Violation};
 use ssd::Plan;
+use std::cell::RefCell;
 use std::panic::{self, AssertUnwindSafe};
+
+thread_local! {
+    static LAST_PANIC: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// From now on panics are not printed, but told with their case.
+pub fn catch_panics() {
+    panic::set_hook(Box::new(|info| {
+        LAST_PANIC.with(|last| *last.borrow_mut() = info.to_string());
+    }));
+}
 
 /// A drive and what it is asked.
 #[derive(Clone, Debug)]
@@ -83,10 +95,9 @@ impl Case {
     pub fn run_tampered(&self, tamper: Option<Tamper>) -> Ran {
         let mut trace = Vec::new();
         let all = panic::catch_unwind(AssertUnwindSafe(|| self.attempt(&mut trace, tamper)));
-        let result = all.unwrap_or_else(|panic| {
-            let text = panic.downcast_ref::<String>().map(String::as_str);
-            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-            Violation::found(Law::Invariant, text.unwrap_or("a panic").to_owned())
+        let result = all.unwrap_or_else(|_| {
+            let seen = LAST_PANIC.with(RefCell::take);
+            Violation::found(Law::Invariant, seen)
         });
         Ran { result, trace }
     }

@@ -2,13 +2,15 @@
 //! From a list of commands that breaks a law to a short one that breaks the same law.
 
 use crate::draw::Raw;
+use crate::observed::{Event, Occupied};
 use crate::replay::trace_of;
 use crate::run::{Case, Ran};
 use crate::violation::{Law, Violation};
+use ftl::Outcome;
 use std::fmt::Write as _;
 
 /// Elements that all attempts together may have: some seconds of commands.
-const MOST_TRIED: usize = 600_000;
+const MOST_TRIED: usize = 1_000_000;
 
 /// Leaves out commands, by halves and ever smaller parts, as long as `breaks` still says so.
 pub fn smallest<T: Clone>(all: &[T], mut breaks: impl FnMut(&[T]) -> bool) -> Vec<T> {
@@ -52,10 +54,13 @@ pub fn shrink(case: &Case, law: Law, ran: usize) -> (Case, Ran) {
     (small, ran)
 }
 
-/// All there is to say of a case that broke a law.
+/// All there is to say of a case that broke a law. With `tell`, what its drive told is printed first.
 #[must_use]
-pub fn report(case: &Case, violation: &Violation, ran: usize) -> String {
+pub fn report(case: &Case, violation: &Violation, ran: usize, tell: bool) -> String {
     let (small, again) = shrink(case, violation.law, ran);
+    if tell {
+        let _ = small.run_tampered(Some(print));
+    }
     let mut text = String::new();
     let _ = writeln!(text, "seed {}: {violation}", case.seed);
     let _ = writeln!(
@@ -70,6 +75,16 @@ pub fn report(case: &Case, violation: &Violation, ran: usize) -> String {
     }
     text.push_str(&trace_of(&again.trace));
     text
+}
+
+fn print(outcome: &mut Outcome, events: &mut Vec<Event>, occupied: &mut Vec<Occupied>) {
+    println!("{outcome:?}");
+    for event in events {
+        println!("    {event:?}");
+    }
+    for segment in occupied {
+        println!("        {segment:?}");
+    }
 }
 
 #[cfg(test)]

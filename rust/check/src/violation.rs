@@ -16,6 +16,8 @@ pub enum Law {
     ProgramBeforeErase,
     /// A page is programmed once between erases, and the pages of a block in order.
     ProgrammedTwice,
+    /// Memory that keeps its data is no larger than it is said to be.
+    Memory,
     /// A plane does one thing at a time.
     PlaneOverlap,
     /// A link carries no more than its bandwidth allows.

@@ -12,7 +12,7 @@ fn random_drives_keep_the_laws() {
         let case = Case::draw(seed, 500);
         let ran = case.run();
         if let Err(violation) = &ran.result {
-            panic!("{}", report(&case, violation, ran.trace.len()));
+            panic!("{}", report(&case, violation, ran.trace.len(), false));
         }
     }
 }

@@ -253,7 +253,11 @@ impl Resolver {
             }
             Kind::Zeroes => {
                 let (at, sectors) = self.write(&zone, raw);
-                Command::WriteZeroes { at, sectors }
+                Command::WriteZeroes {
+                    at,
+                    sectors,
+                    fua: raw.fua,
+                }
             }
             Kind::Write | Kind::Append => Command::Append {
                 zone: at,
@@ -356,7 +360,11 @@ fn paged(raw: &Raw, size: u64) -> Command {
             sectors,
             internal: raw.odd && raw.fua,
         },
-        Kind::Zeroes => Command::WriteZeroes { at, sectors },
+        Kind::Zeroes => Command::WriteZeroes {
+            at,
+            sectors,
+            fua: raw.fua,
+        },
         Kind::Trim => Command::Deallocate { at, sectors },
         Kind::Flush => Command::Flush,
         // Now and then a command that a block namespace does not have.

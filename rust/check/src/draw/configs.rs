@@ -237,16 +237,10 @@ fn background(draft: &mut Draft) {
     let rule = draft.random.pick(&["off", "background", "all"]);
     let (suspend, resume) = (draft.random.pick(&TIMES), draft.random.pick(&TIMES));
     let most = draft.random.pick(&[0, 1, 3, 1000]);
-    for (name, value) in [
-        ("suspend", rule.to_owned()),
-        ("suspend-ns", suspend.to_string()),
-        ("resume-ns", resume.to_string()),
-        ("suspend-max", most.to_string()),
-    ] {
-        if ssd::property(name).is_some() {
-            draft.perhaps(70, name, value);
-        }
-    }
+    draft.perhaps(70, "suspend", rule);
+    draft.perhaps(70, "suspend-ns", suspend);
+    draft.perhaps(70, "resume-ns", resume);
+    draft.perhaps(70, "suspend-max", most);
 }
 
 const TIMES: [u64; 4] = [0, 1, 5_000, 100_000];

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! One logical page: its versions, what was acknowledged of it, and its copies.
 
-use super::LAG;
 use core::fmt;
 use units::Instant;
 
@@ -38,12 +37,16 @@ pub(super) struct Page {
 }
 
 impl Page {
-    /// A new version; whether what was kept so far may be missed now.
-    pub fn enter(&mut self, round: u64, now: Instant) -> bool {
+    /// A new version. What memory keeps of the last stays there until it is in flash.
+    pub fn enter(&mut self, round: u64) {
         self.version += 1;
         self.entered = round;
-        // It is replaced, or moves on into memory that keeps nothing.
-        self.release(now) && !self.promises.is_empty()
+    }
+
+    /// Whether memory that keeps its data has the page at an instant.
+    pub fn is_in_memory(&self, at: Instant) -> bool {
+        let mut memory = self.copies.iter().filter(|c| c.serial == MEMORY);
+        memory.any(|c| c.durable.is_some_and(|from| from <= at) && c.dead.is_none_or(|d| at < d))
     }
 
     pub const fn version(&self) -> u32 {
@@ -58,32 +61,37 @@ impl Page {
         self.entered == round
     }
 
-    /// Memory that keeps its data has the newest version.
-    pub fn keep(&mut self, now: Instant) {
+    /// Memory that keeps its data has the page, in place of older versions. That is a new version, if
+    /// none entered during the same command.
+    pub fn keep(&mut self, round: u64, now: Instant) {
+        if !self.entered_in(round) {
+            self.enter(round);
+        }
+        self.release(now);
+        let of_it = |c: &&Copy| c.serial != MEMORY && c.version == self.version;
+        let in_flash = self.copies.iter().filter(of_it);
+        let in_flash = in_flash.filter_map(|c| c.durable).min();
         self.copies.push(Copy {
             serial: MEMORY,
             version: self.version,
             durable: Some(now),
-            dead: None,
+            dead: in_flash.map(|at| at.max(now)),
         });
     }
 
-    /// Memory lets go of the page; whether it had it.
-    fn release(&mut self, at: Instant) -> bool {
-        let mut had = false;
+    /// Memory lets go of the page.
+    fn release(&mut self, at: Instant) {
         for copy in &mut self.copies {
             if copy.serial == MEMORY && copy.dead.is_none() {
                 copy.dead = Some(at);
-                had = true;
             }
         }
-        had
     }
 
     /// A copy in flash; gives its serial number.
-    pub fn copy(&mut self, version: u32, durable: Option<Instant>, now: Instant) -> u32 {
+    pub fn copy(&mut self, version: u32, durable: Option<Instant>, old: Instant) -> u32 {
         if self.copies.len() > 16 {
-            self.forget(now);
+            self.forget(old);
         }
         self.serials += 1;
         self.copies.push(Copy {
@@ -134,8 +142,8 @@ impl Page {
     }
 
     /// The newest version is promised durable from `at` on.
-    pub fn acknowledge(&mut self, at: Instant, now: Instant) {
-        self.forget(now);
+    pub fn acknowledge(&mut self, at: Instant, old: Instant) {
+        self.forget(old);
         let version = self.version;
         if !self
             .promises
@@ -150,12 +158,11 @@ impl Page {
         self.dropped = self.version;
         self.promises.clear();
         self.release(now);
-        self.forget(now);
     }
 
-    /// Forgets what ended long ago, and what newer copies stand for.
-    fn forget(&mut self, now: Instant) {
-        let past = |at: Instant| now.since(at) > LAG;
+    /// Forgets what ended before an instant long ago, and what newer copies stand for.
+    fn forget(&mut self, old: Instant) {
+        let past = |at: Instant| at < old;
         if self.promises.len() > 4 {
             let old = self.promises.iter().filter(|p| past(p.at));
             if let Some(best) = old.map(|p| p.version).max() {
