@@ -73,7 +73,7 @@ impl Buffers {
         self.list[index]
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = (usize, &Buffer)> {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (usize, &Buffer)> {
         self.list.iter().enumerate()
     }
 

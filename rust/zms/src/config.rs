@@ -418,8 +418,7 @@ impl Config {
 
     fn validate_slc(&self) -> Result<(), ConfigError> {
         let have = self.slc_superblocks;
-        // One is always kept for what is moved.
-        let threshold = self.migrate_threshold.max(1);
+        let threshold = self.migrate_threshold;
         let need = match (self.data, self.slc_map) {
             (
                 DataNamespace::Zoned {
@@ -430,7 +429,14 @@ impl Config {
                 let active = if max_active == 0 { zones } else { max_active };
                 active.saturating_add(threshold).saturating_add(2)
             }
-            _ => threshold.saturating_add(2),
+            // One is kept for what is moved; the host needs another.
+            (DataNamespace::Zoned { .. }, SlcMap::Page) => threshold.max(2).saturating_add(2),
+            (DataNamespace::Block { .. }, _) => {
+                let each = self.geometry.superblock_lpns(Cell::Slc).max(1);
+                let kept = u64::from(self.kept_for_moves()).div_ceil(each);
+                let kept = u32::try_from(kept).unwrap_or(u32::MAX);
+                threshold.max(kept).saturating_add(2)
+            }
         };
         let held = buffered_superblocks(&self.geometry, self.buffers.total);
         let need = need.saturating_add(u32::try_from(held).unwrap_or(u32::MAX));
@@ -447,6 +453,21 @@ impl Config {
         match self.data {
             DataNamespace::Zoned { .. } => Ok(()),
             DataNamespace::Block { .. } => Self::validate_pool(property, superblocks, each),
+        }
+    }
+
+    /// Pages that moves can need in the pSLC of a block namespace before a victim has been erased.
+    /// Moving a superblock into native cells leaves a remainder and backups, and so does collecting a
+    /// native one for it; with bypass a victim is A and copies of what is loaded.
+    pub(crate) fn kept_for_moves(&self) -> u32 {
+        let g = &self.geometry;
+        let stripe = g.unit_lpns().saturating_mul(g.planes_per_group());
+        let left = g.unit_lpns().saturating_add(stripe);
+        if self.slc_bypass {
+            let pages = u32::try_from(g.superblock_lpns(Cell::Slc)).unwrap_or(u32::MAX);
+            left.saturating_add(pages.min(left.saturating_add(stripe)))
+        } else {
+            left.saturating_mul(2)
         }
     }
 

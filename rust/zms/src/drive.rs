@@ -128,6 +128,7 @@ impl Zms {
             discard: Discard::Nothing,
         };
         let result = self.run(namespace, command, now, &mut outcome);
+        self.pump();
         match result {
             Ok(done) => outcome.done = done.max(arrived),
             Err(error) => outcome.result = Err(error),
@@ -167,27 +168,30 @@ impl Zms {
             let window = self.next_window();
             let step = self.core.media.next_background();
             let due = window.map(|w| w.0).into_iter().chain(step).min();
-            let at = due.map_or(now, |due| due.min(now)).max(self.now);
-            self.now = at;
-            self.core.prune(at);
-            self.pump(at);
+            self.now = due.map_or(now, |due| due.min(now)).max(self.now);
+            self.core.prune(self.now);
+            self.pump();
             match window {
-                Some((due, buffer)) if due <= at => {
-                    match &mut self.data {
-                        Data::Zoned(zoned) => {
-                            zoned.flush(&mut self.core, buffer, Cause::Window, at)
-                        }
-                        Data::Block(block) => block.flush(&mut self.core, Cause::Window, at),
-                    };
-                }
+                Some((at, buffer)) if at <= self.now => self.end_window(buffer),
                 _ if due.is_none_or(|due| due > now) => break,
                 _ => {}
             }
         }
     }
 
+    /// A data buffer's dwell window has ended.
+    fn end_window(&mut self, buffer: usize) {
+        let core = &mut self.core;
+        match &mut self.data {
+            Data::Zoned(zoned) => zoned.flush(core, buffer, Cause::Window, self.now),
+            Data::Block(block) => block.flush(core, Cause::Window, self.now),
+        };
+        self.pump();
+    }
+
     /// Background steps that have ended are retired, and others are queued.
-    fn pump(&mut self, now: Instant) {
+    fn pump(&mut self) {
+        let now = self.now;
         if let Some(meta) = &mut self.meta {
             meta.pump(&mut self.core, now);
             meta.slc.pool.prune(now);

@@ -27,16 +27,21 @@ impl<const NS: u8> Paged<NS> {
     /// No space can be made; nothing has changed that the host can see.
     pub fn reserve(&mut self, core: &mut Core, pages: u64, now: Instant) -> Result<(), Error> {
         let collects = self.collects;
-        let mut need = self.buffered() + pages;
+        let (buffered, capacity) = self.buffered();
+        let mut need = buffered + pages;
         if self.bypass {
-            let needed = need + u64::from(self.unit);
+            let unit = u64::from(self.unit);
+            let needed = need + unit;
             let room = |ns: &mut Self| ns.native.as_ref().map_or(0, Area::room);
             self.make_room(core, now, needed, room)?;
             let spare = room(self) - needed;
             if collects {
                 self.keep_pace(core, true, pages, spare, now);
             }
-            need += self.native.as_ref().map_or(0, |n| n.pool.stripe().into());
+            // Each flush leaves less than a unit in pSLC.
+            let flushes = need / capacity.max(1) + 2;
+            let stripe = self.native.as_ref().map_or(0, |n| n.pool.stripe());
+            need = need.min(flushes * unit) + u64::from(stripe);
         }
         self.make_room(core, now, need, |ns| ns.slc.room())?;
         if !(collects && self.bypass) {

@@ -77,13 +77,9 @@ impl<const NS: u8> Paged<NS> {
         let unit = config.geometry.unit_lpns();
         let stripe = native.as_ref().map_or(0, Pool::stripe);
         let row = config.geometry.planes_per_group() * config.geometry.lpns_per_page();
-        // Moving a superblock into native cells leaves a remainder and backups in pSLC, and so does
-        // collecting a native one for it. With bypass a victim is A and copies of what is loaded.
-        let left = unit.saturating_add(stripe);
-        let kept = match (&native, config.slc_bypass) {
-            (None, _) => slc.pages,
-            (Some(_), false) => left.saturating_mul(2),
-            (Some(_), true) => left.saturating_add(slc.pages.min(left.saturating_add(stripe))),
+        let kept = match &native {
+            Some(_) => config.kept_for_moves(),
+            None => slc.pages,
         };
         Ok(Self {
             map: Sparse::new(pages),
@@ -285,9 +281,9 @@ impl<const NS: u8> Paged<NS> {
             .retain(|&l| map.get(l as usize).is_some_and(|w| w & BUFFERED == 0));
     }
 
-    /// Pages in the write buffer.
-    pub fn buffered(&self) -> u64 {
-        self.buffer.len() as u64
+    /// Pages in the write buffer, and pages that it holds.
+    pub fn buffered(&self) -> (u64, u64) {
+        (self.buffer.len() as u64, u64::from(self.capacity))
     }
 
     /// Puts pages into flash (zms-model §4.5, §8); returns the end.

@@ -36,7 +36,7 @@ impl Zoned {
         now: Instant,
     ) -> Result<(), Error> {
         let (need, each) = match self.shape.slc_map {
-            SlcMap::Page => (self.buffers.held() + self.backups() + u64::from(pages), 1),
+            SlcMap::Page => (self.pages_needed(pages) + self.backups(), 1),
             SlcMap::Zone => (self.superblocks_needed(z, pages), self.slc.pool.pages),
         };
         let by_page = each == 1;
@@ -48,6 +48,19 @@ impl Zoned {
         let spare = (room(self) - need) * u64::from(each);
         self.keep_pace(core, false, pages.into(), spare, now);
         Ok(())
+    }
+
+    /// pSLC pages that what is buffered and a write of `pages` can take.
+    fn pages_needed(&self, pages: u32) -> u64 {
+        let (held, pages) = (self.buffers.held(), u64::from(pages));
+        if !self.shape.bypass {
+            return held + pages;
+        }
+        // Each flush leaves less than a unit there, and perhaps a page that was not written wholly.
+        let unit = u64::from(self.shape.unit);
+        let flushes = pages / u64::from(self.buffers.capacity.max(1)) + 2;
+        let buffers = self.buffers.iter().len() as u64;
+        held.min(buffers * unit) + pages.min(flushes * unit)
     }
 
     /// Pages that a Flush would have to make backups of, at most, with one zone more.
@@ -94,7 +107,7 @@ impl Zoned {
     fn native_run(&self, z: u32) -> u32 {
         let zone = self.zone(z);
         let first = self.first_lpn(z) + zone.planned;
-        let written = self.whole_pages(z).min(zone.flushed);
+        let written = zone.flushed - u32::from(zone.partial);
         let most = self.shape.unit.min(written.saturating_sub(zone.planned));
         let victim = self.mover.victim;
         let movable = |page: &u32| {
@@ -167,7 +180,7 @@ impl Zoned {
             let zone = self.zone(z);
             if !self.shape.bypass
                 && page == zone.planned + zone.a
-                && page < self.whole_pages(z).min(zone.flushed)
+                && page < zone.flushed - u32::from(zone.partial)
             {
                 self.zone_mut(z).a += 1;
             }

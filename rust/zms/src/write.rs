@@ -172,6 +172,7 @@ impl Zoned {
         self.index.outdate(lpn);
         let zone = self.zone_mut(z);
         zone.flushed = page;
+        zone.partial = false;
         zone.a = zone.a.min(page - zone.planned);
         zone.buffer = index as u32;
         self.buffers.fill(index, z, 1, read);
@@ -243,8 +244,10 @@ impl Zoned {
         self.observe_slc(core, first, p);
         self.cache_pages(core, first, p.n);
         let bypass = self.shape.bypass;
+        let whole = self.whole_pages(z);
         let zone = self.zone_mut(z);
         zone.flushed += p.n;
+        zone.partial = zone.flushed > whole;
         zone.a += if bypass { p.n } else { 0 };
         self.cache_sub_zone(core, first + p.n - 1);
     }
@@ -556,11 +559,9 @@ impl Zoned {
         let before = self.zones.get(id).ok_or(zone::Error::NoSuchZone)?.state;
         let held = self.commit_held(core, id, now)?;
         self.zones.finish(id)?;
-        if before == zone::State::Full {
-            return Ok(now);
-        }
+        // Of a zone that is full already, too.
         let done = self.make_durable(core, z, held);
-        self.counters.zone_finishes += 1;
+        self.counters.zone_finishes += u64::from(before != zone::State::Full);
         self.close_slc(z);
         Ok(done)
     }

@@ -43,6 +43,8 @@ pub(crate) struct ZoneFtl {
     pub flushed: u32,
     /// Pages after `planned` that are the secondary buffer.
     pub a: u32,
+    /// Whether the last of the flushed pages was written only in part.
+    pub partial: bool,
     /// Native pages with a copy in pSLC, until their wordline has been programmed.
     pub held: u32,
     /// The buffer with its pages.
@@ -67,6 +69,7 @@ impl Default for ZoneFtl {
             planned: 0,
             flushed: 0,
             a: 0,
+            partial: false,
             held: 0,
             buffer: NONE,
             backed: 0,
