@@ -4,7 +4,7 @@
 //! command, to reports.
 
 use check::run::{catch_panics, Case};
-use check::{shrink, Violation};
+use check::shrink;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Mutex;
@@ -29,8 +29,8 @@ struct Totals {
     refused: u64,
     copies: u64,
     erases: u64,
-    reports: Vec<String>,
-    broken: Vec<(u64, Violation)>,
+    reports: usize,
+    broken: u64,
 }
 
 fn options() -> Result<Options, String> {
@@ -61,17 +61,25 @@ fn options() -> Result<Options, String> {
 
 fn one(case: &Case, totals: &Mutex<Totals>, tell: bool) {
     let ran = case.run();
+    if let Err(violation) = &ran.result {
+        println!("seed {}: {violation}", case.seed);
+    }
     let report = match &ran.result {
         Err(violation) => {
-            let known = totals.lock().map_or(0, |t| t.reports.len());
-            (known < MOST_REPORTS).then(|| shrink::report(case, violation, ran.trace.len(), tell))
+            let wanted = totals.lock().is_ok_and(|mut t| {
+                t.reports += 1;
+                t.reports <= MOST_REPORTS
+            });
+            wanted.then(|| shrink::report(case, violation, ran.trace.len(), tell))
         }
         Ok(_) => None,
     };
     let Ok(mut t) = totals.lock() else { return };
     t.runs += 1;
     t.drawn += case.drawn;
-    t.reports.extend(report);
+    if let Some(report) = report {
+        println!("{report}");
+    }
     match ran.result {
         Ok(summary) => {
             t.commands += summary.commands;
@@ -80,7 +88,7 @@ fn one(case: &Case, totals: &Mutex<Totals>, tell: bool) {
             t.copies += summary.copies;
             t.erases += summary.erases;
         }
-        Err(violation) => t.broken.push((case.seed, violation)),
+        Err(_) => t.broken += 1,
     }
 }
 
@@ -113,7 +121,7 @@ fn main() -> ExitCode {
     });
     let totals = totals.into_inner().unwrap_or_default();
     show(&totals);
-    if totals.broken.is_empty() {
+    if totals.broken == 0 {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
@@ -121,21 +129,15 @@ fn main() -> ExitCode {
 }
 
 fn show(t: &Totals) {
-    for report in &t.reports {
-        println!("{report}");
-    }
-    for (seed, violation) in &t.broken {
-        println!("seed {seed}: {violation}");
-    }
     println!(
         "{} runs of {} configurations drawn: {} commands ({} failed, {} of them for want of room), \
          {} copies of pages, {} erases",
         t.runs, t.drawn, t.commands, t.failed, t.refused, t.copies, t.erases
     );
-    let passed = t.runs - t.broken.len() as u64;
+    let passed = t.runs - t.broken;
     println!(
         "test result: {}. {passed} passed; {} failed;",
-        if t.broken.is_empty() { "ok" } else { "FAILED" },
-        t.broken.len()
+        if t.broken == 0 { "ok" } else { "FAILED" },
+        t.broken
     );
 }
