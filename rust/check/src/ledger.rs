@@ -219,7 +219,6 @@ impl Ledger {
     }
 
     fn durable(&mut self, place: Place, at: Instant) -> Result<(), Violation> {
-        // A page that nobody needed any more when its wordline was programmed is told like others.
         let Some((slot, dead)) = self.blocks.made_durable(place, at)? else {
             return Ok(());
         };

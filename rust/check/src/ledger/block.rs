@@ -164,15 +164,17 @@ impl Blocks {
                 return Ok(Some((slot, None)));
             }
         }
-        if let Some((filling, dead)) = &mut block.ended {
-            if let Some(position) = Block::position(filling, place.page) {
-                filling[position].durable = Some(at);
-                return Ok(Some((filling[position].slot, Some(*dead))));
+        if let Some((filling, dead)) = block.ended.as_mut().filter(|(_, dead)| at <= *dead) {
+            let position = Block::position(filling, place.page);
+            if let Some(put) = position.and_then(|position| filling.get_mut(position)) {
+                if put.durable.is_none() {
+                    put.durable = Some(at);
+                    return Ok(Some((put.slot, Some(*dead))));
+                }
             }
         }
-        // Told twice is no harm if it is there.
-        let there = Block::position(&block.current, place.page).map(|i| block.current[i].slot);
-        Ok(there.map(|slot| (slot, None)))
+        // Pages that were given up before they came here are told with their wordline.
+        Ok(None)
     }
 
     /// A segment of an erase; gives the copies that end with it.
