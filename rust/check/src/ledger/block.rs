@@ -189,8 +189,9 @@ impl Blocks {
         let took = match block.erasing {
             Some((_, took)) => took,
             None => {
-                // The current filling is the one after the erase if all of it is newer.
-                let newer = |put: &Put| put.durable.is_some_and(|at| at > start);
+                // The current filling is the one after the erase if all of it is newer. (Models may
+                // round up from when a copy is durable, to the end of its group of programs.)
+                let newer = |put: &Put| put.durable.is_some_and(|at| at >= start + self.erase);
                 let ended = match block.owed.pop_front() {
                     Some(filling) => filling,
                     None if block.current.iter().all(newer) => Filling::new(),
