@@ -189,14 +189,15 @@ impl Blocks {
         let took = match block.erasing {
             Some((_, took)) => took,
             None => {
-                // The current filling is the one after the erase if all of it is newer. (Models may
-                // round up from when a copy is durable, to the end of its group of programs.)
+                // What is newer was put there after the erase. (Models may round up from when a copy
+                // is durable, to the end of its group of programs.)
                 let newer = |put: &Put| put.durable.is_some_and(|at| at >= start + self.erase);
-                let ended = match block.owed.pop_front() {
-                    Some(filling) => filling,
-                    None if block.current.iter().all(newer) => Filling::new(),
-                    None => core::mem::take(&mut block.current),
-                };
+                let ended = block.owed.pop_front().unwrap_or_else(|| {
+                    let first = block.current.iter().position(newer);
+                    let first = first.unwrap_or(block.current.len());
+                    let after = block.current.split_off(first);
+                    core::mem::replace(&mut block.current, after)
+                });
                 dead.extend(ended.iter().map(|put| put.slot));
                 block.ended = Some((ended, start));
                 Nanos::ZERO
