@@ -114,6 +114,14 @@ impl Media {
         (forced || end <= self.horizon).then_some(end)
     }
 
+    /// When `work` ends, if that is certain by the instant run to: its last operation may be under way
+    /// and not to be stopped any more.
+    #[must_use]
+    pub fn certain_end(&self, work: Work) -> Option<Instant> {
+        let (end, _) = self.backlog.end_of(work)?;
+        Some(Instant::from_nanos(end))
+    }
+
     /// Forgets a group whose end nobody will ask for (again); its operations go on.
     pub fn release(&mut self, work: Work) {
         self.backlog.release(work);

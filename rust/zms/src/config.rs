@@ -418,28 +418,7 @@ impl Config {
 
     fn validate_slc(&self) -> Result<(), ConfigError> {
         let have = self.slc_superblocks;
-        let threshold = self.migrate_threshold;
-        let need = match (self.data, self.slc_map) {
-            (
-                DataNamespace::Zoned {
-                    max_active, zones, ..
-                },
-                SlcMap::Zone,
-            ) => {
-                let active = if max_active == 0 { zones } else { max_active };
-                active.saturating_add(threshold).saturating_add(2)
-            }
-            // One is kept for what is moved; the host needs another.
-            (DataNamespace::Zoned { .. }, SlcMap::Page) => threshold.max(2).saturating_add(2),
-            (DataNamespace::Block { .. }, _) => {
-                let each = self.geometry.superblock_lpns(Cell::Slc).max(1);
-                let kept = u64::from(self.kept_for_moves()).div_ceil(each);
-                let kept = u32::try_from(kept).unwrap_or(u32::MAX);
-                threshold.max(kept).saturating_add(2)
-            }
-        };
-        let held = buffered_superblocks(&self.geometry, self.buffers.total);
-        let need = need.saturating_add(u32::try_from(held).unwrap_or(u32::MAX));
+        let need = self.slc_superblocks_needed();
         if have < need {
             return Err(ConfigError::SlcSuperblocks { have, need });
         }
@@ -456,12 +435,77 @@ impl Config {
         }
     }
 
+    /// pSLC superblocks of a die group without which a write could find no room although little is
+    /// stored: the open ones, what is kept for moves, and what buffers, a portion of a write and
+    /// the backups of two stripes can fill.
+    fn slc_superblocks_needed(&self) -> u32 {
+        let g = &self.geometry;
+        let each = g.superblock_lpns(Cell::Slc).max(1);
+        let (unit, stripe) = (u64::from(g.unit_lpns()), u64::from(self.stripe()));
+        let capacity = u64::from(self.data_buffer_pages()).max(1);
+        let count = match self.data {
+            DataNamespace::Zoned { .. } => u64::from(self.buffers.count),
+            DataNamespace::Block { .. } => 1,
+        };
+        let (mut buffered, mut portion) = (count * capacity, capacity);
+        if self.slc_bypass {
+            // A flush leaves less than a unit, and perhaps a page that was not written wholly.
+            buffered = buffered.min(count * unit);
+            portion = portion.min(3 * unit);
+        }
+        let bypass = u64::from(self.slc_bypass);
+        let threshold = u64::from(self.migrate_threshold);
+        // An open superblock has room for a page, at least.
+        let beyond = |pages: u64| pages.saturating_sub(1).div_ceil(each);
+        let needed = match (self.data, self.slc_map) {
+            (DataNamespace::Block { .. }, _) => {
+                let kept = u64::from(self.kept_for_moves()).div_ceil(each);
+                let needed = kept + beyond(buffered + portion + bypass * stripe);
+                needed.max(threshold)
+            }
+            (DataNamespace::Zoned { .. }, SlcMap::Page) => {
+                (1 + beyond(buffered + portion + bypass * 2 * stripe)).max(threshold)
+            }
+            (DataNamespace::Zoned { .. }, SlcMap::Zone) => {
+                // Each zone has a superblock open.
+                let held = buffered_superblocks(g, self.buffers.total);
+                let active = self.most_active();
+                active.saturating_add(threshold).saturating_add(held)
+            }
+        };
+        u32::try_from(needed.saturating_add(2)).unwrap_or(u32::MAX)
+    }
+
+    /// Logical pages of one native wordline on every plane of a group.
+    fn stripe(&self) -> u32 {
+        let g = &self.geometry;
+        g.unit_lpns().saturating_mul(g.planes_per_group())
+    }
+
+    /// Zones that can be active at once.
+    fn most_active(&self) -> u64 {
+        match self.data {
+            DataNamespace::Zoned {
+                zones, max_active, ..
+            } if max_active != 0 => max_active.min(zones).into(),
+            DataNamespace::Zoned { zones, .. } => zones.into(),
+            DataNamespace::Block { .. } => 0,
+        }
+    }
+
+    /// Zones that keep loaded pages without a backup, at most: planes have few page registers, and a
+    /// Flush is to find little to back up.
+    pub(crate) fn most_loaded(&self) -> u64 {
+        const PAGES: u64 = 1 << 13;
+        (PAGES / u64::from(self.stripe().max(1))).clamp(1, self.most_active().max(1))
+    }
+
     /// Pages that moves can need in the pSLC of a block namespace before a victim has been erased.
     /// Moving a superblock into native cells leaves a remainder and backups, and so does collecting a
     /// native one for it; with bypass a victim is A and copies of what is loaded.
     pub(crate) fn kept_for_moves(&self) -> u32 {
         let g = &self.geometry;
-        let stripe = g.unit_lpns().saturating_mul(g.planes_per_group());
+        let stripe = self.stripe();
         let left = g.unit_lpns().saturating_add(stripe);
         if self.slc_bypass {
             let pages = u32::try_from(g.superblock_lpns(Cell::Slc)).unwrap_or(u32::MAX);

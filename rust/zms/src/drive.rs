@@ -141,8 +141,7 @@ impl Zms {
     #[must_use]
     pub fn next_event(&self) -> Option<Instant> {
         let window = self.next_window().map(|(at, _)| at);
-        let step = self.core.media.next_background();
-        let step = step.map(|at| at.max(self.now + Self::STRIDE));
+        let step = self.next_step().map(|at| at.max(self.now + Self::STRIDE));
         window.into_iter().chain(step).min()
     }
 
@@ -166,7 +165,7 @@ impl Zms {
     fn run_events(&mut self, now: Instant) {
         loop {
             let window = self.next_window();
-            let step = self.core.media.next_background();
+            let step = self.next_step();
             let due = window.map(|w| w.0).into_iter().chain(step).min();
             self.now = due.map_or(now, |due| due.min(now)).max(self.now);
             self.core.prune(self.now);
@@ -177,6 +176,18 @@ impl Zms {
                 _ => {}
             }
         }
+    }
+
+    /// When background work may have got further.
+    fn next_step(&self) -> Option<Instant> {
+        let meta = self.meta.as_ref().map(|meta| &meta.mover);
+        let data = match &self.data {
+            Data::Zoned(zoned) => &zoned.mover,
+            Data::Block(block) => &block.mover,
+        };
+        let movers = meta.into_iter().chain([data]);
+        let ends = movers.filter_map(|mover| mover.first_end(&self.core));
+        ends.chain(self.core.media.next_background()).min()
     }
 
     /// A data buffer's dwell window has ended.

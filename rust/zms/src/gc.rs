@@ -106,10 +106,14 @@ impl<const NS: u8> Paged<NS> {
         native || self.native.is_none()
     }
 
-    /// Whether native superblocks are to be collected.
+    /// Whether native superblocks are to be collected: few are free, or not enough for a portion of a
+    /// write and what is buffered.
     fn native_is_scarce(&self) -> bool {
-        let native = self.native.as_ref();
-        native.is_some_and(|n| n.pool.free_count() <= self.gc_threshold + 1)
+        let (_, capacity) = self.buffered();
+        let need = 2 * capacity + u64::from(self.unit);
+        let few = |n: &Area| n.pool.free_count() <= self.gc_threshold + 1;
+        let short = |n: &Area| self.bypass && n.room() < need;
+        self.native.as_ref().is_some_and(|n| few(n) || short(n))
     }
 
     /// Whether pSLC has room for what collecting a native superblock can leave there, and for a

@@ -113,6 +113,12 @@ impl Mover {
         self.victim == NONE && self.steps.is_empty()
     }
 
+    /// When the first step under way ends, if that is certain.
+    pub fn first_end(&self, core: &Core) -> Option<Instant> {
+        let step = self.steps.front()?;
+        core.media.certain_end(step.work)
+    }
+
     pub fn has_steps(&self) -> bool {
         !self.steps.is_empty()
     }

@@ -150,7 +150,7 @@ impl<const NS: u8> Paged<NS> {
     /// Writes; returns the completion.
     pub fn write(&mut self, core: &mut Core, write: Write, now: Instant) -> Result<Instant, Error> {
         // In portions that pSLC has room for whatever happens.
-        let most = u64::from(self.slc.pool.pages.max(self.capacity)) * PAGE_SECTORS;
+        let most = u64::from(self.capacity) * PAGE_SECTORS;
         let end = write.at.get() + write.sectors;
         let mut cursor = write.at.get();
         let mut done = now;

@@ -63,7 +63,7 @@ pub(crate) struct Superblock {
     pub erases: u32,
     /// When its last erase ends.
     pub ready: Instant,
-    /// When what replaces its pages has been programmed: it is not erased before.
+    /// When its own programs, and those of what replaces its pages, have ended: it is not erased before.
     pub until: Instant,
     prev: u32,
     next: u32,
@@ -352,6 +352,9 @@ impl Pool {
     /// A program of `n` pages from `first` on has been booked and ends at `end`.
     pub fn programs_until(&mut self, first: Loc, n: u32, end: Instant) {
         self.quiet = self.quiet.max(end);
+        if let Some(s) = self.sbs.get_mut((first / self.pages) as usize) {
+            s.until = s.until.max(end);
+        }
         // Neighbours of one flush mostly end together.
         if let Some(last) = self.programs.back_mut() {
             if last.end == end && last.first + last.pages == first {

@@ -76,7 +76,7 @@ impl Zoned {
         write: Write,
         now: Instant,
     ) -> Result<Instant, Error> {
-        let most = u64::from(self.slc.pool.pages.max(self.buffers.capacity)) * PAGE_SECTORS;
+        let most = u64::from(self.buffers.capacity) * PAGE_SECTORS;
         let z = id.get();
         let mut left = write;
         let mut at = now;
@@ -307,12 +307,10 @@ impl Zoned {
         end
     }
 
-    /// Planes have few page registers, and a Flush is to find little to back up: beyond so many loaded
-    /// pages without a backup, the zone that has had some longest gets one now.
+    /// Beyond so many zones with loaded pages that have no backup, the one that has had some longest gets
+    /// one now.
     fn limit_loaded(&mut self, core: &mut Core, at: Instant) {
-        const MOST: u64 = 1 << 13;
-        let stripe = u64::from(self.native.stripe());
-        if self.loaded.len() as u64 * stripe > MOST.max(stripe) {
+        if self.loaded.len() as u64 > self.shape.most_loaded {
             if let Some(&first) = self.loaded.first() {
                 self.back_up(core, first, at);
             }

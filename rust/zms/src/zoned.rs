@@ -98,6 +98,8 @@ pub(crate) struct Shape {
     pub slc_map: SlcMap,
     pub hybrid: bool,
     pub threshold: u32,
+    /// Zones that keep loaded pages without a backup, at most.
+    pub most_loaded: u64,
     pub reset_wait: bool,
     /// Pages of a random write area.
     pub area: u32,
@@ -150,6 +152,7 @@ impl Zoned {
             slc_map: config.slc_map,
             hybrid: config.l2p.hybrid,
             threshold: config.migrate_threshold,
+            most_loaded: config.most_loaded(),
             reset_wait: config.reset_wait,
             area: config
                 .zone_options
