@@ -56,7 +56,7 @@ impl Zone {
         self.area.is_some()
     }
 
-    /// Whether there is nothing to keep its resources for.
+    /// Whether there is nothing in it: no data, no random write area, no descriptor extension.
     const fn is_bare(&self) -> bool {
         self.written == 0 && !self.extended && self.area.is_none()
     }
@@ -283,16 +283,15 @@ impl Zones {
         Ok(())
     }
 
-    /// Close. A zone with nothing to keep (data, random write area, descriptor extension) becomes
-    /// empty.
+    /// Close. A zone becomes closed whether or not it was written to, and stays active: only reset, finish
+    /// and failure give that resource back.
     ///
     /// # Errors
     /// State.
     pub fn close(&mut self, id: ZoneId) -> Result<(), Error> {
         match self.state(id)? {
             State::ImplicitlyOpen | State::ExplicitlyOpen => {
-                let bare = self.get(id).is_some_and(|z| z.is_bare());
-                self.set(id, if bare { State::Empty } else { State::Closed });
+                self.set(id, State::Closed);
                 Ok(())
             }
             State::Closed => Ok(()),
@@ -405,7 +404,7 @@ impl Zones {
             assert!(zone.written <= self.layout.capacity, "{zone:?}");
             match zone.state {
                 State::Empty => assert!(zone.is_bare()),
-                State::ImplicitlyOpen | State::Closed => assert!(!zone.is_bare()),
+                State::ImplicitlyOpen => assert!(!zone.is_bare()),
                 _ => {}
             }
             assert!(zone.area.is_none() || zone.state.is_active());
