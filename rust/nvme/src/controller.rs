@@ -138,9 +138,11 @@ impl<D: Drive> Controller<D> {
                 self.note(GuestError::Configuration { cc });
             }
             Effect::Disable => self.disable(),
-            Effect::Shutdown => self.shutdown = Shutdown::Requested,
             Effect::Doorbell { index, value } => self.doorbell(index, value),
             Effect::Undefined => self.note(GuestError::Register { offset, size: 4 }),
+        }
+        if self.registers.take_shutdown() {
+            self.shutdown = Shutdown::Requested;
         }
     }
 

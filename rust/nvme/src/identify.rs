@@ -178,14 +178,9 @@ impl<D: Drive> Controller<D> {
         }
         let mut place = self.scratch.chunks_exact_mut(4);
         let has_zoned = self.registers.has_zoned();
-        let is_admin_only = self.registers.is_admin_only();
         let all = self.drive.namespaces().iter().zip(1_u32..);
         for (info, nsid) in all.filter(|(_, nsid)| *nsid > after).take(LIST_ENTRIES) {
-            let is_active = if info.zoned.is_some() {
-                has_zoned
-            } else {
-                !is_admin_only
-            };
+            let is_active = info.zoned.is_none() || has_zoned;
             if wanted(is_active, set_of(info)) {
                 if let Some(place) = place.next() {
                     place.copy_from_slice(&nsid.to_le_bytes());

@@ -136,10 +136,6 @@ impl<D: Drive> Controller<D> {
 
     /// A namespace is active if the command set it needs is selected (CC.CSS).
     pub(crate) fn is_active(&self, info: &NamespaceInfo) -> bool {
-        if info.zoned.is_some() {
-            self.registers.has_zoned()
-        } else {
-            !self.registers.is_admin_only()
-        }
+        info.zoned.is_none() || self.registers.has_zoned()
     }
 }

@@ -126,6 +126,32 @@ fn shutdown_completes_when_the_drive_is_done() {
 }
 
 #[test]
+fn each_session_after_a_shutdown_has_a_shutdown_of_its_own() {
+    let status = |guest: &mut Guest<FakeDrive>| guest.read32(offset::CSTS) >> 2 & 3;
+    let mut guest = guest(0);
+    // Notified with CC.EN cleared in the same write, and again while it is 0.
+    for cc in [CC_ENABLE & !1 | 1 << 14, 0, CC_ENABLE & !1 | 2 << 14] {
+        guest.write32(offset::CC, cc);
+        guest.settle(1);
+        assert_eq!(status(&mut guest), 2);
+    }
+    assert!(guest.enable());
+    assert_eq!(guest.read32(offset::CSTS), 1, "SHST 00b");
+    guest.write32(offset::CC, CC_ENABLE | 1 << 14);
+    assert_eq!(status(&mut guest), 1);
+    assert!(guest.wake());
+    assert_eq!(status(&mut guest), 2);
+}
+
+#[test]
+fn the_page_size_and_the_command_set_are_those_of_enabling() {
+    let mut guest = guest(1);
+    guest.write32(offset::CC, CC_ENABLE & !0x70 | 4 << 7);
+    // With the NVM command set only the namespace would be inactive.
+    assert_ok(guest.write(2, 0, 12, &crate::pattern(1, 2 << 12)));
+}
+
+#[test]
 fn accesses_of_any_size_and_place_do_no_harm() {
     let mut guest = guest(1);
     for offset in (0..0x1400).chain([u64::MAX - 7, u64::MAX]) {
