@@ -167,41 +167,27 @@ impl<D: Drive> Controller<D> {
         }
     }
 
-    /// Aborts a command that is in flight; otherwise says that it did not (Base, section 5.1).
+    /// Aborts an Asynchronous Event Request. Any other command took effect when it was fetched and completes with its
+    /// own status in its own time, so that it was not aborted (Base, section 5.1): a host that was told otherwise
+    /// would send a zone's write again, behind the write pointer that it has moved.
     fn abort(&mut self, sqe: &Sqe, now: Instant) -> Result<Done, Reject> {
         const NOT_ABORTED: u32 = 1;
         let dword = AbortCdw10::from(sqe.cdw10());
         let (sq, cid) = (dword.sq(), dword.cid());
-        let aborted = |sq, cq| Waiting {
-            sq,
-            cq,
+        if sq != 0 || !self.events.remove_request(cid) {
+            return at_once(now, NOT_ABORTED);
+        }
+        if let Some(sq) = self.queues.sq(0) {
+            sq.in_flight += 1;
+        }
+        let aborted = Waiting {
             cid,
             status: Status::AbortRequested.field(),
-            result: 0,
+            ..Waiting::default()
         };
-        if sq == 0 && self.events.remove_request(cid) {
-            if let Some(sq) = self.queues.sq(0) {
-                sq.in_flight += 1;
-            }
-            let has_room = self.pending.push(aborted(0, 0), now);
-            debug_assert!(has_room);
-            return at_once(now, 0);
-        }
-        let mut found = false;
-        let taken = self.pending.take_due(|command| {
-            let is_it = !found && command.sq == sq && command.cid == cid;
-            found |= is_it;
-            is_it
-        });
-        for index in taken {
-            let command = self.pending.command(index);
-            self.pending.release(index);
-            if let Some(command) = command {
-                let has_room = self.pending.push(aborted(command.sq, command.cq), now);
-                debug_assert!(has_room);
-            }
-        }
-        at_once(now, if found { 0 } else { NOT_ABORTED })
+        let has_room = self.pending.push(aborted, now);
+        debug_assert!(has_room);
+        at_once(now, 0)
     }
 
     fn async_event_request(&mut self, sqe: &Sqe) -> Result<Done, Reject> {
