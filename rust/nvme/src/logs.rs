@@ -244,10 +244,12 @@ impl<D: Drive> Controller<D> {
         .fold(0, |bits, (_, bit)| bits | bit)
     }
 
-    /// Raises events for the critical warnings the guest wants to hear of.
+    /// Raises events for critical warnings that the guest wants to hear of and that were not set before: what stays
+    /// as it is is no news (Base, section 5.2).
     pub(crate) fn check_health(&mut self) {
         let wanted = self.features.events().critical_warnings();
         let warning = self.critical_warning(&self.drive.health()) & wanted;
+        let warning = self.events.new_warnings(warning);
         for (bits, information) in [
             (SmartLog::WARNING_DEGRADED | SmartLog::WARNING_READ_ONLY, 0),
             (SmartLog::WARNING_TEMPERATURE, 1),

@@ -97,6 +97,39 @@ fn a_temperature_past_its_threshold_raises_an_event() {
     assert_eq!(cqe.result, AsyncEvent::smart(1).result());
     let (_, smart) = guest.receive(0, command::log(LogId::Smart, u32::MAX, 512, 0), 512);
     assert_eq!(smart[0], 2);
+    // It stays there: no news, whatever is done, until it has come down and gone up again.
+    request(&mut guest);
+    assert_ok(guest.admin(command::set_feature(FeatureId::AsyncEventConfig, 0, 3)));
+    assert_eq!(guest.wait(0), None);
+    let limit = |kelvin| command::set_feature(FeatureId::TemperatureThreshold, 0, kelvin);
+    assert_ok(guest.admin(limit(310)));
+    assert_eq!(guest.wait(0), None);
+    guest.submit(0, limit(299));
+    let cqes = [guest.wait(0).unwrap(), guest.wait(0).unwrap()];
+    assert!(cqes
+        .iter()
+        .any(|c| c.result == AsyncEvent::smart(1).result()));
+}
+
+#[test]
+fn a_warning_of_the_drive_is_told_once() {
+    let mut guest = guest(1);
+    for _ in 0..3 {
+        request(&mut guest);
+    }
+    assert_ok(guest.admin(command::set_feature(FeatureId::AsyncEventConfig, 0, 0xff)));
+    let mut health = nvme::Drive::health(guest.controller.drive());
+    health.degraded = true;
+    guest.controller.drive_mut().health = health;
+    for told in [true, false] {
+        // Any change makes the drive look again.
+        let drive = guest.controller.drive_mut();
+        drive.inject_zone_state(0, ZoneState::ReadOnly);
+        guest.run();
+        let expected = told.then_some(AsyncEvent::smart(0).result());
+        assert_eq!(guest.wait(0).map(|c| c.result), expected);
+        guest.receive(0, command::log(LogId::Smart, u32::MAX, 512, 0), 512);
+    }
 }
 
 #[test]
