@@ -111,7 +111,8 @@ impl<D: Drive> Controller<D> {
         }
         if !dword.retain_event() {
             self.events.log_read(id);
-            if id == LogId::ChangedZones {
+            // A part of the list must not take the rest with it.
+            if id == LogId::ChangedZones && offset == 0 && end == size as u64 {
                 let index = (sqe.nsid as usize).wrapping_sub(1);
                 if let Some(list) = self.changed_zones.get_mut(index) {
                     list.clear();
