@@ -23,7 +23,7 @@ use crate::reject::{Reject, CDW10, CDW11, NSID};
 use crate::transfer::Direction;
 
 /// OAES: zone descriptor changed notices.
-const OAES: u32 = 1 << 27;
+pub(crate) const OAES: u32 = 1 << 27;
 /// OACS: Format NVM.
 const OACS: u16 = 1 << 1;
 /// OACS: Doorbell Buffer Config.

@@ -331,7 +331,7 @@ fn features_have_current_default_and_saved_values() {
         (FeatureId::VolatileWriteCache, 1, 0, 5),
         (FeatureId::InterruptCoalescing, 0, 0x102, 5),
         (FeatureId::WriteAtomicity, 0, 1, 5),
-        (FeatureId::AsyncEventConfig, 0, 0xff, 5),
+        (FeatureId::AsyncEventConfig, 0, 1 << 27 | 0xf, 5),
     ] {
         assert_eq!(get(&mut guest, id, 0), default, "{id:?}");
         let nsid = if id == FeatureId::ErrorRecovery {
@@ -465,12 +465,24 @@ fn the_timestamp_runs_and_host_behavior_is_kept() {
     let (cqe, value) = guest.receive(0, command::get_feature(FeatureId::Timestamp, 0, 0, 0), 8);
     assert_ok(cqe);
     assert_eq!(u64_at(&value, 0), 1_000_005 | 1 << 49);
-    let mut behavior = vec![0; 512];
-    behavior[0] = 1;
+    // ACRE is kept; there is no telemetry and no extended LBA format.
+    let mut behavior = vec![1; 512];
     let set = command::set_feature(FeatureId::HostBehavior, 0, 0);
     assert_ok(guest.send(0, set, &behavior));
+    behavior[1..].fill(0);
     let get = command::get_feature(FeatureId::HostBehavior, 0, 0, 0);
     assert_eq!(guest.receive(0, get, 512).1, behavior);
+}
+
+#[test]
+fn events_that_the_controller_has_not_cannot_be_turned_on() {
+    let mut guest = guest(0);
+    let set = command::set_feature(FeatureId::AsyncEventConfig, 0, u32::MAX);
+    assert_ok(guest.admin(set));
+    let get = command::get_feature(FeatureId::AsyncEventConfig, 0, 0, 0);
+    let oaes = u32_at(&identify(&mut guest, Cns::Controller, 0, 0), 92);
+    assert_eq!(oaes, 1 << 27, "zone descriptor changed notices");
+    assert_eq!(guest.admin(get).result, u64::from(oaes) | 0xf);
 }
 
 fn format(nsid: u32, cdw10: u32) -> Sqe {
