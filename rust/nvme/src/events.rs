@@ -158,6 +158,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_held_is_bounded() {
+        let mut events = Events::new();
+        for nsid in 1..=1000 {
+            events.raise(AsyncEvent::zone_changed(nsid));
+        }
+        assert_eq!(events.held.len(), MAX_HELD);
+        assert_eq!(events.held.first(), Some(&AsyncEvent::zone_changed(1)));
+    }
+
+    #[test]
     fn a_reported_type_is_silent_until_its_log_is_read() {
         let mut events = Events::new();
         for cid in 0..4 {
