@@ -82,6 +82,13 @@ impl<D: Drive> Controller<D> {
                 self.namespace_list(sqe.nsid, |_, csi| csi == set)?;
             }
             Cns::Descriptors => self.identify_descriptors(sqe.nsid)?,
+            Cns::AttachedControllers => {
+                // All namespaces that are active are attached to the one controller.
+                if self.identified(sqe.nsid, true)?.is_some() {
+                    self.controller_list(dword.controller());
+                }
+            }
+            Cns::Controllers => self.controller_list(dword.controller()),
             Cns::SetNamespace | Cns::SetAllocatedNamespace => {
                 self.identify_set_namespace(sqe, cns == Cns::SetNamespace)?;
             }
@@ -188,6 +195,15 @@ impl<D: Drive> Controller<D> {
             }
         }
         Ok(())
+    }
+
+    /// Controller list (Base, section 4.4.1) of those with identifiers from `first` on: how many, and which.
+    fn controller_list(&mut self, first: u16) {
+        if first <= CONTROLLER_ID {
+            let list = u32::from(CONTROLLER_ID) << 16 | 1;
+            let (place, _) = self.scratch.split_at_mut(4);
+            place.copy_from_slice(&list.to_le_bytes());
+        }
     }
 
     /// Namespace Identification Descriptor list (Base).

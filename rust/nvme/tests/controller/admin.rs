@@ -113,6 +113,27 @@ fn namespaces_are_listed() {
 }
 
 #[test]
+fn the_controller_is_in_the_lists_of_controllers() {
+    let mut guest = guest(0);
+    let mut list = |cns, nsid, first: u32| {
+        let mut sqe = command::identify(cns, nsid, 0);
+        sqe.cdw[0] |= first << 16;
+        let (cqe, page) = guest.receive(0, sqe, 4096);
+        assert_ok(cqe);
+        assert!(page[4..].iter().all(|b| *b == 0));
+        (u16_at(&page, 0), u16_at(&page, 2))
+    };
+    for cns in [Cns::AttachedControllers, Cns::Controllers] {
+        for nsid in [META, DATA] {
+            assert_eq!(list(cns, nsid, 0), (1, 1));
+            assert_eq!(list(cns, nsid, 1), (1, 1));
+            assert_eq!(list(cns, nsid, 2), (0, 0), "identifiers from there on");
+        }
+    }
+    assert_eq!(list(Cns::Controllers, 0, 0), (1, 1), "of no namespace");
+}
+
+#[test]
 fn namespaces_describe_themselves() {
     let mut guest = guest(0);
     let page = identify(&mut guest, Cns::Namespace, META, 0);
@@ -175,6 +196,13 @@ fn every_malformed_identify_has_its_status() {
         (Cns::SetNamespace, META, 1, Status::InvalidField, (47, 0)),
         (Cns::SetController, 0, 7, Status::InvalidField, (47, 0)),
         (Cns::Descriptors, 9, 0, Status::InvalidNamespace, (4, 0)),
+        (
+            Cns::AttachedControllers,
+            NSID_ALL,
+            0,
+            Status::InvalidNamespace,
+            (4, 0),
+        ),
     ];
     for (cns, nsid, set, status, field) in cases {
         let cqe = guest.admin(command::identify(cns, nsid, set));
