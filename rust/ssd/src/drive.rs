@@ -243,32 +243,30 @@ impl Drive {
             return failed(IoError::NotSupported);
         };
         let scale = Scale::of(info);
-        if let IoCommand::Read {
-            range,
-            reject_unwritten: true,
-            ..
-        } = command
-        {
-            let (at, sectors) = (scale.sector(range.start), scale.sectors(range.blocks));
-            if self.model.has_unmapped(kind, at, sectors) {
-                return failed(IoError::Unwritten);
-            }
-        }
-        let command = match scale.command(command) {
-            Ok(command) => command,
+        let native = match scale.command(command, info.zoned.is_some()) {
+            Ok(native) => native,
             Err(error) => return failed(error),
         };
-        let outcome = self.run(kind, &command, now);
-        let discard = scale.discard(&outcome.discard);
+        let outcome = self.run(kind, &native, now);
+        let discard = match *command {
+            IoCommand::WriteZeroes { range, .. } => Discard::Range(range),
+            _ => scale.discard(&outcome.discard),
+        };
+        let mut result = outcome.result.map_err(io_error).map(|reply| Reply {
+            lba: match reply {
+                ftl::Reply::Done => Lba::default(),
+                ftl::Reply::Appended(sector) => scale.lba(sector),
+            },
+            discard,
+        });
+        if let (Ok(_), Some((at, sectors))) = (result, scale.must_be_written(command)) {
+            if self.model.has_unmapped(kind, at, sectors) {
+                result = Err(IoError::Unwritten);
+            }
+        }
         Outcome {
             done: outcome.done,
-            result: outcome.result.map_err(io_error).map(|reply| Reply {
-                lba: match reply {
-                    ftl::Reply::Done => Lba::default(),
-                    ftl::Reply::Appended(sector) => scale.lba(sector),
-                },
-                discard,
-            }),
+            result,
         }
     }
 
@@ -347,7 +345,20 @@ impl Scale {
         }
     }
 
-    fn command(self, command: &IoCommand) -> Result<Command, IoError> {
+    /// The sectors a read is to fail at if they are unwritten (DULBE). Only a read that would succeed is looked at:
+    /// where a zone is offline, or left by the range, that is the error.
+    fn must_be_written(self, command: &IoCommand) -> Option<(Sector, u64)> {
+        match *command {
+            IoCommand::Read {
+                range,
+                reject_unwritten: true,
+                ..
+            } => Some((self.sector(range.start), self.sectors(range.blocks))),
+            _ => None,
+        }
+    }
+
+    fn command(self, command: &IoCommand, zoned: bool) -> Result<Command, IoError> {
         Ok(match *command {
             IoCommand::Read {
                 range, internal, ..
@@ -370,6 +381,17 @@ impl Scale {
                 zone: self.zone_start(zone),
                 sectors: self.sectors(blocks),
                 fua,
+            },
+            // Zeroes are data like any other, unless the guest wants them deallocated. (On zones nothing is.)
+            IoCommand::WriteZeroes {
+                range,
+                fua,
+                deallocate: false,
+            } if !zoned => Command::Write {
+                at: self.sector(range.start),
+                sectors: self.sectors(range.blocks),
+                fua,
+                internal: true,
             },
             IoCommand::WriteZeroes { range, .. } => Command::WriteZeroes {
                 at: self.sector(range.start),
