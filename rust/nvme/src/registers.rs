@@ -136,7 +136,7 @@ impl Registers {
     }
 
     /// A shutdown was asked for, whether or not it is complete.
-    pub(crate) const fn is_shut_down(&self) -> bool {
+    const fn is_shut_down(&self) -> bool {
         self.shutdown != SHST_NORMAL
     }
 
@@ -148,7 +148,7 @@ impl Registers {
         self.interrupt_mask = 0;
     }
 
-    /// Power-on reset.
+    /// Registers as at power-on.
     pub(crate) fn reset(&mut self) {
         self.disable();
         (self.cc, self.aqa, self.asq, self.acq) = (0, 0, 0, 0);
