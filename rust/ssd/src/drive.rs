@@ -148,7 +148,7 @@ impl Drive {
     /// Makes a zone read-only or offline, and tells the guest.
     ///
     /// # Errors
-    /// There is no such zone.
+    /// There is no such zone, or it has failed already: offline is final, and nothing fails the same way twice.
     pub fn inject_zone(&mut self, zone: ZoneId, offline: bool) -> Result<(), IoError> {
         self.model.inject_zone(zone, offline).map_err(io_error)?;
         let last = self.kinds.len().saturating_sub(1);
@@ -205,7 +205,8 @@ impl Drive {
         let access = Access::of(command, ns.nsid().get(), blocks, append);
         let verdict = access.map_or_else(Verdict::default, |a| self.faults.judge(&a));
         if let Some((zone, offline)) = verdict.zone {
-            // A zone out of range is the command's mistake, which it will be told of.
+            // A zone out of range is the command's mistake, which it will be told of; one that has failed already
+            // is no news.
             let _ = self.inject_zone(zone, offline);
         }
         verdict

@@ -190,6 +190,17 @@ fn an_injected_zone_state_is_reported_as_an_event() {
     assert_eq!(drive.take_event(), Some(event));
     assert_eq!(drive.take_event(), None);
     assert!(drive.inject_zone(ZoneId::new(99), true).is_err());
+    assert!(drive.inject_zone(zone, false).is_err(), "again");
+    drive.inject_zone(zone, true).unwrap();
+    assert_eq!(drive.take_event(), Some(event));
+    for offline in [false, true] {
+        assert!(
+            drive.inject_zone(zone, offline).is_err(),
+            "offline is final"
+        );
+    }
+    assert_eq!(drive.zone(ns, zone).state, nvme::ZoneState::Offline);
+    assert_eq!(drive.take_event(), None);
 }
 
 #[test]

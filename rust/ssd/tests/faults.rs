@@ -142,6 +142,15 @@ fn a_zone_fails_under_the_command_that_touches_it() {
 }
 
 #[test]
+fn a_rule_does_not_bring_an_offline_zone_back() {
+    let mut guest = broken("zone-offline,zone=1,count=1;zone-read-only,zone=1");
+    for _ in 0..3 {
+        let cqe = guest.write(2, ZONE, 9, &pattern(512, 1));
+        assert_eq!(cqe.status(), Some(Status::ZoneOffline));
+    }
+}
+
+#[test]
 fn many_failures_make_the_drive_call_itself_unreliable() {
     let mut guest = broken("read-error,count=16");
     let cid = guest.submit(0, command::admin(AdminOpcode::AsyncEventRequest, 0, 0, 0));

@@ -366,21 +366,26 @@ impl Zones {
         }
     }
 
-    /// The drive loses a zone: fault injection, or wear. Any state goes to read-only or offline.
+    /// The drive loses a zone: fault injection, or wear. Any state goes to read-only or offline; what has failed
+    /// gets no better, and does not fail the same way twice.
     ///
     /// # Errors
-    /// There is no such zone.
+    /// State, or there is no such zone.
     pub fn inject(&mut self, id: ZoneId, offline: bool) -> Result<(), Error> {
-        self.state(id)?;
-        self.set(
-            id,
-            if offline {
-                State::Offline
-            } else {
-                State::ReadOnly
-            },
-        );
-        Ok(())
+        let to = if offline {
+            State::Offline
+        } else {
+            State::ReadOnly
+        };
+        match (self.state(id)?, to) {
+            (State::Offline, _) | (State::ReadOnly, State::ReadOnly) => {
+                Err(Error::InvalidTransition)
+            }
+            _ => {
+                self.set(id, to);
+                Ok(())
+            }
+        }
     }
 
     /// All zone numbers.

@@ -252,6 +252,25 @@ fn the_lowest_implicitly_opened_zone_is_closed_for_another() {
 }
 
 #[test]
+fn a_zone_that_has_failed_gets_no_better_and_fails_once() {
+    for state in State::ALL {
+        for (offline, to) in [(false, ReadOnly), (true, Offline)] {
+            let mut z = prepared(state);
+            let fails = state != Offline && state != to;
+            let expected = if fails {
+                Ok(())
+            } else {
+                Err(Error::InvalidTransition)
+            };
+            assert_eq!(z.inject(Z0, offline), expected, "{state:?} {to:?}");
+            assert_eq!(z.get(Z0).unwrap().state, if fails { to } else { state });
+            z.check_invariants();
+        }
+    }
+    assert_eq!(table(0, 0).inject(id(8), true), Err(Error::NoSuchZone));
+}
+
+#[test]
 fn a_zone_closed_without_data_is_closed_and_stays_active() {
     let mut z = table(1, 1);
     z.open(Z0).unwrap();
