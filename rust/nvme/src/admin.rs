@@ -138,7 +138,10 @@ impl<D: Drive> Controller<D> {
         let cq_id = sq.cq;
         // What is due in this very run has been executed to its end.
         self.post_due(host, now);
-        self.drop_waiting(id, cq_id);
+        if let Some(cq) = self.queues.cq(cq_id) {
+            self.pending.drop_from(&mut cq.waiting, id);
+        }
+        self.pending.drop_lost(id);
         for index in self.pending.take_due(|command| command.sq == id) {
             let command = self.pending.command(index);
             self.pending.release(index);
@@ -152,19 +155,6 @@ impl<D: Drive> Controller<D> {
         }
         self.queues.remove_sq(id);
         at_once(now, 0)
-    }
-
-    /// Drops the completions of one submission queue that wait for room.
-    fn drop_waiting(&mut self, sq: u16, cq: u16) {
-        let Some(cq) = self.queues.cq(cq) else { return };
-        let mut old = core::mem::take(&mut cq.waiting);
-        while let Some((index, command)) = self.pending.pop_front(&mut old) {
-            if command.sq == sq {
-                self.pending.release(index);
-            } else {
-                self.pending.append(&mut cq.waiting, index);
-            }
-        }
     }
 
     /// Aborts an Asynchronous Event Request. Any other command took effect when it was fetched and completes with its

@@ -14,7 +14,7 @@ use units::{GuestAddr, Instant, Nanos, QueueId};
 
 use crate::config::{ConfigError, ControllerConfig};
 use crate::counters::Counters;
-use crate::drive::Drive;
+use crate::drive::{Drive, Failure};
 use crate::error_log::ErrorLog;
 use crate::events::Events;
 use crate::features::Features;
@@ -160,6 +160,9 @@ impl<D: Drive> Controller<D> {
         self.queues
             .insert_sq(0, SubmissionQueue::new(admin.sq_base, admin.sq_entries, 0));
         self.reserve();
+        if !self.drive.come_up() {
+            self.registers.fail();
+        }
     }
 
     /// Makes room for all commands the queues can hold.
@@ -396,6 +399,19 @@ impl<D: Drive> Controller<D> {
             self.io(host, sqe, now)
         };
         let cq = self.queues.sq(sq).map_or(0, |sq| sq.cq);
+        if let Some(failure) = self.drive.take_failure() {
+            let cid = sqe.cid;
+            self.pending.lose(Waiting {
+                sq,
+                cq,
+                cid,
+                ..Waiting::default()
+            });
+            if failure == Failure::Fatal {
+                self.registers.fail();
+            }
+            return;
+        }
         let (done, result, status) = match outcome {
             Ok(Done::At { done, result }) => (done, result, 0),
             Ok(Done::Held) => {

@@ -303,6 +303,15 @@ pub enum IoError {
     Internal,
 }
 
+/// What a command does to the drive beyond its [`Outcome`], which then does not matter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// It is lost: there is no completion, and Abort does not help.
+    Lost,
+    /// The drive stops: CSTS.CFS is set.
+    Fatal,
+}
+
 /// Figures for the SMART / Health log that only the drive knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Health {
@@ -349,6 +358,16 @@ pub trait Drive {
     /// Applies a command to the model at `now`, in the order of the calls, and says when it
     /// completes and how. `now` never runs backwards.
     fn submit(&mut self, ns: NsIndex, command: &IoCommand, now: Instant) -> Outcome;
+
+    /// How the commands submitted since the last call have broken the drive, if one has.
+    fn take_failure(&mut self) -> Option<Failure> {
+        None
+    }
+
+    /// The guest enables the controller; whether the drive works. Else CSTS.CFS is set.
+    fn come_up(&mut self) -> bool {
+        true
+    }
 
     /// The descriptor of a zone, in constant time. Out of range gives the last zone's.
     fn zone(&self, ns: NsIndex, zone: ZoneId) -> ZoneDescriptor;

@@ -16,8 +16,8 @@ use crate::stats::vendor_log;
 use ftl::{Command, Namespace};
 use nand::Cell;
 use nvme::{
-    Discard, DriveEvent, Health, IoCommand, IoError, LbaRange, NamespaceInfo, NsIndex, Outcome,
-    Reply, ZoneAction, ZoneAttributes, ZoneDescriptor, ZoneState, ZoneTarget, LBA_SHIFTS,
+    Discard, DriveEvent, Failure, Health, IoCommand, IoError, LbaRange, NamespaceInfo, NsIndex,
+    Outcome, Reply, ZoneAction, ZoneAttributes, ZoneDescriptor, ZoneState, ZoneTarget, LBA_SHIFTS,
     VENDOR_LOG_BYTES,
 };
 use std::collections::VecDeque;
@@ -58,6 +58,8 @@ pub struct Drive {
     /// Descriptor extensions of all zones, one after the other.
     extensions: Vec<u8>,
     faults: Faults,
+    /// How the drive has failed, until the controller takes it.
+    failure: Option<Failure>,
     series: Option<Series>,
     sample_interval: Nanos,
     /// Reads that failed.
@@ -81,6 +83,7 @@ impl Drive {
             events: VecDeque::with_capacity(MAX_EVENTS),
             extensions: Vec::new(),
             faults: Faults::default(),
+            failure: None,
             series: Series::new(plan.sample_interval),
             sample_interval: plan.sample_interval,
             media_errors: 0,
@@ -435,6 +438,13 @@ impl nvme::Drive for Drive {
             series.note(&self.model, now);
         }
         let verdict = self.verdict(ns, command);
+        if verdict.failure.is_some() {
+            self.failure = verdict.failure;
+            return Outcome {
+                done: now,
+                result: Err(IoError::Internal),
+            };
+        }
         let mut outcome = match verdict.write_error {
             Some(at) => Outcome {
                 done: now,
@@ -447,6 +457,14 @@ impl nvme::Drive for Drive {
         }
         outcome.done += verdict.delay;
         outcome
+    }
+
+    fn take_failure(&mut self) -> Option<Failure> {
+        self.failure.take()
+    }
+
+    fn come_up(&mut self) -> bool {
+        self.faults.judge(&Access::ENABLE).failure.is_none()
     }
 
     fn zone(&self, ns: NsIndex, zone: ZoneId) -> ZoneDescriptor {
