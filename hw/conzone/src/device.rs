@@ -26,9 +26,9 @@ use crate::host::{GuestLog, Signals, Visit};
 use crate::media::Store;
 use crate::properties::{self, Extra, Which};
 
-/// Commands worked in one visit at most; the rest follows from the timer at the same instant. With
-/// the largest transfers of the default MDTS that is 16 MiB of copying.
-const COMMANDS_PER_VISIT: u32 = 64;
+/// Units of work of one visit, each about a microsecond of the host's time, in which guest processors wait for the big
+/// lock; the rest follows from the timer at the same instant. That is 2 MiB of copying.
+const WORK_PER_VISIT: u32 = 500;
 
 /// Where the capabilities lie in configuration space.
 const PM_CAPABILITY: u8 = 0x60;
@@ -362,7 +362,7 @@ impl ConzoneNvme {
                 signals,
                 log: &self.log,
             };
-            inner.core.run(&mut host, COMMANDS_PER_VISIT);
+            inner.core.run(&mut host, WORK_PER_VISIT);
             signals = host.signals;
             pin = inner.core.pin_level();
         }

@@ -9,8 +9,9 @@ use nvme_spec::{
 use units::{GuestAddr, Instant};
 
 use crate::controller::{Controller, Done};
-use crate::drive::{Discard, Drive, IoError, LbaRange, LBA_SHIFTS};
+use crate::drive::{Drive, LBA_SHIFTS};
 use crate::host::Host;
+use crate::job::{Start, Task};
 use crate::pending::Waiting;
 use crate::queue::{CompletionQueue, Shadow, SubmissionQueue};
 use crate::reject::{Reject, CDW10, CDW11, DPTR, PRP2};
@@ -50,7 +51,7 @@ impl<D: Drive> Controller<D> {
             AdminOpcode::GetFeatures => self.get_features(host, sqe, now),
             AdminOpcode::AsyncEventRequest => self.async_event_request(sqe),
             AdminOpcode::DoorbellBufferConfig => self.doorbell_buffer_config(sqe, now),
-            AdminOpcode::FormatNvm => self.format(host, sqe, now),
+            AdminOpcode::FormatNvm => self.format(sqe),
         }
     }
 
@@ -220,8 +221,9 @@ impl<D: Drive> Controller<D> {
         at_once(now, 0)
     }
 
-    /// Format NVM (Base, section 5.14; NVM, section 4.1.2): one namespace or all.
-    fn format<H: Host>(&mut self, host: &mut H, sqe: &Sqe, now: Instant) -> Result<Done, Reject> {
+    /// Format NVM (Base, section 5.14; NVM, section 4.1.2): one namespace or all. Zones that are read-only or offline
+    /// stay so, and a read-only one keeps its data unless that is to be erased securely.
+    fn format(&mut self, sqe: &Sqe) -> Result<Done, Reject> {
         let dword = FormatCdw10::from(sqe.cdw10());
         let format = dword.format_low().value() | dword.format_high().value() << 4;
         let is_known = usize::from(format) < LBA_SHIFTS.len();
@@ -239,29 +241,20 @@ impl<D: Drive> Controller<D> {
                 nsid..=nsid
             }
         };
-        let mut last = now;
-        for nsid in nsids {
-            let Ok(ns) = self.namespace(nsid) else {
-                continue;
-            };
-            let done = self
-                .drive
-                .format(ns.index, format, now)
-                .map_err(|error| match error {
-                    IoError::NotSupported => Reject::at(Status::InvalidFormat, CDW10, 0),
-                    other => Reject::drive(other, 0, now),
-                })?;
-            last = last.max(done);
-            let all = LbaRange {
-                start: units::Lba::new(0),
-                blocks: ns.blocks,
-            };
-            // `ns` still has the size from before, which spans the same bytes.
-            self.discard(host, &ns, Discard::Range(all));
+        let (first, last) = nsids.into_inner();
+        for nsid in first..=last {
+            let is_active = self.namespace(nsid);
+            if is_active.is_ok_and(|ns| !self.drive.can_format(ns.index, format)) {
+                return Err(Reject::at(Status::InvalidFormat, CDW10, 0));
+            }
         }
-        Ok(Done::At {
-            done: last,
-            result: 0,
-        })
+        Ok(Done::Later(Start::of(Task::Format {
+            first,
+            last,
+            format,
+            wipes: dword.secure_erase().value() > 0,
+            at: first,
+            next: 0,
+        })))
     }
 }

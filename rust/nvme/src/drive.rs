@@ -168,7 +168,7 @@ pub enum ZoneAction {
 pub enum ZoneTarget {
     /// The zone with this number.
     One(ZoneId),
-    /// Select All: every zone in a state the action applies to.
+    /// Select All: every zone in a state the action applies to. The controller finishes and resets zones one by one.
     All,
 }
 
@@ -259,8 +259,6 @@ pub enum Discard {
     Nothing,
     /// These LBAs.
     Range(LbaRange),
-    /// All zones that are now empty (reset with Select All).
-    EmptyZones,
 }
 
 /// Why a command fails. The controller maps each to one NVMe status.
@@ -352,7 +350,7 @@ pub const VENDOR_LOG_BYTES: usize = 4096;
 /// The drive behind the controller. No method blocks, panics, or moves a byte of user data.
 pub trait Drive {
     /// The namespaces, at most 255; the same number for the drive's life. Only `lba_shift` and what
-    /// follows from it may change, in [`Drive::format`].
+    /// follows from it may change, in [`Drive::set_format`].
     fn namespaces(&self) -> &[NamespaceInfo];
 
     /// Applies a command to the model at `now`, in the order of the calls, and says when it
@@ -376,12 +374,12 @@ pub trait Drive {
     /// namespace has none.
     fn zone_extension(&mut self, ns: NsIndex, zone: ZoneId) -> Option<&mut [u8]>;
 
-    /// Format NVM: all data goes (the controller discards the media) and the LBA size becomes
-    /// `LBA_SHIFTS[format]`. Returns when it is done.
-    ///
-    /// # Errors
-    /// [`IoError::NotSupported`] if the namespace cannot have that LBA size.
-    fn format(&mut self, ns: NsIndex, format: u8, now: Instant) -> Result<Instant, IoError>;
+    /// Whether the namespace can have the LBA size `LBA_SHIFTS[format]`.
+    fn can_format(&self, ns: NsIndex, format: u8) -> bool;
+
+    /// Format NVM: the LBA size becomes `LBA_SHIFTS[format]`, which [`Drive::can_format`] said it can. The controller
+    /// has deallocated everything, or reset all zones that can be, before.
+    fn set_format(&mut self, ns: NsIndex, format: u8);
 
     /// Makes everything durable before power goes (shutdown notification); returns when it is.
     fn shutdown(&mut self, now: Instant) -> Instant;

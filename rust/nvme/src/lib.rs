@@ -22,7 +22,7 @@
 //!
 //! Where to find what: `registers` (MMIO), `controller` (run loop), `queue`, `pending`, `interrupt`,
 //! `shadow` (the machinery); `transfer` (PRP, SGL); `admin`, `identify`, `logs`, `features`,
-//! `set_features`, `events` (admin commands); `io`, `ranges`, `zones` (I/O commands); `reject` (errors to
+//! `set_features`, `events` (admin commands); `io`, `ranges`, `zones` (I/O commands); `job` (long ones of both); `reject` (errors to
 //! status). docs/spec-coverage.md maps the specification to code and tests.
 //!
 //! Not modelled: fused commands, metadata and protection information, namespace management,
@@ -45,6 +45,7 @@ mod host;
 mod identify;
 mod interrupt;
 mod io;
+mod job;
 mod logs;
 mod moderation;
 mod namespace;

@@ -333,8 +333,8 @@ impl Scale {
     /// The LBAs that lie in the range as a whole.
     fn discard(self, discard: &ftl::Discard) -> Discard {
         match discard {
-            ftl::Discard::Nothing => Discard::Nothing,
-            ftl::Discard::EmptyZones => Discard::EmptyZones,
+            // The controller resets zones one by one.
+            ftl::Discard::Nothing | ftl::Discard::EmptyZones => Discard::Nothing,
             ftl::Discard::Sectors(range) => {
                 let start = range.start.div_ceil(1 << self.shift);
                 let end = range.end >> self.shift;
@@ -500,28 +500,15 @@ impl nvme::Drive for Drive {
         self.extensions.get_mut(range).filter(|e| !e.is_empty())
     }
 
-    fn format(&mut self, ns: NsIndex, format: u8, now: Instant) -> Result<Instant, IoError> {
-        let shift = LBA_SHIFTS
-            .get(usize::from(format))
-            .ok_or(IoError::NotSupported)?;
-        let (kind, info) = self.kind(ns).ok_or(IoError::NotSupported)?;
-        let erase = if info.zoned.is_some() {
-            Command::Zone {
-                action: ftl::ZoneAction::Reset,
-                target: ftl::ZoneTarget::All,
-            }
-        } else {
-            Command::Deallocate {
-                at: Sector::new(0),
-                sectors: info.size.get() / units::SECTOR_BYTES,
-            }
-        };
-        let outcome = self.run(kind, &erase, now);
-        outcome.result.map_err(io_error)?;
-        if let Some(info) = self.namespaces.get_mut(usize::from(ns.0)) {
+    fn can_format(&self, ns: NsIndex, format: u8) -> bool {
+        usize::from(format) < LBA_SHIFTS.len() && self.kind(ns).is_some()
+    }
+
+    fn set_format(&mut self, ns: NsIndex, format: u8) {
+        let info = self.namespaces.get_mut(usize::from(ns.0));
+        if let (Some(info), Some(shift)) = (info, LBA_SHIFTS.get(usize::from(format))) {
             info.lba_shift = *shift;
         }
-        Ok(outcome.done)
     }
 
     fn shutdown(&mut self, now: Instant) -> Instant {

@@ -6,10 +6,10 @@ mod common;
 
 use common::{config, guest, machine, pattern, OK};
 use nvme::Drive as _;
-use nvme_spec::{FeatureId, NvmOpcode, Status, WireZoneAction};
+use nvme_spec::{AdminOpcode, FeatureId, NvmOpcode, Status, WireZoneAction};
 use ssd::Drive;
 use testkit::command;
-use units::{Instant, Nanos, ZoneId};
+use units::{Nanos, ZoneId};
 
 #[test]
 fn data_written_to_both_namespaces_reads_back() {
@@ -205,20 +205,17 @@ fn an_injected_zone_state_is_reported_as_an_event() {
 
 #[test]
 fn formatting_changes_the_lba_size_and_empties_the_namespace() {
-    let plan = config("tlc-zoned", &[]).plan().unwrap();
-    let mut drive = Drive::new(&plan).unwrap();
-    let (ns, start) = (nvme::NsIndex(1), Instant::ZERO);
-    let write = nvme::IoCommand::Append {
-        zone: ZoneId::new(0),
-        blocks: 8,
-        fua: false,
-    };
-    assert!(drive.submit(ns, &write, start).result.is_ok());
-    assert!(drive.format(ns, 1, start).is_ok());
+    let mut guest = guest("tlc-zoned", &[]);
+    assert_eq!(guest.write(2, 0, 9, &pattern(4096, 1)).status(), OK);
+    let format = |format| command::admin(AdminOpcode::FormatNvm, 2, format, 0);
+    assert_eq!(guest.admin(format(1)).status(), OK);
+    let drive = guest.controller.drive();
     let info = &drive.namespaces()[1];
-    assert_eq!((info.lba_shift, info.blocks()), (12, 32 * 128 * 256));
-    assert_eq!(drive.zone(ns, ZoneId::new(0)).state, nvme::ZoneState::Empty);
-    assert!(drive.format(ns, 2, start).is_err());
+    assert_eq!((info.lba_shift, info.blocks()), (12, 4 * 16 * 256));
+    let zone = drive.zone(nvme::NsIndex(1), ZoneId::new(0));
+    assert_eq!(zone.state, nvme::ZoneState::Empty);
+    assert_eq!(drive.namespaces()[0].lba_shift, 9, "the other one's stays");
+    assert_eq!(guest.admin(format(2)).status(), Some(Status::InvalidFormat));
 }
 
 #[test]

@@ -256,14 +256,7 @@ impl FakeDrive {
                         // Zones the action does not apply to are left alone.
                         let _ = self.act(ZoneId::new(zone), action);
                     }
-                    Ok(Reply {
-                        discard: if action == ZoneAction::Reset {
-                            Discard::EmptyZones
-                        } else {
-                            Discard::Nothing
-                        },
-                        ..Reply::default()
-                    })
+                    Ok(Reply::default())
                 }
             },
             IoCommand::FlushZrwa { .. } => Err(IoError::InvalidZoneOperation),
@@ -408,20 +401,17 @@ impl Drive for FakeDrive {
         (!zone.extension.is_empty()).then_some(zone.extension.as_mut_slice())
     }
 
-    fn format(&mut self, ns: NsIndex, format: u8, now: Instant) -> Result<Instant, IoError> {
+    /// The two namespaces share one LBA size here: the first one's stays, the second one's changes both.
+    fn can_format(&self, ns: NsIndex, format: u8) -> bool {
         let shift = LBA_SHIFTS.get(usize::from(format));
-        let shift = *shift.ok_or(IoError::NotSupported)?;
-        // The two namespaces share one LBA size here: a format changes both or none.
-        if shift != self.config.lba_shift && ns.0 == 0 {
-            return Err(IoError::NotSupported);
+        shift.is_some_and(|shift| *shift == self.config.lba_shift || ns.0 != 0)
+    }
+
+    fn set_format(&mut self, _ns: NsIndex, format: u8) {
+        if let Some(shift) = LBA_SHIFTS.get(usize::from(format)) {
+            self.config.lba_shift = *shift;
+            self.namespaces = self.describe();
         }
-        self.config.lba_shift = shift;
-        self.namespaces = self.describe();
-        for zone in &mut self.zones {
-            (zone.state, zone.written) = (ZoneState::Empty, 0);
-        }
-        self.written.fill(false);
-        Ok(now + self.config.latency)
     }
 
     fn shutdown(&mut self, now: Instant) -> Instant {
