@@ -30,6 +30,7 @@
 //! buffers, power states other than 0, weighted round robin, virtualization, fabrics.
 
 #![forbid(unsafe_code)]
+#![deny(clippy::indexing_slicing)]
 #![warn(missing_docs)]
 
 mod admin;
