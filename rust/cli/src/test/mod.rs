@@ -8,9 +8,11 @@
 //! functional   avocado over tests/functional: Linux on the device
 //! fuzz         every target of fuzz/ from its seeds, for a few seconds
 //! docs         the commands in README.md and docs/, executed
+//!
+//! soak-clock   one of the functional tests for an hour: whether runs in virtual time are the same on a busy host
 //! ```
 //! A runner's output is passed on as it comes; its own summary line is repeated at the end. All runners run, even
-//! after one failed.
+//! after one failed; what soaks runs only by its name.
 
 mod docs;
 mod fuzz;
@@ -60,9 +62,14 @@ enum Suite {
     Fuzz,
     /// The commands in the documentation
     Docs,
-    /// All of them
+    /// Virtual time for an hour: 20 runs each on a host with 20 busy processes beside them, while a client asks
+    SoakClock,
+    /// All of them but soaks
     All,
 }
+
+/// What test_repeat.py makes of it.
+const SOAK: [(&str, &str); 2] = [("CONZONE_REPEATS", "20"), ("CONZONE_LOADS", "20")];
 
 /// Runs the suite and tells how it ended.
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
@@ -147,6 +154,14 @@ fn runners(context: &Context, suite: Suite, arguments: &[OsString]) -> Result<Ve
         Suite::Functional => {
             setup::ensure(context)?;
             vec![functional(context, arguments)?]
+        }
+        Suite::SoakClock => {
+            setup::ensure(context)?;
+            let test = OsString::from("tests/functional/test_repeat.py");
+            let arguments = [&[test], arguments].concat();
+            let mut runner = functional(context, &arguments)?;
+            runner.command.envs(SOAK);
+            vec![runner]
         }
         Suite::Fuzz | Suite::Docs | Suite::All => Vec::new(),
     };
