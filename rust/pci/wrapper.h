@@ -30,3 +30,4 @@ typedef enum memory_order {
 #include "system/iothread.h"
 #include "system/qtest.h"
 #include "system/runstate.h"
+#include "system/system.h"

@@ -7,8 +7,8 @@ use std::ptr::addr_of_mut;
 use nvme::Controller;
 use pci::bindings::PCIDeviceClass;
 use pci::{
-    for_each_device, pcie_interfaces, Error, Identity, PciDevice, PciDeviceImpl, PropertyValue,
-    Ram, TextProperties, VirtualTimer,
+    add_bootindex, for_each_device, is_running, pcie_interfaces, Error, Identity, PciDevice,
+    PciDeviceImpl, PropertyValue, Ram, TextProperties, VirtualTimer,
 };
 use qemu_api::bindings::{DeviceCategory, InterfaceInfo};
 use qemu_api::memory::{MemoryRegion, MemoryRegionOps, MemoryRegionOpsBuilder};
@@ -26,9 +26,9 @@ use crate::host::{GuestLog, Signals, Visit};
 use crate::media::Store;
 use crate::properties::{self, Extra, Which};
 
-/// Commands worked in one visit at most; the rest follows from the timer at the same instant. With
-/// the largest transfers of the default MDTS that is 16 MiB of copying.
-const COMMANDS_PER_VISIT: u32 = 64;
+/// Units of work of one visit, each about a microsecond of the host's time, in which guest processors wait for the big
+/// lock; the rest follows from the timer at the same instant. That is 2 MiB of copying.
+const WORK_PER_VISIT: u32 = 500;
 
 /// Where the capabilities lie in configuration space.
 const PM_CAPABILITY: u8 = 0x60;
@@ -43,10 +43,14 @@ const MSIX_BAR: u8 = 4;
 const CLASS_NVM_STORAGE: u16 = 0x0108;
 const INTERFACE_NVM_EXPRESS: u8 = 0x02;
 
+/// Behind the path of the PCI function, as QEMU's own nvme has it: firmware knows that.
+const BOOT_SUFFIX: &CStr = c"/namespace@1,0";
+
 /// What exists between realize and unplug.
 struct Inner {
     core: Controller<Drive>,
     media: Store,
+    serial: String,
 }
 
 /// The device. See the crate's documentation.
@@ -65,6 +69,8 @@ pub struct ConzoneNvme {
     /// A reset arrived while busy.
     reset_due: BqlCell<bool>,
     log: GuestLog,
+    /// Where firmware looks for something to boot from; C's.
+    bootindex: BqlCell<i32>,
 }
 
 // SAFETY: repr(C), starts with the parent, and adds nothing to the parent's class struct.
@@ -119,6 +125,7 @@ impl PciDeviceImpl for ConzoneNvme {
         if let Some(memory) = media.memory() {
             self.refuse_shared_media(memory)?;
         }
+        self.refuse_shared_serial(&plan.controller.serial)?;
 
         let pci = &self.parent_obj;
         pci.set_prog_interface(Self::IDENTITY.prog_interface);
@@ -141,7 +148,12 @@ impl PciDeviceImpl for ConzoneNvme {
             return Err(e);
         }
 
-        *self.inner.borrow_mut() = Some(Inner { core, media });
+        let serial = plan.controller.serial;
+        *self.inner.borrow_mut() = Some(Inner {
+            core,
+            media,
+            serial,
+        });
         Ok(())
     }
 
@@ -205,6 +217,7 @@ impl ConzoneNvme {
         let device = &mut class.parent_class;
         device.desc = c"Consumer-grade zoned NVMe drive with a flash timing model".as_ptr();
         device.categories[0] |= 1 << (DeviceCategory::DEVICE_CATEGORY_STORAGE as u32);
+        properties::show(device);
         properties::register(&mut device.parent_class);
     }
 
@@ -222,6 +235,8 @@ impl ConzoneNvme {
             addr_of_mut!((*this).reset_due).write(BqlCell::new(false));
             Alarm::write(addr_of_mut!((*this).alarm));
             addr_of_mut!((*this).log).write(GuestLog::default());
+            addr_of_mut!((*this).bootindex).write(BqlCell::new(-1));
+            add_bootindex(this, (*this).bootindex.as_ptr(), BOOT_SUFFIX);
         }
     }
 
@@ -230,17 +245,33 @@ impl ConzoneNvme {
         unsafe { self.alarm.init(self) }
     }
 
-    /// Two drives in the same guest memory would overwrite each other's data.
-    fn refuse_shared_media(&self, media: &Ram) -> Result<(), Error> {
-        let mut shared = false;
+    /// Whether some other drive of the machine is like this.
+    fn has_other(&self, like: impl Fn(&Inner) -> bool) -> bool {
+        let mut found = false;
         for_each_device::<Self, _>(|other| {
             if !std::ptr::eq(other, self) && !other.busy.get() {
-                let inner = other.inner.borrow();
-                let theirs = inner.as_ref().and_then(|i| i.media.memory());
-                shared |= theirs.is_some_and(|theirs| theirs.overlaps(media));
+                found |= other.inner.borrow().as_ref().is_some_and(&like);
             }
         });
-        if shared {
+        found
+    }
+
+    /// A guest takes drives of one serial number for one drive, and refuses the second: all that it knows them by
+    /// (subsystem, namespaces) comes of the serial number, so that it is the same in every slot.
+    fn refuse_shared_serial(&self, serial: &str) -> Result<(), Error> {
+        if self.has_other(|theirs| theirs.serial == serial) {
+            return Err(Error::new(format!(
+                "property 'serial' = {serial}: another drive of this machine has it; give each one \
+                 its own (serial=)"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Two drives in the same guest memory would overwrite each other's data.
+    fn refuse_shared_media(&self, media: &Ram) -> Result<(), Error> {
+        let overlaps = |theirs: &Ram| theirs.overlaps(media);
+        if self.has_other(|theirs| theirs.media.memory().is_some_and(overlaps)) {
             return Err(Error::new(
                 "property 'memmap-start': another drive's media lies in this range",
             ));
@@ -263,7 +294,7 @@ impl ConzoneNvme {
         if plugged {
             let plan = config.plan().map_err(config_error)?;
             let hold = plan.interrupt_hold(VirtualTimer::is_counted());
-            self.visit(|core| {
+            self.change(|core| {
                 core.drive_mut().set_times(&plan);
                 core.set_interrupt_hold(hold);
             });
@@ -281,7 +312,7 @@ impl ConzoneNvme {
             return Err(Error::new("zones can only fail once the device is plugged"));
         }
         let mut result = Ok(());
-        self.visit(|core| result = core.drive_mut().inject_zone(ZoneId::new(zone), offline));
+        self.change(|core| result = core.drive_mut().inject_zone(ZoneId::new(zone), offline));
         result.map_err(|_| Error::new(format!("there is no zone {zone}, or it has failed already")))
     }
 
@@ -295,7 +326,7 @@ impl ConzoneNvme {
                 .map_err(config_error);
         }
         let mut result = Ok(());
-        self.visit(|core| result = core.drive_mut().set_faults(text));
+        self.change(|core| result = core.drive_mut().set_faults(text));
         result.map_err(config_error)
     }
 
@@ -342,6 +373,18 @@ impl ConzoneNvme {
         }
     }
 
+    /// Changes the drive from outside the guest. The controller works then, but not while the machine is stopped: a guest
+    /// that does not run must not find its memory changed. It does when the machine goes on.
+    fn change(&self, change: impl FnOnce(&mut Controller<Drive>)) {
+        if is_running() {
+            return self.visit(change);
+        }
+        if let Some(inner) = self.inner.borrow_mut().as_mut() {
+            change(&mut inner.core);
+        }
+        self.alarm.set(Instant::from_nanos(VirtualTimer::now_ns()));
+    }
+
     /// Lets the controller work, then delivers what it asked for.
     fn visit(&self, first: impl FnOnce(&mut Controller<Drive>)) {
         if self.busy.replace(true) {
@@ -362,7 +405,7 @@ impl ConzoneNvme {
                 signals,
                 log: &self.log,
             };
-            inner.core.run(&mut host, COMMANDS_PER_VISIT);
+            inner.core.run(&mut host, WORK_PER_VISIT);
             signals = host.signals;
             pin = inner.core.pin_level();
         }

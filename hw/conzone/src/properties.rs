@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The device's QOM properties: the drive's property table, and the statistics.
 
-use pci::{add_property, Access, PropertyValue};
+use pci::{add_property, show_properties, Access, PropertyValue};
+use qemu_api::bindings::DeviceClass;
 use qemu_api::qom::ObjectClass;
 use ssd::{Config, Default, Kind, Preset, Property, PRESETS, PROPERTIES};
 use units::Bytes;
@@ -96,6 +97,12 @@ pub(crate) fn register(class: &mut ObjectClass) {
     for (index, (_, name, kind, access, text)) in (PROPERTIES.len()..).zip(EXTRAS) {
         add_property::<ConzoneNvme>(class, name, kind, text, index, access);
     }
+}
+
+/// Has `info qtree` show what the drive is, and its fault rules: the other properties are too long, or only acted by.
+pub(crate) fn show(class: &mut DeviceClass) {
+    let table = PROPERTIES.iter().map(Property::name);
+    show_properties(class, table.chain(["fault"]));
 }
 
 /// The type that `-device conzone-nvme,help` shows.

@@ -29,6 +29,10 @@ wire_enum! {
         AllocatedList = 0x10,
         /// Identify Namespace for an allocated namespace.
         AllocatedNamespace = 0x11,
+        /// Controller list: those attached to a namespace.
+        AttachedControllers = 0x12,
+        /// Controller list: those of the NVM subsystem.
+        Controllers = 0x13,
         /// I/O command set specific Allocated Namespace ID list.
         SetAllocatedList = 0x1a,
         /// I/O command set specific Identify Namespace for an allocated namespace.

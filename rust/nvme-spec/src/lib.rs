@@ -16,6 +16,7 @@
 //! namespace management, firmware download, and any behaviour.
 
 #![forbid(unsafe_code)]
+#![deny(clippy::indexing_slicing)]
 #![warn(missing_docs)]
 
 mod bytes;

@@ -9,8 +9,9 @@ use nvme_spec::{
 use units::{GuestAddr, Instant};
 
 use crate::controller::{Controller, Done};
-use crate::drive::{Discard, Drive, IoError, LbaRange, LBA_SHIFTS};
+use crate::drive::{Drive, LBA_SHIFTS};
 use crate::host::Host;
+use crate::job::{Start, Task};
 use crate::pending::Waiting;
 use crate::queue::{CompletionQueue, Shadow, SubmissionQueue};
 use crate::reject::{Reject, CDW10, CDW11, DPTR, PRP2};
@@ -50,7 +51,7 @@ impl<D: Drive> Controller<D> {
             AdminOpcode::GetFeatures => self.get_features(host, sqe, now),
             AdminOpcode::AsyncEventRequest => self.async_event_request(sqe),
             AdminOpcode::DoorbellBufferConfig => self.doorbell_buffer_config(sqe, now),
-            AdminOpcode::FormatNvm => self.format(host, sqe, now),
+            AdminOpcode::FormatNvm => self.format(sqe),
         }
     }
 
@@ -138,7 +139,10 @@ impl<D: Drive> Controller<D> {
         let cq_id = sq.cq;
         // What is due in this very run has been executed to its end.
         self.post_due(host, now);
-        self.drop_waiting(id, cq_id);
+        if let Some(cq) = self.queues.cq(cq_id) {
+            self.pending.drop_from(&mut cq.waiting, id);
+        }
+        self.pending.drop_lost(id);
         for index in self.pending.take_due(|command| command.sq == id) {
             let command = self.pending.command(index);
             self.pending.release(index);
@@ -154,54 +158,27 @@ impl<D: Drive> Controller<D> {
         at_once(now, 0)
     }
 
-    /// Drops the completions of one submission queue that wait for room.
-    fn drop_waiting(&mut self, sq: u16, cq: u16) {
-        let Some(cq) = self.queues.cq(cq) else { return };
-        let mut old = core::mem::take(&mut cq.waiting);
-        while let Some((index, command)) = self.pending.pop_front(&mut old) {
-            if command.sq == sq {
-                self.pending.release(index);
-            } else {
-                self.pending.append(&mut cq.waiting, index);
-            }
-        }
-    }
-
-    /// Aborts a command that is in flight; otherwise says that it did not (Base, section 5.1).
+    /// Aborts an Asynchronous Event Request. Any other command took effect when it was fetched and completes with its
+    /// own status in its own time, so that it was not aborted (Base, section 5.1): a host that was told otherwise
+    /// would send a zone's write again, behind the write pointer that it has moved.
     fn abort(&mut self, sqe: &Sqe, now: Instant) -> Result<Done, Reject> {
         const NOT_ABORTED: u32 = 1;
         let dword = AbortCdw10::from(sqe.cdw10());
         let (sq, cid) = (dword.sq(), dword.cid());
-        let aborted = |sq, cq| Waiting {
-            sq,
-            cq,
+        if sq != 0 || !self.events.remove_request(cid) {
+            return at_once(now, NOT_ABORTED);
+        }
+        if let Some(sq) = self.queues.sq(0) {
+            sq.in_flight += 1;
+        }
+        let aborted = Waiting {
             cid,
             status: Status::AbortRequested.field(),
-            result: 0,
+            ..Waiting::default()
         };
-        if sq == 0 && self.events.remove_request(cid) {
-            if let Some(sq) = self.queues.sq(0) {
-                sq.in_flight += 1;
-            }
-            let has_room = self.pending.push(aborted(0, 0), now);
-            debug_assert!(has_room);
-            return at_once(now, 0);
-        }
-        let mut found = false;
-        let taken = self.pending.take_due(|command| {
-            let is_it = !found && command.sq == sq && command.cid == cid;
-            found |= is_it;
-            is_it
-        });
-        for index in taken {
-            let command = self.pending.command(index);
-            self.pending.release(index);
-            if let Some(command) = command {
-                let has_room = self.pending.push(aborted(command.sq, command.cq), now);
-                debug_assert!(has_room);
-            }
-        }
-        at_once(now, if found { 0 } else { NOT_ABORTED })
+        let has_room = self.pending.push(aborted, now);
+        debug_assert!(has_room);
+        at_once(now, 0)
     }
 
     fn async_event_request(&mut self, sqe: &Sqe) -> Result<Done, Reject> {
@@ -244,8 +221,9 @@ impl<D: Drive> Controller<D> {
         at_once(now, 0)
     }
 
-    /// Format NVM (Base, section 5.14; NVM, section 4.1.2): one namespace or all.
-    fn format<H: Host>(&mut self, host: &mut H, sqe: &Sqe, now: Instant) -> Result<Done, Reject> {
+    /// Format NVM (Base, section 5.14; NVM, section 4.1.2): one namespace or all. Zones that are read-only or offline
+    /// stay so, and a read-only one keeps its data unless that is to be erased securely.
+    fn format(&mut self, sqe: &Sqe) -> Result<Done, Reject> {
         let dword = FormatCdw10::from(sqe.cdw10());
         let format = dword.format_low().value() | dword.format_high().value() << 4;
         let is_known = usize::from(format) < LBA_SHIFTS.len();
@@ -263,29 +241,20 @@ impl<D: Drive> Controller<D> {
                 nsid..=nsid
             }
         };
-        let mut last = now;
-        for nsid in nsids {
-            let Ok(ns) = self.namespace(nsid) else {
-                continue;
-            };
-            let done = self
-                .drive
-                .format(ns.index, format, now)
-                .map_err(|error| match error {
-                    IoError::NotSupported => Reject::at(Status::InvalidFormat, CDW10, 0),
-                    other => Reject::drive(other, 0, now),
-                })?;
-            last = last.max(done);
-            let all = LbaRange {
-                start: units::Lba::new(0),
-                blocks: ns.blocks,
-            };
-            // `ns` still has the size from before, which spans the same bytes.
-            self.discard(host, &ns, Discard::Range(all));
+        let (first, last) = nsids.into_inner();
+        for nsid in first..=last {
+            let is_active = self.namespace(nsid);
+            if is_active.is_ok_and(|ns| !self.drive.can_format(ns.index, format)) {
+                return Err(Reject::at(Status::InvalidFormat, CDW10, 0));
+            }
         }
-        Ok(Done::At {
-            done: last,
-            result: 0,
-        })
+        Ok(Done::Later(Start::of(Task::Format {
+            first,
+            last,
+            format,
+            wipes: dword.secure_erase().value() > 0,
+            at: first,
+            next: 0,
+        })))
     }
 }

@@ -3,6 +3,7 @@
 
 use crate::controller::Controller;
 use crate::drive::Drive;
+use crate::job::LONGEST_COMMAND;
 use crate::queue::MAX_QUEUES;
 
 impl<D: Drive> Controller<D> {
@@ -11,6 +12,9 @@ impl<D: Drive> Controller<D> {
     /// # Errors
     /// The invariant that does not hold.
     pub fn check_invariants(&self) -> Result<(), &'static str> {
+        let most = self.budget.saturating_add(LONGEST_COMMAND);
+        let is_bounded = self.config.mdts > 8 || self.work <= most;
+        check(is_bounded, "a run did more work than it may")?;
         let mut in_flight = [0_u32; MAX_QUEUES];
         let lists = self.queues.cqs.iter().flatten().map(|cq| cq.waiting);
         self.pending.check(lists, |command| {
@@ -18,6 +22,11 @@ impl<D: Drive> Controller<D> {
                 *count += 1;
             }
         })?;
+        if let Some(job) = &self.job {
+            if let Some(count) = in_flight.get_mut(usize::from(job.sq)) {
+                *count += 1;
+            }
+        }
         for (id, (sq, counted)) in self.queues.sqs.iter().zip(in_flight).enumerate() {
             let Some(sq) = sq else {
                 check(counted == 0, "a command outlives its submission queue")?;

@@ -6,20 +6,20 @@
 //!  run ─► background work ─► post what is due ─► fetch ─► execute ─► post ─► signal ─► re-arm
 //! ```
 //!
-//! A run works at one instant. Its work is bounded by the budget of commands, each of which is
-//! bounded by MDTS or by the number of zones.
+//! A run works at one instant. Its work is bounded ([`crate::job`]).
 
 use nvme_spec::{AsyncEvent, Sqe, MORE};
 use units::{GuestAddr, Instant, Nanos, QueueId};
 
 use crate::config::{ConfigError, ControllerConfig};
 use crate::counters::Counters;
-use crate::drive::Drive;
+use crate::drive::{Drive, Failure};
 use crate::error_log::ErrorLog;
 use crate::events::Events;
 use crate::features::Features;
 use crate::host::{GuestError, Host};
 use crate::interrupt::{Coalescing, Interrupts};
+use crate::job::{Job, Start};
 use crate::logs::ChangedZones;
 use crate::pending::{Pending, Waiting};
 use crate::queue::{CompletionQueue, Queues, Set, SubmissionQueue};
@@ -31,12 +31,14 @@ use crate::transfer::{Transfer, MIN_PAGE};
 const MAX_GUEST_ERRORS: usize = 8;
 
 /// What became of a command that did not fail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Done {
     /// It completes at `done` with `result` in dwords 0 and 1.
     At { done: Instant, result: u64 },
     /// It is held (Asynchronous Event Request).
     Held,
+    /// It takes more work than one run may do.
+    Later(Start),
 }
 
 /// An NVMe controller with the drive behind it.
@@ -61,6 +63,11 @@ pub struct Controller<D> {
     pub(crate) doorbell_buffer: Option<(GuestAddr, GuestAddr)>,
     /// Submission and completion queues whose doorbells were rung since the last run.
     pub(crate) rung: (Set, Set),
+    /// The long command being worked.
+    pub(crate) job: Option<Job>,
+    /// Work that the present run has done and may do.
+    pub(crate) work: u64,
+    pub(crate) budget: u64,
     guest_errors: Vec<GuestError>,
     shutdown: Shutdown,
     /// What [`Controller::set_interrupt_hold`] allows; no reset changes it.
@@ -97,6 +104,9 @@ impl<D: Drive> Controller<D> {
             scratch: Box::new([0; 4096]),
             doorbell_buffer: None,
             rung: (Set::default(), Set::default()),
+            job: None,
+            work: 0,
+            budget: 0,
             guest_errors: Vec::with_capacity(MAX_GUEST_ERRORS),
             shutdown: Shutdown::None,
             interrupt_hold: Nanos::ZERO,
@@ -138,15 +148,16 @@ impl<D: Drive> Controller<D> {
                 self.note(GuestError::Configuration { cc });
             }
             Effect::Disable => self.disable(),
-            Effect::Shutdown => self.shutdown = Shutdown::Requested,
             Effect::Doorbell { index, value } => self.doorbell(index, value),
             Effect::Undefined => self.note(GuestError::Register { offset, size: 4 }),
+        }
+        if self.registers.take_shutdown() {
+            self.shutdown = Shutdown::Requested;
         }
     }
 
     fn enable(&mut self, admin: AdminQueues) {
         self.disable();
-        self.counters.enabled();
         let vector = Some(0);
         self.queues.set_cq(
             0,
@@ -159,6 +170,9 @@ impl<D: Drive> Controller<D> {
         self.queues
             .insert_sq(0, SubmissionQueue::new(admin.sq_base, admin.sq_entries, 0));
         self.reserve();
+        if !self.drive.come_up() {
+            self.registers.fail();
+        }
     }
 
     /// Makes room for all commands the queues can hold.
@@ -174,6 +188,7 @@ impl<D: Drive> Controller<D> {
     fn disable(&mut self) {
         self.queues.clear();
         self.pending.clear();
+        self.job = None;
         self.interrupts.clear();
         self.events.clear();
         self.features.clear();
@@ -183,10 +198,9 @@ impl<D: Drive> Controller<D> {
         self.shutdown = Shutdown::None;
     }
 
-    /// Power-on or PCI reset: registers and queues as at power-on, commands in flight dropped. The
-    /// drive keeps its contents.
+    /// Reset of the function or of the machine: registers and queues as at power-on, commands in flight dropped. The
+    /// drive keeps its contents, and its power.
     pub fn reset(&mut self) {
-        self.counters.power_cycle(self.registers.is_shut_down());
         self.disable();
         self.registers.reset();
     }
@@ -249,10 +263,12 @@ impl<D: Drive> Controller<D> {
         }
     }
 
-    /// Fetches, executes and completes what is due, at most `budget` commands; re-arms the host's
-    /// timer. To be called after each register write and when the timer fires.
+    /// Fetches, executes and completes what is due, until `budget` units of work are done (each is about a microsecond
+    /// of the host's time, and at least one command); re-arms the host's timer. To be called after each register write
+    /// and when the timer fires.
     pub fn run<H: Host>(&mut self, host: &mut H, budget: u32) {
         let now = host.now();
+        (self.work, self.budget) = (0, budget.into());
         for error in self.guest_errors.drain(..) {
             host.guest_error(error);
         }
@@ -264,12 +280,13 @@ impl<D: Drive> Controller<D> {
             self.sync_shadows(host, now);
             self.unblock(host, now);
             self.post_due(host, now);
-            has_more = self.fetch(host, now, budget);
+            has_more = self.fetch(host, now);
             self.deliver_events(now);
             self.post_due(host, now);
         }
         self.work_shutdown(now);
-        self.counters.busy(!self.pending.is_idle(), now);
+        let is_busy = self.job.is_some() || !self.pending.is_idle();
+        self.counters.busy(is_busy, now);
         let coalescing = self.coalescing();
         self.interrupts
             .deliver(host, now, coalescing, self.registers.interrupt_mask);
@@ -329,10 +346,10 @@ impl<D: Drive> Controller<D> {
         }
     }
 
-    /// Fetches and executes commands round robin, in bursts; whether some are left.
-    fn fetch<H: Host>(&mut self, host: &mut H, now: Instant, budget: u32) -> bool {
-        let mut left = budget;
-        while left > 0 {
+    /// Goes on with the long command, then fetches and executes commands round robin, in bursts; whether work is left.
+    fn fetch<H: Host>(&mut self, host: &mut H, now: Instant) -> bool {
+        self.work_job(host, now);
+        while self.has_budget() && self.job.is_none() {
             let Some(id) = self.queues.ready.first_from(self.queues.cursor) else {
                 return false;
             };
@@ -340,26 +357,19 @@ impl<D: Drive> Controller<D> {
                 7 => u32::MAX,
                 log2 => 1 << log2,
             };
-            left = self.fetch_burst(host, now, id, left, burst);
+            self.fetch_burst(host, now, id, burst);
             self.queues.cursor = id.wrapping_add(1);
             if !self.registers.is_running() {
                 return false;
             }
         }
-        !self.queues.ready.is_empty()
+        self.job.is_some() || !self.queues.ready.is_empty()
     }
 
-    /// Executes up to a burst of one queue's commands; returns what is left of the budget.
-    fn fetch_burst<H: Host>(
-        &mut self,
-        host: &mut H,
-        now: Instant,
-        id: u16,
-        mut left: u32,
-        burst: u32,
-    ) -> u32 {
+    /// Executes up to a burst of one queue's commands.
+    fn fetch_burst<H: Host>(&mut self, host: &mut H, now: Instant, id: u16, burst: u32) {
         for _ in 0..burst {
-            if left == 0 || !self.registers.is_running() {
+            if !self.has_budget() || self.job.is_some() || !self.registers.is_running() {
                 break;
             }
             let Some(sq) = self.queues.sq(id).filter(|sq| sq.is_ready()) else {
@@ -373,10 +383,9 @@ impl<D: Drive> Controller<D> {
             sq.advance();
             sq.in_flight += 1;
             self.execute(host, id, &Sqe::decode(&bytes), now);
-            left -= 1;
+            self.work_job(host, now);
         }
         self.queues.refresh(id);
-        left
     }
 
     /// A queue cannot be reached: the controller stops with CSTS.CFS.
@@ -388,6 +397,7 @@ impl<D: Drive> Controller<D> {
     }
 
     fn execute<H: Host>(&mut self, host: &mut H, sq: u16, sqe: &Sqe, now: Instant) {
+        self.worked(1);
         let outcome = if sqe.fuse() != 0 {
             Err(Reject::invalid(1, 0))
         } else if sq == 0 {
@@ -395,13 +405,41 @@ impl<D: Drive> Controller<D> {
         } else {
             self.io(host, sqe, now)
         };
+        self.settle(sq, sqe, outcome, now);
+    }
+
+    /// What comes of a command that has been executed.
+    pub(crate) fn settle(
+        &mut self,
+        sq: u16,
+        sqe: &Sqe,
+        outcome: Result<Done, Reject>,
+        now: Instant,
+    ) {
         let cq = self.queues.sq(sq).map_or(0, |sq| sq.cq);
+        if let Some(failure) = self.drive.take_failure() {
+            let cid = sqe.cid;
+            self.pending.lose(Waiting {
+                sq,
+                cq,
+                cid,
+                ..Waiting::default()
+            });
+            if failure == Failure::Fatal {
+                self.registers.fail();
+            }
+            return;
+        }
         let (done, result, status) = match outcome {
             Ok(Done::At { done, result }) => (done, result, 0),
             Ok(Done::Held) => {
                 if let Some(sq) = self.queues.sq(sq) {
                     sq.in_flight = sq.in_flight.saturating_sub(1);
                 }
+                return;
+            }
+            Ok(Done::Later(start)) => {
+                self.job = Some(Job::new(sq, sqe, start, now));
                 return;
             }
             Err(reject) => {

@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The SMART counters the controller keeps itself (Base).
+//!
+//! Power is never lost: the drive is on from its creation to its end, and resets of the machine or of the function are
+//! none of that. So there is one power cycle and no unsafe shutdown.
 
 use units::{Instant, Nanos};
 
+/// The present one.
+pub(crate) const POWER_CYCLES: u64 = 1;
 /// A data unit is 1000 sectors of 512 bytes.
 const UNIT_SECTORS: u64 = 1000;
 const NANOS_PER_MINUTE: u64 = 60_000_000_000;
@@ -16,9 +21,6 @@ pub(crate) struct Counters {
     pub(crate) writes: u64,
     busy: Nanos,
     busy_since: Option<Instant>,
-    power_cycles: u64,
-    pub(crate) unsafe_shutdowns: u64,
-    was_enabled: bool,
 }
 
 impl Counters {
@@ -40,24 +42,6 @@ impl Counters {
 
     pub(crate) fn units_written(&self) -> u64 {
         self.sectors_written.div_ceil(UNIT_SECTORS)
-    }
-
-    pub(crate) fn enabled(&mut self) {
-        self.was_enabled = true;
-    }
-
-    /// Power was lost, after a shutdown or not. A device that was never enabled was not on.
-    pub(crate) fn power_cycle(&mut self, after_shutdown: bool) {
-        if self.was_enabled {
-            self.power_cycles += 1;
-            self.unsafe_shutdowns += u64::from(!after_shutdown);
-            self.was_enabled = false;
-        }
-    }
-
-    /// Power cycles, the present one included.
-    pub(crate) fn power_cycles(&self) -> u64 {
-        self.power_cycles + 1
     }
 
     /// Whether commands are in flight at `now`.
@@ -99,18 +83,6 @@ mod tests {
         counters.write(512);
         assert_eq!((counters.units_read(), counters.units_written()), (1, 2));
         assert_eq!((counters.reads, counters.writes), (1, 2));
-    }
-
-    #[test]
-    fn power_lost_without_a_shutdown_is_counted() {
-        let mut counters = Counters::default();
-        counters.power_cycle(false);
-        assert_eq!((counters.power_cycles(), counters.unsafe_shutdowns), (1, 0));
-        counters.enabled();
-        counters.power_cycle(true);
-        counters.enabled();
-        counters.power_cycle(false);
-        assert_eq!((counters.power_cycles(), counters.unsafe_shutdowns), (3, 1));
     }
 
     #[test]

@@ -168,7 +168,7 @@ pub enum ZoneAction {
 pub enum ZoneTarget {
     /// The zone with this number.
     One(ZoneId),
-    /// Select All: every zone in a state the action applies to.
+    /// Select All: every zone in a state the action applies to. The controller finishes and resets zones one by one.
     All,
 }
 
@@ -259,8 +259,6 @@ pub enum Discard {
     Nothing,
     /// These LBAs.
     Range(LbaRange),
-    /// All zones that are now empty (reset with Select All).
-    EmptyZones,
 }
 
 /// Why a command fails. The controller maps each to one NVMe status.
@@ -303,6 +301,15 @@ pub enum IoError {
     Internal,
 }
 
+/// What a command does to the drive beyond its [`Outcome`], which then does not matter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// It is lost: there is no completion, and Abort does not help.
+    Lost,
+    /// The drive stops: CSTS.CFS is set.
+    Fatal,
+}
+
 /// Figures for the SMART / Health log that only the drive knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Health {
@@ -343,12 +350,22 @@ pub const VENDOR_LOG_BYTES: usize = 4096;
 /// The drive behind the controller. No method blocks, panics, or moves a byte of user data.
 pub trait Drive {
     /// The namespaces, at most 255; the same number for the drive's life. Only `lba_shift` and what
-    /// follows from it may change, in [`Drive::format`].
+    /// follows from it may change, in [`Drive::set_format`].
     fn namespaces(&self) -> &[NamespaceInfo];
 
     /// Applies a command to the model at `now`, in the order of the calls, and says when it
     /// completes and how. `now` never runs backwards.
     fn submit(&mut self, ns: NsIndex, command: &IoCommand, now: Instant) -> Outcome;
+
+    /// How the commands submitted since the last call have broken the drive, if one has.
+    fn take_failure(&mut self) -> Option<Failure> {
+        None
+    }
+
+    /// The guest enables the controller; whether the drive works. Else CSTS.CFS is set.
+    fn come_up(&mut self) -> bool {
+        true
+    }
 
     /// The descriptor of a zone, in constant time. Out of range gives the last zone's.
     fn zone(&self, ns: NsIndex, zone: ZoneId) -> ZoneDescriptor;
@@ -357,12 +374,12 @@ pub trait Drive {
     /// namespace has none.
     fn zone_extension(&mut self, ns: NsIndex, zone: ZoneId) -> Option<&mut [u8]>;
 
-    /// Format NVM: all data goes (the controller discards the media) and the LBA size becomes
-    /// `LBA_SHIFTS[format]`. Returns when it is done.
-    ///
-    /// # Errors
-    /// [`IoError::NotSupported`] if the namespace cannot have that LBA size.
-    fn format(&mut self, ns: NsIndex, format: u8, now: Instant) -> Result<Instant, IoError>;
+    /// Whether the namespace can have the LBA size `LBA_SHIFTS[format]`.
+    fn can_format(&self, ns: NsIndex, format: u8) -> bool;
+
+    /// Format NVM: the LBA size becomes `LBA_SHIFTS[format]`, which [`Drive::can_format`] said it can. The controller
+    /// has deallocated everything, or reset all zones that can be, before.
+    fn set_format(&mut self, ns: NsIndex, format: u8);
 
     /// Makes everything durable before power goes (shutdown notification); returns when it is.
     fn shutdown(&mut self, now: Instant) -> Instant;

@@ -25,6 +25,8 @@ pub(crate) struct Events {
     held: Vec<AsyncEvent>,
     /// Types that were reported and not cleared yet, by type number.
     silent: u8,
+    /// Critical warnings that were set, and wanted, when last looked at.
+    warnings: u8,
 }
 
 impl Events {
@@ -33,6 +35,7 @@ impl Events {
             requests: Vec::with_capacity(usize::from(LIMIT_Z) + 1),
             held: Vec::with_capacity(MAX_HELD),
             silent: 0,
+            warnings: 0,
         }
     }
 
@@ -41,6 +44,12 @@ impl Events {
         self.requests.clear();
         self.held.clear();
         self.silent = 0;
+        self.warnings = 0;
+    }
+
+    /// Critical warnings as they are set and wanted now; those that were not before.
+    pub(crate) fn new_warnings(&mut self, warnings: u8) -> u8 {
+        warnings & !core::mem::replace(&mut self.warnings, warnings)
     }
 
     /// Most requests outstanding.
@@ -146,6 +155,16 @@ mod tests {
         assert!(events.add_request(7));
         assert_eq!(events.take(), Some((7, AsyncEvent::smart(1))));
         assert_eq!(events.take(), None);
+    }
+
+    #[test]
+    fn what_is_held_is_bounded() {
+        let mut events = Events::new();
+        for nsid in 1..=1000 {
+            events.raise(AsyncEvent::zone_changed(nsid));
+        }
+        assert_eq!(events.held.len(), MAX_HELD);
+        assert_eq!(events.held.first(), Some(&AsyncEvent::zone_changed(1)));
     }
 
     #[test]

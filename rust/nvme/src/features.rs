@@ -9,6 +9,7 @@ use nvme_spec::{
 };
 use units::Instant;
 
+use crate::identify::OAES;
 use crate::reject::{Reject, CDW11};
 
 /// Composite temperature above which SMART warns (WCTEMP): 70 degrees Celsius.
@@ -17,6 +18,10 @@ pub(crate) const WARNING_KELVIN: u16 = 343;
 pub(crate) const CRITICAL_KELVIN: u16 = 358;
 /// Arbitration burst the controller likes best (RAB): 2^6 commands.
 pub(crate) const ARBITRATION_BURST: u8 = 6;
+
+/// Asynchronous Event Configuration: the notices that Identify offers, and the critical warnings there are (spare,
+/// temperature, reliability, read-only). Other bits are dropped: a host that reads the feature back sees what it gets.
+const EVENTS: u32 = OAES | 0xf;
 
 /// Get Features, Select = 3: what the feature can do (Base).
 pub(crate) const SAVEABLE: u32 = 1 << 0;
@@ -69,8 +74,9 @@ pub(crate) struct Features {
     events: Value,
     /// Per namespace.
     error_recovery: Vec<Value>,
-    /// Host Behavior Support, the bytes that have a meaning: ACRE, ETDAS, LBAFEE.
-    pub(crate) host_behavior: [u8; 3],
+    /// Host Behavior Support: ACRE, which asks nothing of the controller. There is neither telemetry for ETDAS nor
+    /// an extended LBA format for LBAFEE, so both stay 0.
+    pub(crate) retries_as_told: bool,
     pub(crate) timestamp: Timestamp,
 }
 
@@ -110,7 +116,7 @@ impl Features {
             atomicity: Value::new(0),
             events: Value::new(0),
             error_recovery: vec![Value::new(0); namespaces],
-            host_behavior: [0; 3],
+            retries_as_told: false,
             timestamp: Timestamp::default(),
         }
     }
@@ -132,7 +138,7 @@ impl Features {
         {
             value.current = value.saved();
         }
-        self.host_behavior = [0; 3];
+        self.retries_as_told = false;
     }
 
     pub(crate) fn arbitration(&self) -> Arbitration {
@@ -260,7 +266,7 @@ impl Features {
             FeatureId::VolatileWriteCache => (&mut self.write_cache, dword11 & 1),
             FeatureId::InterruptCoalescing => (&mut self.coalescing, dword11 & 0xffff),
             FeatureId::WriteAtomicity => (&mut self.atomicity, dword11 & 1),
-            FeatureId::AsyncEventConfig => (&mut self.events, dword11),
+            FeatureId::AsyncEventConfig => (&mut self.events, dword11 & EVENTS),
             FeatureId::NumberOfQueues
             | FeatureId::InterruptVectorConfig
             | FeatureId::Timestamp

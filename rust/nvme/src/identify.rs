@@ -23,7 +23,7 @@ use crate::reject::{Reject, CDW10, CDW11, NSID};
 use crate::transfer::Direction;
 
 /// OAES: zone descriptor changed notices.
-const OAES: u32 = 1 << 27;
+pub(crate) const OAES: u32 = 1 << 27;
 /// OACS: Format NVM.
 const OACS: u16 = 1 << 1;
 /// OACS: Doorbell Buffer Config.
@@ -82,6 +82,13 @@ impl<D: Drive> Controller<D> {
                 self.namespace_list(sqe.nsid, |_, csi| csi == set)?;
             }
             Cns::Descriptors => self.identify_descriptors(sqe.nsid)?,
+            Cns::AttachedControllers => {
+                // All namespaces that are active are attached to the one controller.
+                if self.identified(sqe.nsid, true)?.is_some() {
+                    self.controller_list(dword.controller());
+                }
+            }
+            Cns::Controllers => self.controller_list(dword.controller()),
             Cns::SetNamespace | Cns::SetAllocatedNamespace => {
                 self.identify_set_namespace(sqe, cns == Cns::SetNamespace)?;
             }
@@ -178,14 +185,9 @@ impl<D: Drive> Controller<D> {
         }
         let mut place = self.scratch.chunks_exact_mut(4);
         let has_zoned = self.registers.has_zoned();
-        let is_admin_only = self.registers.is_admin_only();
         let all = self.drive.namespaces().iter().zip(1_u32..);
         for (info, nsid) in all.filter(|(_, nsid)| *nsid > after).take(LIST_ENTRIES) {
-            let is_active = if info.zoned.is_some() {
-                has_zoned
-            } else {
-                !is_admin_only
-            };
+            let is_active = info.zoned.is_none() || has_zoned;
             if wanted(is_active, set_of(info)) {
                 if let Some(place) = place.next() {
                     place.copy_from_slice(&nsid.to_le_bytes());
@@ -193,6 +195,15 @@ impl<D: Drive> Controller<D> {
             }
         }
         Ok(())
+    }
+
+    /// Controller list (Base, section 4.4.1) of those with identifiers from `first` on: how many, and which.
+    fn controller_list(&mut self, first: u16) {
+        if first <= CONTROLLER_ID {
+            let list = u32::from(CONTROLLER_ID) << 16 | 1;
+            let (place, _) = self.scratch.split_at_mut(4);
+            place.copy_from_slice(&list.to_le_bytes());
+        }
     }
 
     /// Namespace Identification Descriptor list (Base).

@@ -159,11 +159,15 @@ impl Interrupts {
         self.unacknowledged.remove(cq);
     }
 
-    /// The completion queue was deleted.
+    /// The completion queue was deleted: nothing is signalled for its entries any longer.
     pub(crate) fn forget(&mut self, cq: u16) {
         self.unacknowledged.remove(cq);
-        for vector in &mut self.vectors {
+        for (vector, number) in self.vectors.iter_mut().zip(0..) {
             vector.queues.remove(cq);
+            if vector.queues.is_empty() {
+                (vector.count, vector.is_late) = (0, false);
+                self.marked.remove(number);
+            }
         }
     }
 

@@ -8,8 +8,9 @@ use nvme_spec::{CopyCdw12, DsmCdw10, DsmCdw11, NvmOpcode, ReadWriteCdw12, Sqe, S
 use units::Instant;
 
 use crate::controller::{Controller, Done};
-use crate::drive::{Discard, Drive, IoCommand, LbaRange, NsIndex, Reply, ZoneState};
+use crate::drive::{Drive, IoCommand, LbaRange, NsIndex, Reply};
 use crate::host::Host;
+use crate::job::{discarded, LOOKED_UP_PER_UNIT, MOVED_PER_UNIT};
 use crate::namespace::Namespace;
 use crate::reject::{Reject, CDW10, CDW12};
 use crate::transfer::{Direction, MIN_PAGE};
@@ -108,7 +109,7 @@ impl<D: Drive> Controller<D> {
             }
             Request::Copy { to, ranges, fua } => self.copy(host, sqe, &ns, to, ranges, fua, now),
             Request::ZoneSend => self.zone_send(host, sqe, &ns, now),
-            Request::ZoneReceive => self.zone_receive(host, sqe, &ns, now),
+            Request::ZoneReceive => self.zone_receive(host, sqe, &ns),
         }
     }
 
@@ -134,6 +135,7 @@ impl<D: Drive> Controller<D> {
         direction: Direction,
     ) -> Result<(), Reject> {
         let page = self.registers.page();
+        self.worked(bytes / MOVED_PER_UNIT);
         self.transfer.map(host, sqe, bytes, page, direction)
     }
 
@@ -208,6 +210,9 @@ impl<D: Drive> Controller<D> {
         internal: bool,
         now: Instant,
     ) -> Result<Instant, Reject> {
+        if internal {
+            self.worked((range.blocks << ns.shift).div_ceil(LOOKED_UP_PER_UNIT));
+        }
         let command = IoCommand::Read {
             range,
             reject_unwritten: self.features.unwritten_error(usize::from(ns.index.0)),
@@ -315,46 +320,16 @@ impl<D: Drive> Controller<D> {
         blocks: Blocks,
         now: Instant,
     ) -> Result<Done, Reject> {
-        ns.transfer_bytes(blocks.count, MIN_PAGE << VERIFY_LIMIT)?;
+        let bytes = ns.transfer_bytes(blocks.count, MIN_PAGE << VERIFY_LIMIT)?;
+        self.worked(2 * bytes.div_ceil(LOOKED_UP_PER_UNIT));
         let command = IoCommand::WriteZeroes {
             range: ns.range(blocks.start, blocks.count)?,
             fua: self.fua(blocks.fua),
             deallocate: blocks.deallocate,
         };
         let (done, reply) = self.submit(ns.index, &command, now, blocks.start)?;
-        self.discard(host, ns, reply.discard);
+        let bytes = discarded(ns, reply.discard);
+        host.media_discard(bytes.start, bytes.end - bytes.start);
         Ok(Done::At { done, result: 0 })
-    }
-
-    /// Makes media bytes read as zeroes, as a reply of the drive says.
-    pub(crate) fn discard<H: Host>(&mut self, host: &mut H, ns: &Namespace, discard: Discard) {
-        match discard {
-            Discard::Nothing => {}
-            Discard::Range(range) => {
-                if let Ok(range) = ns.range(range.start.get(), range.blocks) {
-                    host.media_discard(ns.at(range.start), range.blocks << ns.shift);
-                }
-            }
-            Discard::EmptyZones => self.discard_empty_zones(host, ns),
-        }
-    }
-
-    /// Discards all empty zones, neighbours at one go.
-    fn discard_empty_zones<H: Host>(&mut self, host: &mut H, ns: &Namespace) {
-        let Some(zones) = ns.zones else { return };
-        let mut run_start = None;
-        for zone in 0..=zones.count {
-            let is_empty = zone < zones.count
-                && self.drive.zone(ns.index, units::ZoneId::new(zone)).state == ZoneState::Empty;
-            match (is_empty, run_start) {
-                (true, None) => run_start = Some(zone),
-                (false, Some(first)) => {
-                    let bytes = u64::from(zone - first).saturating_mul(zones.size) << ns.shift;
-                    host.media_discard(ns.at(zones.start(first)), bytes);
-                    run_start = None;
-                }
-                _ => {}
-            }
-        }
     }
 }

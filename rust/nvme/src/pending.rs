@@ -2,12 +2,13 @@
 //! Commands that were executed and wait for their completion.
 //!
 //! ```text
-//!   execute ──► due: heap by (instant, number) ──► post
-//!                                    └─ queue full ─► waiting: list per completion queue ─► post
+//!   execute ─┬► due: heap by (instant, number) ──► post
+//!            │                        └─ queue full ─► waiting: list per completion queue ─► post
+//!            └► lost: no completion, ever
 //! ```
 //!
 //! Slots are reserved when a submission queue is created, so nothing is allocated per command.
-//! Invariant: each slot is in exactly one of: free list, heap, one waiting list.
+//! Invariant: each slot is in exactly one of: free list, heap, one waiting list, lost.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -52,6 +53,8 @@ pub(crate) struct Pending {
     slots: Vec<Slot>,
     free: Vec<u32>,
     due: BinaryHeap<Reverse<(Instant, u64, u32)>>,
+    /// Commands that a broken drive never completes: their queues' deletion and resets drop them.
+    lost: List,
     /// Number of the next command, for order among those due at one instant.
     next_number: u64,
 }
@@ -75,6 +78,7 @@ impl Pending {
     /// Forgets all commands.
     pub(crate) fn clear(&mut self) {
         self.due.clear();
+        self.lost = List::EMPTY;
         self.free.clear();
         // There are at most u32::MAX slots (see `reserve`).
         self.free.extend((0..self.slots.len() as u32).rev());
@@ -84,19 +88,51 @@ impl Pending {
     /// limits on commands in flight rule out.
     #[must_use]
     pub(crate) fn push(&mut self, command: Waiting, done: Instant) -> bool {
-        let Some(index) = self.free.pop() else {
-            debug_assert!(false, "more commands than were reserved");
+        let Some(index) = self.take_slot(command) else {
             return false;
         };
-        if let Some(slot) = self.slots.get_mut(index as usize) {
-            *slot = Slot {
-                command,
-                next: None,
-            };
-        }
         self.due.push(Reverse((done, self.next_number, index)));
         self.next_number = self.next_number.wrapping_add(1);
         true
+    }
+
+    /// Adds a command that never completes.
+    pub(crate) fn lose(&mut self, command: Waiting) {
+        if let Some(index) = self.take_slot(command) {
+            let mut lost = core::mem::take(&mut self.lost);
+            self.append(&mut lost, index);
+            self.lost = lost;
+        }
+    }
+
+    fn take_slot(&mut self, command: Waiting) -> Option<u32> {
+        let index = self.free.pop();
+        debug_assert!(index.is_some(), "more commands than were reserved");
+        let slot = self.slots.get_mut(index? as usize)?;
+        *slot = Slot {
+            command,
+            next: None,
+        };
+        index
+    }
+
+    /// Drops the commands of a submission queue from `list`.
+    pub(crate) fn drop_from(&mut self, list: &mut List, sq: u16) {
+        let mut old = core::mem::take(list);
+        while let Some((index, command)) = self.pop_front(&mut old) {
+            if command.sq == sq {
+                self.release(index);
+            } else {
+                self.append(list, index);
+            }
+        }
+    }
+
+    /// Drops the lost commands of a submission queue.
+    pub(crate) fn drop_lost(&mut self, sq: u16) {
+        let mut lost = core::mem::take(&mut self.lost);
+        self.drop_from(&mut lost, sq);
+        self.lost = lost;
     }
 
     /// Takes the first command that is due at `now`, out of the heap but not out of its slot.
@@ -197,7 +233,7 @@ impl Pending {
         for Reverse((_, _, index)) in &self.due {
             see(*index, &mut each)?;
         }
-        for mut list in lists {
+        for mut list in lists.chain([self.lost]) {
             while let Some((index, _)) = self.pop_front(&mut list) {
                 see(index, &mut each)?;
             }

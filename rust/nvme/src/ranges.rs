@@ -6,9 +6,11 @@
 use nvme_spec::{CopyRange, DsmRange, Sqe, Status, COPY_RANGE_BYTES, DSM_RANGE_BYTES};
 use units::{Instant, Lba};
 
+use crate::admin::at_once;
 use crate::controller::{Controller, Done};
 use crate::drive::{Drive, IoCommand, LbaRange};
 use crate::host::Host;
+use crate::job::{Start, Task, MOVED_PER_UNIT};
 use crate::namespace::Namespace;
 use crate::reject::{Reject, CDW10, CDW12};
 use crate::transfer::Direction;
@@ -50,26 +52,20 @@ impl<D: Drive> Controller<D> {
         if total > u64::from(DEALLOCATE_BLOCKS) {
             return Err(Reject::at(Status::CommandSizeLimit, CDW10, 0));
         }
-        let mut last = now;
-        for i in 0..ranges {
-            let range = self.dsm_range(ns, i)?;
-            // The other attributes are hints that the model has no use for.
-            if !deallocate || range.blocks == 0 {
-                continue;
-            }
-            let command = IoCommand::Deallocate { range };
-            let (done, reply) = self.submit(ns.index, &command, now, range.start.get())?;
-            self.discard(host, ns, reply.discard);
-            last = last.max(done);
+        // The other attributes are hints that the model has no use for.
+        if !deallocate {
+            return at_once(now, 0);
         }
-        Ok(Done::At {
-            done: last,
-            result: 0,
-        })
+        Ok(Done::Later(Start::of(Task::Deallocate {
+            ns: ns.index,
+            ranges,
+            at: 0,
+            inside: 0,
+        })))
     }
 
     /// A range of the list in scratch memory.
-    fn dsm_range(&self, ns: &Namespace, index: usize) -> Result<LbaRange, Reject> {
+    pub(crate) fn dsm_range(&self, ns: &Namespace, index: usize) -> Result<LbaRange, Reject> {
         let entry = self.scratch.chunks_exact(DSM_RANGE_BYTES).nth(index);
         let entry = entry.and_then(|e| e.first_chunk()).copied();
         let entry = DsmRange::decode(&entry.unwrap_or_default());
@@ -124,6 +120,7 @@ impl<D: Drive> Controller<D> {
             internal: true,
         };
         let (done, _) = self.submit(ns.index, &command, now, to)?;
+        self.worked(2 * (total << ns.shift) / MOVED_PER_UNIT);
         let mut at = ns.at(range.start);
         for source in sources.iter().take(ranges) {
             at = self.copy_media(host, ns, *source, at);

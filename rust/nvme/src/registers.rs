@@ -19,8 +19,8 @@ const PAGE_MAX: u8 = 4;
 const CSS_NVM: u8 = 0;
 /// CC.CSS: all I/O command sets the controller supports.
 const CSS_ALL: u8 = 6;
-/// CC.CSS: admin commands only.
-const CSS_ADMIN: u8 = 7;
+/// CC.CSS, CC.MPS and CC.AMS: what a host may change only while CC.EN is 0.
+const LATCHED: u32 = 7 << 4 | 0xf << 7 | 7 << 11;
 
 /// What a register write asks of the controller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,8 +33,6 @@ pub(crate) enum Effect {
     Refuse,
     /// CC.EN was cleared: drop queues and commands.
     Disable,
-    /// A shutdown notification: make everything durable.
-    Shutdown,
     /// A submission queue's tail, or a completion queue's head.
     Doorbell { index: u64, value: u32 },
     /// The offset or the access size means nothing.
@@ -94,7 +92,7 @@ impl Registers {
         self.ready && !self.fatal
     }
 
-    /// Memory page size (CC.MPS) in bytes.
+    /// Memory page size (CC.MPS) in bytes, as it was when the controller was enabled.
     pub(crate) fn page(&self) -> u64 {
         4096 << Cc::from(self.cc).page_size().value().min(PAGE_MAX)
     }
@@ -104,18 +102,13 @@ impl Registers {
         Cc::from(self.cc).command_set().value() == CSS_ALL
     }
 
-    /// Only admin commands are selected: no namespace is active.
-    pub(crate) fn is_admin_only(&self) -> bool {
-        Cc::from(self.cc).command_set().value() == CSS_ADMIN
-    }
-
     /// CC.IOSQES and CC.IOCQES are set to the sizes of the entries.
     pub(crate) fn has_io_entry_sizes(&self) -> bool {
         let cc = Cc::from(self.cc);
         cc.sqe_shift().value() == 6 && cc.cqe_shift().value() == 4
     }
 
-    /// CC as the guest wrote it.
+    /// CC as the guest reads it.
     pub(crate) const fn cc(&self) -> u32 {
         self.cc
     }
@@ -125,7 +118,17 @@ impl Registers {
         self.fatal = true;
     }
 
-    /// The shutdown that [`Effect::Shutdown`] announced is complete.
+    /// Whether CC.SHN notifies of a shutdown (Base, section 3.6.1) that was not taken up yet, with CC.EN set or
+    /// not: from here on it is occurring.
+    pub(crate) fn take_shutdown(&mut self) -> bool {
+        let is_new = Cc::from(self.cc).shutdown().value() != 0 && !self.is_shut_down();
+        if is_new {
+            self.shutdown = SHST_OCCURRING;
+        }
+        is_new
+    }
+
+    /// The shutdown that [`Registers::take_shutdown`] found is complete.
     pub(crate) fn shutdown_complete(&mut self) {
         if self.shutdown == SHST_OCCURRING {
             self.shutdown = SHST_COMPLETE;
@@ -133,7 +136,7 @@ impl Registers {
     }
 
     /// A shutdown was asked for, whether or not it is complete.
-    pub(crate) const fn is_shut_down(&self) -> bool {
+    const fn is_shut_down(&self) -> bool {
         self.shutdown != SHST_NORMAL
     }
 
@@ -145,7 +148,7 @@ impl Registers {
         self.interrupt_mask = 0;
     }
 
-    /// Power-on reset.
+    /// Registers as at power-on.
     pub(crate) fn reset(&mut self) {
         self.disable();
         (self.cc, self.aqa, self.asq, self.acq) = (0, 0, 0, 0);
@@ -227,22 +230,25 @@ impl Registers {
     fn write_cc(&mut self, value: u32) -> Effect {
         let (old, new) = (Cc::from(self.cc), Cc::from(value));
         // CC.CRIME is read-only while CAP.CRMS.CRIMS is 0.
-        self.cc = value & 0x00ff_fff1;
+        let value = value & 0x00ff_fff1;
+        self.cc = if old.enable() && new.enable() {
+            value & !LATCHED | self.cc & LATCHED
+        } else {
+            value
+        };
         if old.enable() && !new.enable() {
             self.disable();
             return Effect::Disable;
         }
         if !old.enable() && new.enable() {
+            // What was shut down while it was disabled is not any longer.
+            self.shutdown = SHST_NORMAL;
             let Some(queues) = self.admin_queues() else {
                 self.fatal = true;
                 return Effect::Refuse;
             };
             self.ready = true;
             return Effect::Enable(queues);
-        }
-        if new.shutdown().value() != 0 && !self.is_shut_down() {
-            self.shutdown = SHST_OCCURRING;
-            return Effect::Shutdown;
         }
         Effect::None
     }
@@ -254,7 +260,8 @@ impl Registers {
         let sizes = (aqa.sq_size_z().value(), aqa.cq_size_z().value());
         let is_valid = cc.page_size().value() <= PAGE_MAX
             && cc.arbitration().value() == 0
-            && matches!(cc.command_set().value(), CSS_NVM | CSS_ALL | CSS_ADMIN)
+            // Not 111b, admin commands only: CAP.CSS bit 7 is 0.
+            && matches!(cc.command_set().value(), CSS_NVM | CSS_ALL)
             && sizes.0 > 0
             && sizes.1 > 0
             && self.asq % page == 0
@@ -312,13 +319,14 @@ mod tests {
             configured().write(offset::CC, ENABLE),
             Effect::Enable(queues)
         );
-        let bad: [(u64, u32); 7] = [
+        let bad: [(u64, u32); 8] = [
             (offset::AQA, 0x001f_0000),
             (offset::AQA, 0x0000_001f),
             (offset::ASQ, 0x1800),
             (offset::ACQ, 0x2004),
             (offset::CC, ENABLE | 5 << 7),
             (offset::CC, ENABLE & !0x70 | 1 << 4),
+            (offset::CC, ENABLE | 7 << 4),
             (offset::CC, ENABLE | 1 << 11),
         ];
         for (at, value) in bad {
@@ -347,12 +355,12 @@ mod tests {
         let mut registers = configured();
         registers.write(offset::CC, ENABLE);
         assert_eq!(registers.read(offset::CSTS, 4), 1);
-        assert_eq!(
-            registers.write(offset::CC, ENABLE | 1 << 14),
-            Effect::Shutdown
-        );
+        assert!(!registers.take_shutdown());
+        registers.write(offset::CC, ENABLE | 1 << 14);
+        assert!(registers.take_shutdown());
         assert_eq!(registers.read(offset::CSTS, 4), 1 | 1 << 2);
-        assert_eq!(registers.write(offset::CC, ENABLE | 1 << 14), Effect::None);
+        registers.write(offset::CC, ENABLE | 1 << 14);
+        assert!(!registers.take_shutdown(), "once");
         registers.shutdown_complete();
         assert_eq!(registers.read(offset::CSTS, 4), 1 | 2 << 2);
         assert_eq!(registers.write(offset::CC, 0), Effect::Disable);
@@ -361,6 +369,39 @@ mod tests {
         assert_eq!(registers.read(offset::ASQ, 8), 0x1000);
         registers.reset();
         assert_eq!(registers.read(offset::ASQ, 8), 0);
+    }
+
+    #[test]
+    fn a_session_after_a_shutdown_of_a_disabled_controller_starts_afresh() {
+        let mut registers = configured();
+        registers.write(offset::CC, ENABLE & !1 | 1 << 14);
+        assert!(registers.take_shutdown());
+        registers.shutdown_complete();
+        assert_eq!(registers.read(offset::CSTS, 4), 2 << 2);
+        registers.write(offset::INTMS, 1);
+        assert!(matches!(
+            registers.write(offset::CC, ENABLE),
+            Effect::Enable(_)
+        ));
+        assert_eq!(registers.read(offset::CSTS, 4), 1);
+        assert_eq!(registers.read(offset::INTMS, 4), 1, "not a reset");
+        registers.write(offset::CC, ENABLE | 2 << 14);
+        assert!(registers.take_shutdown());
+    }
+
+    #[test]
+    fn what_is_chosen_at_enable_stays_until_the_next() {
+        let mut registers = configured();
+        registers.write(offset::CC, ENABLE);
+        // NVM command set only, pages of 64 KiB, weighted round robin, entry sizes of 2^7 and 2^5.
+        let other = 0x0057_0001 | 4 << 7 | 1 << 11;
+        registers.write(offset::CC, other);
+        assert!(registers.has_zoned() && registers.page() == 4096);
+        assert!(!registers.has_io_entry_sizes(), "these are not latched");
+        assert_eq!(registers.read(offset::CC, 4), 0x0057_0061);
+        registers.write(offset::CC, other & !1);
+        registers.write(offset::CC, 0x0046_0001 | 4 << 7);
+        assert!(!registers.has_zoned() && registers.page() == 65_536);
     }
 
     #[test]

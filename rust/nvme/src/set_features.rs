@@ -61,9 +61,8 @@ impl<D: Drive> Controller<D> {
             }
             FeatureId::HostBehavior => {
                 let mut bytes = [0; HOST_BEHAVIOR_BYTES];
-                if which == Which::Current {
-                    let (head, _) = bytes.split_at_mut(self.features.host_behavior.len());
-                    head.copy_from_slice(&self.features.host_behavior);
+                if let Some(acre) = bytes.first_mut().filter(|_| which == Which::Current) {
+                    *acre = u8::from(self.features.retries_as_told);
                 }
                 self.send(host, sqe, &bytes)?;
                 at_once(now, 0)
@@ -119,9 +118,7 @@ impl<D: Drive> Controller<D> {
             FeatureId::HostBehavior => {
                 let mut bytes = [0; HOST_BEHAVIOR_BYTES];
                 self.receive(host, sqe, &mut bytes)?;
-                if let Some(head) = bytes.first_chunk() {
-                    self.features.host_behavior = head.map(|byte| byte & 1);
-                }
+                self.features.retries_as_told = bytes.first().is_some_and(|acre| acre & 1 != 0);
             }
             FeatureId::CommandSetProfile => {
                 // There is one combination, number 0.

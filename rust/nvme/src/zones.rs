@@ -9,9 +9,10 @@ use units::{Instant, Lba, ZoneId};
 
 use crate::controller::{Controller, Done};
 use crate::drive::{
-    Drive, IoCommand, ZoneAction, ZoneAttributes, ZoneDescriptor, ZoneState, ZoneTarget,
+    Drive, IoCommand, NsIndex, ZoneAction, ZoneAttributes, ZoneDescriptor, ZoneState, ZoneTarget,
 };
 use crate::host::Host;
+use crate::job::{discarded, step_of_zones, Start, Task};
 use crate::namespace::{Namespace, Zones};
 use crate::reject::{Reject, CDW12, CDW13};
 use crate::transfer::Direction;
@@ -21,14 +22,25 @@ const SEQUENTIAL: u8 = 2;
 /// Descriptor extensions are moved in pieces of this size, the unit of their length.
 const EXTENSION_UNIT: usize = 64;
 
-/// A report being put together: what is in scratch memory, and where it goes.
-struct Report {
+/// A report being put together, descriptor by descriptor: what is in scratch memory, and where it goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Report {
+    ns: NsIndex,
+    /// The zone to look at next.
+    next: u32,
+    filter: ZoneReportFilter,
+    /// Count only the zones that are reported.
+    partial: bool,
+    /// Bytes of a descriptor extension, 0 for a report without.
+    extension: usize,
     /// Offset in the transfer of the first byte in scratch memory.
     flushed: u64,
     /// Bytes in scratch memory.
     filled: usize,
-    /// Bytes the guest has room for.
+    /// Descriptors the guest has room for.
     room: u64,
+    /// Number of zones for the header.
+    found: u64,
 }
 
 impl<D: Drive> Controller<D> {
@@ -59,15 +71,21 @@ impl<D: Drive> Controller<D> {
         if matches!(action, ZoneAction::Open { zrwa: true }) && !zones.has_zrwa {
             return Err(Reject::invalid(CDW13 + 1, 1));
         }
-        let target = if dword.all() {
-            ZoneTarget::All
-        } else {
-            ZoneTarget::One(zones.zone_at(sqe.slba())?)
+        let target = match (dword.all(), action) {
+            (true, ZoneAction::Finish | ZoneAction::Reset) => {
+                let (ns, next) = (ns.index, 0);
+                return Ok(Done::Later(Start::of(Task::Zones { ns, action, next })));
+            }
+            (true, _) => ZoneTarget::All,
+            (false, _) => ZoneTarget::One(zones.zone_at(sqe.slba())?),
         };
         let command = IoCommand::Zone { action, target };
         let (done, reply) = self.submit(ns.index, &command, now, sqe.slba())?;
-        self.discard(host, ns, reply.discard);
-        Ok(Done::At { done, result: 0 })
+        Ok(Done::Later(Start {
+            task: Task::Discard,
+            discard: discarded(ns, reply.discard),
+            done,
+        }))
     }
 
     fn set_extension<H: Host>(
@@ -129,7 +147,6 @@ impl<D: Drive> Controller<D> {
         host: &mut H,
         sqe: &Sqe,
         ns: &Namespace,
-        now: Instant,
     ) -> Result<Done, Reject> {
         let zones = ns.zoned()?;
         let dword = ZoneReceiveCdw13::from(sqe.cdw13());
@@ -149,71 +166,75 @@ impl<D: Drive> Controller<D> {
         }
         ns.range(sqe.slba(), 1)?;
         self.map(host, sqe, bytes, Direction::ToGuest)?;
-        let first = zones.zone_of(sqe.slba());
-        let partial = dword.partial();
-        let found = self.report(host, ns, first, extension, bytes, filter, partial)?;
-        let mut header = [0; REPORT_HEADER_BYTES];
-        let (count, _) = header.split_at_mut(8);
-        count.copy_from_slice(&found.to_le_bytes());
-        self.transfer.put(host, 0, &header)?;
-        Ok(Done::At {
-            done: now,
-            result: 0,
-        })
-    }
-
-    /// Writes descriptors from zone `first` on after the header, as far as there is room; returns
-    /// the number of zones for the header.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the fields of one parsed command"
-    )]
-    fn report<H: Host>(
-        &mut self,
-        host: &mut H,
-        ns: &Namespace,
-        first: ZoneId,
-        extension: usize,
-        bytes: u64,
-        filter: ZoneReportFilter,
-        partial: bool,
-    ) -> Result<u64, Reject> {
-        let zones = ns.zoned()?;
         let entry = (ZONE_DESCRIPTOR_BYTES + extension) as u64;
-        let fitting = (bytes - REPORT_HEADER_BYTES as u64) / entry;
-        let mut out = Report {
+        Ok(Done::Later(Start::of(Task::Report(Report {
+            ns: ns.index,
+            next: zones.zone_of(sqe.slba()).get(),
+            filter,
+            partial: dword.partial(),
+            extension,
             flushed: REPORT_HEADER_BYTES as u64,
             filled: 0,
-            room: fitting,
-        };
-        let mut found = 0_u64;
-        for number in first.get()..zones.count {
-            if out.room == 0 && (partial || filter == ZoneReportFilter::All) {
+            room: (bytes - REPORT_HEADER_BYTES as u64) / entry,
+            found: 0,
+        }))))
+    }
+
+    /// Looks at some zones and writes the descriptors of those that are asked for after the header, as far as there is
+    /// room; at the end the header. Whether there are zones left.
+    pub(crate) fn step_report<H: Host>(
+        &mut self,
+        host: &mut H,
+        report: &mut Report,
+    ) -> Result<bool, Reject> {
+        let ns = self.namespace(report.ns.nsid().get())?;
+        let count = ns.zone_count();
+        let zones = step_of_zones(report.next, count);
+        let mut looked_at = zones.start..zones.start;
+        for number in zones {
+            let counts_only = report.room == 0;
+            if counts_only && (report.partial || report.filter == ZoneReportFilter::All) {
                 // Without a filter the rest need not be looked at to be counted.
-                if !partial {
-                    found += u64::from(zones.count - number);
+                if !report.partial {
+                    report.found += u64::from(count - number);
                 }
+                report.next = count;
                 break;
             }
+            report.next = number + 1;
+            looked_at.end = report.next;
             let zone = ZoneId::new(number);
             let descriptor = self.drive.zone(ns.index, zone);
-            if !is_listed(&descriptor, filter) {
-                continue;
-            }
-            found += 1;
-            if out.room == 0 {
-                continue;
-            }
-            out.room -= 1;
-            let wire = wire_descriptor(&descriptor).encode();
-            self.report_bytes(host, &mut out, &wire)?;
-            if extension > 0 {
-                let is_set = descriptor.attributes.extension_valid;
-                self.report_extension(host, &mut out, ns, zone, extension, is_set)?;
+            if is_listed(&descriptor, report.filter) {
+                report.found += 1;
+                if !counts_only {
+                    self.report_zone(host, report, zone, &descriptor)?;
+                }
             }
         }
-        self.report_flush(host, &mut out)?;
-        Ok(found)
+        self.looked_at(looked_at);
+        if report.next < count {
+            return Ok(true);
+        }
+        self.report_flush(host, report)?;
+        let mut header = [0; REPORT_HEADER_BYTES];
+        let (found, _) = header.split_at_mut(8);
+        found.copy_from_slice(&report.found.to_le_bytes());
+        self.transfer.put(host, 0, &header)?;
+        Ok(false)
+    }
+
+    fn report_zone<H: Host>(
+        &mut self,
+        host: &mut H,
+        report: &mut Report,
+        zone: ZoneId,
+        descriptor: &ZoneDescriptor,
+    ) -> Result<(), Reject> {
+        report.room -= 1;
+        self.report_bytes(host, report, &wire_descriptor(descriptor).encode())?;
+        let is_set = descriptor.attributes.extension_valid;
+        self.report_extension(host, report, zone, is_set)
     }
 
     /// Zeroes unless the extension `is_set`: what a reset zone had is nobody's business.
@@ -221,16 +242,14 @@ impl<D: Drive> Controller<D> {
         &mut self,
         host: &mut H,
         out: &mut Report,
-        ns: &Namespace,
         zone: ZoneId,
-        extension: usize,
         is_set: bool,
     ) -> Result<(), Reject> {
-        for unit in 0..extension / EXTENSION_UNIT {
+        for unit in 0..out.extension / EXTENSION_UNIT {
             let mut piece = [0; EXTENSION_UNIT];
             if let Some(stored) = self
                 .drive
-                .zone_extension(ns.index, zone)
+                .zone_extension(out.ns, zone)
                 .filter(|_| is_set)
                 .and_then(|bytes| bytes.chunks_exact(EXTENSION_UNIT).nth(unit))
             {

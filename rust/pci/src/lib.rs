@@ -48,6 +48,8 @@ pub use dma::DmaFault;
 pub use error::Error;
 pub use iothread::ThreadTimer;
 pub use log::guest_error;
-pub use property::{add_property, Access, PropertyValue, TextProperties};
+pub use property::{
+    add_bootindex, add_property, show_properties, Access, PropertyValue, TextProperties,
+};
 pub use ram::Ram;
 pub use timer::{is_running, VirtualTimer};

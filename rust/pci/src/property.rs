@@ -9,19 +9,22 @@
 
 use std::ffi::{CStr, CString};
 use std::os::raw::{c_char, c_void};
-use std::ptr;
+use std::ptr::{self, addr_of};
 
 use qemu_api::bindings::{
-    object_class_property_add, object_class_property_set_description, Error as CError,
-    Object as CObject, Visitor as ApiVisitor,
+    object_class_property_add, object_class_property_set_description,
+    object_property_set_description, qdev_prop_string, DeviceClass, Error as CError,
+    Object as CObject, Property, Visitor as ApiVisitor,
 };
 use qemu_api::cell::bql_locked;
 use qemu_api::prelude::*;
+use qemu_api::qdev::DeviceState;
 use qemu_api::qom::ObjectClass;
+use qemu_api::zeroable::Zeroable;
 
 use crate::bindings::{
-    g_free, g_string_free, qobject_destroy, qobject_to_json, visit_type_any, visit_type_bool,
-    visit_type_str, visit_type_uint64, QObject, Visitor,
+    device_add_bootindex_property, g_free, g_string_free, qobject_destroy, qobject_to_json,
+    visit_type_any, visit_type_bool, visit_type_str, visit_type_uint64, QObject, Visitor,
 };
 use crate::error::Error;
 
@@ -92,6 +95,50 @@ pub fn add_property<T: TextProperties + IsA<Object>>(
             index as *mut c_void,
         );
         object_class_property_set_description(class, name.as_ptr(), description.as_ptr());
+    }
+}
+
+/// Has `info qtree` show these properties, which the class has already. For `class_init`: the list lives as long as the
+/// class, which is for ever.
+///
+/// qdev prints what it calls static properties. They are only looked up by name there, so that these need neither a
+/// field in the device nor C's own parser.
+pub fn show_properties<'a>(class: &mut DeviceClass, names: impl Iterator<Item = &'a str>) {
+    let shown = |name: &str| Property {
+        name: c_text(name).into_raw(),
+        info: addr_of!(qdev_prop_string),
+        ..Property::ZERO
+    };
+    let list = names.map(shown).collect::<Vec<_>>().leak();
+    class.props_ = list.as_ptr();
+    class.props_count_ = u16::try_from(list.len()).unwrap_or(0);
+}
+
+/// Adds the property `bootindex` to a device: its place in the order in which firmware looks for something to boot
+/// from. `suffix` goes behind the device's own part of the path that firmware is given.
+///
+/// # Safety
+/// For `instance_init` of `device`, of which `index` is a field that nothing else writes.
+pub unsafe fn add_bootindex<T: IsA<DeviceState>>(
+    device: *mut T,
+    index: *mut i32,
+    suffix: &'static CStr,
+) {
+    // SAFETY: by this function's contract; the suffix is static, as QEMU keeps the pointer.
+    unsafe {
+        device_add_bootindex_property(
+            device.cast(),
+            index,
+            c"bootindex".as_ptr(),
+            suffix.as_ptr(),
+            device.cast(),
+        );
+        object_property_set_description(
+            device.cast(),
+            c"bootindex".as_ptr(),
+            c"place in the order in which firmware looks for something to boot from; -1 for none"
+                .as_ptr(),
+        );
     }
 }
 

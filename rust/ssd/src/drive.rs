@@ -16,8 +16,8 @@ use crate::stats::vendor_log;
 use ftl::{Command, Namespace};
 use nand::Cell;
 use nvme::{
-    Discard, DriveEvent, Health, IoCommand, IoError, LbaRange, NamespaceInfo, NsIndex, Outcome,
-    Reply, ZoneAction, ZoneAttributes, ZoneDescriptor, ZoneState, ZoneTarget, LBA_SHIFTS,
+    Discard, DriveEvent, Failure, Health, IoCommand, IoError, LbaRange, NamespaceInfo, NsIndex,
+    Outcome, Reply, ZoneAction, ZoneAttributes, ZoneDescriptor, ZoneState, ZoneTarget, LBA_SHIFTS,
     VENDOR_LOG_BYTES,
 };
 use std::collections::VecDeque;
@@ -58,6 +58,8 @@ pub struct Drive {
     /// Descriptor extensions of all zones, one after the other.
     extensions: Vec<u8>,
     faults: Faults,
+    /// How the drive has failed, until the controller takes it.
+    failure: Option<Failure>,
     series: Option<Series>,
     sample_interval: Nanos,
     /// Reads that failed.
@@ -81,6 +83,7 @@ impl Drive {
             events: VecDeque::with_capacity(MAX_EVENTS),
             extensions: Vec::new(),
             faults: Faults::default(),
+            failure: None,
             series: Series::new(plan.sample_interval),
             sample_interval: plan.sample_interval,
             media_errors: 0,
@@ -148,7 +151,7 @@ impl Drive {
     /// Makes a zone read-only or offline, and tells the guest.
     ///
     /// # Errors
-    /// There is no such zone.
+    /// There is no such zone, or it has failed already: offline is final, and nothing fails the same way twice.
     pub fn inject_zone(&mut self, zone: ZoneId, offline: bool) -> Result<(), IoError> {
         self.model.inject_zone(zone, offline).map_err(io_error)?;
         let last = self.kinds.len().saturating_sub(1);
@@ -205,7 +208,8 @@ impl Drive {
         let access = Access::of(command, ns.nsid().get(), blocks, append);
         let verdict = access.map_or_else(Verdict::default, |a| self.faults.judge(&a));
         if let Some((zone, offline)) = verdict.zone {
-            // A zone out of range is the command's mistake, which it will be told of.
+            // A zone out of range is the command's mistake, which it will be told of; one that has failed already
+            // is no news.
             let _ = self.inject_zone(zone, offline);
         }
         verdict
@@ -243,32 +247,30 @@ impl Drive {
             return failed(IoError::NotSupported);
         };
         let scale = Scale::of(info);
-        if let IoCommand::Read {
-            range,
-            reject_unwritten: true,
-            ..
-        } = command
-        {
-            let (at, sectors) = (scale.sector(range.start), scale.sectors(range.blocks));
-            if self.model.has_unmapped(kind, at, sectors) {
-                return failed(IoError::Unwritten);
-            }
-        }
-        let command = match scale.command(command) {
-            Ok(command) => command,
+        let native = match scale.command(command, info.zoned.is_some()) {
+            Ok(native) => native,
             Err(error) => return failed(error),
         };
-        let outcome = self.run(kind, &command, now);
-        let discard = scale.discard(&outcome.discard);
+        let outcome = self.run(kind, &native, now);
+        let discard = match *command {
+            IoCommand::WriteZeroes { range, .. } => Discard::Range(range),
+            _ => scale.discard(&outcome.discard),
+        };
+        let mut result = outcome.result.map_err(io_error).map(|reply| Reply {
+            lba: match reply {
+                ftl::Reply::Done => Lba::default(),
+                ftl::Reply::Appended(sector) => scale.lba(sector),
+            },
+            discard,
+        });
+        if let (Ok(_), Some((at, sectors))) = (result, scale.must_be_written(command)) {
+            if self.model.has_unmapped(kind, at, sectors) {
+                result = Err(IoError::Unwritten);
+            }
+        }
         Outcome {
             done: outcome.done,
-            result: outcome.result.map_err(io_error).map(|reply| Reply {
-                lba: match reply {
-                    ftl::Reply::Done => Lba::default(),
-                    ftl::Reply::Appended(sector) => scale.lba(sector),
-                },
-                discard,
-            }),
+            result,
         }
     }
 
@@ -331,8 +333,8 @@ impl Scale {
     /// The LBAs that lie in the range as a whole.
     fn discard(self, discard: &ftl::Discard) -> Discard {
         match discard {
-            ftl::Discard::Nothing => Discard::Nothing,
-            ftl::Discard::EmptyZones => Discard::EmptyZones,
+            // The controller resets zones one by one.
+            ftl::Discard::Nothing | ftl::Discard::EmptyZones => Discard::Nothing,
             ftl::Discard::Sectors(range) => {
                 let start = range.start.div_ceil(1 << self.shift);
                 let end = range.end >> self.shift;
@@ -347,7 +349,20 @@ impl Scale {
         }
     }
 
-    fn command(self, command: &IoCommand) -> Result<Command, IoError> {
+    /// The sectors a read is to fail at if they are unwritten (DULBE). Only a read that would succeed is looked at:
+    /// where a zone is offline, or left by the range, that is the error.
+    fn must_be_written(self, command: &IoCommand) -> Option<(Sector, u64)> {
+        match *command {
+            IoCommand::Read {
+                range,
+                reject_unwritten: true,
+                ..
+            } => Some((self.sector(range.start), self.sectors(range.blocks))),
+            _ => None,
+        }
+    }
+
+    fn command(self, command: &IoCommand, zoned: bool) -> Result<Command, IoError> {
         Ok(match *command {
             IoCommand::Read {
                 range, internal, ..
@@ -370,6 +385,17 @@ impl Scale {
                 zone: self.zone_start(zone),
                 sectors: self.sectors(blocks),
                 fua,
+            },
+            // Zeroes are data like any other, unless the guest wants them deallocated. (On zones nothing is.)
+            IoCommand::WriteZeroes {
+                range,
+                fua,
+                deallocate: false,
+            } if !zoned => Command::Write {
+                at: self.sector(range.start),
+                sectors: self.sectors(range.blocks),
+                fua,
+                internal: true,
             },
             IoCommand::WriteZeroes { range, fua, .. } => Command::WriteZeroes {
                 at: self.sector(range.start),
@@ -413,6 +439,13 @@ impl nvme::Drive for Drive {
             series.note(&self.model, now);
         }
         let verdict = self.verdict(ns, command);
+        if verdict.failure.is_some() {
+            self.failure = verdict.failure;
+            return Outcome {
+                done: now,
+                result: Err(IoError::Internal),
+            };
+        }
         let mut outcome = match verdict.write_error {
             Some(at) => Outcome {
                 done: now,
@@ -425,6 +458,14 @@ impl nvme::Drive for Drive {
         }
         outcome.done += verdict.delay;
         outcome
+    }
+
+    fn take_failure(&mut self) -> Option<Failure> {
+        self.failure.take()
+    }
+
+    fn come_up(&mut self) -> bool {
+        self.faults.judge(&Access::ENABLE).failure.is_none()
     }
 
     fn zone(&self, ns: NsIndex, zone: ZoneId) -> ZoneDescriptor {
@@ -460,28 +501,15 @@ impl nvme::Drive for Drive {
         self.extensions.get_mut(range).filter(|e| !e.is_empty())
     }
 
-    fn format(&mut self, ns: NsIndex, format: u8, now: Instant) -> Result<Instant, IoError> {
-        let shift = LBA_SHIFTS
-            .get(usize::from(format))
-            .ok_or(IoError::NotSupported)?;
-        let (kind, info) = self.kind(ns).ok_or(IoError::NotSupported)?;
-        let erase = if info.zoned.is_some() {
-            Command::Zone {
-                action: ftl::ZoneAction::Reset,
-                target: ftl::ZoneTarget::All,
-            }
-        } else {
-            Command::Deallocate {
-                at: Sector::new(0),
-                sectors: info.size.get() / units::SECTOR_BYTES,
-            }
-        };
-        let outcome = self.run(kind, &erase, now);
-        outcome.result.map_err(io_error)?;
-        if let Some(info) = self.namespaces.get_mut(usize::from(ns.0)) {
+    fn can_format(&self, ns: NsIndex, format: u8) -> bool {
+        usize::from(format) < LBA_SHIFTS.len() && self.kind(ns).is_some()
+    }
+
+    fn set_format(&mut self, ns: NsIndex, format: u8) {
+        let info = self.namespaces.get_mut(usize::from(ns.0));
+        if let (Some(info), Some(shift)) = (info, LBA_SHIFTS.get(usize::from(format))) {
             info.lba_shift = *shift;
         }
-        Ok(outcome.done)
     }
 
     fn shutdown(&mut self, now: Instant) -> Instant {

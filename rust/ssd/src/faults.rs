@@ -16,12 +16,16 @@
 //! - `latency`: the command completes so much later, also with `timing=off`.
 //! - `zone-read-only`, `zone-offline`: the first zone that the command touches fails before the
 //!   command is executed, and the guest is told.
+//! - `hang`: the command is not executed and never completes, whatever the guest does short of deleting its queue or
+//!   resetting the controller.
+//! - `fatal`: nor does this one, and the controller stops (CSTS.CFS) until it is reset. With `op=enable` it does so
+//!   whenever it is enabled, so that resets fail, too.
 
 use crate::error::ConfigError;
 use core::fmt;
 use core::ops::Range;
 use ftl::Random;
-use nvme::IoCommand;
+use nvme::{Failure, IoCommand};
 use units::{Lba, Nanos, ZoneId};
 
 /// Most rules at a time: each of them looks at each command.
@@ -39,6 +43,20 @@ enum Kind {
     Latency(Nanos),
     ZoneReadOnly,
     ZoneOffline,
+    Hang,
+    Fatal,
+}
+
+impl Kind {
+    /// Whether a rule may be about this operation by `op=`.
+    fn allows(self, op: Op) -> bool {
+        match self {
+            Self::ReadError | Self::WriteError => false,
+            Self::ZoneReadOnly | Self::ZoneOffline => !matches!(op, Op::Flush | Op::Enable),
+            Self::Latency(_) | Self::Hang => op != Op::Enable,
+            Self::Fatal => true,
+        }
+    }
 }
 
 /// Commands that a rule looks at.
@@ -48,6 +66,8 @@ enum Op {
     Read,
     Write,
     Flush,
+    /// No command: the controller is enabled.
+    Enable,
 }
 
 /// Where a command must be for a rule to look at it.
@@ -96,6 +116,8 @@ pub(crate) struct Verdict {
     pub write_error: Option<Lba>,
     /// The zone that fails; whether it goes offline.
     pub zone: Option<(ZoneId, bool)>,
+    /// How the drive fails instead of answering.
+    pub failure: Option<Failure>,
 }
 
 /// The rules of a drive.
@@ -174,6 +196,8 @@ impl Faults {
                 Kind::Latency(delay) => verdict.delay += delay,
                 Kind::ZoneReadOnly => verdict.zone = verdict.zone.or(zone.map(|z| (z, false))),
                 Kind::ZoneOffline => verdict.zone = verdict.zone.or(zone.map(|z| (z, true))),
+                Kind::Hang => _ = verdict.failure.get_or_insert(Failure::Lost),
+                Kind::Fatal => verdict.failure = Some(Failure::Fatal),
             }
         }
         verdict
@@ -192,6 +216,14 @@ impl fmt::Display for Faults {
 }
 
 impl Access {
+    /// The controller is enabled.
+    pub const ENABLE: Self = Self {
+        nsid: 0,
+        op: Op::Enable,
+        lbas: None,
+        zone_blocks: None,
+    };
+
     /// The access that a command is, if rules look at it. `append` is where an append would go.
     pub fn of(
         command: &IoCommand,
@@ -232,7 +264,8 @@ impl Rule {
         if self.nsid.is_some_and(|n| n != access.nsid) || self.count == Some(self.hits) {
             return None;
         }
-        if self.op != Op::Any && self.op != access.op {
+        let is_any = self.op == Op::Any && access.op != Op::Enable;
+        if !is_any && self.op != access.op {
             return None;
         }
         let first = match (&self.place, &access.lbas) {
@@ -268,9 +301,11 @@ impl Rule {
             "latency" => (Kind::Latency(Nanos::ZERO), Op::Any),
             "zone-read-only" => (Kind::ZoneReadOnly, Op::Any),
             "zone-offline" => (Kind::ZoneOffline, Op::Any),
+            "hang" => (Kind::Hang, Op::Any),
+            "fatal" => (Kind::Fatal, Op::Any),
             _ => {
-                let kinds = "must begin with read-error, write-error, latency, zone-read-only or \
-                     zone-offline";
+                let kinds = "must begin with read-error, write-error, latency, zone-read-only, \
+                     zone-offline, hang or fatal";
                 return Err(error(text, kinds.to_owned()));
             }
         };
@@ -295,6 +330,10 @@ impl Rule {
         if rule.op == Op::Flush && rule.place != Place::Everywhere {
             return Err(error(text, "a flush has neither lba= nor zone=".to_owned()));
         }
+        if rule.op == Op::Enable && (rule.place != Place::Everywhere || rule.nsid.is_some()) {
+            let bound = "enabling has neither ns=, lba= nor zone=";
+            return Err(error(text, bound.to_owned()));
+        }
         Ok(rule)
     }
 
@@ -313,17 +352,25 @@ impl Rule {
             }
             "lba" => self.place = Place::Lbas(range(value, u64::MAX)?),
             "zone" => self.place = Place::Zones(range(value, u64::from(u32::MAX))?),
-            "op" if matches!(self.kind, Kind::ReadError | Kind::WriteError) => {
-                return Err("is for latency, zone-read-only and zone-offline".to_owned());
+            "op" if !self.kind.allows(Op::Any) => {
+                return Err("is not for read-error and write-error".to_owned());
             }
             "op" => {
-                self.op = match value {
+                const OPS: &str =
+                    "must be any, read, write, flush (for latency, hang and fatal) or \
+                     enable (for fatal)";
+                let op = match value {
                     "any" => Op::Any,
                     "read" => Op::Read,
                     "write" => Op::Write,
-                    "flush" if matches!(self.kind, Kind::Latency(_)) => Op::Flush,
-                    _ => return Err("must be any, read, write, or flush for latency".to_owned()),
+                    "flush" => Op::Flush,
+                    "enable" => Op::Enable,
+                    _ => return Err(OPS.to_owned()),
+                };
+                if !self.kind.allows(op) {
+                    return Err(OPS.to_owned());
                 }
+                self.op = op;
             }
             "delay-ns" if matches!(self.kind, Kind::Latency(_)) => {
                 self.kind = Kind::Latency(Nanos::new(number(value, 1, MAX_DELAY)?));
@@ -346,6 +393,8 @@ impl fmt::Display for Rule {
             Kind::Latency(_) => "latency",
             Kind::ZoneReadOnly => "zone-read-only",
             Kind::ZoneOffline => "zone-offline",
+            Kind::Hang => "hang",
+            Kind::Fatal => "fatal",
         })?;
         if let Kind::Latency(delay) = self.kind {
             write!(f, ",delay-ns={}", delay.get())?;
@@ -355,6 +404,7 @@ impl fmt::Display for Rule {
             (_, Op::Read) => f.write_str(",op=read")?,
             (_, Op::Write) => f.write_str(",op=write")?,
             (_, Op::Flush) => f.write_str(",op=flush")?,
+            (_, Op::Enable) => f.write_str(",op=enable")?,
         }
         if let Some(nsid) = self.nsid {
             write!(f, ",ns={nsid}")?;

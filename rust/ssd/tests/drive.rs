@@ -4,12 +4,12 @@
 
 mod common;
 
-use common::{config, guest, pattern, OK};
+use common::{config, guest, machine, pattern, OK};
 use nvme::Drive as _;
-use nvme_spec::{NvmOpcode, Status, WireZoneAction};
+use nvme_spec::{AdminOpcode, FeatureId, NvmOpcode, Status, WireZoneAction};
 use ssd::Drive;
 use testkit::command;
-use units::{Instant, Nanos, ZoneId};
+use units::{Nanos, ZoneId};
 
 #[test]
 fn data_written_to_both_namespaces_reads_back() {
@@ -73,6 +73,100 @@ fn a_trimmed_page_of_a_block_namespace_reads_as_zeroes() {
     assert!(read[4096..].iter().all(|b| *b == 0));
 }
 
+/// A small drive with DULBE on for all its namespaces.
+fn guest_that_wants_written_blocks(preset: &str) -> testkit::Guest<Drive> {
+    let mut guest = match preset {
+        "zns-zn540" => {
+            let small = [("zones", "4"), ("zone-capacity", "3M"), ("meta-size", "4M")];
+            machine(preset, &small)
+        }
+        "conv-970pro" => machine(preset, &[("block-data-size", "16M")]),
+        _ => guest(preset, &[]),
+    };
+    for nsid in (1..).take(guest.controller.drive().namespaces().len()) {
+        let dulbe = command::set_feature(FeatureId::ErrorRecovery, nsid, 1 << 16);
+        assert_eq!(guest.admin(dulbe).status(), OK);
+    }
+    guest
+}
+
+#[test]
+fn zeroes_are_written_blocks_unless_they_are_to_be_deallocated() {
+    for preset in ["tlc-block", "tlc-zoned", "zns-zn540", "conv-970pro"] {
+        let mut guest = guest_that_wants_written_blocks(preset);
+        let all = guest.controller.drive().namespaces().to_vec();
+        for (info, nsid) in all.iter().zip(1..) {
+            let blocks = 4096 >> info.lba_shift;
+            let read = |guest: &mut testkit::Guest<Drive>| {
+                let (cqe, data) = guest.read(nsid, 0, info.lba_shift, blocks);
+                assert!(data.iter().all(|b| *b == 0));
+                cqe.status()
+            };
+            let mut zeroes = command::blocks(NvmOpcode::WriteZeroes, nsid, 0, blocks);
+            assert_eq!(read(&mut guest), Some(Status::Unwritten), "{preset} {nsid}");
+            if info.zoned.is_none() {
+                let data = pattern(4096, 3);
+                assert_eq!(guest.write(nsid, 0, info.lba_shift, &data).status(), OK);
+            }
+            assert_eq!(guest.io(zeroes).status(), OK);
+            assert_eq!(read(&mut guest), OK, "{preset} {nsid}");
+            if info.zoned.is_none() {
+                zeroes.cdw[2] |= 1 << 25;
+                assert_eq!(guest.io(zeroes).status(), OK);
+                assert_eq!(read(&mut guest), Some(Status::Unwritten), "{preset} {nsid}");
+            }
+        }
+    }
+}
+
+#[test]
+fn unwritten_blocks_do_not_hide_what_a_zone_has_to_say() {
+    for preset in ["tlc-zoned", "zns-zn540"] {
+        let mut guest = guest_that_wants_written_blocks(preset);
+        let nsid = guest.controller.drive().namespaces().len() as u32;
+        let info = guest.controller.drive().namespaces()[nsid as usize - 1].clone();
+        let (shift, zoned) = (info.lba_shift, info.zoned.as_ref().unwrap());
+        let zone = zoned.zone_size.get() >> shift;
+        let status =
+            |guest: &mut testkit::Guest<Drive>, at| guest.read(nsid, at, shift, 2).0.status();
+        assert_eq!(status(&mut guest, 0), Some(Status::Unwritten));
+        assert_eq!(status(&mut guest, zone - 1), Some(Status::ZoneBoundary));
+        let drive = guest.controller.drive_mut();
+        drive.inject_zone(ZoneId::new(0), true).unwrap();
+        assert_eq!(status(&mut guest, 0), Some(Status::ZoneOffline));
+    }
+}
+
+#[test]
+fn a_shutdown_makes_the_data_of_each_namespace_durable() {
+    for nsid in [1, 2] {
+        let mut guest = guest("tlc-zoned", &[]);
+        assert_eq!(guest.write(nsid, 0, 9, &pattern(4096, 1)).status(), OK);
+        let now = guest.host.clock;
+        let programmed = |guest: &testkit::Guest<Drive>| {
+            let stats = ssd::stats_json(guest.controller.drive().model());
+            let stats: serde_json::Value = serde_json::from_str(&stats).unwrap();
+            let name = if nsid == 1 { "meta" } else { "data" };
+            stats["namespaces"][name]["flushes"].as_u64().unwrap()
+        };
+        let before = programmed(&guest);
+        let drive = guest.controller.drive_mut();
+        assert!(drive.shutdown(now) > now, "namespace {nsid} took no time");
+        assert!(programmed(&guest) > before, "namespace {nsid}");
+    }
+}
+
+#[test]
+fn events_are_kept_up_to_a_bound() {
+    let plan = config("tlc-zoned", &[("zones", "100")]).plan().unwrap();
+    let mut drive = Drive::new(&plan).unwrap();
+    for zone in 0..100 {
+        drive.inject_zone(ZoneId::new(zone), false).unwrap();
+    }
+    let events = std::iter::from_fn(|| drive.take_event());
+    assert_eq!(events.count(), 64);
+}
+
 #[test]
 fn one_namespace_without_meta() {
     let plan = config("tlc-zoned", &[("meta-size", "0")]).plan().unwrap();
@@ -96,24 +190,32 @@ fn an_injected_zone_state_is_reported_as_an_event() {
     assert_eq!(drive.take_event(), Some(event));
     assert_eq!(drive.take_event(), None);
     assert!(drive.inject_zone(ZoneId::new(99), true).is_err());
+    assert!(drive.inject_zone(zone, false).is_err(), "again");
+    drive.inject_zone(zone, true).unwrap();
+    assert_eq!(drive.take_event(), Some(event));
+    for offline in [false, true] {
+        assert!(
+            drive.inject_zone(zone, offline).is_err(),
+            "offline is final"
+        );
+    }
+    assert_eq!(drive.zone(ns, zone).state, nvme::ZoneState::Offline);
+    assert_eq!(drive.take_event(), None);
 }
 
 #[test]
 fn formatting_changes_the_lba_size_and_empties_the_namespace() {
-    let plan = config("tlc-zoned", &[]).plan().unwrap();
-    let mut drive = Drive::new(&plan).unwrap();
-    let (ns, start) = (nvme::NsIndex(1), Instant::ZERO);
-    let write = nvme::IoCommand::Append {
-        zone: ZoneId::new(0),
-        blocks: 8,
-        fua: false,
-    };
-    assert!(drive.submit(ns, &write, start).result.is_ok());
-    assert!(drive.format(ns, 1, start).is_ok());
+    let mut guest = guest("tlc-zoned", &[]);
+    assert_eq!(guest.write(2, 0, 9, &pattern(4096, 1)).status(), OK);
+    let format = |format| command::admin(AdminOpcode::FormatNvm, 2, format, 0);
+    assert_eq!(guest.admin(format(1)).status(), OK);
+    let drive = guest.controller.drive();
     let info = &drive.namespaces()[1];
-    assert_eq!((info.lba_shift, info.blocks()), (12, 32 * 128 * 256));
-    assert_eq!(drive.zone(ns, ZoneId::new(0)).state, nvme::ZoneState::Empty);
-    assert!(drive.format(ns, 2, start).is_err());
+    assert_eq!((info.lba_shift, info.blocks()), (12, 4 * 16 * 256));
+    let zone = drive.zone(nvme::NsIndex(1), ZoneId::new(0));
+    assert_eq!(zone.state, nvme::ZoneState::Empty);
+    assert_eq!(drive.namespaces()[0].lba_shift, 9, "the other one's stays");
+    assert_eq!(guest.admin(format(2)).status(), Some(Status::InvalidFormat));
 }
 
 #[test]

@@ -4,10 +4,11 @@
 
 mod common;
 
-use common::{config, machine, pattern, OK};
+use common::{machine, pattern, OK};
 use nvme::Drive as _;
-use ssd::Drive;
-use units::{Instant, Nanos, ZoneId};
+use nvme_spec::AdminOpcode;
+use testkit::command;
+use units::{Nanos, ZoneId};
 
 /// Preset, settings, nsid of data.
 type Small = (&'static str, &'static [(&'static str, &'static str)], u32);
@@ -69,21 +70,18 @@ fn the_other_models_take_their_published_time() {
 #[test]
 fn a_shutdown_and_a_format_reach_every_model() {
     for (preset, settings, nsid) in OTHERS {
-        let plan = config(preset, settings).plan().unwrap();
-        let mut drive = Drive::new(&plan).unwrap();
+        let mut guest = machine(preset, settings);
         let ns = nvme::NsIndex(u8::try_from(nsid - 1).unwrap());
-        let start = Instant::ZERO;
-        let write = nvme::IoCommand::Write {
-            range: nvme::LbaRange {
-                start: units::Lba::new(0),
-                blocks: 256,
-            },
-            fua: false,
-            internal: false,
-        };
-        assert!(drive.submit(ns, &write, start).result.is_ok(), "{preset}");
-        assert!(drive.shutdown(start) >= start);
-        assert!(drive.format(ns, 1, start).is_ok(), "{preset}");
+        let write = guest.write(nsid, 0, 9, &pattern(128 << 10, 1));
+        assert_eq!(write.status(), OK, "{preset}");
+        let start = guest.host.clock;
+        assert!(guest.controller.drive_mut().shutdown(start) >= start);
+        let format = command::admin(AdminOpcode::FormatNvm, nsid, 1, 0);
+        assert_eq!(guest.admin(format).status(), OK, "{preset}");
+        let (cqe, read) = guest.read(nsid, 0, 12, 32);
+        assert_eq!(cqe.status(), OK, "{preset}");
+        assert!(read.iter().all(|b| *b == 0), "{preset}");
+        let drive = guest.controller.drive_mut();
         assert_eq!(drive.namespaces()[usize::from(ns.0)].lba_shift, 12);
         if preset.starts_with("zns") {
             assert_eq!(drive.zone(ns, ZoneId::new(0)).state, nvme::ZoneState::Empty);

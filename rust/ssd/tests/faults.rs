@@ -6,7 +6,7 @@ mod common;
 
 use common::{guest, pattern, OK};
 use nvme_spec::{
-    AdminOpcode, ErrorLogEntry, FeatureId, LogId, NvmOpcode, Status, WireZoneAction, DNR,
+    offset, AdminOpcode, ErrorLogEntry, FeatureId, LogId, NvmOpcode, Status, WireZoneAction, DNR,
 };
 use ssd::Drive;
 use testkit::{command, Guest};
@@ -142,6 +142,15 @@ fn a_zone_fails_under_the_command_that_touches_it() {
 }
 
 #[test]
+fn a_rule_does_not_bring_an_offline_zone_back() {
+    let mut guest = broken("zone-offline,zone=1,count=1;zone-read-only,zone=1");
+    for _ in 0..3 {
+        let cqe = guest.write(2, ZONE, 9, &pattern(512, 1));
+        assert_eq!(cqe.status(), Some(Status::ZoneOffline));
+    }
+}
+
+#[test]
 fn many_failures_make_the_drive_call_itself_unreliable() {
     let mut guest = broken("read-error,count=16");
     let cid = guest.submit(0, command::admin(AdminOpcode::AsyncEventRequest, 0, 0, 0));
@@ -160,6 +169,72 @@ fn many_failures_make_the_drive_call_itself_unreliable() {
         "SMART, reliability"
     );
     assert_eq!(log(&mut guest, LogId::Smart, 512)[0], 1 << 2);
+}
+
+fn create_queues(guest: &mut Guest<Drive>) {
+    assert!(guest.enable());
+    assert!(guest.create_queues(1, 16));
+}
+
+#[test]
+fn a_command_that_hangs_completes_for_no_abort_but_goes_with_its_queue() {
+    let mut guest = broken("hang,ns=2,count=3");
+    let flush = command::plain(NvmOpcode::Flush.wire(), 2);
+    let check = |guest: &Guest<Drive>| assert_eq!(guest.controller.check_invariants(), Ok(()));
+    for _ in 0..2 {
+        let cid = guest.submit(1, flush);
+        let abort = command::admin(AdminOpcode::Abort, 0, 1 | u32::from(cid) << 16, 0);
+        assert_eq!(guest.admin(abort).result, 1, "not aborted");
+        guest.settle(100);
+        assert_eq!(guest.poll(1), None);
+        check(&guest);
+    }
+    // Others go on; nothing of it is in the error log.
+    assert_eq!(guest.read(1, 0, 9, 1).0.status(), OK);
+    assert_eq!(log(&mut guest, LogId::Error, 64), vec![0; 64]);
+    let delete = command::admin(AdminOpcode::DeleteSq, 0, 1, 0);
+    assert_eq!(guest.admin(delete).status(), OK);
+    check(&guest);
+    assert_eq!(guest.create_sq(1, 16, 1).status(), OK);
+    guest.submit(1, flush);
+    guest.disable();
+    check(&guest);
+    create_queues(&mut guest);
+    assert_eq!(guest.io(flush).status(), OK);
+    // What hangs is not executed.
+    guest
+        .controller
+        .drive_mut()
+        .set_faults("clear;hang,op=write,count=1")
+        .unwrap();
+    let page = guest.alloc(4096);
+    let mut append = command::blocks(NvmOpcode::ZoneAppend, 2, 0, 1);
+    append.prp1 = page;
+    guest.submit(1, append);
+    let cqe = guest.execute(1, append);
+    assert_eq!((cqe.status(), cqe.result), (OK, 0));
+}
+
+#[test]
+fn a_drive_that_fails_stops_until_the_guest_resets_it() {
+    let mut guest = broken("fatal,op=write,count=1;fatal,op=enable,count=2");
+    let status = |guest: &mut Guest<Drive>| guest.read32(offset::CSTS) & 3;
+    let write = command::blocks(NvmOpcode::WriteZeroes, 1, 0, 1);
+    guest.submit(1, write);
+    assert_eq!(status(&mut guest), 3);
+    guest.submit(1, command::blocks(NvmOpcode::Verify, 1, 0, 1));
+    guest.settle(100);
+    assert_eq!(guest.poll(1), None, "it has stopped");
+    assert_eq!(guest.controller.check_invariants(), Ok(()));
+    for _ in 0..2 {
+        guest.disable();
+        assert_eq!(status(&mut guest), 0);
+        assert!(!guest.enable(), "it does not come back at once");
+        assert_eq!(status(&mut guest), 3);
+    }
+    guest.disable();
+    create_queues(&mut guest);
+    assert_eq!(guest.io(write).status(), OK);
 }
 
 #[test]

@@ -74,6 +74,10 @@ pub struct FakeDrive {
     pub reset_recommended: Option<ZoneId>,
     /// Blocks of namespace 1 that were written and not deallocated.
     pub written: Vec<bool>,
+    /// When background work is due.
+    pub background: Option<Instant>,
+    /// When background work was carried out.
+    pub advanced: Vec<Instant>,
     events: VecDeque<DriveEvent>,
 }
 
@@ -103,6 +107,8 @@ impl FakeDrive {
             },
             reset_recommended: None,
             written: vec![false; (config.conventional_bytes / 512) as usize],
+            background: None,
+            advanced: Vec::new(),
             events: VecDeque::new(),
             config,
         };
@@ -210,7 +216,14 @@ impl FakeDrive {
                 nothing
             }
             IoCommand::WriteZeroes { range, .. } | IoCommand::Deallocate { range } => {
-                mark(range, false);
+                let deallocates = !matches!(
+                    command,
+                    IoCommand::WriteZeroes {
+                        deallocate: false,
+                        ..
+                    }
+                );
+                mark(range, !deallocates);
                 Ok(Reply {
                     discard: Discard::Range(range),
                     ..Reply::default()
@@ -225,17 +238,11 @@ impl FakeDrive {
     fn zoned(&mut self, command: &IoCommand) -> Result<Reply, IoError> {
         let size = self.zone_blocks();
         match *command {
-            IoCommand::Read { range, .. } => {
-                let zone = range.start.get() / size;
-                if (range.start.get() + range.blocks - 1) / size != zone {
-                    return Err(IoError::ZoneBoundary);
-                }
-                match self.zones.get(zone as usize).map(|z| z.state) {
-                    Some(ZoneState::Offline) => Err(IoError::ZoneOffline),
-                    Some(_) => Ok(Reply::default()),
-                    None => Err(IoError::LbaOutOfRange),
-                }
-            }
+            IoCommand::Read {
+                range,
+                reject_unwritten,
+                ..
+            } => self.read_zone(range, reject_unwritten),
             IoCommand::Write { range, .. } | IoCommand::WriteZeroes { range, .. } => {
                 let zone = ZoneId::new((range.start.get() / size) as u32);
                 self.write(zone, Some(range.start), range.blocks)
@@ -249,18 +256,30 @@ impl FakeDrive {
                         // Zones the action does not apply to are left alone.
                         let _ = self.act(ZoneId::new(zone), action);
                     }
-                    Ok(Reply {
-                        discard: if action == ZoneAction::Reset {
-                            Discard::EmptyZones
-                        } else {
-                            Discard::Nothing
-                        },
-                        ..Reply::default()
-                    })
+                    Ok(Reply::default())
                 }
             },
             IoCommand::FlushZrwa { .. } => Err(IoError::InvalidZoneOperation),
         }
+    }
+
+    /// The zone's own errors come before that of unwritten blocks.
+    fn read_zone(&self, range: LbaRange, reject_unwritten: bool) -> Result<Reply, IoError> {
+        let size = self.zone_blocks();
+        let (start, end) = (range.start.get(), range.start.get() + range.blocks);
+        let number = start / size;
+        if (end - 1) / size != number {
+            return Err(IoError::ZoneBoundary);
+        }
+        let zone = self.zones.get(number as usize);
+        let zone = zone.ok_or(IoError::LbaOutOfRange)?;
+        if zone.state == ZoneState::Offline {
+            return Err(IoError::ZoneOffline);
+        }
+        if reject_unwritten && end > number * size + zone.written {
+            return Err(IoError::Unwritten);
+        }
+        Ok(Reply::default())
     }
 
     fn write(&mut self, id: ZoneId, at: Option<Lba>, blocks: u64) -> Result<Reply, IoError> {
@@ -382,20 +401,17 @@ impl Drive for FakeDrive {
         (!zone.extension.is_empty()).then_some(zone.extension.as_mut_slice())
     }
 
-    fn format(&mut self, ns: NsIndex, format: u8, now: Instant) -> Result<Instant, IoError> {
+    /// The two namespaces share one LBA size here: the first one's stays, the second one's changes both.
+    fn can_format(&self, ns: NsIndex, format: u8) -> bool {
         let shift = LBA_SHIFTS.get(usize::from(format));
-        let shift = *shift.ok_or(IoError::NotSupported)?;
-        // The two namespaces share one LBA size here: a format changes both or none.
-        if shift != self.config.lba_shift && ns.0 == 0 {
-            return Err(IoError::NotSupported);
+        shift.is_some_and(|shift| *shift == self.config.lba_shift || ns.0 != 0)
+    }
+
+    fn set_format(&mut self, _ns: NsIndex, format: u8) {
+        if let Some(shift) = LBA_SHIFTS.get(usize::from(format)) {
+            self.config.lba_shift = *shift;
+            self.namespaces = self.describe();
         }
-        self.config.lba_shift = shift;
-        self.namespaces = self.describe();
-        for zone in &mut self.zones {
-            (zone.state, zone.written) = (ZoneState::Empty, 0);
-        }
-        self.written.fill(false);
-        Ok(now + self.config.latency)
     }
 
     fn shutdown(&mut self, now: Instant) -> Instant {
@@ -403,10 +419,13 @@ impl Drive for FakeDrive {
     }
 
     fn next_event(&self) -> Option<Instant> {
-        None
+        self.background
     }
 
-    fn advance(&mut self, _now: Instant) {}
+    fn advance(&mut self, now: Instant) {
+        self.background = None;
+        self.advanced.push(now);
+    }
 
     fn take_event(&mut self) -> Option<DriveEvent> {
         self.events.pop_front()

@@ -149,17 +149,24 @@ impl<const NS: u8> Paged<NS> {
 
     /// Writes; returns the completion.
     pub fn write(&mut self, core: &mut Core, write: Write, now: Instant) -> Result<Instant, Error> {
-        // In portions that pSLC has room for whatever happens.
-        let most = u64::from(self.capacity) * PAGE_SECTORS;
         let end = write.at.get() + write.sectors;
         let mut cursor = write.at.get();
         let mut done = now;
+        // Only what there is not room for at once can be refused after a part of it was written.
+        let whole = self.reserve(
+            core,
+            end.div_ceil(PAGE_SECTORS) - cursor / PAGE_SECTORS,
+            now,
+        );
+        if self.piece(cursor, end).1 == end {
+            whole?;
+        }
         while cursor < end {
-            let to = end.min(cursor + most);
-            let pages = to.div_ceil(PAGE_SECTORS) - cursor / PAGE_SECTORS;
-            self.reserve(core, pages, now)?;
+            // Piece by piece, each of which pSLC has room for whatever happens.
+            let (fresh, to) = self.piece(cursor, end);
+            self.reserve(core, fresh as u64, now)?;
             done = self.take_in(core, cursor, to, write.data, done);
-            self.counters.host_write_pages += pages;
+            self.counters.host_write_pages += to.div_ceil(PAGE_SECTORS) - cursor / PAGE_SECTORS;
             cursor = to;
         }
         if write.fua {

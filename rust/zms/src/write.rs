@@ -67,8 +67,9 @@ impl Zoned {
         Ok(done)
     }
 
-    /// Moves what is written at the write pointer, which has been checked, into a buffer, in portions
-    /// that pSLC has room for whatever happens. Returns when the last of it is in.
+    /// Moves what is written at the write pointer, which has been checked, into a buffer, piece by
+    /// piece. pSLC has room for each, whatever happens. Returns when the last of it is in. Only what
+    /// there is not room for at once can be refused after a part of it was written.
     pub fn take_in(
         &mut self,
         core: &mut Core,
@@ -76,23 +77,47 @@ impl Zoned {
         write: Write,
         now: Instant,
     ) -> Result<Instant, Error> {
-        let most = u64::from(self.buffers.capacity) * PAGE_SECTORS;
         let z = id.get();
         let mut left = write;
         let mut at = now;
+        let mut arrived = now;
+        let mut buffer = None;
+        let whole = self.reserve(core, z, page_range(write.at, write.sectors).1, now);
+        if self.to_end_of_buffer(z, write.at.get() - self.zones.start(id).get()) >= write.sectors {
+            whole?;
+        }
         while left.sectors > 0 {
-            let portion = Write {
-                sectors: left.sectors.min(most),
+            let start = left.at.get() - self.zones.start(id).get();
+            let piece = Write {
+                sectors: left.sectors.min(self.to_end_of_buffer(z, start)),
                 ..left
             };
-            let start = portion.at.get() - self.zones.start(id).get();
-            self.reserve(core, z, page_range(portion.at, portion.sectors).1, now)?;
-            self.zones.write(id, portion.sectors)?;
-            at = self.fill(core, z, start, portion, at);
-            left.at = Sector::new(portion.at.get() + portion.sectors);
-            left.sectors -= portion.sectors;
+            self.reserve(core, z, page_range(piece.at, piece.sectors).1, now)?;
+            self.zones.write(id, piece.sectors)?;
+            let index = match buffer {
+                Some(index) => index,
+                None => {
+                    let (index, free) = self.enter_buffer(core, z, start, at);
+                    at = free;
+                    buffer = Some(index);
+                    index
+                }
+            };
+            arrived = self.fill(core, z, index, (start, piece), at);
+            at = arrived;
+            if self.buffers.get(index).pages == self.buffers.capacity {
+                at = self.flush(core, index, Cause::Full, arrived);
+            }
+            left.at = Sector::new(piece.at.get() + piece.sectors);
+            left.sectors -= piece.sectors;
         }
-        Ok(at)
+        Ok(arrived)
+    }
+
+    /// Sectors from `start` of a zone on that fill the buffer that they go to.
+    fn to_end_of_buffer(&self, z: u32, start: u64) -> u64 {
+        let first = u64::from(self.zone(z).flushed).min(start / PAGE_SECTORS);
+        (first + u64::from(self.buffers.capacity)) * PAGE_SECTORS - start
     }
 
     /// The zone will not be written further: its own pSLC superblock is not kept open for it.
@@ -103,48 +128,54 @@ impl Zoned {
         }
     }
 
-    /// Moves the sectors into a buffer, piece by piece; returns the last piece's arrival.
-    fn fill(&mut self, core: &mut Core, z: u32, start: u64, write: Write, now: Instant) -> Instant {
+    /// The buffer for a write to `start` of a zone, and when it can take it.
+    fn enter_buffer(
+        &mut self,
+        core: &mut Core,
+        z: u32,
+        start: u64,
+        now: Instant,
+    ) -> (usize, Instant) {
         let own = self.zone(z).buffer;
         let own = (own != NONE).then_some(own as usize);
         let choice = self.buffers.choose(z, own, now);
-        let index = choice.buffer;
-        let mut at = now.max(self.buffers.get(index).free);
+        let mut at = now.max(self.buffers.get(choice.buffer).free);
         if choice.evict {
-            at = self.flush(core, index, Cause::Premature, at);
+            at = self.flush(core, choice.buffer, Cause::Premature, at);
         }
-        let end = start + write.sectors;
-        let pages = end.div_ceil(PAGE_SECTORS);
-        at = self.fetch_partial_page(core, z, index, start, at);
-        let mut cursor = start;
-        let mut arrived = at;
-        while cursor < end {
-            let b = self.buffers.get(index);
-            let held = u64::from(self.zone(z).flushed + b.pages);
-            let room = u64::from(self.buffers.capacity - b.pages);
-            let fresh = room.min(pages - held);
-            let to = end.min((held + fresh) * PAGE_SECTORS);
-            let touched = cursor / PAGE_SECTORS..to.div_ceil(PAGE_SECTORS);
-            let cost = core.costs.buffer_page.times(touched.end - touched.start);
-            at += core.costs.buffer_base + cost;
-            if write.data {
-                let bytes = Bytes::new((to - cursor) * SECTOR_BYTES);
-                at = core.link.transfer(at, bytes);
-            }
-            let first = u64::from(self.first_lpn(z));
-            core.observer.each(touched, |page| Event::Entered {
-                namespace: Namespace::Data,
-                lpn: first + page,
-            });
-            arrived = at;
-            cursor = to;
-            self.zone_mut(z).buffer = index as u32;
-            self.buffers.fill(index, z, fresh as u32, at);
-            if self.buffers.get(index).pages == self.buffers.capacity {
-                at = self.flush(core, index, Cause::Full, at);
-            }
+        (
+            choice.buffer,
+            self.fetch_partial_page(core, z, choice.buffer, start, at),
+        )
+    }
+
+    /// Moves a piece, which fits it, into a buffer; returns its arrival.
+    fn fill(
+        &mut self,
+        core: &mut Core,
+        z: u32,
+        index: usize,
+        (start, piece): (u64, Write),
+        at: Instant,
+    ) -> Instant {
+        let end = start + piece.sectors;
+        let touched = start / PAGE_SECTORS..end.div_ceil(PAGE_SECTORS);
+        let held = u64::from(self.zone(z).flushed + self.buffers.get(index).pages);
+        let cost = core.costs.buffer_page.times(touched.end - touched.start);
+        let mut at = at + core.costs.buffer_base + cost;
+        if piece.data {
+            let bytes = Bytes::new(piece.sectors * SECTOR_BYTES);
+            at = core.link.transfer(at, bytes);
         }
-        arrived
+        let fresh = touched.end.saturating_sub(held);
+        let first = u64::from(self.first_lpn(z));
+        core.observer.each(touched, |page| Event::Entered {
+            namespace: Namespace::Data,
+            lpn: first + page,
+        });
+        self.zone_mut(z).buffer = index as u32;
+        self.buffers.fill(index, z, fresh as u32, at);
+        at
     }
 
     /// A write that starts inside a page already in flash takes the page back into the buffer. Its copy

@@ -25,6 +25,7 @@
 //! Not modelled here: finish and reset recommendations, zones finished by the controller.
 
 #![forbid(unsafe_code)]
+#![deny(clippy::indexing_slicing)]
 
 mod error;
 mod state;

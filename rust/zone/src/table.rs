@@ -56,7 +56,7 @@ impl Zone {
         self.area.is_some()
     }
 
-    /// Whether there is nothing to keep its resources for.
+    /// Whether there is nothing in it: no data, no random write area, no descriptor extension.
     const fn is_bare(&self) -> bool {
         self.written == 0 && !self.extended && self.area.is_none()
     }
@@ -283,16 +283,15 @@ impl Zones {
         Ok(())
     }
 
-    /// Close. A zone with nothing to keep (data, random write area, descriptor extension) becomes
-    /// empty.
+    /// Close. A zone becomes closed whether or not it was written to, and stays active: only reset, finish
+    /// and failure give that resource back.
     ///
     /// # Errors
     /// State.
     pub fn close(&mut self, id: ZoneId) -> Result<(), Error> {
         match self.state(id)? {
             State::ImplicitlyOpen | State::ExplicitlyOpen => {
-                let bare = self.get(id).is_some_and(|z| z.is_bare());
-                self.set(id, if bare { State::Empty } else { State::Closed });
+                self.set(id, State::Closed);
                 Ok(())
             }
             State::Closed => Ok(()),
@@ -367,21 +366,26 @@ impl Zones {
         }
     }
 
-    /// The drive loses a zone: fault injection, or wear. Any state goes to read-only or offline.
+    /// The drive loses a zone: fault injection, or wear. Any state goes to read-only or offline; what has failed
+    /// gets no better, and does not fail the same way twice.
     ///
     /// # Errors
-    /// There is no such zone.
+    /// State, or there is no such zone.
     pub fn inject(&mut self, id: ZoneId, offline: bool) -> Result<(), Error> {
-        self.state(id)?;
-        self.set(
-            id,
-            if offline {
-                State::Offline
-            } else {
-                State::ReadOnly
-            },
-        );
-        Ok(())
+        let to = if offline {
+            State::Offline
+        } else {
+            State::ReadOnly
+        };
+        match (self.state(id)?, to) {
+            (State::Offline, _) | (State::ReadOnly, State::ReadOnly) => {
+                Err(Error::InvalidTransition)
+            }
+            _ => {
+                self.set(id, to);
+                Ok(())
+            }
+        }
     }
 
     /// All zone numbers.
@@ -405,7 +409,7 @@ impl Zones {
             assert!(zone.written <= self.layout.capacity, "{zone:?}");
             match zone.state {
                 State::Empty => assert!(zone.is_bare()),
-                State::ImplicitlyOpen | State::Closed => assert!(!zone.is_bare()),
+                State::ImplicitlyOpen => assert!(!zone.is_bare()),
                 _ => {}
             }
             assert!(zone.area.is_none() || zone.state.is_active());

@@ -19,7 +19,7 @@ fn drives() -> Options {
     for n in 0..DRIVES {
         let poll = if n < 2 { 0 } else { 100_000 };
         options = options.device(&format!(
-            "conzone-nvme,id=d{n},addr={},zones=4,iothread=io{},poll-ns={poll}",
+            "conzone-nvme,id=d{n},serial=s{n},addr={},zones=4,iothread=io{},poll-ns={poll}",
             4 + n,
             n % 2,
         ));
@@ -144,7 +144,8 @@ fn resets_and_unplugging_race_with_the_iothread() -> Result<()> {
             let object = json!({ "qom-type": "iothread", "id": format!("io{n}") });
             machine.qmp("object-add", &object)?;
             let device = json!({
-                "driver": "conzone-nvme", "bus": format!("rp{n}"), "id": format!("d{n}"), "zones": 4,
+                "driver": "conzone-nvme", "bus": format!("rp{n}"), "id": format!("d{n}"),
+                "serial": format!("s{n}"), "zones": 4,
                 "iothread": format!("io{n}"), "poll-ns": if n % 2 == 0 { 0 } else { 200_000 },
             });
             machine.qmp("device_add", &device)?;

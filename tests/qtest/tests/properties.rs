@@ -142,13 +142,58 @@ fn two_devices_cannot_share_guest_memory() -> Result<()> {
     };
     let apart = options
         .clone()
-        .device(&format!("{device}256M"))
-        .device(&format!("{device}576M"));
+        .device(&format!("{device}256M,serial=a"))
+        .device(&format!("{device}576M,serial=b"));
     Machine::start(&apart)?.quit()?;
     let shared = options
         .device(&format!("{device}256M"))
         .device(&format!("{device}575M"));
     refused(&shared, &["memmap-start", "another drive"])
+}
+
+#[test]
+fn two_devices_cannot_have_one_serial_number() -> Result<()> {
+    let two = |first: &str, second: &str| {
+        Options::default()
+            .device(&format!("conzone-nvme,zones=4{first}"))
+            .device(&format!("conzone-nvme,zones=4{second}"))
+    };
+    refused(&two("", ""), &["serial", "conzone", "another drive"])?;
+    refused(&two(",serial=a", ",serial=a"), &["serial", "= a:"])?;
+    Machine::start(&two("", ",serial=a"))?.quit()
+}
+
+#[test]
+fn one_can_boot_from_it() -> Result<()> {
+    let device = "conzone-nvme,id=d,zones=4,bootindex=3";
+    let machine = Machine::start(&Options::default().device(device))?;
+    assert_eq!(machine.qom_get("d", "bootindex")?, json!(3));
+    machine.quit()?;
+    // QEMU's own order of booting knows of it: a place is given away once.
+    let twice = Options::default()
+        .device(device)
+        .device("conzone-nvme,serial=b,zones=4,bootindex=3");
+    refused(&twice, &["bootindex 3", "already"])
+}
+
+#[test]
+fn info_qtree_shows_what_the_drive_is() -> Result<()> {
+    let device = "conzone-nvme,id=d,zones=5,serial=abc,timing=off,fault=read-error";
+    let machine = Machine::start(&Options::default().device(device))?;
+    let tree = machine.hmp("info qtree")?;
+    for line in [
+        "zones = 5",
+        "serial = \"abc\"",
+        "timing = false",
+        "preset = \"tlc-zoned\"",
+        "fault = \"read-error hits=0\"",
+    ] {
+        ensure!(
+            tree.lines().any(|l| l.trim().starts_with(line)),
+            "no {line} in {tree}"
+        );
+    }
+    machine.quit()
 }
 
 #[test]
@@ -166,7 +211,8 @@ fn help_explains_every_property() -> Result<()> {
         gc-threshold migrate-threshold max-open max-active slc-read-ns mlc-read-ns tlc-read-ns \
         qlc-read-ns slc-program-ns mlc-program-ns tlc-program-ns qlc-program-ns erase-ns \
         fw-read-4k-ns fw-read-ns wbuf-base-ns wbuf-page-ns reset-wait timing media iothread poll-ns memdev memmap-start \
-        memmap-size lba-size mdts queue-entries num-queues serial seed stats zone-read-only zone-offline";
+        memmap-size lba-size mdts queue-entries num-queues serial seed stats zone-read-only zone-offline \
+        bootindex";
     let list = answer.as_array().context("a list of properties")?;
     for name in ours.split_whitespace() {
         let property = list

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The zoned namespace of the real device: write pointer, states, data, host memory.
 
-use anyhow::{ensure, Result};
+use anyhow::{ensure, Context as _, Result};
 use qtest::action::{CLOSE, FINISH, OPEN, RESET};
 use qtest::opcode::{APPEND, READ, WRITE};
 use qtest::state::{CLOSED, EMPTY, EXPLICITLY_OPEN, FULL, IMPLICITLY_OPEN, OFFLINE, READ_ONLY};
@@ -84,15 +84,14 @@ fn explicitly_open_zones_are_limited() -> Result<()> {
     drive.manage(0, OPEN)?.success()?;
     drive.manage(ZONE, OPEN)?.success()?;
     assert_eq!(drive.manage(2 * ZONE, OPEN)?.code(), status::TOO_MANY_OPEN);
-    // Closed and empty is empty: the zone is not active either.
+    // Closed without data it is active still, until it is reset.
     drive.manage(ZONE, CLOSE)?.success()?;
-    for zone in 2..6 {
-        let cqe = io(&mut drive, WRITE, zone * ZONE, 8)?;
-        match zone {
-            2 | 3 => drop(cqe.success()?), // 2 is closed implicitly for 3
-            _ => assert_eq!(cqe.code(), status::TOO_MANY_ACTIVE),
-        }
-    }
+    assert_eq!(zone(&mut drive, 1)?.0, CLOSED);
+    io(&mut drive, WRITE, 2 * ZONE, 8)?.success()?;
+    let third = io(&mut drive, WRITE, 3 * ZONE, 8)?;
+    assert_eq!(third.code(), status::TOO_MANY_ACTIVE);
+    drive.manage(ZONE, RESET)?.success()?;
+    io(&mut drive, WRITE, 3 * ZONE, 8)?.success()?; // 2 is closed implicitly
     assert_eq!(zone(&mut drive, 2)?.0, CLOSED);
     machine.quit()
 }
@@ -171,6 +170,44 @@ fn zones_fail_on_demand_and_the_guest_is_told() -> Result<()> {
         let error = machine.qom_set("d", property, &value);
         ensure!(error.is_err(), "{property} took {value}");
     }
+    machine.quit()
+}
+
+#[test]
+fn a_zone_fails_once_and_for_good() -> Result<()> {
+    let machine = machine()?;
+    let mut drive = Drive::start(&machine)?;
+    machine.qom_set("d", "zone-offline", &json!(3))?;
+    for property in ["zone-read-only", "zone-offline"] {
+        let refused = machine.qom_set("d", property, &json!(3));
+        let message = format!("{:#}", refused.err().context("zone 3 failed again")?);
+        ensure!(message.contains("failed already"), "{message}");
+    }
+    assert_eq!(zone(&mut drive, 3)?.0, OFFLINE);
+    machine.quit()
+}
+
+/// A guest that does not run does not find its memory changed; it does when it goes on.
+#[test]
+fn a_stopped_machine_does_not_change() -> Result<()> {
+    let machine = machine()?;
+    let mut drive = Drive::start(&machine)?;
+    let configure = Sqe::new(0x09).dword(10, 0x0b).dword(11, 1 << 27);
+    drive.nvme.admin(&configure)?.success()?;
+    let mut admin = std::mem::replace(&mut drive.nvme.admin, Queue::alloc(&machine, 0, 2)?);
+    drive.nvme.submit(&mut admin, &Sqe::new(0x0c))?;
+    machine.qmp("stop", &json!({}))?;
+    machine.qom_set("d", "zone-read-only", &json!(2))?;
+    machine.qom_set("d", "fault", &json!("latency,delay-ns=5"))?;
+    machine.qom_set("d", "timing", &json!(false))?;
+    assert_eq!(machine.qom_get("d", "timing")?, json!(false));
+    ensure!(
+        drive.nvme.poll(&mut admin)?.is_none(),
+        "an event while the machine is stopped"
+    );
+    machine.qmp("cont", &json!({}))?;
+    let event = drive.nvme.wait(&mut admin)?.success()?;
+    assert_eq!(event.result & 0xffff_ffff, 0xbf_ef_02);
     machine.quit()
 }
 

@@ -54,6 +54,39 @@ fn the_controller_describes_itself() {
 }
 
 #[test]
+fn identify_controller_is_this_to_the_byte() {
+    let mut guest = guest(0);
+    let mut page = identify(&mut guest, Cns::Controller, 0, 0);
+    // Offset and value of all that is not zero (Base, figures 275 and 276).
+    let fields: &[(usize, &[u8])] = &[
+        (0, &[0x36, 0x1b, 0xf4, 0x1a]), // VID, SSVID
+        (4, b"conzone             "),   // SN
+        (24, b"ConZone NVMe                            0.1     "), // MN, FR
+        (72, &[6, 0, 0x54, 0x52]),      // RAB, IEEE
+        (77, &[6, 1, 0, 0, 0, 2]),      // MDTS, CNTLID, VER
+        (92, &[0, 0, 0, 8]),            // OAES: zone descriptors
+        (111, &[1]),                    // CNTRLTYPE: I/O
+        (256, &[2, 1, 3, 3, 3, 0x26, 63]), // OACS, ACL, AERL, FRMW, LPA, ELPE
+        (266, &[0x57, 1, 0x66, 1]),     // WCTEMP, CCTEMP
+        (280, &[0, 0, 0xa0]),           // TNVMCAP: 4 MiB and 8 x 768 KiB
+        (512, &[0x66, 0x44]),           // SQES, CQES
+        (516, &[2]),                    // NN
+        (520, &[0xdd, 1]),              // ONCS
+        (524, &[4, 7]),                 // FNA, VWC
+        (534, &[1]),                    // OCFS
+        (536, &[1, 0, 5]),              // SGLS: any alignment, bit bucket, longer than data
+        (2048, &[0xf4, 1]),             // PSD0: 5 W
+    ];
+    for (at, bytes) in fields {
+        let place = &mut page[*at..at + bytes.len()];
+        assert_eq!(place, *bytes, "byte {at}");
+        place.fill(0);
+    }
+    page[768..1024].fill(0); // SUBNQN
+    assert_eq!(page.iter().position(|b| *b != 0), None, "what is this?");
+}
+
+#[test]
 fn namespaces_are_listed() {
     let mut guest = guest(0);
     let ids = |page: &[u8]| -> Vec<u32> {
@@ -77,6 +110,27 @@ fn namespaces_are_listed() {
     }
     let cqe = guest.admin(command::identify(Cns::ActiveList, NSID_ALL, 0));
     assert_rejected(&mut guest, cqe, Status::InvalidNamespace, Some((4, 0)));
+}
+
+#[test]
+fn the_controller_is_in_the_lists_of_controllers() {
+    let mut guest = guest(0);
+    let mut list = |cns, nsid, first: u32| {
+        let mut sqe = command::identify(cns, nsid, 0);
+        sqe.cdw[0] |= first << 16;
+        let (cqe, page) = guest.receive(0, sqe, 4096);
+        assert_ok(cqe);
+        assert!(page[4..].iter().all(|b| *b == 0));
+        (u16_at(&page, 0), u16_at(&page, 2))
+    };
+    for cns in [Cns::AttachedControllers, Cns::Controllers] {
+        for nsid in [META, DATA] {
+            assert_eq!(list(cns, nsid, 0), (1, 1));
+            assert_eq!(list(cns, nsid, 1), (1, 1));
+            assert_eq!(list(cns, nsid, 2), (0, 0), "identifiers from there on");
+        }
+    }
+    assert_eq!(list(Cns::Controllers, 0, 0), (1, 1), "of no namespace");
 }
 
 #[test]
@@ -142,6 +196,13 @@ fn every_malformed_identify_has_its_status() {
         (Cns::SetNamespace, META, 1, Status::InvalidField, (47, 0)),
         (Cns::SetController, 0, 7, Status::InvalidField, (47, 0)),
         (Cns::Descriptors, 9, 0, Status::InvalidNamespace, (4, 0)),
+        (
+            Cns::AttachedControllers,
+            NSID_ALL,
+            0,
+            Status::InvalidNamespace,
+            (4, 0),
+        ),
     ];
     for (cns, nsid, set, status, field) in cases {
         let cqe = guest.admin(command::identify(cns, nsid, set));
@@ -331,7 +392,7 @@ fn features_have_current_default_and_saved_values() {
         (FeatureId::VolatileWriteCache, 1, 0, 5),
         (FeatureId::InterruptCoalescing, 0, 0x102, 5),
         (FeatureId::WriteAtomicity, 0, 1, 5),
-        (FeatureId::AsyncEventConfig, 0, 0xff, 5),
+        (FeatureId::AsyncEventConfig, 0, 1 << 27 | 0xf, 5),
     ] {
         assert_eq!(get(&mut guest, id, 0), default, "{id:?}");
         let nsid = if id == FeatureId::ErrorRecovery {
@@ -465,12 +526,24 @@ fn the_timestamp_runs_and_host_behavior_is_kept() {
     let (cqe, value) = guest.receive(0, command::get_feature(FeatureId::Timestamp, 0, 0, 0), 8);
     assert_ok(cqe);
     assert_eq!(u64_at(&value, 0), 1_000_005 | 1 << 49);
-    let mut behavior = vec![0; 512];
-    behavior[0] = 1;
+    // ACRE is kept; there is no telemetry and no extended LBA format.
+    let mut behavior = vec![1; 512];
     let set = command::set_feature(FeatureId::HostBehavior, 0, 0);
     assert_ok(guest.send(0, set, &behavior));
+    behavior[1..].fill(0);
     let get = command::get_feature(FeatureId::HostBehavior, 0, 0, 0);
     assert_eq!(guest.receive(0, get, 512).1, behavior);
+}
+
+#[test]
+fn events_that_the_controller_has_not_cannot_be_turned_on() {
+    let mut guest = guest(0);
+    let set = command::set_feature(FeatureId::AsyncEventConfig, 0, u32::MAX);
+    assert_ok(guest.admin(set));
+    let get = command::get_feature(FeatureId::AsyncEventConfig, 0, 0, 0);
+    let oaes = u32_at(&identify(&mut guest, Cns::Controller, 0, 0), 92);
+    assert_eq!(oaes, 1 << 27, "zone descriptor changed notices");
+    assert_eq!(guest.admin(get).result, u64::from(oaes) | 0xf);
 }
 
 fn format(nsid: u32, cdw10: u32) -> Sqe {
@@ -500,4 +573,132 @@ fn format_erases_and_changes_the_lba_size() {
         assert_rejected(&mut guest, cqe, status, Some(field));
     }
     assert_ok(guest.admin(format(NSID_ALL, 2 << 9)));
+}
+
+/// Bytes of the media of the zone with this number, some of which differ from zero.
+fn is_zone_zero(guest: &Guest<FakeDrive>, zone: usize) -> bool {
+    let start = (4 << 20) + (zone << 20);
+    guest.host.media[start..start + (1 << 20)]
+        .iter()
+        .all(|b| *b == 0)
+}
+
+#[test]
+fn format_leaves_zones_that_failed_as_they_are_unless_it_is_to_be_secure() {
+    use nvme::ZoneState::{Empty, Offline, ReadOnly};
+    for (secure, gone) in [(0, false), (1, true), (2, true)] {
+        let mut guest = guest(1);
+        for zone in 0..3 {
+            assert_ok(guest.write(DATA, zone * 256, SHIFT, &pattern(1, 4 << SHIFT)));
+        }
+        let drive = guest.controller.drive_mut();
+        drive.inject_zone_state(1, ReadOnly);
+        drive.inject_zone_state(2, Offline);
+        assert_ok(guest.admin(format(DATA, 1 | secure << 9)));
+        for (zone, state) in [(0, Empty), (1, ReadOnly), (2, Offline)] {
+            let drive = guest.controller.drive();
+            let found = nvme::Drive::zone(drive, nvme::NsIndex(1), units::ZoneId::new(zone));
+            assert_eq!(found.state, state);
+            assert_eq!(
+                is_zone_zero(&guest, zone as usize),
+                gone || state == Empty,
+                "{secure} {state:?}"
+            );
+        }
+    }
+}
+
+/// Submits a long command and works it in runs of `budget`; how many those were.
+fn runs(guest: &mut Guest<FakeDrive>, queue: u16, sqe: Sqe, budget: u32) -> u32 {
+    guest.budget = budget;
+    let (before, mut runs) = (guest.host.clock, 1);
+    let cid = guest.submit(queue, sqe);
+    // What comes after it waits for it, whatever its queue.
+    guest.push(1, command::plain(NvmOpcode::Flush.wire(), META));
+    guest.ring(1);
+    while guest.host.wake == Some(before) {
+        assert_eq!(guest.controller.check_invariants(), Ok(()), "bounded work");
+        assert_eq!(guest.poll(queue), None);
+        guest.run();
+        runs += 1;
+    }
+    let cqe = guest.wait(queue).unwrap();
+    assert_eq!((cqe.cid, cqe.status), (cid, 0));
+    assert_ok(guest.wait(1).unwrap());
+    assert_eq!(guest.host.clock, before + units::Nanos::from_micros(10));
+    guest.budget = 1 << 20;
+    runs
+}
+
+#[test]
+fn long_commands_are_worked_in_bounded_runs() {
+    let mut guest = guest(1);
+    for zone in 0..8 {
+        assert_ok(guest.write(DATA, zone * 256, SHIFT, &pattern(1, 4 << SHIFT)));
+    }
+    assert_ok(guest.write(META, 0, SHIFT, &pattern(1, 64 << SHIFT)));
+    // 2 x 64 units for 4 MiB; 8 x 16 for zones, and 8 x 16 for their bytes.
+    let many = runs(&mut guest, 0, format(NSID_ALL, 1), 8);
+    assert!((30..60).contains(&many), "{many}");
+    assert!(guest.host.media.iter().all(|b| *b == 0));
+    for zone in 0..8 {
+        assert_ok(guest.write(DATA, zone * 256, SHIFT, &pattern(1, 4 << SHIFT)));
+    }
+    let reset = command::zone_send(DATA, 0, nvme_spec::WireZoneAction::Reset, true);
+    let many = runs(&mut guest, 1, reset, 8);
+    assert!((16..40).contains(&many), "{many}");
+    assert!(guest.host.media.iter().all(|b| *b == 0));
+    assert_eq!(runs(&mut guest, 0, format(NSID_ALL, 1), 1000), 1);
+}
+
+#[test]
+fn a_report_of_many_zones_is_worked_in_bounded_runs() {
+    let drive = FakeConfig {
+        zones: 20_000,
+        zone_bytes: 4096,
+        zone_capacity: 4096,
+        extension_units: 0,
+        ..FakeConfig::default()
+    };
+    let mut guest = guest_with(ControllerConfig::default(), drive, 1);
+    guest.budget = 8;
+    let full = nvme_spec::ZoneReportFilter::Full;
+    let report = nvme_spec::ZoneReport::Report;
+    let mut sqe = command::zone_receive(DATA, 0, report, full, false, 4096);
+    for zone in [3, 19_999] {
+        assert_ok(guest.write(DATA, zone, SHIFT, &pattern(0, 4096)));
+    }
+    sqe.prp1 = guest.alloc(4096);
+    guest.poke(sqe.prp1, &[0; 4096]);
+    guest.submit(1, sqe);
+    let mut count = 1;
+    while guest.poll(1).is_none() {
+        assert_eq!(guest.controller.check_invariants(), Ok(()), "bounded work");
+        guest.run();
+        count += 1;
+    }
+    assert_eq!(count, 5, "4096 zones each");
+    let page = guest.peek(sqe.prp1, 4096);
+    assert_eq!((u64_at(&page, 0), u64_at(&page, 80)), (2, 3));
+    assert_eq!((u64_at(&page, 144), u64_at(&page, 192)), (19_999, 0));
+    let reset = command::zone_send(DATA, 0, nvme_spec::WireZoneAction::Reset, true);
+    assert!(runs(&mut guest, 1, reset, 8) >= 5);
+}
+
+#[test]
+fn a_reset_in_the_middle_of_a_format_drops_it() {
+    let mut guest = guest(1);
+    for zone in 0..8 {
+        assert_ok(guest.write(DATA, zone * 256, SHIFT, &pattern(1, 4 << SHIFT)));
+    }
+    guest.budget = 8;
+    guest.submit(0, format(DATA, 0));
+    guest.run();
+    guest.disable();
+    assert_eq!(guest.controller.check_invariants(), Ok(()));
+    assert!(guest.enable() && guest.create_queues(1, 8));
+    guest.settle(100);
+    assert!(is_zone_zero(&guest, 0) && !is_zone_zero(&guest, 7));
+    let page = identify(&mut guest, Cns::Namespace, DATA, 0);
+    assert_eq!(page[26], 1, "the old LBA size");
 }

@@ -70,13 +70,17 @@ fn changed_zones_are_listed_and_announced_if_wanted() {
     let (cqe, retained) = guest.receive(0, log, 4096);
     assert_ok(cqe);
     log.cdw[0] &= !(1 << 15);
+    for (bytes, offset) in [(2048, 0), (2048, 2048), (8, 0)] {
+        let part = command::log(LogId::ChangedZones, DATA, bytes, offset);
+        assert_ok(guest.receive(0, part, bytes as usize).0);
+    }
     let (_, list) = guest.receive(0, log, 4096);
     assert_eq!(list, retained);
     assert_eq!(list[..8], 2_u64.to_le_bytes());
     assert_eq!(list[8..16], (3 * 256_u64).to_le_bytes());
     assert_eq!(list[16..24], (5 * 256_u64).to_le_bytes());
     let (_, list) = guest.receive(0, log, 4096);
-    assert_eq!(list[..8], [0; 8], "reading clears it");
+    assert_eq!(list[..8], [0; 8], "reading all of it clears it");
     log.nsid = META;
     assert_status(guest.receive(0, log, 4096).0, Status::InvalidField);
 }
@@ -97,28 +101,57 @@ fn a_temperature_past_its_threshold_raises_an_event() {
     assert_eq!(cqe.result, AsyncEvent::smart(1).result());
     let (_, smart) = guest.receive(0, command::log(LogId::Smart, u32::MAX, 512, 0), 512);
     assert_eq!(smart[0], 2);
+    // It stays there: no news, whatever is done, until it has come down and gone up again.
+    request(&mut guest);
+    assert_ok(guest.admin(command::set_feature(FeatureId::AsyncEventConfig, 0, 3)));
+    assert_eq!(guest.wait(0), None);
+    let limit = |kelvin| command::set_feature(FeatureId::TemperatureThreshold, 0, kelvin);
+    assert_ok(guest.admin(limit(310)));
+    assert_eq!(guest.wait(0), None);
+    guest.submit(0, limit(299));
+    let cqes = [guest.wait(0).unwrap(), guest.wait(0).unwrap()];
+    assert!(cqes
+        .iter()
+        .any(|c| c.result == AsyncEvent::smart(1).result()));
 }
 
 #[test]
-fn commands_in_flight_can_be_aborted() {
+fn a_warning_of_the_drive_is_told_once() {
     let mut guest = guest(1);
-    let first = guest.submit(1, command::plain(NvmOpcode::Flush.wire(), META));
-    let second = guest.submit(1, command::plain(NvmOpcode::Flush.wire(), META));
+    for _ in 0..3 {
+        request(&mut guest);
+    }
+    assert_ok(guest.admin(command::set_feature(FeatureId::AsyncEventConfig, 0, 0xff)));
+    let mut health = nvme::Drive::health(guest.controller.drive());
+    health.degraded = true;
+    guest.controller.drive_mut().health = health;
+    for told in [true, false] {
+        // Any change makes the drive look again.
+        let drive = guest.controller.drive_mut();
+        drive.inject_zone_state(0, ZoneState::ReadOnly);
+        guest.run();
+        let expected = told.then_some(AsyncEvent::smart(0).result());
+        assert_eq!(guest.wait(0).map(|c| c.result), expected);
+        guest.receive(0, command::log(LogId::Smart, u32::MAX, 512, 0), 512);
+    }
+}
+
+#[test]
+fn only_what_had_no_effect_yet_is_aborted() {
+    let mut guest = guest(1);
     let abort =
         |sq: u32, cid: u16| command::admin(AdminOpcode::Abort, 0, sq | u32::from(cid) << 16, 0);
-    let cqe = guest.admin(abort(1, second));
-    assert_ok(cqe);
-    assert_eq!(cqe.result, 0);
-    let cqe = guest.poll(1).unwrap();
-    assert_eq!(
-        (cqe.cid, cqe.status()),
-        (second, Some(Status::AbortRequested))
-    );
+    let page = guest.alloc(4096);
+    let mut write = command::blocks(NvmOpcode::Write, DATA, 0, 1);
+    write.prp1 = page;
+    let first = guest.submit(1, write);
+    assert_eq!(guest.admin(abort(1, first)).result, 1, "not aborted");
     let cqe = guest.wait(1).unwrap();
     assert_eq!((cqe.cid, cqe.status), (first, 0));
     assert_eq!(guest.admin(abort(1, first)).result, 1, "too late");
     assert_eq!(guest.admin(abort(77, 1)).result, 1, "no such queue");
     let held = request(&mut guest);
+    assert_eq!(guest.admin(abort(1, held)).result, 1, "of another queue");
     guest.submit(0, abort(0, held));
     let cqe = guest.wait(0).unwrap();
     assert_eq!(

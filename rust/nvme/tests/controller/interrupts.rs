@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Message and pin interrupts, masks, coalescing.
 
-use nvme_spec::{offset, FeatureId, NvmOpcode, Sqe};
+use nvme_spec::{offset, AdminOpcode, FeatureId, NvmOpcode, Sqe};
 use testkit::{command, FakeDrive, Guest};
 use units::{Instant, Nanos};
 
@@ -65,6 +65,33 @@ fn the_pin_is_high_while_there_is_something_to_consume() {
     assert!(guest.host.pin);
     guest.disable();
     assert!(!guest.host.pin, "a reset lowers it");
+}
+
+#[test]
+fn the_pin_falls_with_the_queue_whose_entries_nobody_consumed() {
+    let mut guest = guest(2);
+    guest.submit(1, flush());
+    guest.settle(10);
+    assert!(guest.host.pin);
+    let delete = |opcode| command::admin(opcode, 0, 1, 0);
+    guest.execute(0, delete(AdminOpcode::DeleteSq));
+    assert!(guest.host.pin, "the entry is still there");
+    guest.execute(0, delete(AdminOpcode::DeleteCq));
+    assert!(!guest.host.pin);
+    // Nor does a vector stay marked for it.
+    assert_ok(guest.admin(command::set_feature(
+        FeatureId::InterruptCoalescing,
+        0,
+        0x30ff,
+    )));
+    guest.submit(2, flush());
+    guest.settle(1);
+    guest.host.interrupts.clear();
+    let delete = |opcode| command::admin(opcode, 0, 2, 0);
+    guest.execute(0, delete(AdminOpcode::DeleteSq));
+    guest.execute(0, delete(AdminOpcode::DeleteCq));
+    guest.settle(10);
+    assert_eq!((count(&guest, 2), guest.host.pin), (0, false));
 }
 
 #[test]

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Commands of the NVM command set.
 
-use nvme::{ControllerConfig, IoCommand, IoError, LbaRange, NsIndex};
+use nvme::{ControllerConfig, IoCommand, IoError, LbaRange, ZoneState};
 use nvme_spec::{CopyRange, DsmRange, FeatureId, NvmOpcode, Sqe, Status, NSID_ALL};
-use testkit::{command, FakeConfig};
+use testkit::{command, FakeConfig, FakeDrive, Guest};
 use units::{Instant, Lba, Nanos};
 
 use crate::{
@@ -129,17 +129,37 @@ fn each_error_of_the_drive_has_its_status() {
 #[test]
 fn force_unit_access_is_asked_for_by_the_command_or_by_an_absent_cache() {
     let mut guest = guest(1);
-    let fua =
-        |command: &(NsIndex, IoCommand)| matches!(command.1, IoCommand::Write { fua: true, .. });
-    assert_ok(guest.write(META, 0, SHIFT, &pattern(0, 4096)));
-    assert!(!fua(guest.controller.drive().submitted.last().unwrap()));
-    let mut sqe = command::blocks(NvmOpcode::Write, META, 0, 1);
-    sqe.cdw[2] |= 1 << 30;
-    assert_ok(guest.send(1, sqe, &pattern(0, 4096)));
-    assert!(fua(guest.controller.drive().submitted.last().unwrap()));
-    assert_ok(guest.admin(command::set_feature(FeatureId::VolatileWriteCache, 0, 0)));
-    assert_ok(guest.write(META, 0, SHIFT, &pattern(0, 4096)));
-    assert!(fua(guest.controller.drive().submitted.last().unwrap()));
+    let fua = |guest: &Guest<FakeDrive>| match guest.controller.drive().submitted.last().unwrap().1
+    {
+        IoCommand::Write { fua, .. }
+        | IoCommand::Append { fua, .. }
+        | IoCommand::WriteZeroes { fua, .. } => fua,
+        other => panic!("{other:?}"),
+    };
+    let data = pattern(0, 4096);
+    for cached in [true, false] {
+        if !cached {
+            assert_ok(guest.admin(command::set_feature(FeatureId::VolatileWriteCache, 0, 0)));
+        }
+        for (opcode, nsid) in [
+            (NvmOpcode::Write, META),
+            (NvmOpcode::WriteZeroes, META),
+            (NvmOpcode::ZoneAppend, DATA),
+        ] {
+            let mut sqe = command::blocks(opcode, nsid, 0, 1);
+            assert_ok(guest.send(1, sqe, &data));
+            assert_eq!(fua(&guest), !cached, "{opcode:?}");
+            sqe.cdw[2] |= 1 << 30;
+            assert_ok(guest.send(1, sqe, &data));
+            assert!(fua(&guest), "{opcode:?}");
+        }
+        let mut sqe = copy(META, 8, 1);
+        assert_ok(guest.send(1, sqe, &sources(&[(0, 1)])));
+        assert_eq!(fua(&guest), !cached);
+        sqe.cdw[2] |= 1 << 30;
+        assert_ok(guest.send(1, sqe, &sources(&[(0, 1)])));
+        assert!(fua(&guest));
+    }
 }
 
 #[test]
@@ -223,15 +243,31 @@ fn work_without_data_is_bounded_too() {
 fn unwritten_blocks_are_an_error_once_asked_for() {
     let mut guest = guest(1);
     assert_ok(guest.write(META, 0, SHIFT, &pattern(3, 4096)));
-    assert_ok(guest.read(META, 0, SHIFT, 2).0);
-    assert_ok(guest.admin(command::set_feature(
-        FeatureId::ErrorRecovery,
-        META,
-        1 << 16,
-    )));
-    assert_ok(guest.read(META, 0, SHIFT, 1).0);
-    assert_status(guest.read(META, 0, SHIFT, 2).0, Status::Unwritten);
-    assert_ok(guest.read(DATA, 0, SHIFT, 1).0);
+    assert_ok(guest.write(DATA, 0, SHIFT, &pattern(3, 4096)));
+    // Of each namespace apart.
+    for asked in [0, META, DATA] {
+        let dulbe = |nsid| {
+            let on = u32::from(nsid == asked) << 16;
+            command::set_feature(FeatureId::ErrorRecovery, nsid, on)
+        };
+        for nsid in [META, DATA] {
+            assert_ok(guest.admin(dulbe(nsid)));
+        }
+        for nsid in [META, DATA] {
+            assert_ok(guest.read(nsid, 0, SHIFT, 1).0);
+            let cqe = guest.read(nsid, 0, SHIFT, 2).0;
+            if nsid == asked {
+                assert_status(cqe, Status::Unwritten);
+            } else {
+                assert_ok(cqe);
+            }
+        }
+    }
+    // A zone's own errors come first.
+    assert_status(guest.read(DATA, 255, SHIFT, 2).0, Status::ZoneBoundary);
+    let drive = guest.controller.drive_mut();
+    drive.inject_zone_state(1, ZoneState::Offline);
+    assert_status(guest.read(DATA, 256, SHIFT, 1).0, Status::ZoneOffline);
 }
 
 #[test]

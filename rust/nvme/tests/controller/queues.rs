@@ -100,6 +100,39 @@ fn queues_of_any_size_wrap_many_times() {
 }
 
 #[test]
+fn completions_tell_how_far_their_queue_was_read() {
+    let mut guest = guest(0);
+    assert_ok(guest.create_cq(1, 32, Some(1)));
+    assert_ok(guest.create_sq(1, 5, 1));
+    for n in 1..=11_u16 {
+        assert_eq!(guest.io(flush()).sq_head, n % 5);
+    }
+    for _ in 0..3 {
+        guest.submit(1, flush());
+    }
+    // All three were fetched before the first one completes.
+    assert_eq!(guest.wait(1).unwrap().sq_head, 14 % 5);
+}
+
+#[test]
+fn background_work_wakes_the_controller_enabled_or_not() {
+    let mut guest = guest(0);
+    for enabled in [true, false] {
+        if !enabled {
+            guest.disable();
+        }
+        let at = guest.host.clock + units::Nanos::from_micros(70);
+        guest.controller.drive_mut().background = Some(at);
+        guest.run();
+        assert_eq!(guest.host.wake, Some(at));
+        assert!(guest.wake());
+        let drive = guest.controller.drive();
+        assert_eq!(drive.advanced.last(), Some(&at));
+        assert_eq!(guest.host.wake, None);
+    }
+}
+
+#[test]
 fn completions_wait_for_room_and_none_is_lost() {
     let mut guest = guest(0);
     assert_ok(guest.create_cq(1, 3, Some(1)));

@@ -94,7 +94,7 @@ fn a_controller_that_failed_is_quiet() {
 }
 
 #[test]
-fn a_power_cycle_forgets_registers_and_counts_unsafe_shutdowns() {
+fn a_reset_of_the_function_forgets_registers_and_is_no_power_cycle() {
     let mut guest = guest(1);
     guest.controller.reset();
     assert_eq!(guest.read32(offset::CC), 0);
@@ -108,7 +108,7 @@ fn a_power_cycle_forgets_registers_and_counts_unsafe_shutdowns() {
     assert_ok(cqe);
     assert_eq!(
         (page[112], page[144]),
-        (2, 1),
+        (1, 0),
         "power cycles, unsafe shutdowns"
     );
 }
@@ -123,6 +123,32 @@ fn shutdown_completes_when_the_drive_is_done() {
     guest.disable();
     assert!(guest.enable());
     assert_eq!(guest.read32(offset::CSTS), 1);
+}
+
+#[test]
+fn each_session_after_a_shutdown_has_a_shutdown_of_its_own() {
+    let status = |guest: &mut Guest<FakeDrive>| guest.read32(offset::CSTS) >> 2 & 3;
+    let mut guest = guest(0);
+    // Notified with CC.EN cleared in the same write, and again while it is 0.
+    for cc in [CC_ENABLE & !1 | 1 << 14, 0, CC_ENABLE & !1 | 2 << 14] {
+        guest.write32(offset::CC, cc);
+        guest.settle(1);
+        assert_eq!(status(&mut guest), 2);
+    }
+    assert!(guest.enable());
+    assert_eq!(guest.read32(offset::CSTS), 1, "SHST 00b");
+    guest.write32(offset::CC, CC_ENABLE | 1 << 14);
+    assert_eq!(status(&mut guest), 1);
+    assert!(guest.wake());
+    assert_eq!(status(&mut guest), 2);
+}
+
+#[test]
+fn the_page_size_and_the_command_set_are_those_of_enabling() {
+    let mut guest = guest(1);
+    guest.write32(offset::CC, CC_ENABLE & !0x70 | 4 << 7);
+    // With the NVM command set only the namespace would be inactive.
+    assert_ok(guest.write(2, 0, 12, &crate::pattern(1, 2 << 12)));
 }
 
 #[test]

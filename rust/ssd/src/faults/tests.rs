@@ -31,6 +31,8 @@ fn rules_read_back_as_their_own_text() {
         "write-error,zone=3+1",
         "latency,delay-ns=5000,op=flush",
         "zone-offline,op=write,ns=1,zone=0+4,count=1",
+        "hang,op=flush,ns=2",
+        "fatal,op=enable,count=2",
     ] {
         assert_eq!(faults(text).to_string(), format!("{text} hits=0"));
     }
@@ -44,7 +46,7 @@ fn rules_read_back_as_their_own_text() {
 #[test]
 fn mistakes_name_key_value_and_bound_and_change_nothing() {
     for (text, message) in [
-        ("burn", "property 'fault' = burn: must begin with read-error, write-error, latency, zone-read-only or zone-offline"),
+        ("burn", "property 'fault' = burn: must begin with read-error, write-error, latency, zone-read-only, zone-offline, hang or fatal"),
         ("read-error,where=1", "property 'fault' = where=1: must be ns=, lba=, zone=, op=, delay-ns=, probability=, seed= or count="),
         ("read-error,ns=0", "property 'fault' = ns=0: must be a whole number from 1 to 255"),
         ("read-error,ns=+1", "property 'fault' = ns=+1: must be a whole number from 1 to 255"),
@@ -54,8 +56,10 @@ fn mistakes_name_key_value_and_bound_and_change_nothing() {
         ("read-error,probability=2/1", "property 'fault' = probability=2/1: must be 1, or A/B with 1 <= A <= B <= 4294967296"),
         ("read-error,probability=0", "property 'fault' = probability=0: must be 1, or A/B with 1 <= A <= B <= 4294967296"),
         ("read-error,count=0", "property 'fault' = count=0: must be a whole number from 1 to 18446744073709551615"),
-        ("read-error,op=write", "property 'fault' = op=write: is for latency, zone-read-only and zone-offline"),
-        ("zone-offline,op=flush", "property 'fault' = op=flush: must be any, read, write, or flush for latency"),
+        ("read-error,op=write", "property 'fault' = op=write: is not for read-error and write-error"),
+        ("zone-offline,op=flush", "property 'fault' = op=flush: must be any, read, write, flush (for latency, hang and fatal) or enable (for fatal)"),
+        ("hang,op=enable", "property 'fault' = op=enable: must be any, read, write, flush (for latency, hang and fatal) or enable (for fatal)"),
+        ("fatal,op=enable,ns=1", "property 'fault' = fatal,op=enable,ns=1: enabling has neither ns=, lba= nor zone="),
         ("latency", "property 'fault' = latency: needs delay-ns=, more than 0"),
         ("read-error,delay-ns=5", "property 'fault' = delay-ns=5: is for latency"),
         ("latency,delay-ns=5,op=flush,lba=3", "property 'fault' = latency,delay-ns=5,op=flush,lba=3: a flush has neither lba= nor zone="),
@@ -136,6 +140,22 @@ fn a_count_ends_a_rule_and_delays_add_up() {
     assert_eq!(rules.judge(&flush).delay, Nanos::new(70));
     let mut both = faults("latency,delay-ns=5;latency,delay-ns=70");
     assert_eq!(both.judge(&flush).delay, Nanos::new(75));
+}
+
+#[test]
+fn the_drive_fails_at_commands_or_when_it_is_enabled() {
+    let mut rules = faults("hang,lba=3;fatal,op=write,lba=4;fatal,op=enable,count=1");
+    for (access, expected) in [
+        (read(3..4), Some(Failure::Lost)),
+        (read(4..5), None),
+        (access(2, Op::Write, 3..5), Some(Failure::Fatal)),
+        (Access::ENABLE, Some(Failure::Fatal)),
+        (Access::ENABLE, None),
+    ] {
+        assert_eq!(rules.judge(&access).failure, expected, "{access:?}");
+    }
+    // A rule about any command is about none.
+    assert_eq!(faults("fatal").judge(&Access::ENABLE).failure, None);
 }
 
 #[test]

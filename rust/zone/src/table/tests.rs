@@ -252,12 +252,37 @@ fn the_lowest_implicitly_opened_zone_is_closed_for_another() {
 }
 
 #[test]
-fn a_zone_opened_and_closed_without_data_is_empty_again() {
+fn a_zone_that_has_failed_gets_no_better_and_fails_once() {
+    for state in State::ALL {
+        for (offline, to) in [(false, ReadOnly), (true, Offline)] {
+            let mut z = prepared(state);
+            let fails = state != Offline && state != to;
+            let expected = if fails {
+                Ok(())
+            } else {
+                Err(Error::InvalidTransition)
+            };
+            assert_eq!(z.inject(Z0, offline), expected, "{state:?} {to:?}");
+            assert_eq!(z.get(Z0).unwrap().state, if fails { to } else { state });
+            z.check_invariants();
+        }
+    }
+    assert_eq!(table(0, 0).inject(id(8), true), Err(Error::NoSuchZone));
+}
+
+#[test]
+fn a_zone_closed_without_data_is_closed_and_stays_active() {
     let mut z = table(1, 1);
     z.open(Z0).unwrap();
     assert_eq!(z.open(id(1)), Err(Error::TooManyActive));
     z.close(Z0).unwrap();
-    assert_eq!(z.get(Z0).unwrap().state, Empty);
+    assert_eq!(z.get(Z0).unwrap().state, Closed);
+    assert_eq!((z.open_count(), z.active_count()), (0, 1));
+    assert_eq!(z.open(id(1)), Err(Error::TooManyActive));
+    z.check_invariants();
+    // It can be written from there, and a reset gives the resource back.
+    assert_eq!(z.check_append(Z0, 1), Ok(Sector::new(0)));
+    z.reset(Z0).unwrap();
     assert_eq!((z.open_count(), z.active_count()), (0, 0));
 }
 
