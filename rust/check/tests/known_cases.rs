@@ -330,10 +330,7 @@ fn map_reads_spread_over_all_planes() {
     );
     let each = || ran.stats.planes.iter().map(|plane| plane.operations);
     let (least, most) = (each().min().unwrap(), each().max().unwrap());
-    assert!(
-        most < least * 2,
-        "{least} to {most} operations a plane"
-    );
+    assert!(most < least * 2, "{least} to {most} operations a plane");
 }
 
 #[test]
