@@ -119,10 +119,8 @@ impl<const NS: u8> Paged<NS> {
             return false;
         }
         let (slc, pages) = (&self.slc, u64::from(self.slc.pool.pages));
-        let stripe = self.native.as_ref().map_or(0, |n| n.pool.stripe());
-        let room =
-            u64::from(slc.internal.room(&slc.pool)) + u64::from(slc.pool.free_count()) * pages;
-        room >= u64::from(self.unit) + u64::from(stripe) + pages
+        let room = u64::from(slc.internal.room(&slc.pool));
+        room + u64::from(slc.pool.free_count()) * pages >= u64::from(slc.kept)
     }
 
     /// Whether a victim's pages go native.
