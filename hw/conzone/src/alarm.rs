@@ -58,16 +58,10 @@ impl Alarm {
         Ok(())
     }
 
-    /// Wakes the device at `deadline`, in place of any earlier request.
-    ///
-    /// Where the guest's clock is the host's, an earlier deadline stays: the device finds nothing to do then and sets
-    /// this one, which costs less than to move the timer with every command. Not so where instructions are counted: a
-    /// timer that fires for nothing sets the next one from whichever thread worked it, and on a busy host one run in
-    /// a few then differed by some instructions.
+    /// Wakes the device at `deadline`, in place of any earlier request. An earlier deadline stays: the device finds
+    /// nothing to do then and sets this one, which costs less than to move the timer with every command.
     pub(crate) fn set(&self, deadline: Instant) {
-        let armed = self.armed.get();
-        let is_early = armed.is_some_and(|armed| armed < deadline);
-        if armed == Some(deadline) || is_early && VirtualTimer::follows_host() {
+        if self.armed.get().is_some_and(|armed| armed <= deadline) {
             return;
         }
         self.armed.set(Some(deadline));

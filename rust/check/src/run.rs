@@ -18,7 +18,7 @@ thread_local! {
 /// From now on panics are not printed, but told with their case.
 pub fn catch_panics() {
     panic::set_hook(Box::new(|info| {
-        LAST_PANIC.with(|last| *last.borrow_mut() = info.to_string());
+        LAST_PANIC.with(|last| *last.borrow_mut() = info.to_string().replace('\n', " "));
     }));
 }
 

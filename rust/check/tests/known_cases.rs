@@ -330,10 +330,7 @@ fn map_reads_spread_over_all_planes() {
     );
     let each = || ran.stats.planes.iter().map(|plane| plane.operations);
     let (least, most) = (each().min().unwrap(), each().max().unwrap());
-    assert!(
-        most * 10 < least * 13,
-        "{least} to {most} operations a plane"
-    );
+    assert!(most < least * 2, "{least} to {most} operations a plane");
 }
 
 #[test]
@@ -347,7 +344,7 @@ fn writes_smaller_than_a_page_are_counted_by_their_bytes() {
         (96..=192).contains(&programmed),
         "{programmed} pages programmed"
     );
-    assert_eq!(data.host_write_pages, 96);
+    assert_eq!(data.host_write_sectors, 96 * 8);
 }
 
 #[test]

@@ -73,8 +73,8 @@ pub(crate) struct Collection {
 impl Collection {
     /// Room for what can be on its way at once.
     pub fn new(most_issued: usize, unit: u32) -> Self {
-        // Two rows are issued, and one is gathered.
-        let moves = (2 * most_issued).saturating_mul(unit as usize);
+        // Two rows are issued; a row that found no room and the one after are gathered.
+        let moves = (2 * most_issued + 1).saturating_mul(unit as usize);
         Self {
             victims: Vec::with_capacity(16),
             moves: VecDeque::with_capacity(moves.min(1 << 20)),
@@ -100,8 +100,8 @@ impl Collection {
 }
 
 impl Partition {
-    /// Superblocks that the host leaves to the collection.
-    const RESERVE: usize = 1;
+    /// Superblocks that the host leaves to the collection, which could make no room without.
+    pub(crate) const RESERVE: usize = 1;
 
     /// One-shot pages that may wait in the background: two for each plane, as the controller has
     /// memory for.
@@ -156,6 +156,7 @@ impl Partition {
             return Some(*victim);
         }
         while self.pool.free() <= self.threshold as usize + 1 {
+            self.force_if_short(flash);
             let superblock = self.pool.take_victim()?;
             let valid = self.pool.valid(superblock);
             let victim = Victim {
@@ -240,9 +241,15 @@ impl Partition {
     /// superblock for it.
     fn issue(&mut self, flash: &mut Flash) -> bool {
         let shape = self.shape;
-        let superblock = match self.gc.pointer.superblock.or_else(|| self.pool.take()) {
+        let superblock = match self.gc.pointer.superblock {
             Some(superblock) => superblock,
-            None => return false,
+            None => {
+                self.force_if_short(flash);
+                match self.pool.take() {
+                    Some(superblock) => superblock,
+                    None => return false,
+                }
+            }
         };
         let moves = self.gc.gathered.min(shape.unit);
         let first = superblock * shape.pages + self.gc.pointer.next;
@@ -278,6 +285,14 @@ impl Partition {
         true
     }
 
+    /// With no more free than the reserve, victims that could be erased have to be: then at most one
+    /// besides the one that is scanned is not, and the reserve has room for what they hold.
+    fn force_if_short(&mut self, flash: &mut Flash) {
+        if self.pool.free() <= Self::RESERVE {
+            while self.force_oldest(flash) {}
+        }
+    }
+
     /// Commits what has ended.
     pub(crate) fn commit_ended(&mut self, flash: &mut Flash) {
         while let Some(&issued) = self.gc.issued.front() {
@@ -303,18 +318,18 @@ impl Partition {
             if let Some(victim) = self.gc.victims.iter_mut().find(|v| v.superblock == of) {
                 victim.moving -= 1;
             }
+            self.note(|p| Event::Copied {
+                namespace: p.namespace,
+                lpn: p.lpn(page),
+                from: Some(p.place(from)),
+                to: p.place(location),
+                durable: Some(end),
+            });
             // Unless the host has written or unmapped it meanwhile.
             if self.location(page) == Some(from) {
                 self.unmap(page);
                 self.map_to(page, location);
                 self.pool.settle(of, end);
-                self.note(|p| Event::Copied {
-                    namespace: p.namespace,
-                    lpn: p.lpn(page),
-                    from: Some(p.place(from)),
-                    to: p.place(location),
-                    durable: Some(end),
-                });
             }
         }
         if issued.first % pages + self.shape.unit == pages {

@@ -332,6 +332,9 @@ impl Partition {
 
     fn open(&mut self, at: Instant, flash: &mut Flash) -> Result<u32, Error> {
         self.make_room(at, flash);
+        if self.pool.free() <= Self::RESERVE {
+            return Err(Error::CapacityExceeded);
+        }
         let superblock = self.pool.take().ok_or(Error::CapacityExceeded)?;
         self.host = Pointer {
             superblock: Some(superblock),

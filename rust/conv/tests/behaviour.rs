@@ -132,6 +132,37 @@ fn the_whole_size_can_be_rewritten_for_ever() {
     }
 }
 
+/// Superblocks of one row, of which more than are spare are on their way at once if they may be.
+#[test]
+fn collection_makes_room_with_what_is_spare() {
+    let mut config = tiny();
+    config.chips.channels = 1;
+    config.chips.flash_page = Bytes::kib(32);
+    config.chips.one_shot = Bytes::kib(96);
+    config.paged = Paged {
+        size: Bytes::kib(4236),
+        partitions: 1,
+        over_provisioning: 7,
+        blocks_per_plane: 34,
+        buffer: Bytes::kib(1056),
+        ..config.paged
+    };
+    let pages = 1059;
+    for seed in 1..6 {
+        let mut d = Conv::new(&config).unwrap();
+        let mut random = Random(seed);
+        let mut now = 0;
+        for _ in 0..4_000 {
+            let page = random.below(pages);
+            let n = (1 + random.below(24)).min(pages - page);
+            let command = if random.below(4) == 0 { fua } else { write };
+            now += random.below(2_000_000);
+            done(&mut d, &command(page * PAGE, n * PAGE), now);
+        }
+        d.check_invariants();
+    }
+}
+
 #[test]
 fn collection_delays_whoever_comes_after() {
     let mut d = drive();

@@ -149,8 +149,10 @@ impl Media {
     pub fn new(geometry: &Geometry, timing: &Timing) -> Self {
         let planes = 0..geometry.planes();
         let channel_of = planes.map(|p| geometry.channel_of(p)).collect();
-        let link = Link::new(timing.channel_mbps);
-        Self::idle(*timing, channel_of, vec![link; geometry.channels as usize])
+        // Not `vec![..; n]`: a clone of a queue does not keep its room.
+        let channels = 0..geometry.channels;
+        let links = channels.map(|_| Link::new(timing.channel_mbps)).collect();
+        Self::idle(*timing, channel_of, links)
     }
 
     /// An idle array of chips that [`Chips::read`] and [`Chips::program`] make operations for:
@@ -158,7 +160,7 @@ impl Media {
     #[must_use]
     pub fn with_chips(chips: &Chips) -> Self {
         let none = CellTiming::uniform(Nanos::ZERO, Nanos::ZERO);
-        let link = Link::new(chips.channel_mbps).with_overhead(chips.channel_overhead);
+        let link = |_| Link::new(chips.channel_mbps).with_overhead(chips.channel_overhead);
         let planes = 0..chips.planes();
         let timing = Timing {
             slc: none,
@@ -169,7 +171,7 @@ impl Media {
             channel_mbps: chips.channel_mbps,
         };
         let channel_of = planes.map(|p| chips.channel_of(PlaneId(p))).collect();
-        Self::idle(timing, channel_of, vec![link; chips.channels as usize])
+        Self::idle(timing, channel_of, (0..chips.channels).map(link).collect())
     }
 
     fn idle(timing: Timing, channel_of: Vec<u32>, channels: Vec<Link>) -> Self {

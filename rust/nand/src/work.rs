@@ -99,9 +99,11 @@ struct Lane {
 #[derive(Clone, Debug)]
 pub(crate) struct Backlog {
     items: Vec<Item>,
-    free_items: Vec<u32>,
+    /// The first that is free; `next` leads to the others.
+    free_item: u32,
     groups: Vec<Group>,
-    free_groups: Vec<u32>,
+    /// The first that is free; `first` leads to the others.
+    free_group: u32,
     lanes: Vec<Lane>,
     pub agenda: Agenda,
     /// Planes whose oldest operation may go on, or has become needed.
@@ -126,9 +128,9 @@ impl Backlog {
         };
         Self {
             items: Vec::new(),
-            free_items: Vec::new(),
+            free_item: NONE,
             groups: Vec::new(),
-            free_groups: Vec::new(),
+            free_group: NONE,
             lanes: vec![lane; planes],
             agenda: Agenda::new(planes),
             touched: Vec::new(),
@@ -168,11 +170,14 @@ impl Backlog {
     }
 
     pub fn begin(&mut self) -> Work {
-        let slot = self.free_groups.pop().unwrap_or_else(|| {
+        let mut slot = self.free_group;
+        if let Some(group) = self.groups.get(slot as usize) {
+            self.free_group = group.first;
+        } else {
             // Planes x operations are far fewer than 2^32.
+            slot = self.groups.len() as u32;
             self.groups.push(Group::new(0));
-            (self.groups.len() - 1) as u32
-        });
+        }
         self.generation += 1;
         let id = self.generation << 32 | u64::from(slot);
         self.groups[slot as usize] = Group::new(id);
@@ -233,16 +238,14 @@ impl Backlog {
         if let Some(after) = after {
             self.depend(&mut item, after);
         }
-        let index = match self.free_items.pop() {
-            Some(index) => {
-                self.items[index as usize] = item;
-                index
-            }
-            None => {
-                self.items.push(item);
-                (self.items.len() - 1) as u32
-            }
-        };
+        let mut index = self.free_item;
+        if let Some(free) = self.items.get_mut(index as usize) {
+            self.free_item = free.next;
+            *free = item;
+        } else {
+            index = self.items.len() as u32;
+            self.items.push(item);
+        }
         self.groups[work.slot()].first = index;
         if let Some(next) = self.items.get_mut(group_next as usize) {
             next.group_previous = index;
@@ -331,7 +334,8 @@ impl Backlog {
         let group = &mut self.groups[slot];
         if group.ended && group.released && group.dependents == 0 && group.id != 0 {
             group.id = 0;
-            self.free_groups.push(slot as u32);
+            group.first = self.free_group;
+            self.free_group = slot as u32;
         }
     }
 
@@ -396,7 +400,8 @@ impl Backlog {
         if item.group_next != NONE {
             self.items[item.group_next as usize].group_previous = item.group_previous;
         }
-        self.free_items.push(index);
+        self.items[index as usize].next = self.free_item;
+        self.free_item = index;
         self.settle(item.group as usize);
     }
 
@@ -417,7 +422,7 @@ impl Backlog {
     /// that any of these wait for.
     pub fn need(&mut self, work: Work) {
         if self.group(work).is_some() {
-            self.stack.push(work.slot() as u32);
+            self.need_group(work.slot() as u32);
             self.need_stacked();
         }
     }
@@ -449,9 +454,6 @@ impl Backlog {
     fn need_stacked(&mut self) {
         while let Some(slot) = self.stack.pop() {
             let group = &mut self.groups[slot as usize];
-            if core::mem::replace(&mut group.forced, true) {
-                continue;
-            }
             group.sealed = true;
             let mut at = group.first;
             self.settle(slot as usize);
@@ -459,6 +461,12 @@ impl Backlog {
                 self.need_item(at);
                 at = self.items[at as usize].group_next;
             }
+        }
+    }
+
+    fn need_group(&mut self, slot: u32) {
+        if !core::mem::replace(&mut self.groups[slot as usize].forced, true) {
+            self.stack.push(slot);
         }
     }
 
@@ -474,15 +482,14 @@ impl Backlog {
         let mut at = lane.head;
         if lane.needed >= head.number {
             at = self.items[lane.marked as usize].next;
+        } else if !lane.waiting {
+            self.touched.push(plane);
         }
         lane.needed = number;
         lane.marked = item;
-        if !lane.waiting {
-            self.touched.push(plane);
-        }
-        while let Some(earlier) = self.items.get(at as usize) {
+        while let Some(&earlier) = self.items.get(at as usize) {
             if earlier.after != NONE {
-                self.stack.push(earlier.after);
+                self.need_group(earlier.after);
             }
             if at == item {
                 break;
@@ -517,7 +524,13 @@ impl Backlog {
         assert_eq!(queued, self.queued);
         let pending: u32 = self.groups.iter().map(|g| g.pending).sum();
         assert_eq!(pending as usize, queued);
-        assert_eq!(self.items.len(), self.free_items.len() + queued);
+        let mut free = 0;
+        let mut at = self.free_item;
+        while let Some(item) = self.items.get(at as usize) {
+            free += 1;
+            at = item.next;
+        }
+        assert_eq!(self.items.len(), free + queued);
     }
 }
 

@@ -370,7 +370,7 @@ impl Config {
             }
             DataNamespace::Block { size } => {
                 let pages = size.get() / PAGE_BYTES;
-                let (pool, each) = (self.pool(size, 0, g.cell), g.superblock_lpns(g.cell));
+                let (pool, each) = (self.native_superblocks(size), g.superblock_lpns(g.cell));
                 if pages == 0 || pool.saturating_mul(each) > MAX_LOCATIONS {
                     return Err(ConfigError::BlockSize);
                 }
@@ -380,12 +380,24 @@ impl Config {
         if self.meta_size == Bytes::ZERO {
             return Ok(());
         }
-        let pool = self.pool(self.meta_size, self.meta_buffer_pages(), Cell::Slc);
+        let pool = self.meta_superblocks();
         let each = g.superblock_lpns(Cell::Slc);
         if pool.saturating_mul(each) > MAX_LOCATIONS {
             return Err(ConfigError::MetaSize);
         }
         Self::validate_pool("meta-size", pool, each)
+    }
+
+    /// Superblocks of the meta namespace.
+    pub(crate) fn meta_superblocks(&self) -> u64 {
+        self.pool(self.meta_size, self.meta_buffer_pages(), Cell::Slc)
+    }
+
+    /// Native superblocks of a block data namespace of `size`: what is buffered and the next piece of a
+    /// write, and old copies of what is not programmed yet, come on top.
+    pub(crate) fn native_superblocks(&self, size: Bytes) -> u64 {
+        let pages = self.data_buffer_pages().saturating_add(self.stripe());
+        self.pool(size, pages.saturating_mul(2), self.geometry.cell)
     }
 
     /// Superblocks of a page-mapped pool with a buffer of so many pages before it.
@@ -578,7 +590,7 @@ impl Config {
 /// Superblocks of a page-mapped pool of `pages` logical pages: room for all of them and the
 /// over-provisioning, those the threshold keeps free, 2 open (zms-model §2, sizing rule), and what a
 /// buffer of `buffer` pages fills.
-pub(crate) fn pool_superblocks(
+fn pool_superblocks(
     pages: u64,
     over: u32,
     threshold: u32,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The drive: its parts, background events in time order, reports.
 
-use crate::config::{pool_superblocks, Config, ConfigError, DataNamespace};
+use crate::config::{Config, ConfigError, DataNamespace};
 use crate::core::Core;
 use crate::l2p::Grain;
 use crate::mover::Moving;
@@ -47,29 +47,18 @@ impl Zms {
             blocks = blocks.saturating_add(count);
             pool
         };
-        let sized = |size: Bytes, buffer, mode| {
-            let pages = size.get() / PAGE_BYTES;
-            pool_superblocks(
-                pages,
-                config.over_provisioning,
-                config.gc_threshold,
-                buffer,
-                g,
-                mode,
-            )
-        };
         let mut meta = None;
         if config.meta_size != Bytes::ZERO {
             let buffer = config.meta_buffer_pages();
-            let count = sized(config.meta_size, buffer, Cell::Slc);
-            let slc = pool(Cell::Slc, count, Victims::Fewest);
+            let slc = pool(Cell::Slc, config.meta_superblocks(), Victims::Fewest);
             meta = Some(Paged::new(config, config.meta_size, buffer, slc, None)?);
         }
         let data = match config.data {
             DataNamespace::Block { size } => {
                 let slc = u64::from(config.slc_superblocks) * u64::from(g.groups());
                 let slc = pool(Cell::Slc, slc, Victims::Oldest);
-                let native = pool(g.cell, sized(size, 0, g.cell), Victims::Fewest);
+                let native = config.native_superblocks(size);
+                let native = pool(g.cell, native, Victims::Fewest);
                 let buffer = config.data_buffer_pages();
                 Data::Block(Paged::new(config, size, buffer, slc, Some(native))?)
             }

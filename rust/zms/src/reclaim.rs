@@ -52,15 +52,24 @@ impl Zoned {
 
     /// pSLC pages that what is buffered and a write of `pages` can take.
     fn pages_needed(&self, pages: u32) -> u64 {
-        let (held, pages) = (self.buffers.held(), u64::from(pages));
-        if !self.shape.bypass {
-            return held + pages;
-        }
-        // Each flush leaves less than a unit there, and perhaps a page that was not written wholly.
-        let unit = u64::from(self.shape.unit);
-        let flushes = pages / u64::from(self.buffers.capacity.max(1)) + 2;
         let buffers = self.buffers.iter().len() as u64;
-        held.min(buffers * unit) + pages.min(flushes * unit)
+        self.left_in_slc(self.buffers.held(), buffers) + self.written_to_slc(pages)
+    }
+
+    /// Of `pages` that are flushed in so many flushes, how many can go to pSLC: with bypass each leaves
+    /// less than a unit there, and perhaps a page that was not written wholly.
+    fn left_in_slc(&self, pages: u64, flushes: u64) -> u64 {
+        if self.shape.bypass {
+            pages.min(flushes * u64::from(self.shape.unit))
+        } else {
+            pages
+        }
+    }
+
+    /// The same of a write of `pages`.
+    fn written_to_slc(&self, pages: u32) -> u64 {
+        let flushes = pages / self.buffers.capacity.max(1) + 2;
+        self.left_in_slc(pages.into(), flushes.into())
     }
 
     /// Pages that a Flush would have to make backups of, at most, with one zone more.
@@ -81,12 +90,13 @@ impl Zoned {
             need.div_ceil(u64::from(pool.pages))
         };
         let mut needed = beyond(self.backups(), self.slc.host.room(pool));
-        let mut own = u64::from(pages);
+        let mut own = self.written_to_slc(pages);
         for (_, b) in self.buffers.iter().filter(|(_, b)| b.pages > 0) {
+            let left = self.left_in_slc(b.pages.into(), 1);
             if b.zone == z {
-                own += u64::from(b.pages);
+                own += left;
             } else {
-                needed += beyond(u64::from(b.pages), self.zone(b.zone).slc.room(pool));
+                needed += beyond(left, self.zone(b.zone).slc.room(pool));
             }
         }
         needed + beyond(own, self.zone(z).slc.room(pool))

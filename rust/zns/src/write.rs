@@ -70,7 +70,12 @@ impl Zns {
         while left > 0 {
             let piece = left.min(most);
             let admitted = self.admit(id, piece, arrived)?;
-            arrived = self.piece(id, piece, internal, admitted)?;
+            let taken = self.piece(id, piece, internal, admitted);
+            if taken.is_err() {
+                // The zone cannot be written: what was to go into it leaves the room.
+                self.release(id, admitted, piece);
+            }
+            arrived = taken?;
             left -= piece;
         }
         Ok(arrived)
@@ -87,6 +92,13 @@ impl Zns {
             self.stats.buffer_wait += admitted.since(at);
         }
         Ok(admitted)
+    }
+
+    fn release(&mut self, id: ZoneId, when: Instant, bytes: u64) {
+        let index = self.buffer_index(id);
+        if let Some(buffer) = self.buffers.get_mut(index) {
+            buffer.release(when, Bytes::new(bytes));
+        }
     }
 
     /// Takes one piece over the host link into the buffer, and programs what it completes.
@@ -127,10 +139,7 @@ impl Zns {
         let (plane, block, page) = (place.plane, place.block, place.page);
         let ended = self.flash.program(at, plane, block, page, bytes);
         self.note_copies(id, start..end, ended);
-        let index = self.buffer_index(id);
-        if let Some(buffer) = self.buffers.get_mut(index) {
-            buffer.release(ended, bytes);
-        }
+        self.release(id, ended, bytes.get());
         if let Some(body) = self.bodies.get_mut(id.get() as usize) {
             body.programmed = end;
             body.durable = body.durable.max(ended);

@@ -24,8 +24,10 @@ impl Zns {
         let before = self.zones.commit_before(id, at, sectors);
         let committed = self.commit(id, before, now)?;
         self.zones.write_area(id, at, sectors)?;
+        // Of what was committed to make room the observer knows.
         let offset = at.get() - self.zones.start(id).get();
-        self.note_kept(id, offset..offset + sectors);
+        let written = self.zones.get(id).map_or(0, |z| z.written);
+        self.note_kept(id, offset.max(written)..offset + sectors);
         let bytes = Bytes::new(sectors * SECTOR_BYTES);
         let mut done = committed + self.flash.buffer_access(bytes);
         if !internal {
@@ -41,11 +43,10 @@ impl Zns {
         Ok(Outcome::done(self.commit(id, sectors, now)?))
     }
 
-    /// Commits all that the area holds, up to the end of a write unit.
+    /// Commits all that the area holds. The zone is not written after that, so it need not be whole
+    /// write units.
     pub(crate) fn commit_held(&mut self, id: ZoneId, now: Instant) -> Result<Instant, Error> {
-        let unit = (self.config.write_unit.get() / SECTOR_BYTES).max(1);
-        let sectors = self.zones.area_extent(id).next_multiple_of(unit);
-        self.commit(id, sectors, now)
+        self.commit(id, self.zones.area_extent(id), now)
     }
 
     fn commit(&mut self, id: ZoneId, sectors: u64, now: Instant) -> Result<Instant, Error> {

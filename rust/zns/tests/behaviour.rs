@@ -88,6 +88,28 @@ fn a_random_write_area_takes_writes_in_any_order_and_commits_to_the_buffer() {
 }
 
 #[test]
+fn a_finish_that_cannot_commit_leaves_the_buffer_as_it_was() {
+    let mut config = tiny(BufferScope::PerZone);
+    config.max_open = 1;
+    config.zone_options.zrwa = Some(zone::Zrwa {
+        size: 4 * PAGE,
+        granularity: 2 * PAGE,
+        zones: 2,
+    });
+    let mut d = Zns::new(&config).unwrap();
+    done(&mut d, &zone(ZoneAction::OpenZrwa, 0), 0);
+    done(&mut d, &write(PAGE, PAGE), 0);
+    done(&mut d, &zone(ZoneAction::Close, 0), 0);
+    done(&mut d, &zone(ZoneAction::OpenZrwa, SIZE), 0);
+    let open = Error::Zone(zone::Error::TooManyOpen);
+    assert_eq!(fails(&mut d, &zone(ZoneAction::Finish, 0), 0), open);
+    d.check_invariants();
+    done(&mut d, &zone(ZoneAction::Finish, SIZE), 0);
+    done(&mut d, &zone(ZoneAction::Finish, 0), 0);
+    d.check_invariants();
+}
+
+#[test]
 fn an_extension_is_reported_until_reset() {
     let mut d = drive_with_areas();
     done(&mut d, &zone(ZoneAction::SetExtension, 0), 0);

@@ -192,12 +192,18 @@ impl Blocks {
                 // What is newer was put there after the erase. (Models may round up from when a copy
                 // is durable, to the end of its group of programs.)
                 let newer = |put: &Put| put.durable.is_some_and(|at| at >= start + self.erase);
-                let ended = block.owed.pop_front().unwrap_or_else(|| {
-                    let first = block.current.iter().position(newer);
-                    let first = first.unwrap_or(block.current.len());
-                    let after = block.current.split_off(first);
-                    core::mem::replace(&mut block.current, after)
-                });
+                let is_owed = !block.owed.is_empty();
+                let mut ended = match block.owed.pop_front() {
+                    Some(filling) => filling,
+                    None => core::mem::take(&mut block.current),
+                };
+                let first = ended.iter().position(newer).unwrap_or(ended.len());
+                let after = ended.split_off(first);
+                if is_owed && !after.is_empty() {
+                    block.owed.push_front(after);
+                } else if !is_owed {
+                    block.current = after;
+                }
                 dead.extend(ended.iter().map(|put| put.slot));
                 block.ended = Some((ended, start));
                 Nanos::ZERO

@@ -10,9 +10,11 @@
 //! laws         a thousand random drives against what the flash models promise (rust/check); optimized
 //! soak-laws    the same with a hundred thousand: an hour or two, and not part of `all`
 //! docs         the commands in README.md and docs/, executed
+//!
+//! soak-clock   one of the functional tests for an hour: whether runs in virtual time are the same on a busy host
 //! ```
 //! A runner's output is passed on as it comes; its own summary line is repeated at the end. All runners run, even
-//! after one failed.
+//! after one failed; what soaks runs only by its name.
 
 mod docs;
 mod fuzz;
@@ -67,9 +69,14 @@ enum Suite {
     SoakLaws,
     /// The commands in the documentation
     Docs,
-    /// All of them, but for the soak
+    /// Virtual time for an hour: 20 runs each on a host with 20 busy processes beside them, while a client asks
+    SoakClock,
+    /// All of them but soaks
     All,
 }
+
+/// What test_repeat.py makes of it.
+const SOAK: [(&str, &str); 2] = [("CONZONE_REPEATS", "20"), ("CONZONE_LOADS", "20")];
 
 /// Runs the suite and tells how it ended.
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
@@ -158,6 +165,14 @@ fn runners(context: &Context, suite: Suite, arguments: &[OsString]) -> Result<Ve
         }
         Suite::Laws => vec![laws(cargo, "laws", 1000, arguments)],
         Suite::SoakLaws => vec![laws(cargo, "soak-laws", 100_000, arguments)],
+        Suite::SoakClock => {
+            setup::ensure(context)?;
+            let test = OsString::from("tests/functional/test_repeat.py");
+            let arguments = [&[test], arguments].concat();
+            let mut runner = functional(context, &arguments)?;
+            runner.command.envs(SOAK);
+            vec![runner]
+        }
         Suite::Fuzz | Suite::Docs | Suite::All => Vec::new(),
     };
     Ok(runners)
