@@ -33,7 +33,7 @@ impl<const NS: u8> Paged<NS> {
             let unit = u64::from(self.unit);
             let needed = need + unit;
             let room = |ns: &mut Self| ns.native.as_ref().map_or(0, Area::room);
-            self.make_room(core, now, needed, room)?;
+            self.make_room(core, true, now, needed, room)?;
             let spare = room(self) - needed;
             if collects {
                 self.keep_pace(core, true, pages, spare, now);
@@ -43,7 +43,7 @@ impl<const NS: u8> Paged<NS> {
             let stripe = self.native.as_ref().map_or(0, |n| n.pool.stripe());
             need = need.min(flushes * unit) + u64::from(stripe);
         }
-        self.make_room(core, now, need, |ns| ns.slc.room())?;
+        self.make_room(core, false, now, need, |ns| ns.slc.room())?;
         if !(collects && self.bypass) {
             let spare = self.slc.room() - need;
             self.keep_pace(core, collects, pages, spare, now);
@@ -58,7 +58,7 @@ impl<const NS: u8> Paged<NS> {
             let sb = self.open_for_host(core, at);
             self.slc.host = Appender::on(sb);
             if self.slc.pool.free_count() <= self.threshold(false) && self.mover.is_idle() {
-                self.begin(core, at);
+                self.begin(core, false, at);
                 self.pump(core, at);
             }
         }
@@ -77,11 +77,11 @@ impl<const NS: u8> Paged<NS> {
             return;
         }
         let free = |ns: &mut Self| ns.native.as_ref().map_or(1, |n| n.free_for_host().into());
-        let made = self.make_room(core, at, 1, free);
+        let made = self.make_room(core, true, at, 1, free);
         assert_eq!(made, Ok(()), "room is reserved before a write is admitted");
         self.open_host_native();
         if self.native_is_scarce() && self.mover.is_idle() {
-            self.begin(core, at);
+            self.begin(core, true, at);
             self.pump(core, at);
         }
     }
@@ -106,19 +106,18 @@ impl<const NS: u8> Paged<NS> {
         native || self.native.is_none()
     }
 
-    /// Whether native superblocks are to be collected: few are free, or not enough for a portion of a
-    /// write and what is buffered.
+    /// Whether native superblocks are to be collected.
     fn native_is_scarce(&self) -> bool {
-        let (_, capacity) = self.buffered();
-        let need = 2 * capacity + u64::from(self.unit);
-        let few = |n: &Area| n.pool.free_count() <= self.gc_threshold + 1;
-        let short = |n: &Area| self.bypass && n.room() < need;
-        self.native.as_ref().is_some_and(|n| few(n) || short(n))
+        let native = self.native.as_ref();
+        native.is_some_and(|n| n.pool.free_count() <= self.gc_threshold)
     }
 
     /// Whether pSLC has room for what collecting a native superblock can leave there, and for a
     /// migration afterwards.
     fn can_collect(&self) -> bool {
+        if self.native.is_none() {
+            return false;
+        }
         let (slc, pages) = (&self.slc, u64::from(self.slc.pool.pages));
         let stripe = self.native.as_ref().map_or(0, |n| n.pool.stripe());
         let room =
@@ -131,28 +130,28 @@ impl<const NS: u8> Paged<NS> {
         self.native.is_some() && (self.collects || !self.bypass)
     }
 
-    /// Whether native cells have room for all of a pSLC superblock.
-    fn has_native_room(&self) -> bool {
-        let need = u64::from(self.slc.pool.pages) + u64::from(self.unit);
-        self.native.as_ref().is_none_or(|n| n.room() >= need)
-    }
-
-    /// Starts on a victim, if there is one.
+    /// Starts on a victim, if there is one. One of pSLC whose pages are to go native needs room there.
     fn start_on(&mut self, native: bool, at: Instant) -> bool {
-        let to_native = self.native.is_some() && (native || !self.bypass);
-        if to_native && !native && !self.has_native_room() {
-            return false;
-        }
+        let to_native = self.native.is_some() && !native && !self.bypass;
+        let room = self.native.as_ref().map_or(0, Area::room);
+        let joining = self.a.len() as u64;
         let pool = self.pool(native);
         // Only moving pages into denser cells gains anything from a full one.
-        let Some(victim) = pool.victim(to_native && !native) else {
+        let Some(victim) = pool.victim(to_native) else {
             return false;
         };
+        if to_native && room < u64::from(pool.get(victim).valid) + joining {
+            return false;
+        }
         pool.begin_move(victim);
         let free = pool.free_count();
         self.collects = native;
         self.mover.start(victim, free, at);
         true
+    }
+
+    fn begin_on(&mut self, core: &mut Core, native: bool, at: Instant) -> bool {
+        self.erase_invalid(core, native, at) || self.start_on(native, at)
     }
 
     /// Where a page that is mapped, or held, at this location of an area is.
@@ -370,12 +369,16 @@ impl<const NS: u8> Moving for Paged<NS> {
         &mut self.counters
     }
 
-    fn begin(&mut self, core: &mut Core, at: Instant) -> bool {
-        let scarce = self.native_is_scarce() || !(self.bypass || self.has_native_room());
-        let collects = scarce && self.can_collect();
-        (collects && (self.erase_invalid(core, true, at) || self.start_on(true, at)))
-            || self.erase_invalid(core, false, at)
-            || self.start_on(false, at)
+    fn superblocks(&mut self) -> u32 {
+        let native = self.native.as_ref().map_or(0, |n| n.pool.count());
+        native.saturating_add(self.slc.pool.count())
+    }
+
+    fn begin(&mut self, core: &mut Core, native: bool, at: Instant) -> bool {
+        let collects = self.can_collect();
+        (native && collects && self.begin_on(core, true, at))
+            || self.begin_on(core, false, at)
+            || (!native && collects && self.begin_on(core, true, at))
     }
 
     fn plan(&mut self, core: &mut Core, at: Instant) -> bool {
@@ -427,8 +430,10 @@ impl<const NS: u8> Moving for Paged<NS> {
                     let free = self.pool(native).free_count();
                     let goes_on = self.mover.end(free) || self.packs(native);
                     self.count_victim(end);
-                    if goes_on && free <= self.threshold(native) {
-                        self.begin(core, end);
+                    if self.native_is_scarce() {
+                        self.begin(core, true, end);
+                    } else if goes_on && free <= self.threshold(native) {
+                        self.begin(core, false, end);
                     }
                 }
             }

@@ -170,8 +170,9 @@ impl Mover {
 pub(crate) trait Moving: Sized {
     fn mover(&mut self) -> &mut Mover;
 
-    /// Starts on a victim, or queues erases of what holds nothing. False if nothing can be gained.
-    fn begin(&mut self, core: &mut Core, at: Instant) -> bool;
+    /// Starts on a victim, or queues erases of what holds nothing, to gain space in native cells or in
+    /// pSLC. False if nothing can be gained.
+    fn begin(&mut self, core: &mut Core, native: bool, at: Instant) -> bool;
 
     /// Queues the victim's next step. False if there is none, or none before a step has ended.
     fn plan(&mut self, core: &mut Core, at: Instant) -> bool;
@@ -354,13 +355,14 @@ pub(crate) trait Moving: Sized {
         any
     }
 
-    /// Makes space until there is as much `room` as needed.
+    /// Makes space, in native cells or in pSLC, until there is as much `room` as needed.
     ///
     /// # Errors
     /// There is nothing left to gain.
     fn make_room(
         &mut self,
         core: &mut Core,
+        native: bool,
         at: Instant,
         need: u64,
         room: impl Fn(&mut Self) -> u64,
@@ -372,7 +374,7 @@ pub(crate) trait Moving: Sized {
                 let now = room(self);
                 fruitless = if now > best { 0 } else { fruitless + 1 };
                 best = best.max(now);
-                if fruitless > self.slc().pool.count() + 1 || !self.begin(core, at) {
+                if fruitless > self.superblocks() || !self.begin(core, native, at) {
                     return Err(Error::CapacityExceeded);
                 }
             }
@@ -386,7 +388,7 @@ pub(crate) trait Moving: Sized {
     /// Opens a pSLC superblock for host data, which there is room for.
     fn open_for_host(&mut self, core: &mut Core, at: Instant) -> u32 {
         let free = |ns: &mut Self| u64::from(ns.slc().free_for_host());
-        let made = self.make_room(core, at, 1, free);
+        let made = self.make_room(core, false, at, 1, free);
         assert_eq!(made, Ok(()), "room is reserved before a write is admitted");
         self.slc().pool.open().unwrap_or(NONE)
     }
@@ -394,6 +396,9 @@ pub(crate) trait Moving: Sized {
     fn slc(&mut self) -> &mut Area {
         self.area(false)
     }
+
+    /// Superblocks that can be emptied.
+    fn superblocks(&mut self) -> u32;
 
     fn area(&mut self, native: bool) -> &mut Area;
 

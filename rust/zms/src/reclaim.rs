@@ -44,7 +44,7 @@ impl Zoned {
             true => ns.slc.room(),
             false => ns.slc.free_for_host().into(),
         };
-        self.make_room(core, now, need, room)?;
+        self.make_room(core, false, now, need, room)?;
         let spare = (room(self) - need) * u64::from(each);
         self.keep_pace(core, false, pages.into(), spare, now);
         Ok(())
@@ -106,7 +106,7 @@ impl Zoned {
     pub fn open_slc(&mut self, core: &mut Core, at: Instant) -> u32 {
         let sb = self.open_for_host(core, at);
         if self.slc.pool.free_count() <= self.shape.threshold && self.mover.is_idle() {
-            self.begin(core, at);
+            self.begin(core, false, at);
             self.pump(core, at);
         }
         sb
@@ -357,7 +357,11 @@ impl Moving for Zoned {
         &mut self.counters
     }
 
-    fn begin(&mut self, core: &mut Core, at: Instant) -> bool {
+    fn superblocks(&mut self) -> u32 {
+        self.slc.pool.count()
+    }
+
+    fn begin(&mut self, core: &mut Core, _native: bool, at: Instant) -> bool {
         if self.erase_invalid(core, false, at) {
             return true;
         }
@@ -427,7 +431,7 @@ impl Moving for Zoned {
                     self.counters.migrations += 1;
                     self.counters.migration_time += end.since(self.mover.started);
                     if goes_on && free <= self.shape.threshold {
-                        self.begin(core, end);
+                        self.begin(core, false, end);
                     }
                 }
             }
