@@ -8,7 +8,7 @@ use ftl::{Command, Namespace, Reply, ZoneAction, ZoneReport, ZoneTarget};
 use ssd::ModelConfig;
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
-use units::{Sector, SECTOR_BYTES};
+use units::Sector;
 use zone::State;
 
 /// Sectors of a page.
@@ -262,7 +262,7 @@ impl Written {
         }
     }
 
-    /// The end of the last page of a zone that holds anything, in whole write units.
+    /// The end of the last page of a zone that holds anything.
     fn last_written(&self, drive: &Drive, id: u32) -> u64 {
         let held = |page: &u64| {
             self.sectors
@@ -270,13 +270,7 @@ impl Written {
         };
         let pages = drive.pages_of(id);
         let last = pages.clone().rev().find(held);
-        let unit = match drive.config() {
-            ModelConfig::Zns(config) => config.write_unit.get().div_ceil(PAGE * SECTOR_BYTES),
-            _ => 1,
-        };
-        let written = last
-            .map_or(0, |page| page + 1 - pages.start)
-            .next_multiple_of(unit);
+        let written = last.map_or(0, |page| page + 1 - pages.start);
         (pages.start + written) * PAGE
     }
 }

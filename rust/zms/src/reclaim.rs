@@ -36,7 +36,7 @@ impl Zoned {
         now: Instant,
     ) -> Result<(), Error> {
         let (need, each) = match self.shape.slc_map {
-            SlcMap::Page => (self.pages_needed(pages) + self.backups(), 1),
+            SlcMap::Page => (self.pages_needed(pages) + self.backups(pages), 1),
             SlcMap::Zone => (self.superblocks_needed(z, pages), self.slc.pool.pages),
         };
         let by_page = each == 1;
@@ -72,13 +72,16 @@ impl Zoned {
         self.left_in_slc(pages.into(), flushes.into())
     }
 
-    /// Pages that a Flush would have to make backups of, at most, with one zone more.
-    fn backups(&self) -> u64 {
-        if self.shape.bypass {
-            (self.loaded.len() as u64 + 1) * u64::from(self.native.stripe())
-        } else {
-            0
+    /// Pages that a Flush would have to make backups of, at most, after a write of `pages`.
+    fn backups(&self, pages: u32) -> u64 {
+        if !self.shape.bypass {
+            return 0;
         }
+        let (unit, stripe) = (u64::from(self.shape.unit), u64::from(self.native.stripe()));
+        // What is buffered can be loaded first.
+        let buffers = self.buffers.iter().len() as u64;
+        let more = self.buffers.held().min(buffers * stripe) + u64::from(pages).min(stripe);
+        self.all_alone + more + unit
     }
 
     /// pSLC superblocks that what is buffered, a write of `pages` to `z` and backups can take, where each
@@ -89,7 +92,7 @@ impl Zoned {
             let need = need.saturating_sub(u64::from(room));
             need.div_ceil(u64::from(pool.pages))
         };
-        let mut needed = beyond(self.backups(), self.slc.host.room(pool));
+        let mut needed = beyond(self.backups(pages), self.slc.host.room(pool));
         let mut own = self.written_to_slc(pages);
         for (_, b) in self.buffers.iter().filter(|(_, b)| b.pages > 0) {
             let left = self.left_in_slc(b.pages.into(), 1);
@@ -276,8 +279,9 @@ impl Zoned {
         if zone.buffer != NONE {
             self.buffers.empty(zone.buffer as usize);
         }
-        if zone.listed {
+        if zone.alone > 0 {
             self.loaded.retain(|&l| l != z);
+            self.all_alone -= u64::from(zone.alone);
         }
         self.uncache_zone(core, z, zone.native, zone.flushed);
         if zone.slc.is_open() {

@@ -494,8 +494,9 @@ impl Zoned {
         loaded.sort_unstable_by_key(|z| self.zone(*z).sb);
         for &z in &loaded {
             at = self.back_up_loaded(core, z, at);
-            self.zone_mut(z).listed = false;
+            self.zone_mut(z).alone = 0;
         }
+        self.all_alone = 0;
         loaded.clear();
         self.loaded = loaded;
         let done = now.max(self.durable);
@@ -573,13 +574,14 @@ impl Zoned {
 
     /// Keeps the list of zones with loaded pages that may need a backup.
     pub fn note_loaded(&mut self, z: u32) {
-        let loaded = self.alone_at_most(z) > 0;
-        if loaded && !self.zone(z).listed {
+        let (before, alone) = (self.zone(z).alone, self.alone_at_most(z));
+        if before == 0 && alone > 0 {
             self.loaded.push(z);
-        } else if !loaded && self.zone(z).listed {
+        } else if before > 0 && alone == 0 {
             self.loaded.retain(|&l| l != z);
         }
-        self.zone_mut(z).listed = loaded;
+        self.all_alone = self.all_alone - u64::from(before) + u64::from(alone);
+        self.zone_mut(z).alone = alone;
     }
 
     /// Zone finish: durable, then full. Returns the completion.

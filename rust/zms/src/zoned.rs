@@ -51,8 +51,8 @@ pub(crate) struct ZoneFtl {
     pub buffer: u32,
     /// Native flash pages that are complete or have a backup.
     pub backed: u32,
-    /// Whether it is among the zones with loaded pages that have no backup.
-    pub listed: bool,
+    /// Loaded pages that have no backup, at most; it is listed then.
+    pub alone: u32,
     /// Its own pSLC write pointer ([`SlcMap::Zone`]).
     pub slc: Appender,
     /// Pages committed from its random write area since it was made durable: still in its memory.
@@ -73,7 +73,7 @@ impl Default for ZoneFtl {
             held: 0,
             buffer: NONE,
             backed: 0,
-            listed: false,
+            alone: 0,
             slc: Appender::default(),
             kept: 0,
             durable: Instant::ZERO,
@@ -120,6 +120,8 @@ pub(crate) struct Zoned {
     pub buffers: Buffers,
     /// Zones with loaded flash pages that have no backup.
     pub loaded: Vec<u32>,
+    /// Their pages, at most.
+    pub all_alone: u64,
     /// Loaded pages that a backup is being made of; kept for its memory.
     pub alone: Vec<u32>,
     /// When the last program of host data ends.
@@ -202,6 +204,7 @@ impl Zoned {
             },
             buffers: Buffers::new(b.count, config.data_buffer_pages(), b.policy, b.dwell),
             loaded: Vec::with_capacity(active as usize),
+            all_alone: 0,
             durable: Instant::ZERO,
             counters: Counters::default(),
             shape,
@@ -429,6 +432,8 @@ impl Zoned {
             native,
             self.ftl.iter().map(|z| u64::from(z.native)).sum::<u64>()
         );
+        let alone = self.ftl.iter().map(|z| u64::from(z.alone)).sum::<u64>();
+        assert_eq!(alone, self.all_alone);
         let held = self.buffers.iter().filter(|(_, b)| b.pages > 0).count();
         let owned = self.ftl.iter().filter(|z| z.buffer != NONE).count();
         assert_eq!(held, owned);
@@ -461,7 +466,7 @@ impl Zoned {
             assert_eq!(self.native.get(zone.sb).valid, zone.native);
         }
         assert_eq!(
-            zone.listed,
+            zone.alone > 0,
             self.loaded.contains(&z),
             "{zone:?} and the list of loaded zones"
         );
