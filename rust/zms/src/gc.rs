@@ -90,6 +90,7 @@ impl<const NS: u8> Paged<NS> {
         if let Some(native) = &mut self.native {
             native.open(Pointer::Host);
             self.start_backing();
+            self.collects_next = self.native_is_scarce();
         }
     }
 
@@ -376,7 +377,11 @@ impl<const NS: u8> Moving for Paged<NS> {
         let collects = self.can_collect();
         (native && collects && self.begin_on(core, true, at))
             || self.begin_on(core, false, at)
-            || (!native && collects && self.begin_on(core, true, at))
+            // A pSLC superblock that cannot go native for want of room there.
+            || (!native
+                && collects
+                && self.slc.pool.victim(!self.bypass).is_some()
+                && self.begin_on(core, true, at))
     }
 
     fn plan(&mut self, core: &mut Core, at: Instant) -> bool {
@@ -428,7 +433,7 @@ impl<const NS: u8> Moving for Paged<NS> {
                     let free = self.pool(native).free_count();
                     let goes_on = self.mover.end(free) || self.packs(native);
                     self.count_victim(end);
-                    if self.native_is_scarce() {
+                    if core::mem::take(&mut self.collects_next) && self.native_is_scarce() {
                         self.begin(core, true, end);
                     } else if goes_on && free <= self.threshold(native) {
                         self.begin(core, false, end);

@@ -59,6 +59,8 @@ pub(crate) struct Paged<const NS: u8> {
     pub mover: Mover,
     /// Whether the victim is a native superblock.
     pub collects: bool,
+    /// Taking a native superblock has left few: one is to be emptied next.
+    pub collects_next: bool,
     /// Pages of a unit, or loaded ones that a backup is being made of; kept for its memory.
     scratch: Vec<u32>,
     pub counters: Counters,
@@ -107,6 +109,7 @@ impl<const NS: u8> Paged<NS> {
             },
             mover: Mover::new(stripe.max(row)),
             collects: false,
+            collects_next: false,
             scratch: Vec::with_capacity(unit.max(stripe) as usize),
             counters: Counters::default(),
         })
