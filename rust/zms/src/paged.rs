@@ -155,10 +155,10 @@ impl<const NS: u8> Paged<NS> {
         let end = write.at.get() + write.sectors;
         let mut cursor = write.at.get();
         let mut done = now;
-        // Only what would take half of pSLC at once can be refused after a part of it was written.
+        // Only what there is not room for at once can be refused after a part of it was written.
         let pages = end.div_ceil(PAGE_SECTORS) - cursor / PAGE_SECTORS;
         let whole = self.reserve(core, pages, now);
-        if pages <= self.slc.half() {
+        if self.piece(cursor, end).1 == end {
             whole?;
         }
         while cursor < end {

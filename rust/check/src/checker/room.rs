@@ -41,10 +41,10 @@ pub(super) fn there_was(drive: &Drive, namespace: Namespace, written: &Written) 
             _ => pages.min(unit - 1 + stripe),
         };
     }
-    // Zones of their own pSLC keep a superblock open each, and backups another.
+    // Zones of their own pSLC keep a superblock open each, backups another, and a write may need its next.
     let open = match config.slc_map {
         SlcMap::Page => 0,
-        SlcMap::Zone => 1 + (0..drive.zones()).filter(|&id| drive.is_active(id)).count() as u32,
+        SlcMap::Zone => 2 + (0..drive.zones()).filter(|&id| drive.is_active(id)).count() as u32,
     };
     let spare = config
         .slc_superblocks
