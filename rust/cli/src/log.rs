@@ -27,7 +27,7 @@ const MOST_BYTES: u64 = 64 << 20;
 
 Examples:
   cargo conzone log conzone-out/001-tlc-zoned/stats.json
-  cargo conzone exec -- nvme get-log /dev/nvme0 --log-id=0xc0 --log-len=512 --raw-binary | cargo conzone log -
+  cargo conzone exec -- nvme get-log /dev/nvme0 --log-id=0xc0 --log-len=4096 --raw-binary | cargo conzone log -
   cargo conzone log --qmp /tmp/drive.qmp"
 )]
 pub struct Args {

@@ -175,6 +175,14 @@ mod tests {
     }
 
     #[test]
+    fn the_guest_asks_for_the_whole_vendor_log() {
+        let asked = PRELUDE.split("--log-len=").nth(1).unwrap_or_default();
+        let asked = asked.split(' ').next().and_then(|n| n.parse().ok());
+        // The header, and both namespaces' counters.
+        assert!(asked >= Some(8 + 2 * 8 * ssd::COUNTERS.len()), "{asked:?}");
+    }
+
+    #[test]
     fn a_failed_script_says_why() {
         let usage =
             "note\nfio: failed parsing rw=writ\n  valid values: read\n              : write\n\n";

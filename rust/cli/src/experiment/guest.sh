@@ -33,7 +33,7 @@ zones() {
 }
 
 log() {
-    nvme get-log /dev/nvme0 --log-id=0xc0 --log-len=512 --raw-binary
+    nvme get-log /dev/nvme0 --log-id=0xc0 --log-len=4096 --raw-binary
 }
 
 # measure NUMBER FIO-ARGUMENTS: those before the first --name hold for all jobs.
