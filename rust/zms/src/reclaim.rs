@@ -69,7 +69,8 @@ impl Zoned {
     /// closed then. Says whether there was any.
     fn flush_full_zones(&mut self, core: &mut Core, now: Instant) -> bool {
         let mut any = false;
-        for index in 0..self.buffers.iter().len() {
+        let buffers = self.buffers.iter().len();
+        for index in 0..buffers {
             let b = self.buffers.get(index);
             let zone = (b.pages > 0).then(|| self.zones.get(ZoneId::new(b.zone)));
             if zone.flatten().is_some_and(|z| z.state == zone::State::Full) {
