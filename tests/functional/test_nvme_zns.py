@@ -75,7 +75,7 @@ COMMANDS = {
 # State and how far the write pointer is, after the command of that name.
 STATES = {
     "open": ("EXP_OPENED", 0),
-    "close": ("EMPTY", 0),
+    "close": ("CLOSED", 0),
     "append": ("IMP_OPENED", 16),
     "finish": ("FULL", None),
     "reset": ("EMPTY", 0),

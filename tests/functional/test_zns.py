@@ -61,7 +61,7 @@ class Zones(GuestTest):
             states,
             {
                 "opened": ("EXP_OPENED", 0),
-                "closed_empty": ("EMPTY", 0),
+                "closed_empty": ("CLOSED", 0),
                 "written": ("IMP_OPENED", 8),
                 "appended": ("IMP_OPENED", 16),
                 "closed": ("CLOSED", 24),

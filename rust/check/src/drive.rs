@@ -101,6 +101,11 @@ impl Drive {
         self.link_mbps
     }
 
+    /// Whether a zone is active.
+    pub fn is_active(&self, id: u32) -> bool {
+        self.zone(id).is_some_and(|zone| zone.state.is_active())
+    }
+
     /// A zone.
     #[must_use]
     pub fn zone(&self, id: u32) -> Option<ZoneReport> {

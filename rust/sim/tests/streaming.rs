@@ -121,12 +121,12 @@ fn run(
 #[test]
 fn memory_does_not_grow_with_the_trace_and_answers_are_the_same_in_every_build() {
     let digests = [
-        ("ufs4-tlc", 0x1be08fb68aca07c6),
-        ("tlc-zoned", 0x27b85cf65b7639d7),
-        ("qlc-zoned-page-slc", 0x0d5a511fb8e87cd9),
-        ("qlc-zoned-zone-slc", 0x81c9afef1d390dc0),
-        ("tlc-block", 0xde562d1da1d2c079),
-        ("qlc-block", 0x09b0a9ab8afb4f38),
+        ("ufs4-tlc", 0xcd4e94280f7c9df7),
+        ("tlc-zoned", 0xb27605b0dc92f29f),
+        ("qlc-zoned-page-slc", 0x7ecbe8899eddd2d8),
+        ("qlc-zoned-zone-slc", 0xbe19787f26a1a522),
+        ("tlc-block", 0xee043db4910f2f48),
+        ("qlc-block", 0x8434edc081f2633a),
     ];
     let mut found = Vec::new();
     for (preset, _) in digests {

@@ -120,6 +120,11 @@ impl Area {
         self.pool.free_count().saturating_sub(kept)
     }
 
+    /// Half of its pages.
+    pub fn half(&self) -> u64 {
+        u64::from(self.pool.count()) * u64::from(self.pool.pages) / 2
+    }
+
     /// Pages that can be written at the host's pointer before space has to be made.
     pub fn room(&self) -> u64 {
         u64::from(self.host.room(&self.pool))

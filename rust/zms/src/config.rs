@@ -388,9 +388,10 @@ impl Config {
         Self::validate_pool("meta-size", pool, each)
     }
 
-    /// Superblocks of the meta namespace.
+    /// Superblocks of the meta namespace: what is buffered and the next piece of a write come on top.
     pub(crate) fn meta_superblocks(&self) -> u64 {
-        self.pool(self.meta_size, self.meta_buffer_pages(), Cell::Slc)
+        let pages = self.meta_buffer_pages().saturating_mul(2);
+        self.pool(self.meta_size, pages, Cell::Slc)
     }
 
     /// Native superblocks of a block data namespace of `size`: what is buffered and the next piece of a

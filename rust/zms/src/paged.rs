@@ -156,11 +156,8 @@ impl<const NS: u8> Paged<NS> {
         let mut cursor = write.at.get();
         let mut done = now;
         // Only what there is not room for at once can be refused after a part of it was written.
-        let whole = self.reserve(
-            core,
-            end.div_ceil(PAGE_SECTORS) - cursor / PAGE_SECTORS,
-            now,
-        );
+        let pages = end.div_ceil(PAGE_SECTORS) - cursor / PAGE_SECTORS;
+        let whole = self.reserve(core, pages, now);
         if self.piece(cursor, end).1 == end {
             whole?;
         }

@@ -17,6 +17,7 @@ use crate::l2p::Grain;
 use crate::mover::{Kind, Load, Mover, Moving, Step, Wanted};
 use crate::stats::Counters;
 use crate::superblock::{Loc, Pool, NONE};
+use crate::write::Cause;
 use crate::zoned::Zoned;
 use crate::Error;
 use ftl::{Event, Namespace};
@@ -29,6 +30,20 @@ impl Zoned {
     /// # Errors
     /// No space can be made; nothing has changed that the host can see.
     pub fn reserve(
+        &mut self,
+        core: &mut Core,
+        z: u32,
+        pages: u32,
+        now: Instant,
+    ) -> Result<(), Error> {
+        let made = self.make_space(core, z, pages, now);
+        if made.is_err() && self.shape.slc_map == SlcMap::Zone && self.flush_full_zones(core, now) {
+            return self.make_space(core, z, pages, now);
+        }
+        made
+    }
+
+    fn make_space(
         &mut self,
         core: &mut Core,
         z: u32,
@@ -48,6 +63,22 @@ impl Zoned {
         let spare = (room(self) - need) * u64::from(each);
         self.keep_pace(core, false, pages.into(), spare, now);
         Ok(())
+    }
+
+    /// Flushes what is buffered of full zones: each has a superblock of its own open for it, which is
+    /// closed then. Says whether there was any.
+    fn flush_full_zones(&mut self, core: &mut Core, now: Instant) -> bool {
+        let mut any = false;
+        let buffers = self.buffers.iter().len();
+        for index in 0..buffers {
+            let b = self.buffers.get(index);
+            let zone = (b.pages > 0).then(|| self.zones.get(ZoneId::new(b.zone)));
+            if zone.flatten().is_some_and(|z| z.state == zone::State::Full) {
+                self.flush(core, index, Cause::Premature, now.max(b.free));
+                any = true;
+            }
+        }
+        any
     }
 
     /// pSLC pages that what is buffered and a write of `pages` can take.

@@ -69,7 +69,7 @@ impl Zoned {
 
     /// Moves what is written at the write pointer, which has been checked, into a buffer, piece by
     /// piece. pSLC has room for each, whatever happens. Returns when the last of it is in. Only what
-    /// there is not room for at once can be refused after a part of it was written.
+    /// would take half of pSLC at once can be refused after a part of it was written.
     pub fn take_in(
         &mut self,
         core: &mut Core,
@@ -82,8 +82,9 @@ impl Zoned {
         let mut at = now;
         let mut arrived = now;
         let mut buffer = None;
-        let whole = self.reserve(core, z, page_range(write.at, write.sectors).1, now);
-        if self.to_end_of_buffer(z, write.at.get() - self.zones.start(id).get()) >= write.sectors {
+        let pages = page_range(write.at, write.sectors).1;
+        let whole = self.reserve(core, z, pages, now);
+        if u64::from(pages) <= self.slc.half() {
             whole?;
         }
         while left.sectors > 0 {

@@ -241,6 +241,6 @@ fn what_is_refused_is_named() {
             tiny(c);
             c.meta_size = Bytes::mib(1 << 20);
         }),
-        "meta-size makes 287226070 superblocks; there can be 1048578"
+        "meta-size makes 287226198 superblocks; there can be 1048578"
     );
 }

@@ -11,6 +11,7 @@ use crate::written::Written;
 use ftl::Namespace;
 use nand::Cell;
 use ssd::ModelConfig;
+use zms::SlcMap;
 use zone::State;
 
 /// Why there was room; `None` if there may not have been.
@@ -40,9 +41,14 @@ pub(super) fn there_was(drive: &Drive, namespace: Namespace, written: &Written) 
             _ => pages.min(unit - 1 + stripe),
         };
     }
+    // Zones of their own pSLC keep a superblock open each, backups another, and a write may need its next.
+    let open = match config.slc_map {
+        SlcMap::Page => 0,
+        SlcMap::Zone => 2 + (0..drive.zones()).filter(|&id| drive.is_active(id)).count() as u32,
+    };
     let spare = config
         .slc_superblocks
-        .saturating_sub(config.migrate_threshold + 1);
+        .saturating_sub(config.migrate_threshold + 1 + open);
     let room = u64::from(spare) * g.superblock_lpns(Cell::Slc);
     (pinned * 2 <= room).then(|| format!("{pinned} pages at most need pSLC, which has {room}"))
 }

@@ -297,7 +297,7 @@ fn what_the_models_numbers_have_no_room_for_is_refused_by_name() {
     ];
     assert_eq!(
         refused("tlc-block", &tiny),
-        "property 'meta-size' = 1T: makes 71806521 superblocks; there can be 1048578"
+        "property 'meta-size' = 1T: makes 71806553 superblocks; there can be 1048578"
     );
 }
 
