@@ -258,7 +258,7 @@ fn excuse(
     let lines_alone = differs && accepted.len() == 1;
     let stale = accepted
         .iter()
-        .filter(|a| !used.contains(a) && !(a.what == LINES && lines_alone));
+        .filter(|a| !(used.contains(a) || (a.what == LINES && lines_alone)));
     stale.map(|a| a.what.clone()).collect()
 }
 

@@ -102,7 +102,7 @@ pub const ZONE_CONFLICTS: Experiment = Experiment {
     trends: |rows, _| {
         let bandwidth = |series, x| at(rows, series, x, Metric::Bandwidth);
         vec![
-            // How threads fall in step decides which third of the planes stands idle: 1.5 to 1.7 times.
+            // 1.5 to 1.7 times, by how the threads fall in step.
             Trend::above(
                 "2 zones on 2 buffers against 3",
                 bandwidth("2 buffers", 2.0),
