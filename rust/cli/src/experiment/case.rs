@@ -210,7 +210,7 @@ pub enum Metric {
     P99,
     /// The longest latency, us.
     Max,
-    /// Pages programmed over pages written.
+    /// Bytes programmed over bytes written.
     Waf,
     /// L2P hits, per cent of the look-ups.
     HitRate,

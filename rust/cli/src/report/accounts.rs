@@ -7,7 +7,7 @@ use super::statistics::Section;
 
 /// Lines of the account of writes: a title and the counter.
 const WRITES: [(&str, &str); 10] = [
-    ("written by the host", "host_write_pages"),
+    ("touched by the host's writes", "host_write_pages"),
     ("programmed", "pages_programmed"),
     ("- to pSLC", "pages_slc"),
     ("- to native cells", "pages_native"),

@@ -53,7 +53,7 @@ pub const WRITE: Experiment = Experiment {
                 1.3,
                 bandwidth(CONSUMER, 3.0),
             ),
-            Trend::above("and stays there", bandwidth(CONSUMER, 2.0), 1.3, bandwidth(CONSUMER, 16.0)),
+            Trend::above("and stays there", bandwidth(CONSUMER, 2.0), 1.7, bandwidth(CONSUMER, 16.0)),
         ]
     },
 };
