@@ -144,7 +144,7 @@ pub(super) const ROWS: &[Property] = &[
     row(
         Key::Suspend,
         Kind::Choice(&["off", "background", "all"]),
-        "which running programs and erases are suspended for the host's operations: none, those of migration and collection, for reads the host's own, too",
+        "which running programs and erases are suspended for the host's operations: none, or those of migration and collection (all: so far the same as background)",
         Default::All("background"),
         OURS,
     )
