@@ -7,11 +7,11 @@ use crate::link::Link;
 use crate::observed::{Event, Occupied, What};
 use crate::planes::Planes;
 use crate::violation::{Law, Violation};
-use crate::written::{Counted, Effect, Written, PAGE};
+use crate::written::{Counted, Effect, Written};
 use ftl::{Command, Error, Namespace, Outcome};
 use ssd::{Model, ModelConfig};
 use std::ops::Range;
-use units::{Bytes, Instant, Nanos, Sector, SECTOR_BYTES};
+use units::{Bytes, Instant, Nanos, Sector, PAGE_SECTORS, SECTOR_BYTES};
 
 mod room;
 
@@ -186,12 +186,12 @@ impl Books {
         let (ModelConfig::Zms(config), true) = (drive.config(), settled) else {
             return Ok(());
         };
-        let zone = drive.zone_of(Sector::new(effect.wrote.start * PAGE));
+        let zone = drive.zone_of(Sector::new(effect.wrote.start * PAGE_SECTORS));
         let (Some(limits), Some(zone)) = (config.zone_options.zrwa, zone.filter(|z| z.zrwa)) else {
             return Ok(());
         };
-        let area = limits.size / PAGE;
-        let pointer = zone.write_pointer.get() / PAGE;
+        let area = limits.size / PAGE_SECTORS;
+        let pointer = zone.write_pointer.get() / PAGE_SECTORS;
         let all = drive.pages_of(zone.id.get());
         let near = pointer.saturating_sub(8 * area).max(all.start)..all.end.min(pointer + 2 * area);
         let kept = self.ledger.in_memory(Namespace::Data, near, done);
@@ -246,7 +246,7 @@ impl Books {
             _ => 0..0,
         };
         // The range of a failed write may be anything.
-        let last = drive.sectors(namespace) / PAGE;
+        let last = drive.sectors(namespace) / PAGE_SECTORS;
         for lpn in wrote.start.min(last)..wrote.end.min(last) {
             let key = PageKey::new(namespace, lpn);
             if self.ledger.entered_now(key) {

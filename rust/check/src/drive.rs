@@ -5,7 +5,7 @@ use crate::observed::{Event, Occupied};
 use ftl::{Command, Namespace, Outcome, ZoneReport};
 use ssd::{Model, ModelConfig, Plan};
 use std::ops::Range;
-use units::{Instant, Nanos, Sector, ZoneId, SECTOR_BYTES};
+use units::{Instant, Nanos, Sector, ZoneId, PAGE_SECTORS, SECTOR_BYTES};
 
 /// A model that tells what it does.
 #[derive(Clone, Debug)]
@@ -122,7 +122,7 @@ impl Drive {
     /// The pages of a zone's span.
     #[must_use]
     pub fn pages_of(&self, id: u32) -> Range<u64> {
-        let pages = self.zone_size / 8;
+        let pages = self.zone_size / PAGE_SECTORS;
         let first = u64::from(id) * pages;
         first..first + pages
     }

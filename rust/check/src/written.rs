@@ -8,11 +8,8 @@ use ftl::{Command, Namespace, Reply, ZoneAction, ZoneReport, ZoneTarget};
 use ssd::ModelConfig;
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
-use units::Sector;
+use units::{Sector, PAGE_SECTORS};
 use zone::State;
-
-/// Sectors of a page.
-pub const PAGE: u64 = 8;
 
 /// Pages compared one by one at the end: all, but for drives of a phone's size.
 const MOST_COMPARED: u64 = 1 << 18;
@@ -60,17 +57,17 @@ pub struct Written {
 /// Pages touched by a range of sectors.
 #[must_use]
 pub fn touched(at: Sector, sectors: u64) -> Range<u64> {
-    let first = at.get() / PAGE;
+    let first = at.get() / PAGE_SECTORS;
     if sectors == 0 {
         return first..first;
     }
-    first..at.get().saturating_add(sectors).div_ceil(PAGE)
+    first..at.get().saturating_add(sectors).div_ceil(PAGE_SECTORS)
 }
 
 /// Pages wholly in a range of sectors.
 fn whole(at: Sector, sectors: u64) -> Range<u64> {
-    let first = at.get().div_ceil(PAGE);
-    first..(at.get().saturating_add(sectors) / PAGE).max(first)
+    let first = at.get().div_ceil(PAGE_SECTORS);
+    first..(at.get().saturating_add(sectors) / PAGE_SECTORS).max(first)
 }
 
 impl Written {
@@ -91,22 +88,25 @@ impl Written {
     #[must_use]
     pub fn disagrees(&self, drive: &Drive, namespace: Namespace) -> Option<(PageKey, bool)> {
         let bytes = matches!(drive.config(), ModelConfig::Zns(_)) && namespace == Namespace::Data;
-        let pages = (drive.sectors(namespace) / PAGE).min(MOST_COMPARED);
+        let pages = (drive.sectors(namespace) / PAGE_SECTORS).min(MOST_COMPARED);
         (0..pages).find_map(|lpn| {
             let key = PageKey::new(namespace, lpn);
             let mask = self.sectors.get(&key).copied().unwrap_or(0);
             let written = if bytes { mask == 0xff } else { mask != 0 };
-            let at = Sector::new(lpn * PAGE);
-            let told = !drive.model().has_unmapped(namespace, at, PAGE);
+            let at = Sector::new(lpn * PAGE_SECTORS);
+            let told = !drive.model().has_unmapped(namespace, at, PAGE_SECTORS);
             (told != written).then_some((key, told))
         })
     }
 
     /// These sectors hold data from now on.
     pub fn mark(&mut self, namespace: Namespace, sectors: Range<u64>) {
-        for page in sectors.start / PAGE..sectors.end.div_ceil(PAGE) {
-            let from = sectors.start.saturating_sub(page * PAGE).min(PAGE);
-            let to = (sectors.end - page * PAGE).min(PAGE);
+        for page in sectors.start / PAGE_SECTORS..sectors.end.div_ceil(PAGE_SECTORS) {
+            let from = sectors
+                .start
+                .saturating_sub(page * PAGE_SECTORS)
+                .min(PAGE_SECTORS);
+            let to = (sectors.end - page * PAGE_SECTORS).min(PAGE_SECTORS);
             let bits = (0xff << from) & ((1_u16 << to) - 1);
             let mask = self
                 .sectors
@@ -165,7 +165,7 @@ impl Written {
                 effect.wrote = touched(at, sectors);
                 let range = match drive.zone_of(at).is_some_and(in_area) && zoned {
                     // An area knows whole pages only.
-                    true => effect.wrote.start * PAGE..effect.wrote.end * PAGE,
+                    true => effect.wrote.start * PAGE_SECTORS..effect.wrote.end * PAGE_SECTORS,
                     false => at.get()..at.get() + sectors,
                 };
                 self.mark(namespace, range);
@@ -193,9 +193,11 @@ impl Written {
         for page in touched(at, sectors) {
             let key = PageKey::new(namespace, page);
             let mask = self.sectors.get(&key).copied().unwrap_or(0);
-            let from = at.get().max(page * PAGE);
-            let to = (at.get() + sectors).min((page + 1) * PAGE);
-            let missing = (from..to).filter(|s| mask >> (s % PAGE) & 1 == 0).count();
+            let from = at.get().max(page * PAGE_SECTORS);
+            let to = (at.get() + sectors).min((page + 1) * PAGE_SECTORS);
+            let missing = (from..to)
+                .filter(|s| mask >> (s % PAGE_SECTORS) & 1 == 0)
+                .count();
             let counted = &mut self.counted[namespace as usize];
             counted.unmapped_sectors += missing as u64;
             counted.unmapped_pages += u64::from(mask == 0);
@@ -271,6 +273,6 @@ impl Written {
         let pages = drive.pages_of(id);
         let last = pages.clone().rev().find(held);
         let written = last.map_or(0, |page| page + 1 - pages.start);
-        (pages.start + written) * PAGE
+        (pages.start + written) * PAGE_SECTORS
     }
 }

@@ -9,10 +9,7 @@ use crate::{ConfigError, Paged, Stats};
 use core::ops::Range;
 use ftl::{ByteBuffer, Command, Discard, Error, Event, Flash, HostStats, Namespace, Outcome};
 use nand::Chips;
-use units::{Bytes, Instant, Nanos, Sector, PAGE_BYTES, SECTOR_BYTES};
-
-/// Sectors of a page.
-pub(crate) const PAGE_SECTORS: u64 = PAGE_BYTES / SECTOR_BYTES;
+use units::{Bytes, Instant, Nanos, Sector, PAGE_BYTES, PAGE_SECTORS, SECTOR_BYTES};
 
 /// The namespace. The flash comes as an argument, so that a drive can have others beside it.
 #[derive(Clone, Debug)]

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Reads: flash pages in parallel, each on to the host as soon as it is in.
 
-use crate::engine::{touched, Engine, PAGE_SECTORS};
+use crate::engine::{touched, Engine};
 use crate::partition::{FlashPage, Home, Partition};
 use core::ops::Range;
 use ftl::Flash;
 use nand::{BlockId, PlaneId};
-use units::{Bytes, Instant, PAGE_BYTES, SECTOR_BYTES};
+use units::{Bytes, Instant, PAGE_BYTES, PAGE_SECTORS, SECTOR_BYTES};
 
 /// Flash pages to sense for one command.
 #[derive(Clone, Debug)]

@@ -27,3 +27,5 @@ pub use time::{Instant, Nanos};
 pub const PAGE_BYTES: u64 = 4 * KIB;
 /// Size of a [`Sector`].
 pub const SECTOR_BYTES: u64 = 512;
+/// Sectors of a logical page.
+pub const PAGE_SECTORS: u64 = PAGE_BYTES / SECTOR_BYTES;

@@ -13,7 +13,7 @@ use crate::write::Cause;
 use crate::zoned::{page_range, Zoned};
 use ftl::{Command, Discard, Error, Event, Namespace, Outcome, Reply, ZoneReport};
 use nand::Cell;
-use units::{Bytes, Instant, Nanos, Sector, ZoneId, PAGE_BYTES, SECTOR_BYTES};
+use units::{Bytes, Instant, Nanos, Sector, ZoneId, PAGE_BYTES, PAGE_SECTORS};
 
 /// The data namespace.
 #[derive(Clone, Debug)]
@@ -278,9 +278,7 @@ impl Zms {
         match (namespace, &self.meta) {
             (Namespace::Meta, Some(meta)) => meta.sectors(),
             (Namespace::Meta, None) => 0,
-            (Namespace::Data, _) => {
-                self.config.data_size().get() / PAGE_BYTES * (PAGE_BYTES / SECTOR_BYTES)
-            }
+            (Namespace::Data, _) => self.config.data_size().get() / PAGE_BYTES * PAGE_SECTORS,
         }
     }
 

@@ -21,10 +21,10 @@ use crate::sparse::Sparse;
 use crate::stats::Counters;
 use crate::superblock::{FlashPage, Loc, Pool, NATIVE};
 use crate::write::{Cause, Write};
-use crate::zoned::{page_range, PAGE_SECTORS};
+use crate::zoned::page_range;
 use crate::Error;
 use ftl::{Event, Namespace, Place};
-use units::{Bytes, Instant, Nanos, Sector, PAGE_BYTES, SECTOR_BYTES};
+use units::{Bytes, Instant, Nanos, Sector, PAGE_BYTES, PAGE_SECTORS, SECTOR_BYTES};
 
 /// In the map: a newer copy is in the buffer.
 pub(crate) const BUFFERED: u32 = 1 << 31;

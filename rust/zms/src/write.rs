@@ -14,10 +14,10 @@ use crate::core::Core;
 use crate::l2p::{Grain, Key};
 use crate::read::Map;
 use crate::superblock::{Appender, NONE};
-use crate::zoned::{page_range, Zoned, PAGE_SECTORS};
+use crate::zoned::{page_range, Zoned};
 use crate::Error;
 use ftl::{Event, Namespace};
-use units::{Bytes, Instant, Sector, ZoneId, SECTOR_BYTES};
+use units::{Bytes, Instant, Sector, ZoneId, PAGE_SECTORS, SECTOR_BYTES};
 
 /// Why a buffer is flushed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

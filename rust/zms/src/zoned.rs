@@ -25,10 +25,7 @@ use crate::read::{Found, Map, Search, Wanted};
 use crate::stats::Counters;
 use crate::superblock::{Appender, Loc, Pool, Victims, NONE};
 use nand::Cell;
-use units::{Bytes, Instant, Sector, ZoneId, PAGE_BYTES, SECTOR_BYTES};
-
-/// Sectors of a page.
-pub(crate) const PAGE_SECTORS: u64 = PAGE_BYTES / SECTOR_BYTES;
+use units::{Bytes, Instant, Sector, ZoneId, PAGE_BYTES, PAGE_SECTORS, SECTOR_BYTES};
 
 /// What the flash side knows of one zone. Page numbers count from the zone's start.
 #[derive(Clone, Copy, Debug)]

@@ -19,10 +19,10 @@
 
 use crate::core::Core;
 use crate::write::Write;
-use crate::zoned::{page_range, Zoned, PAGE_SECTORS};
+use crate::zoned::{page_range, Zoned};
 use crate::Error;
 use ftl::{Event, Namespace};
-use units::{Bytes, Instant, Sector, ZoneId, SECTOR_BYTES};
+use units::{Bytes, Instant, Sector, ZoneId, PAGE_SECTORS, SECTOR_BYTES};
 
 impl Zoned {
     /// A write of the host's: to the zone's random write area if it has one, else at the write

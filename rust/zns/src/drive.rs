@@ -9,11 +9,8 @@ use ftl::{
     MAX_SECTORS,
 };
 use nand::{BlockId, PlaneId};
-use units::{Bytes, Instant, Sector, ZoneId, PAGE_BYTES, SECTOR_BYTES};
+use units::{Bytes, Instant, Sector, ZoneId, PAGE_SECTORS, SECTOR_BYTES};
 use zone::{Limits, State, Zones};
-
-/// Sectors of a page.
-pub(crate) const PAGE_SECTORS: u64 = PAGE_BYTES / SECTOR_BYTES;
 
 /// What flash holds of a zone.
 #[derive(Clone, Copy, Debug, Default)]

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Zone management.
 
-use crate::drive::PAGE_SECTORS;
 use crate::Zns;
 use ftl::{zone_at, Discard, Error, Event, Namespace, Outcome, ZoneAction, ZoneTarget};
-use units::{Bytes, Instant, ZoneId, SECTOR_BYTES};
+use units::{Bytes, Instant, ZoneId, PAGE_SECTORS, SECTOR_BYTES};
 use zone::State;
 
 impl Zns {

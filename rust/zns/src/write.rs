@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Writes: through the buffer, a one-shot page at a time.
 
-use crate::drive::PAGE_SECTORS;
 use crate::stats::add;
 use crate::Zns;
 use core::ops::Range;
 use ftl::{Error, Event, Namespace, Outcome, Reply};
-use units::{Bytes, Instant, Sector, ZoneId, PAGE_BYTES, SECTOR_BYTES};
+use units::{Bytes, Instant, Sector, ZoneId, PAGE_BYTES, PAGE_SECTORS, SECTOR_BYTES};
 
 impl Zns {
     pub(crate) fn write(

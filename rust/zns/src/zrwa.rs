@@ -2,11 +2,10 @@
 //! Random write areas: durable memory beside the write buffer, which a zone's next pages can be
 //! written to in any order; committing them is a write inside the drive.
 
-use crate::drive::PAGE_SECTORS;
 use crate::Zns;
 use core::ops::Range;
 use ftl::{Error, Outcome};
-use units::{Bytes, Instant, Sector, ZoneId, SECTOR_BYTES};
+use units::{Bytes, Instant, Sector, ZoneId, PAGE_SECTORS, SECTOR_BYTES};
 
 impl Zns {
     /// A write to a zone with an area. What must make room for it is committed first.

@@ -16,10 +16,7 @@
 
 use crate::table::Zone;
 use crate::{Error, Layout, State, Zones};
-use units::{Sector, ZoneId, PAGE_BYTES, SECTOR_BYTES};
-
-/// Sectors of a page, the unit of what an area holds.
-const PAGE: u64 = PAGE_BYTES / SECTOR_BYTES;
+use units::{Sector, ZoneId, PAGE_SECTORS, SECTOR_BYTES};
 
 /// Random write areas of a namespace. Sizes are in sectors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +40,7 @@ impl Zrwa {
     #[must_use]
     pub const fn fits(&self, layout: Layout) -> bool {
         self.granularity > 0
-            && self.granularity % PAGE == 0
+            && self.granularity % PAGE_SECTORS == 0
             && self.size > 0
             && self.size % self.granularity == 0
             && self.size <= layout.capacity
@@ -66,7 +63,7 @@ pub(crate) struct Areas {
 impl Areas {
     pub fn new(limits: Zrwa) -> Self {
         let zones = u16::try_from(limits.zones).unwrap_or(u16::MAX);
-        let pages = usize::try_from(limits.size / PAGE).unwrap_or(0);
+        let pages = usize::try_from(limits.size / PAGE_SECTORS).unwrap_or(0);
         Self {
             limits: Some(limits),
             // The lowest number is taken first.
@@ -84,13 +81,13 @@ impl Areas {
     /// The zone is committed up to `written`: its area no longer holds what is before.
     pub fn drop(&mut self, zone: Zone, written: u64) {
         let Some(area) = zone.area else { return };
-        for page in zone.written / PAGE..written / PAGE {
+        for page in zone.written / PAGE_SECTORS..written / PAGE_SECTORS {
             self.set(area, page, false);
         }
     }
 
     fn pages(&self) -> u64 {
-        self.limits.map_or(0, |l| l.size / PAGE)
+        self.limits.map_or(0, |l| l.size / PAGE_SECTORS)
     }
 
     fn pages_mut(&mut self, area: u16) -> &mut [bool] {
@@ -122,7 +119,7 @@ impl Areas {
             assert!((0..self.pages()).all(|page| !self.holds(*area, page)));
         }
         for zone in zones.iter().filter(|z| z.area.is_some()) {
-            assert_eq!(zone.written % PAGE, 0, "{zone:?}");
+            assert_eq!(zone.written % PAGE_SECTORS, 0, "{zone:?}");
         }
     }
 }
@@ -186,7 +183,7 @@ impl Zones {
         self.open_for_write(id, zone.state)?;
         let start = at.get().saturating_sub(self.start(id).get());
         let end = start.saturating_add(sectors);
-        for page in start.max(zone.written) / PAGE..end.div_ceil(PAGE) {
+        for page in start.max(zone.written) / PAGE_SECTORS..end.div_ceil(PAGE_SECTORS) {
             self.areas.set(area, page, true);
         }
         Ok(())
@@ -199,7 +196,7 @@ impl Zones {
             return false;
         };
         let Some(area) = zone.area else { return false };
-        let first = zone.written / PAGE;
+        let first = zone.written / PAGE_SECTORS;
         (first..first + self.areas.pages()).contains(&page) && self.areas.holds(area, page)
     }
 
@@ -209,10 +206,10 @@ impl Zones {
         let (Some(zone), pages) = (self.get(id), self.areas.pages()) else {
             return 0;
         };
-        let first = zone.written / PAGE;
+        let first = zone.written / PAGE_SECTORS;
         let mut held = (first..first + pages).rev();
         let last = held.find(|page| self.area_holds(id, *page));
-        last.map_or(0, |page| (page + 1 - first) * PAGE)
+        last.map_or(0, |page| (page + 1 - first) * PAGE_SECTORS)
     }
 
     /// Checks an explicit flush up to and including the sector before `end`, without doing it:

@@ -11,6 +11,7 @@ use crate::written::Written;
 use ftl::Namespace;
 use nand::Cell;
 use ssd::ModelConfig;
+use units::PAGE_SECTORS;
 use zms::SlcMap;
 use zone::State;
 
@@ -20,7 +21,7 @@ pub(super) fn there_was(drive: &Drive, namespace: Namespace, written: &Written) 
         return Some("this drive has a place of its own for each page".to_owned());
     };
     if !drive.is_zoned(namespace) {
-        let size = drive.sectors(namespace) / 8;
+        let size = drive.sectors(namespace) / PAGE_SECTORS;
         let pages = written.pages(namespace);
         return Some(format!("{pages} of {size} pages are written"));
     }
@@ -33,7 +34,7 @@ pub(super) fn there_was(drive: &Drive, namespace: Namespace, written: &Written) 
             .write_pointer
             .get()
             .saturating_sub(report.start.get())
-            .div_ceil(8);
+            .div_ceil(PAGE_SECTORS);
         pinned += match report.state {
             // How much was written before it was finished is not known here.
             State::Full => unit - 1,

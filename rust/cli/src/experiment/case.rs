@@ -8,9 +8,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-
-/// Sectors of 512 bytes in a page of flash.
-const PAGE_SECTORS: u64 = 8;
+use units::PAGE_SECTORS;
 
 /// A drive: a preset and what is set on top, `key=value`; of two settings of a key the later wins.
 #[derive(Clone, Debug, Serialize)]

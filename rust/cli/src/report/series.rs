@@ -20,7 +20,7 @@ const PLOT_HEIGHT: u32 = 280;
 const LANE: u32 = 24;
 const LEFT: u32 = 150;
 const RIGHT: u32 = 24;
-const SECTOR: f64 = 512.0;
+const SECTOR: f64 = units::SECTOR_BYTES as f64;
 /// Steps of a line over time, at most about twice as many.
 const STEPS: f64 = 200.0;
 

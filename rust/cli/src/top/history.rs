@@ -11,9 +11,8 @@ use crate::report::statistics::busy_ns;
 
 /// Looks kept: what the widest terminal can show.
 const KEPT: usize = 512;
-const SECTOR_BYTES: f64 = 512.0;
-/// Sectors of a page of flash, 4 KiB.
-const PAGE_SECTORS: f64 = 8.0;
+const SECTOR_BYTES: f64 = units::SECTOR_BYTES as f64;
+const PAGE_SECTORS: f64 = units::PAGE_SECTORS as f64;
 
 /// When a look was.
 #[derive(Clone, Copy, Debug, Default)]

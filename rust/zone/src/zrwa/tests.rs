@@ -8,12 +8,12 @@ use proptest::prelude::*;
 /// 8 zones of 24 pages, 20 of them writable; areas of 4 pages, granularity 2.
 const LAYOUT: Layout = Layout {
     zones: 8,
-    size: 24 * PAGE,
-    capacity: 20 * PAGE,
+    size: 24 * PAGE_SECTORS,
+    capacity: 20 * PAGE_SECTORS,
 };
 const ZRWA: Zrwa = Zrwa {
-    size: 4 * PAGE,
-    granularity: 2 * PAGE,
+    size: 4 * PAGE_SECTORS,
+    granularity: 2 * PAGE_SECTORS,
     zones: 2,
 };
 const Z0: ZoneId = ZoneId::new(0);
@@ -30,26 +30,26 @@ fn zones(max_open: u32, max_active: u32) -> Zones {
 }
 
 fn page(n: u64) -> Sector {
-    Sector::new(n * PAGE)
+    Sector::new(n * PAGE_SECTORS)
 }
 
 /// What a model does for a write.
 fn write(z: &mut Zones, at: u64, pages: u64) -> Result<u64, Error> {
-    let id = z.check_write(page(at), pages * PAGE)?;
-    let commit = z.commit_before(id, page(at), pages * PAGE);
+    let id = z.check_write(page(at), pages * PAGE_SECTORS)?;
+    let commit = z.commit_before(id, page(at), pages * PAGE_SECTORS);
     if commit > 0 {
         z.write(id, commit)?;
     }
-    z.write_area(id, page(at), pages * PAGE)?;
+    z.write_area(id, page(at), pages * PAGE_SECTORS)?;
     z.check_invariants();
-    Ok(commit / PAGE)
+    Ok(commit / PAGE_SECTORS)
 }
 
 fn commit(z: &mut Zones, end: u64) -> Result<u64, Error> {
     let (id, sectors) = z.check_commit(page(end))?;
     z.write(id, sectors)?;
     z.check_invariants();
-    Ok(sectors / PAGE)
+    Ok(sectors / PAGE_SECTORS)
 }
 
 fn held(z: &Zones) -> Vec<u64> {
@@ -65,7 +65,7 @@ fn the_area_is_written_in_any_order_and_the_write_pointer_stays() {
     assert_eq!(write(&mut z, 0, 2), Ok(0));
     assert_eq!(held(&z), [0, 1, 3]);
     assert_eq!(z.get(Z0).unwrap().written, 0);
-    assert_eq!(z.area_extent(Z0), 4 * PAGE);
+    assert_eq!(z.area_extent(Z0), 4 * PAGE_SECTORS);
     assert!(!z.area_holds(ZoneId::new(1), 0));
 }
 
@@ -80,14 +80,14 @@ fn writing_past_the_area_commits_by_the_granularity() {
         "one page too far, two committed"
     );
     assert_eq!(held(&z), [2, 4]);
-    assert_eq!(z.get(Z0).unwrap().written, 2 * PAGE);
+    assert_eq!(z.get(Z0).unwrap().written, 2 * PAGE_SECTORS);
     assert_eq!(write(&mut z, 1, 1), Err(Error::InvalidWrite), "committed");
     assert_eq!(write(&mut z, 9, 2), Err(Error::InvalidWrite), "too far");
     assert_eq!(write(&mut z, 8, 2), Ok(4), "the far end of what is allowed");
     assert_eq!(held(&z), [8, 9]);
     // Half a sector range more than the area is a multiple of the granularity more.
-    let at = Sector::new(10 * PAGE + 1);
-    assert_eq!(z.commit_before(Z0, at, 1), 2 * PAGE);
+    let at = Sector::new(10 * PAGE_SECTORS + 1);
+    assert_eq!(z.commit_before(Z0, at, 1), 2 * PAGE_SECTORS);
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn the_zone_is_full_when_its_last_page_is_committed() {
 #[test]
 fn the_end_of_the_capacity_need_not_be_on_the_granularity() {
     let layout = Layout {
-        capacity: 5 * PAGE,
+        capacity: 5 * PAGE_SECTORS,
         ..LAYOUT
     };
     let options = Options {
@@ -157,7 +157,7 @@ fn areas_are_few_and_come_with_opening_an_empty_zone() {
     z.finish(ZoneId::new(1)).unwrap();
     assert_eq!(z.free_areas(), 2);
     // Only from empty.
-    z.write(Z0, PAGE).unwrap();
+    z.write(Z0, PAGE_SECTORS).unwrap();
     assert_eq!(z.open_zrwa(Z0), Err(Error::InvalidOperation));
     assert_eq!(z.open_zrwa(ZoneId::new(1)), Err(Error::InvalidTransition));
     let mut none = Zones::new(LAYOUT, Limits::default());
@@ -169,9 +169,12 @@ fn areas_are_few_and_come_with_opening_an_empty_zone() {
 fn appends_are_not_for_zones_with_an_area() {
     let mut z = zones(0, 0);
     z.open_zrwa(Z0).unwrap();
-    assert_eq!(z.check_append(Z0, PAGE), Err(Error::InvalidOperation));
+    assert_eq!(
+        z.check_append(Z0, PAGE_SECTORS),
+        Err(Error::InvalidOperation)
+    );
     z.reset(Z0).unwrap();
-    assert_eq!(z.check_append(Z0, PAGE), Ok(page(0)));
+    assert_eq!(z.check_append(Z0, PAGE_SECTORS), Ok(page(0)));
 }
 
 #[test]
@@ -187,7 +190,7 @@ fn a_zone_that_fails_gives_its_area_back() {
 #[test]
 fn areas_respect_the_limits_on_open_and_active_zones() {
     let mut z = zones(1, 2);
-    z.write(ZoneId::new(5), PAGE).unwrap();
+    z.write(ZoneId::new(5), PAGE_SECTORS).unwrap();
     assert_eq!(z.open_zrwa(Z0), Ok(Some(ZoneId::new(5))));
     assert_eq!(z.open_zrwa(ZoneId::new(1)), Err(Error::TooManyActive));
     assert_eq!(z.free_areas(), 1, "a refused open takes none");
@@ -211,11 +214,11 @@ fn areas_that_do_not_fit_are_refused() {
             ..ZRWA
         },
         Zrwa {
-            granularity: 3 * PAGE,
+            granularity: 3 * PAGE_SECTORS,
             ..ZRWA
         },
         Zrwa {
-            size: 22 * PAGE,
+            size: 22 * PAGE_SECTORS,
             ..ZRWA
         },
         Zrwa { zones: 0, ..ZRWA },
@@ -250,14 +253,17 @@ fn extensions_close_an_empty_zone_and_go_with_a_reset() {
 #[test]
 fn reads_may_cross_zones_if_the_option_is_on() {
     let mut z = zones(0, 0);
-    assert_eq!(z.check_read(page(23), 2 * PAGE), Ok(Z0));
-    assert_eq!(z.check_read(page(0), 8 * 24 * PAGE), Ok(Z0));
-    assert_eq!(z.check_read(page(1), 8 * 24 * PAGE), Err(Error::Boundary));
+    assert_eq!(z.check_read(page(23), 2 * PAGE_SECTORS), Ok(Z0));
+    assert_eq!(z.check_read(page(0), 8 * 24 * PAGE_SECTORS), Ok(Z0));
+    assert_eq!(
+        z.check_read(page(1), 8 * 24 * PAGE_SECTORS),
+        Err(Error::Boundary)
+    );
     assert_eq!(z.check_read(page(1), u64::MAX), Err(Error::Boundary));
     z.inject(ZoneId::new(2), true).unwrap();
-    assert_eq!(z.check_read(page(0), 2 * 24 * PAGE), Ok(Z0));
+    assert_eq!(z.check_read(page(0), 2 * 24 * PAGE_SECTORS), Ok(Z0));
     assert_eq!(
-        z.check_read(page(0), 2 * 24 * PAGE + 1),
+        z.check_read(page(0), 2 * 24 * PAGE_SECTORS + 1),
         Err(Error::Offline)
     );
 }
@@ -284,7 +290,7 @@ proptest! {
                 _ => _ = z.reset(other),
             }
             let zone = z.get(Z0).unwrap();
-            list.retain(|p| *p >= zone.written / PAGE && zone.has_zrwa());
+            list.retain(|p| *p >= zone.written / PAGE_SECTORS && zone.has_zrwa());
             list.sort_unstable();
             list.dedup();
             prop_assert_eq!(held(&z), list.clone());
