@@ -216,8 +216,10 @@ impl Media {
         let item = self.backlog.front(plane)?;
         let at = match item.stage {
             Stage::Moving => self.moves_at(plane, item, cursor),
-            Stage::Array { .. } => self.starts_at(plane, item, cursor),
-            Stage::Running { .. } => return Some((self.stops_at(plane, item).0, false)),
+            Stage::Array { from, suspended } => {
+                self.starts_at(plane, item, from.max(cursor), suspended)
+            }
+            Stage::Running { since } => return Some((self.stops_at(plane, item, since).0, false)),
         };
         Some((at, true))
     }
@@ -236,17 +238,10 @@ impl Media {
         )
     }
 
-    /// Where array work starts or goes on.
-    fn starts_at(&self, plane: usize, item: &Item, cursor: u64) -> u64 {
-        let Stage::Array { from, suspended } = item.stage else {
-            return cursor;
-        };
-        let from = from.max(item.at).max(cursor).max(self.horizon.as_nanos());
-        let resume = if suspended {
-            self.suspension.resume.get()
-        } else {
-            0
-        };
+    /// Where array work starts or goes on, not before `from`.
+    fn starts_at(&self, plane: usize, item: &Item, from: u64, suspended: bool) -> u64 {
+        let from = from.max(item.at).max(self.horizon.as_nanos());
+        let resume = self.resume(suspended);
         let whole = resume.saturating_add(item.shape.array);
         let some = resume
             .saturating_add(self.suspension.suspend.get())
@@ -262,11 +257,17 @@ impl Media {
         p.book.first_gap(from, |start, end| end - start >= least)
     }
 
-    /// When array work that runs ends or is suspended, and the next booking's start in that case.
-    fn stops_at(&self, plane: usize, item: &Item) -> (u64, Option<u64>) {
-        let Stage::Running { since } = item.stage else {
-            return (0, None);
-        };
+    /// What the array needs before it works (again).
+    const fn resume(&self, suspended: bool) -> u64 {
+        match suspended {
+            true => self.suspension.resume.get(),
+            false => 0,
+        }
+    }
+
+    /// When array work that runs since then ends or is suspended, and the next booking's start in that
+    /// case.
+    fn stops_at(&self, plane: usize, item: &Item, since: u64) -> (u64, Option<u64>) {
         let end = since.saturating_add(item.shape.array);
         let next = self.planes.get(plane).and_then(|p| p.book.next(since));
         match next {
@@ -318,12 +319,7 @@ impl Media {
         match item.stage {
             Stage::Moving => self.take_move(plane, at, &item),
             Stage::Array { suspended, .. } => {
-                let resume = if suspended {
-                    self.suspension.resume.get()
-                } else {
-                    0
-                };
-                let since = at.saturating_add(resume);
+                let since = at.saturating_add(self.resume(suspended));
                 self.occupy(plane, &item, What::Resume, at, since);
                 if self.is_suspendable(&item) {
                     self.goes_on(plane, since, Stage::Running { since }, item.shape.array);
@@ -361,7 +357,7 @@ impl Media {
 
     fn take_stop(&mut self, plane: usize, since: u64, item: &Item) {
         let what = item.shape.array_what();
-        match self.stops_at(plane, item) {
+        match self.stops_at(plane, item, since) {
             (end, None) => {
                 self.occupy(plane, item, what, since, end);
                 self.finish(plane, end);
@@ -427,21 +423,16 @@ impl Media {
                         suspended: false,
                     };
                 }
-                Stage::Array { suspended, .. } => {
-                    let at = self.starts_at(plane, &item, cursor);
-                    let resume = if suspended {
-                        self.suspension.resume.get()
-                    } else {
-                        0
-                    };
-                    let since = at.saturating_add(resume);
+                Stage::Array { from, suspended } => {
+                    let at = self.starts_at(plane, &item, from.max(cursor), suspended);
+                    let since = at.saturating_add(self.resume(suspended));
                     item.stage = Stage::Running { since };
                     if !self.is_suspendable(&item) {
                         return Some(since.saturating_add(item.shape.array));
                     }
                 }
                 Stage::Running { since } => {
-                    let (at, next) = self.stops_at(plane, &item);
+                    let (at, next) = self.stops_at(plane, &item, since);
                     let Some(from) = next else {
                         return Some(at);
                     };

@@ -213,11 +213,13 @@ impl Media {
         let horizon = self.horizon;
         let from = at.max(horizon).as_nanos();
         let mut start = from;
-        match self.planes.get(index) {
-            // Most operations come to a plane that is idle from then on.
-            Some(p) if p.book.end() <= from && !self.backlog.is_busy(index) => {}
-            Some(_) => start = self.start(index, from, block, &shape),
-            None => return Booking { start: at, end: at },
+        let Some(p) = self.planes.get_mut(index) else {
+            return Booking { start: at, end: at };
+        };
+        p.book.prune(horizon.as_nanos());
+        // Most operations come to a plane that is idle from then on.
+        if p.book.end() > from || self.backlog.is_busy(index) {
+            start = self.start(index, from, block, &shape);
         }
         let mut moved = start.saturating_add(shape.sense);
         if let Some(link) = self.link_of(index).filter(|_| shape.bytes > 0) {
@@ -227,7 +229,6 @@ impl Media {
         }
         let end = moved.saturating_add(shape.array);
         if let Some(p) = self.planes.get_mut(index) {
-            p.book.prune(horizon.as_nanos());
             p.book.insert(Booked {
                 start,
                 end,
@@ -263,8 +264,7 @@ impl Media {
             }
             from = from.max(self.yields_at(plane).unwrap_or(0));
         }
-        if let Some(p) = self.planes.get_mut(plane) {
-            p.book.prune(self.horizon.as_nanos());
+        if let Some(p) = self.planes.get(plane) {
             if p.book.end() <= from {
                 return from;
             }
@@ -386,75 +386,5 @@ impl Media {
         self.channels.iter().for_each(Link::check_invariants);
         self.planes.iter().for_each(|p| p.book.check_invariants());
         self.backlog.check_invariants();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn media() -> Media {
-        let us = Nanos::from_micros;
-        let geometry = Geometry {
-            channels: 2,
-            luns_per_channel: 1,
-            planes_per_lun: 2,
-            dies_per_group: 2,
-            flash_page: Bytes::kib(16),
-            block: Bytes::mib(3),
-            cell: Cell::Tlc,
-        };
-        let timing = Timing {
-            slc: crate::CellTiming::uniform(us(20), us(75)),
-            mlc: crate::CellTiming::uniform(us(30), us(185)),
-            tlc: crate::CellTiming::uniform(us(40), Nanos::new(937_500)),
-            qlc: crate::CellTiming::uniform(us(85), us(6098)),
-            erase: Nanos::new(3_500_000),
-            channel_mbps: 1422,
-        };
-        Media::new(&geometry, &timing)
-    }
-
-    fn run(media: &mut Media, at: u64, plane: u32, op: Op) -> (u64, u64) {
-        let at = Instant::from_nanos(at);
-        let b = media.schedule(at, PlaneId(plane), BlockId(0), op);
-        media.check_invariants();
-        (b.start.as_nanos(), b.end.as_nanos())
-    }
-
-    #[test]
-    fn a_read_senses_then_crosses_and_holds_its_plane() {
-        let mut m = media();
-        let read = Op::Read {
-            mode: Cell::Tlc,
-            row: 0,
-            bytes: Bytes::kib(4),
-        };
-        assert_eq!(run(&mut m, 0, 0, read), (0, 42_748));
-        // Same channel, other plane: senses beside it, crosses behind it.
-        assert_eq!(run(&mut m, 0, 1, read), (0, 45_496));
-        // Same plane: after it.
-        assert_eq!(run(&mut m, 0, 0, read), (42_748, 85_496));
-        // Other channel.
-        assert_eq!(run(&mut m, 0, 2, read), (0, 42_748));
-    }
-
-    #[test]
-    fn a_load_crosses_then_programs_if_the_wordline_is_complete() {
-        let mut m = media();
-        let load = |program| Op::Load {
-            mode: Cell::Tlc,
-            bytes: Bytes::kib(16),
-            program,
-        };
-        assert_eq!(run(&mut m, 0, 0, load(false)), (0, 10_989));
-        assert_eq!(run(&mut m, 0, 0, load(true)), (10_989, 21_978 + 937_500));
-        assert_eq!(run(&mut m, 0, 1, load(false)), (0, 32_967));
-        assert_eq!(run(&mut m, 0, 2, Op::Erase), (0, 3_500_000));
-    }
-
-    #[test]
-    fn a_plane_that_does_not_exist_does_nothing() {
-        assert_eq!(run(&mut media(), 7, 99, Op::Erase), (7, 7));
     }
 }

@@ -1,40 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What holds for any calls: against a model that books nanosecond by nanosecond, and as laws.
 
+mod common;
+
+use common::Times;
 use nand::{
-    BlockId, Booking, Cell, CellTiming, Geometry, Link, Media, Occupied, Op, PlaneId, Suspend,
-    Suspension, Timing, What, Work,
+    BlockId, Booking, Cell, Link, Media, Occupied, Op, PlaneId, Suspend, Suspension, What, Work,
 };
 use proptest::prelude::*;
 use units::{Bytes, Instant, Nanos};
 
 const PLANES: u32 = 4;
-const SENSE: u64 = 20;
-const PROGRAM: u64 = 60;
-const ERASE: u64 = 200;
+const TIMES: Times = Times {
+    sense: 20,
+    program: 60,
+    erase: 200,
+};
 
 fn media(rule: Suspension) -> Media {
-    let times = CellTiming::uniform(Nanos::new(SENSE), Nanos::new(PROGRAM));
-    let geometry = Geometry {
-        channels: 2,
-        luns_per_channel: 1,
-        planes_per_lun: 2,
-        dies_per_group: 2,
-        flash_page: Bytes::kib(16),
-        block: Bytes::mib(3),
-        cell: Cell::Tlc,
-    };
-    let timing = Timing {
-        slc: times,
-        mlc: times,
-        tlc: times,
-        qlc: times,
-        erase: Nanos::new(ERASE),
-        channel_mbps: 100_000,
-    };
-    let mut media = Media::new(&geometry, &timing).with_suspend(rule);
-    media.observe(true);
-    media
+    common::media(TIMES, rule)
 }
 
 fn operation() -> impl Strategy<Value = Op> {
@@ -116,8 +100,8 @@ struct Answers {
 /// Times of array work that the calls ask for.
 fn array(op: Op) -> u64 {
     match op {
-        Op::Load { program: true, .. } => PROGRAM,
-        Op::Erase => ERASE,
+        Op::Load { program: true, .. } => TIMES.program,
+        Op::Erase => TIMES.erase,
         _ => 0,
     }
 }
@@ -326,7 +310,7 @@ impl Slow {
 
     fn schedule(&mut self, at: usize, plane: usize, block: u32, op: Op) -> (u64, u64) {
         let (sense, bytes, read) = match op {
-            Op::Read { bytes, .. } => (SENSE, bytes, true),
+            Op::Read { bytes, .. } => (TIMES.sense, bytes, true),
             Op::Load { bytes, .. } => (0, bytes, false),
             _ => (0, Bytes::ZERO, false),
         };

@@ -2,46 +2,30 @@
 //! The rules of one array, one test each. Times are small: a sense takes 20, a program 100, an erase
 //! 1000, 1 KiB crosses a channel in 10.
 
-use nand::{
-    BlockId, Cell, CellTiming, Geometry, Media, Occupied, Op, PlaneId, Suspend, Suspension, Timing,
-    What, Work,
-};
+mod common;
+
+use common::Times;
+use nand::{BlockId, Cell, Media, Occupied, Op, PlaneId, Suspend, Suspension, What, Work};
 use units::{Bytes, Instant, Nanos};
 
 const A: u32 = 1;
 const B: u32 = 2;
 const C: u32 = 3;
 
-/// Planes 0 and 1 share channel 0, planes 2 and 3 channel 1.
+const TIMES: Times = Times {
+    sense: 20,
+    program: 100,
+    erase: 1000,
+};
+
 fn media(rule: Suspend) -> Media {
-    let ns = Nanos::new;
-    let times = CellTiming::uniform(ns(20), ns(100));
-    let geometry = Geometry {
-        channels: 2,
-        luns_per_channel: 1,
-        planes_per_lun: 2,
-        dies_per_group: 2,
-        flash_page: Bytes::kib(16),
-        block: Bytes::mib(3),
-        cell: Cell::Tlc,
-    };
-    let timing = Timing {
-        slc: times,
-        mlc: times,
-        tlc: times,
-        qlc: times,
-        erase: ns(1000),
-        // 1 KiB in 9.77 ns.
-        channel_mbps: 100_000,
-    };
-    let mut media = Media::new(&geometry, &timing).with_suspend(Suspension {
+    let rule = Suspension {
         rule,
-        suspend: ns(5),
-        resume: ns(7),
+        suspend: Nanos::new(5),
+        resume: Nanos::new(7),
         max: 2,
-    });
-    media.observe(true);
-    media
+    };
+    common::media(TIMES, rule)
 }
 
 fn read(kib: u64) -> Op {

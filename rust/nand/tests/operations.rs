@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What each operation of the host takes, on planes and channels.
+
+mod common;
+
+use common::GEOMETRY;
+use nand::{BlockId, Cell, CellTiming, Media, Op, PlaneId, Timing};
+use units::{Bytes, Instant, Nanos};
+
+fn media() -> Media {
+    let us = Nanos::from_micros;
+    let timing = Timing {
+        slc: CellTiming::uniform(us(20), us(75)),
+        mlc: CellTiming::uniform(us(30), us(185)),
+        tlc: CellTiming::uniform(us(40), Nanos::new(937_500)),
+        qlc: CellTiming::uniform(us(85), us(6098)),
+        erase: Nanos::new(3_500_000),
+        channel_mbps: 1422,
+    };
+    Media::new(&GEOMETRY, &timing)
+}
+
+fn run(media: &mut Media, at: u64, plane: u32, op: Op) -> (u64, u64) {
+    let at = Instant::from_nanos(at);
+    let b = media.schedule(at, PlaneId(plane), BlockId(0), op);
+    media.check_invariants();
+    (b.start.as_nanos(), b.end.as_nanos())
+}
+
+#[test]
+fn a_read_senses_then_crosses_and_holds_its_plane() {
+    let mut m = media();
+    let read = Op::Read {
+        mode: Cell::Tlc,
+        row: 0,
+        bytes: Bytes::kib(4),
+    };
+    assert_eq!(run(&mut m, 0, 0, read), (0, 42_748));
+    // Same channel, other plane: senses beside it, crosses behind it.
+    assert_eq!(run(&mut m, 0, 1, read), (0, 45_496));
+    // Same plane: after it.
+    assert_eq!(run(&mut m, 0, 0, read), (42_748, 85_496));
+    // Other channel.
+    assert_eq!(run(&mut m, 0, 2, read), (0, 42_748));
+}
+
+#[test]
+fn a_load_crosses_then_programs_if_the_wordline_is_complete() {
+    let mut m = media();
+    let load = |program| Op::Load {
+        mode: Cell::Tlc,
+        bytes: Bytes::kib(16),
+        program,
+    };
+    assert_eq!(run(&mut m, 0, 0, load(false)), (0, 10_989));
+    assert_eq!(run(&mut m, 0, 0, load(true)), (10_989, 21_978 + 937_500));
+    assert_eq!(run(&mut m, 0, 1, load(false)), (0, 32_967));
+    assert_eq!(run(&mut m, 0, 2, Op::Erase), (0, 3_500_000));
+}
+
+#[test]
+fn a_plane_that_does_not_exist_does_nothing() {
+    assert_eq!(run(&mut media(), 7, 99, Op::Erase), (7, 7));
+}
