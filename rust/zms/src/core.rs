@@ -10,8 +10,8 @@
 
 use crate::config::Config;
 use crate::l2p::{Cache, Grain};
-use crate::superblock::{FlashPage, Pool};
-use ftl::{Costs, Observer, Random};
+use crate::superblock::{FlashPage, Loc, Pool};
+use ftl::{Costs, Event, Observer, Random};
 use nand::{BlockId, Booking, Link, Media, Op, PlaneId, Work};
 use units::{Bytes, Instant, PAGE_BYTES};
 
@@ -105,6 +105,15 @@ impl Core {
             bytes: pages(1),
         };
         self.media.schedule(at, PlaneId(plane), MAP_BLOCK, op).end
+    }
+
+    /// Tells the observer that what was put at `n` locations from `first` on is durable from `at` on.
+    pub fn observe_durable(&mut self, pool: &Pool, first: Loc, n: u32, at: Instant) {
+        let locs = u64::from(first)..u64::from(first + n);
+        self.observer.each(locs, |loc| Event::Durable {
+            place: pool.page_place(loc as u32),
+            at,
+        });
     }
 
     /// Adds a page to the batch of reads: one sense for each flash page.

@@ -57,9 +57,8 @@ impl<const NS: u8> Paged<NS> {
         if !self.slc.host.is_open() {
             let sb = self.open_for_host(core, at);
             self.slc.host = Appender::on(sb);
-            if self.slc.pool.free_count() <= self.threshold(false) && self.mover.is_idle() {
-                self.begin(core, false, at);
-                self.pump(core, at);
+            if self.slc.pool.free_count() <= self.threshold(false) {
+                self.begin_if_idle(core, false, at);
             }
         }
         let placed = self.slc.load(core, Pointer::Host, most, at);
@@ -80,9 +79,8 @@ impl<const NS: u8> Paged<NS> {
         let made = self.make_room(core, true, at, 1, free);
         assert_eq!(made, Ok(()), "room is reserved before a write is admitted");
         self.open_host_native();
-        if self.native_is_scarce() && self.mover.is_idle() {
-            self.begin(core, true, at);
-            self.pump(core, at);
+        if self.native_is_scarce() {
+            self.begin_if_idle(core, true, at);
         }
     }
 
@@ -179,7 +177,7 @@ impl<const NS: u8> Paged<NS> {
         let from = self.mover.cursor;
         for i in 0..self.a.len().min(unit) {
             let Some(&lpn) = self.a.get(i) else { break };
-            let loc = self.word(lpn) & !BUFFERED;
+            let loc = self.flash_loc(lpn);
             self.mover.next.push(Move {
                 lpn,
                 from: loc,
@@ -201,7 +199,7 @@ impl<const NS: u8> Paged<NS> {
         if pointer == Pointer::Host && self.native.as_ref().is_some_and(|n| !n.host.is_open()) {
             self.open_host_native();
         }
-        let lpp = self.native.as_ref().map_or(1, |n| n.pool.lpp());
+        let lpp = self.pool(true).lpp();
         for first in (0..self.unit).step_by(lpp as usize) {
             self.reserve_next(true, pointer, lpp, first as usize);
         }
@@ -233,7 +231,7 @@ impl<const NS: u8> Paged<NS> {
             self.mover.cursor += 1;
             let from = Self::word_of(native, loc);
             let owner = self.area(native).owner(loc);
-            let mapped = owner.filter(|&lpn| self.word(lpn) & !BUFFERED == from);
+            let mapped = owner.filter(|&lpn| self.flash_loc(lpn) == from);
             if let Some(lpn) = mapped.filter(|lpn| native || !self.a.contains(lpn)) {
                 let to = NONE;
                 self.mover.next.push(Move { lpn, from, to });
@@ -246,10 +244,9 @@ impl<const NS: u8> Paged<NS> {
     /// The first step's pages are in native cells; wordlines that they complete are durable from `end`
     /// on.
     fn retire_unit(&mut self, core: &mut Core, step: Step, end: Instant) {
-        let mut moves = core::mem::take(&mut self.mover.next);
-        self.mover.take_moves(&step, |m| moves.push(m));
+        let moves = self.mover.take_moves(&step);
         for m in &moves {
-            if self.word(m.lpn) & !BUFFERED == m.from {
+            if self.flash_loc(m.lpn) == m.from {
                 self.fill(m.lpn, m.to);
                 self.observe(core, m.lpn, Some(m.from), m.to, None);
                 self.map_to(core, m.lpn, m.to, None);
@@ -257,33 +254,25 @@ impl<const NS: u8> Paged<NS> {
                 self.drop_reserved(m.to);
             }
         }
-        let shape = self
-            .native
-            .as_ref()
-            .map_or((1, 1), |n| (n.pool.pages, n.pool.lpp()));
-        for m in moves.iter().step_by(shape.1 as usize) {
+        let pool = self.pool(true);
+        let (pages, lpp) = (pool.pages, pool.lpp());
+        for m in moves.iter().step_by(lpp as usize) {
             let loc = m.to & !NATIVE;
-            let index = loc % shape.0 / shape.1;
-            if self
-                .native
-                .as_ref()
-                .is_some_and(|n| n.pool.completes(index))
-            {
-                self.complete_wordline(core, loc / shape.0, index, end);
+            let index = loc % pages / lpp;
+            if self.pool(true).completes(index) {
+                self.complete_wordline(core, loc / pages, index, end);
             }
         }
         self.counters.pages_native += moves.len() as u64;
         self.count_moved(moves.len());
-        moves.clear();
-        self.mover.next = moves;
+        self.mover.give_back(moves);
     }
 
     /// The first step's pages have been rewritten in pSLC by `end`.
     fn retire_rewrite(&mut self, core: &mut Core, step: Step, end: Instant) {
-        let mut moves = core::mem::take(&mut self.mover.next);
-        self.mover.take_moves(&step, |m| moves.push(m));
+        let moves = self.mover.take_moves(&step);
         for m in &moves {
-            let mapped = self.word(m.lpn) & !BUFFERED == m.from;
+            let mapped = self.flash_loc(m.lpn) == m.from;
             let held = !mapped && self.held.get(m.lpn) == Some(m.from);
             if !mapped && !held {
                 self.drop_reserved(m.to);
@@ -307,13 +296,16 @@ impl<const NS: u8> Paged<NS> {
         }
         self.counters.pages_slc += moves.len() as u64;
         self.count_moved(moves.len());
-        moves.clear();
-        self.mover.next = moves;
+        self.mover.give_back(moves);
+    }
+
+    /// Whether the victim is collected where it is, not migrated.
+    fn is_collection(&self) -> bool {
+        self.native.is_none() || self.collects
     }
 
     fn count_moved(&mut self, pages: usize) {
-        let collected = self.native.is_none() || self.collects;
-        let counter = if collected {
+        let counter = if self.is_collection() {
             &mut self.counters.pages_gc
         } else {
             &mut self.counters.pages_migrated
@@ -323,8 +315,9 @@ impl<const NS: u8> Paged<NS> {
 
     fn count_victim(&mut self, end: Instant) {
         let time = end.since(self.mover.started);
+        let is_collection = self.is_collection();
         let counters = &mut self.counters;
-        if self.native.is_none() || self.collects {
+        if is_collection {
             counters.gc_runs += 1;
             counters.gc_time += time;
         } else {
@@ -335,16 +328,14 @@ impl<const NS: u8> Paged<NS> {
 
     /// A reserved location gets its page.
     fn fill(&mut self, lpn: u32, to: Loc) {
-        match &mut self.native {
-            Some(native) if to & NATIVE != 0 => native.fill(lpn, to & !NATIVE),
-            _ => self.slc.fill(lpn, to),
-        }
+        let (area, to) = self.area_of_mut(to);
+        area.fill(lpn, to);
     }
 
     /// A reserved location's page was written again in the meantime.
     fn drop_reserved(&mut self, to: Loc) {
-        let native = to & NATIVE != 0;
-        self.pool(native).drop_valid(to & !NATIVE, Instant::ZERO);
+        let (area, to) = self.area_of_mut(to);
+        area.pool.drop_valid(to, Instant::ZERO);
     }
 }
 

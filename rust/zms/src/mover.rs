@@ -42,7 +42,6 @@ pub(crate) enum Kind {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Step {
     pub kind: Kind,
-    reads: Work,
     work: Work,
     /// How many of the first moves listed are its.
     moves: u32,
@@ -156,13 +155,17 @@ impl Mover {
         self.fruitless < FRUITLESS
     }
 
-    /// The first step is over: gives its moves to `apply`.
-    pub fn take_moves(&mut self, step: &Step, mut apply: impl FnMut(Move)) {
-        for _ in 0..step.moves {
-            if let Some(m) = self.moves.pop_front() {
-                apply(m);
-            }
-        }
+    /// The first step is over: gives its moves. The list is to be given back.
+    pub fn take_moves(&mut self, step: &Step) -> Vec<Move> {
+        let mut moves = core::mem::take(&mut self.next);
+        moves.extend(self.moves.drain(..step.moves as usize));
+        moves
+    }
+
+    /// Gives the list back, for its memory.
+    pub fn give_back(&mut self, mut moves: Vec<Move>) {
+        moves.clear();
+        self.next = moves;
     }
 }
 
@@ -189,6 +192,14 @@ pub(crate) trait Moving: Sized {
             self.finish(core, step, end);
         }
         while self.mover().under_way < self.mover().depth && self.plan(core, now) {}
+    }
+
+    /// Begins work, unless some is under way.
+    fn begin_if_idle(&mut self, core: &mut Core, native: bool, at: Instant) {
+        if self.mover().is_idle() {
+            self.begin(core, native, at);
+            self.pump(core, at);
+        }
     }
 
     /// The host needs the next step's result: it is booked like the host's operations. False if there
@@ -231,7 +242,6 @@ pub(crate) trait Moving: Sized {
         mover.steps.pop_front();
         mover.under_way -= step.pages;
         mover.moved += u64::from(step.pages);
-        core.media.release(step.reads);
         core.media.release(step.work);
         self.retire(core, step, end);
     }
@@ -245,13 +255,13 @@ pub(crate) trait Moving: Sized {
         for load in mover.loads.drain(..) {
             core.defer_load(at.max(load.ready), load.page, load.n, work, reads);
         }
+        core.media.release(reads);
         core.media.seal(work);
         mover.under_way += pages;
         let moves = mover.next.len() as u32;
         mover.moves.extend(mover.next.drain(..));
         mover.steps.push_back(Step {
             kind,
-            reads,
             work,
             moves,
             pages,
@@ -328,8 +338,6 @@ pub(crate) trait Moving: Sized {
         let block = pool.block(sb);
         let from = at.max(pool.get(sb).until);
         let planes = pool.planes(sb);
-        let reads = core.media.begin();
-        core.media.seal(reads);
         let work = core.media.begin();
         for plane in planes {
             core.media
@@ -338,7 +346,6 @@ pub(crate) trait Moving: Sized {
         core.media.seal(work);
         self.mover().steps.push_back(Step {
             kind: Kind::Erase { native, sb },
-            reads,
             work,
             moves: 0,
             pages: 0,

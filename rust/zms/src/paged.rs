@@ -21,7 +21,6 @@ use crate::sparse::Sparse;
 use crate::stats::Counters;
 use crate::superblock::{FlashPage, Loc, Pool, NATIVE};
 use crate::write::{Cause, Write};
-use crate::zoned::page_range;
 use crate::Error;
 use ftl::{Event, Namespace, Place};
 use units::{Bytes, Instant, Nanos, Sector, PAGE_BYTES, PAGE_SECTORS, SECTOR_BYTES};
@@ -134,13 +133,7 @@ impl<const NS: u8> Paged<NS> {
         internal: bool,
         now: Instant,
     ) -> Instant {
-        let (first, n) = page_range(at, sectors);
-        let wanted = Wanted {
-            first,
-            pages: n,
-            bytes: Bytes::new(sectors.saturating_mul(SECTOR_BYTES)),
-            internal,
-        };
+        let wanted = Wanted::new(at, sectors, internal);
         let (done, tally) = crate::read::read(core, self, self.search, wanted, now);
         tally.add_to(&mut self.counters, wanted, now, done);
         done
@@ -267,12 +260,7 @@ impl<const NS: u8> Paged<NS> {
 
     /// Flushes the buffer at `at`; returns when its operations have ended.
     pub fn flush(&mut self, core: &mut Core, cause: Cause, at: Instant) -> Instant {
-        match cause {
-            Cause::Full => self.counters.flush_full += 1,
-            Cause::Premature => self.counters.flush_premature += 1,
-            Cause::Window => self.counters.flush_window += 1,
-            Cause::Durable => self.counters.flush_durable += 1,
-        }
+        self.counters.count_flush(cause);
         let mut buffer = core::mem::take(&mut self.buffer);
         let end = self.place(core, &buffer, at);
         buffer.clear();
@@ -348,7 +336,7 @@ impl<const NS: u8> Paged<NS> {
     fn read_secondary(&mut self, core: &mut Core, at: Instant) -> Instant {
         let n = self.a.len().min(self.unit as usize);
         for &lpn in self.a.iter().take(n) {
-            let loc = self.word(lpn) & !BUFFERED;
+            let loc = self.flash_loc(lpn);
             core.want(self.slc.pool.place(loc));
         }
         self.counters.pages_read += n as u64;
@@ -379,7 +367,7 @@ impl<const NS: u8> Paged<NS> {
             let completes = native.pool.completes(index);
             let (now, rest) = left.split_at(placed.n as usize);
             for (&lpn, loc) in now.iter().zip(placed.loc..) {
-                let from = (copies > 0).then(|| self.word(lpn) & !BUFFERED);
+                let from = (copies > 0).then(|| self.flash_loc(lpn));
                 copies = copies.saturating_sub(1);
                 if from.is_none() {
                     self.leave_buffer(lpn);
@@ -413,17 +401,10 @@ impl<const NS: u8> Paged<NS> {
                 return;
             };
             native.pool.programs_until(first, lpp, end);
-            let pool = &native.pool;
-            core.observer
-                .each(u64::from(first)..u64::from(first + lpp), |loc| {
-                    Event::Durable {
-                        place: pool.page_place(loc as u32),
-                        at: end,
-                    }
-                });
+            core.observe_durable(&native.pool, first, lpp, end);
             for loc in first..first + lpp {
                 let owner = self.native.as_ref().and_then(|n| n.owner(loc));
-                let mapped = owner.filter(|&lpn| self.word(lpn) & !BUFFERED == loc | NATIVE);
+                let mapped = owner.filter(|&lpn| self.flash_loc(lpn) == loc | NATIVE);
                 if let Some(copy) = mapped.and_then(|lpn| self.held.remove(lpn)) {
                     self.clear(copy, end);
                 }
@@ -461,7 +442,7 @@ impl<const NS: u8> Paged<NS> {
                 let locs = start + index * lpp..start + (index + 1) * lpp;
                 let mapped = locs.filter_map(|loc| {
                     let lpn = native.owner(loc)?;
-                    (self.word(lpn) & !BUFFERED == loc | NATIVE).then_some(lpn)
+                    (self.flash_loc(lpn) == loc | NATIVE).then_some(lpn)
                 });
                 alone.extend(mapped.filter(|&lpn| self.held.current(lpn).is_none()));
             }
@@ -473,7 +454,7 @@ impl<const NS: u8> Paged<NS> {
             let placed = self.program_host(core, left.len() as u32, at);
             let (now, rest) = left.split_at(placed.n as usize);
             for (&lpn, loc) in now.iter().zip(placed.loc..) {
-                let from = self.word(lpn) & !BUFFERED;
+                let from = self.flash_loc(lpn);
                 self.observe(core, lpn, Some(from), loc, Some(placed.end));
                 if let Some(older) = self.held.insert(lpn, loc) {
                     self.clear(older, placed.end);
@@ -533,40 +514,35 @@ impl<const NS: u8> Paged<NS> {
         self.map.get(lpn as usize).unwrap_or(NOWHERE)
     }
 
+    /// The location of a page's flash copy, whether or not a newer one is buffered; or [`NOWHERE`].
+    pub fn flash_loc(&self, lpn: u32) -> Loc {
+        self.word(lpn) & !BUFFERED
+    }
+
     /// Where a page's flash copy is, whether or not a newer one is buffered. What is being programmed is
     /// still in memory. What waits for its wordline is read from there, or, moved in the background,
     /// where it was.
     fn flash(&self, lpn: u32, at: Instant) -> Found {
-        let loc = self.word(lpn) & !BUFFERED;
+        let loc = self.flash_loc(lpn);
         if loc == NOWHERE {
             return Found::Unmapped;
         }
-        if self.is_programming(loc, at) {
+        let (area, in_area) = self.area_of(loc);
+        if area.pool.is_programming(in_area, at) {
             return Found::Buffered;
         }
         let copy = self.held.current(lpn).filter(|_| !self.bypass);
         Found::Flash(self.place_of(copy.unwrap_or(loc)))
     }
 
-    fn is_programming(&self, loc: Loc, at: Instant) -> bool {
-        match &self.native {
-            Some(native) if loc & NATIVE != 0 => native.pool.is_programming(loc & !NATIVE, at),
-            _ => self.slc.pool.is_programming(loc, at),
-        }
-    }
-
     pub fn place_of(&self, loc: Loc) -> FlashPage {
-        match &self.native {
-            Some(native) if loc & NATIVE != 0 => native.pool.place(loc & !NATIVE),
-            _ => self.slc.pool.place(loc),
-        }
+        let (area, loc) = self.area_of(loc);
+        area.pool.place(loc)
     }
 
     fn page_place(&self, loc: Loc) -> Place {
-        match &self.native {
-            Some(native) if loc & NATIVE != 0 => native.pool.page_place(loc & !NATIVE),
-            _ => self.slc.pool.page_place(loc),
-        }
+        let (area, loc) = self.area_of(loc);
+        area.pool.page_place(loc)
     }
 
     pub fn observe(
@@ -587,7 +563,14 @@ impl<const NS: u8> Paged<NS> {
     }
 
     /// The area that a location is in, and its location there.
-    fn area_of(&mut self, loc: Loc) -> (&mut Area, Loc) {
+    fn area_of(&self, loc: Loc) -> (&Area, Loc) {
+        match &self.native {
+            Some(native) if loc & NATIVE != 0 => (native, loc & !NATIVE),
+            _ => (&self.slc, loc),
+        }
+    }
+
+    pub fn area_of_mut(&mut self, loc: Loc) -> (&mut Area, Loc) {
         match &mut self.native {
             Some(native) if loc & NATIVE != 0 => (native, loc & !NATIVE),
             _ => (&mut self.slc, loc),
@@ -596,13 +579,13 @@ impl<const NS: u8> Paged<NS> {
 
     /// The copy at `loc` is not needed from `until` on.
     pub fn clear(&mut self, loc: Loc, until: Instant) {
-        let (area, loc) = self.area_of(loc);
+        let (area, loc) = self.area_of_mut(loc);
         area.clear(loc, until);
     }
 
     /// Drops a page's flash copies, if it has any, and its place in A.
     fn unmap_flash(&mut self, core: &mut Core, lpn: u32) {
-        let loc = self.word(lpn) & !BUFFERED;
+        let loc = self.flash_loc(lpn);
         if loc == NOWHERE {
             return;
         }
@@ -620,14 +603,14 @@ impl<const NS: u8> Paged<NS> {
     /// A page's newest copy is at `loc`, durable from `durable` on; or loaded there, into a wordline
     /// that is not complete. The copy before stays as long as it is needed.
     fn relocate(&mut self, core: &mut Core, lpn: u32, loc: Loc, durable: Option<Instant>) {
-        let (area, at) = self.area_of(loc);
+        let (area, at) = self.area_of_mut(loc);
         area.put(lpn, at);
         self.map_to(core, lpn, loc, durable);
     }
 
     /// The same at a location that counts already.
     pub fn map_to(&mut self, core: &mut Core, lpn: u32, loc: Loc, durable: Option<Instant>) {
-        let old = self.word(lpn) & !BUFFERED;
+        let old = self.flash_loc(lpn);
         self.map.update(lpn as usize, |word| word & BUFFERED | loc);
         core.l2p.insert(Key::new(Grain::Page, NS, lpn));
         if old == NOWHERE {
@@ -651,9 +634,9 @@ impl<const NS: u8> Paged<NS> {
 
     /// Panics unless map, pools and buffer agree. For tests.
     pub fn check_invariants(&self) {
-        let owner = |loc: Loc| match &self.native {
-            Some(native) if loc & NATIVE != 0 => native.owner(loc & !NATIVE),
-            _ => self.slc.owner(loc),
+        let owner = |loc: Loc| {
+            let (area, loc) = self.area_of(loc);
+            area.owner(loc)
         };
         let mut in_flash = 0;
         for (lpn, word) in (0u32..).zip(self.map.iter()) {
@@ -665,7 +648,7 @@ impl<const NS: u8> Paged<NS> {
         }
         for (lpn, loc) in self.held.iter() {
             assert_eq!(owner(loc), Some(lpn), "a copy of page {lpn} at {loc:x}");
-            assert_ne!(self.word(lpn) & !BUFFERED, loc);
+            assert_ne!(self.flash_loc(lpn), loc);
         }
         self.slc.check_invariants(|loc| self.mover.reserves(loc));
         if let Some(native) = &self.native {
@@ -682,7 +665,7 @@ impl<const NS: u8> Paged<NS> {
         assert!(self.buffer.len() <= self.capacity as usize);
         assert!(self.a.len() < 2 * self.unit as usize);
         for &lpn in &self.a {
-            let loc = self.word(lpn) & !BUFFERED;
+            let loc = self.flash_loc(lpn);
             assert!(
                 loc != NOWHERE && loc & NATIVE == 0,
                 "A holds page {lpn}, which is elsewhere"

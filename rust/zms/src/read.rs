@@ -13,7 +13,8 @@ use crate::core::Core;
 use crate::l2p::{Grain, Key};
 use crate::stats::{ByGrain, Counters};
 use crate::superblock::FlashPage;
-use units::{Bytes, Instant, PAGE_BYTES, SECTOR_BYTES};
+use crate::zoned::page_range;
+use units::{Bytes, Instant, Sector, PAGE_BYTES, SECTOR_BYTES};
 
 /// Where a page is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +69,18 @@ pub(crate) struct Wanted {
     pub bytes: Bytes,
     /// Whether the data stays inside the drive.
     pub internal: bool,
+}
+
+impl Wanted {
+    pub fn new(at: Sector, sectors: u64, internal: bool) -> Self {
+        let (first, pages) = page_range(at, sectors);
+        Self {
+            first,
+            pages,
+            bytes: Bytes::new(sectors.saturating_mul(SECTOR_BYTES)),
+            internal,
+        }
+    }
 }
 
 /// What one read command adds to its namespace's counters. (Those are far too large to move.)

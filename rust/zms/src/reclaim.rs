@@ -139,9 +139,8 @@ impl Zoned {
     /// Opens a pSLC superblock for host data.
     pub fn open_slc(&mut self, core: &mut Core, at: Instant) -> u32 {
         let sb = self.open_for_host(core, at);
-        if self.slc.pool.free_count() <= self.shape.threshold && self.mover.is_idle() {
-            self.begin(core, false, at);
-            self.pump(core, at);
+        if self.slc.pool.free_count() <= self.shape.threshold {
+            self.begin_if_idle(core, false, at);
         }
         sb
     }
@@ -208,8 +207,7 @@ impl Zoned {
 
     /// The first step's pages have been rewritten by `end`.
     fn retire_rewrite(&mut self, core: &mut Core, step: Step, end: Instant) {
-        let mut moves = core::mem::take(&mut self.mover.next);
-        self.mover.take_moves(&step, |m| moves.push(m));
+        let moves = self.mover.take_moves(&step);
         for m in &moves {
             if self.index.get(m.lpn) != Some(m.from) {
                 // Written again, or reset, in the meantime.
@@ -243,8 +241,7 @@ impl Zoned {
         }
         self.counters.pages_slc += moves.len() as u64;
         self.counters.pages_migrated += moves.len() as u64;
-        moves.clear();
-        self.mover.next = moves;
+        self.mover.give_back(moves);
     }
 
     /// A page that begins a sub-zone leaves its superblock.

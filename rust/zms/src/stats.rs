@@ -2,6 +2,7 @@
 //! What the drive has done: counters and latencies (zms-model §10).
 
 use crate::superblock::{Pool, SbState, Superblock};
+use crate::write::Cause;
 use ftl::Histogram;
 use units::Nanos;
 
@@ -110,6 +111,16 @@ pub struct Counters {
 }
 
 impl Counters {
+    /// A buffer is flushed.
+    pub(crate) fn count_flush(&mut self, cause: Cause) {
+        match cause {
+            Cause::Full => self.flush_full += 1,
+            Cause::Premature => self.flush_premature += 1,
+            Cause::Window => self.flush_window += 1,
+            Cause::Durable => self.flush_durable += 1,
+        }
+    }
+
     /// Pages programmed to any cells.
     #[must_use]
     pub const fn pages_programmed(&self) -> u64 {

@@ -308,23 +308,10 @@ impl Pool {
             NONE => self.lists.get(list).map_or(NONE, |l| l.0),
             prev => self.get(prev).next,
         };
-        self.set_neighbours(list, prev, sb, next);
+        self.join(list, prev, sb);
+        self.join(list, sb, next);
         if list > 0 {
             self.least = self.least.min(list);
-        }
-    }
-
-    fn set_neighbours(&mut self, list: usize, prev: u32, sb: u32, next: u32) {
-        if let Some(s) = self.sbs.get_mut(sb as usize) {
-            (s.prev, s.next) = (prev, next);
-        }
-        match self.sbs.get_mut(prev as usize) {
-            Some(s) => s.next = sb,
-            None => self.change_list(list, |l| l.0 = sb),
-        }
-        match self.sbs.get_mut(next as usize) {
-            Some(s) => s.prev = sb,
-            None => self.change_list(list, |l| l.1 = sb),
         }
     }
 
@@ -332,20 +319,22 @@ impl Pool {
         let Superblock {
             valid, prev, next, ..
         } = self.get(sb);
-        let list = self.list_of(valid);
+        self.join(self.list_of(valid), prev, next);
+    }
+
+    /// Makes two superblocks neighbours in a list; [`NONE`] is what is before its first and after its
+    /// last.
+    fn join(&mut self, list: usize, prev: u32, next: u32) {
+        let Some(ends) = self.lists.get_mut(list) else {
+            return;
+        };
         match self.sbs.get_mut(prev as usize) {
             Some(s) => s.next = next,
-            None => self.change_list(list, |l| l.0 = next),
+            None => ends.0 = next,
         }
         match self.sbs.get_mut(next as usize) {
             Some(s) => s.prev = prev,
-            None => self.change_list(list, |l| l.1 = prev),
-        }
-    }
-
-    fn change_list(&mut self, list: usize, change: impl FnOnce(&mut (u32, u32))) {
-        if let Some(list) = self.lists.get_mut(list) {
-            change(list);
+            None => ends.1 = prev,
         }
     }
 

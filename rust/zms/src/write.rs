@@ -213,12 +213,7 @@ impl Zoned {
 
     /// Flushes a buffer at `at`; returns when the flush's operations have ended.
     pub fn flush(&mut self, core: &mut Core, index: usize, cause: Cause, at: Instant) -> Instant {
-        match cause {
-            Cause::Full => self.counters.flush_full += 1,
-            Cause::Premature => self.counters.flush_premature += 1,
-            Cause::Window => self.counters.flush_window += 1,
-            Cause::Durable => self.counters.flush_durable += 1,
-        }
+        self.counters.count_flush(cause);
         let (z, n) = self.buffers.empty(index);
         self.zone_mut(z).buffer = NONE;
         let end = self.place(core, z, n, at);
@@ -386,12 +381,7 @@ impl Zoned {
         for page in self.native.wordline(index).map(|index| index * lpp) {
             let loc = self.native_loc(&zone, page);
             self.native.programs_until(loc, lpp, end);
-            let pool = &self.native;
-            core.observer
-                .each(u64::from(loc)..u64::from(loc + lpp), |l| Event::Durable {
-                    place: pool.page_place(l as u32),
-                    at: end,
-                });
+            core.observe_durable(&self.native, loc, lpp, end);
             if self.zone(z).held == 0 {
                 continue;
             }

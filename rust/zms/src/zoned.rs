@@ -25,7 +25,7 @@ use crate::read::{Found, Map, Search, Wanted};
 use crate::stats::Counters;
 use crate::superblock::{Appender, Loc, Pool, Victims, NONE};
 use nand::Cell;
-use units::{Bytes, Instant, Sector, ZoneId, PAGE_BYTES, PAGE_SECTORS, SECTOR_BYTES};
+use units::{Instant, Sector, ZoneId, PAGE_BYTES, PAGE_SECTORS};
 
 /// What the flash side knows of one zone. Page numbers count from the zone's start.
 #[derive(Clone, Copy, Debug)]
@@ -240,13 +240,7 @@ impl Zoned {
         now: Instant,
     ) -> Result<Instant, zone::Error> {
         self.zones.check_read(at, sectors)?;
-        let (first, n) = page_range(at, sectors);
-        let wanted = Wanted {
-            first,
-            pages: n,
-            bytes: Bytes::new(sectors.saturating_mul(SECTOR_BYTES)),
-            internal,
-        };
+        let wanted = Wanted::new(at, sectors, internal);
         let (done, tally) = crate::read::read(core, self, self.search, wanted, now);
         tally.add_to(&mut self.counters, wanted, now, done);
         Ok(done)
