@@ -76,7 +76,7 @@ impl Engine {
             let (part, local) = self.split(page);
             self.partitions
                 .get(part)
-                .is_none_or(|p| p.home(local) == crate::partition::Home::Unmapped)
+                .is_none_or(|p| p.location(local).is_none())
         })
     }
 

@@ -14,7 +14,7 @@ use units::{Bytes, Instant, PAGE_BYTES};
 pub(crate) enum Home {
     /// Nowhere.
     Unmapped,
-    /// In an incomplete one-shot page, i.e. in memory.
+    /// In memory: its one-shot page is incomplete, or being programmed.
     Memory,
     /// In flash.
     Flash(FlashPage),
@@ -113,15 +113,16 @@ impl Partition {
         }
     }
 
-    /// Where a page is.
-    pub fn home(&self, page: u32) -> Home {
+    /// Where a page is at `at`.
+    pub fn home(&self, page: u32, at: Instant, flash: &Flash) -> Home {
         let Some(location) = self.location(page) else {
             return Home::Unmapped;
         };
-        if self.waits(location) {
+        let from = self.flash_page(location);
+        if self.waits(location) || flash.is_held(at, from.plane, from.block, from.page) {
             return Home::Memory;
         }
-        Home::Flash(self.flash_page(location))
+        Home::Flash(from)
     }
 
     /// Whether a page is in the host's incomplete one-shot page, where it can be rewritten.

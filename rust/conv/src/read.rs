@@ -64,9 +64,8 @@ impl Batch {
 impl Partition {
     /// Senses the old content of a page that is written in part; returns when it is in.
     pub(crate) fn read_old(&mut self, flash: &mut Flash, page: u32, at: Instant) -> Instant {
-        match self.home(page) {
+        match self.home(page, at, flash) {
             Home::Unmapped | Home::Memory => at,
-            Home::Flash(from) if flash.is_held(at, from.plane, from.block, from.page) => at,
             Home::Flash(from) => {
                 self.counters.partial_reads += 1;
                 let bytes = Bytes::new(PAGE_BYTES);
@@ -140,11 +139,7 @@ impl Engine {
             let Some(partition) = self.partitions.get_mut(part) else {
                 continue;
             };
-            match partition.home(local) {
-                Home::Flash(from) if flash.is_held(ready, from.plane, from.block, from.page) => {
-                    buffered += bytes;
-                    partition.counters.buffer_hits += 1;
-                }
+            match partition.home(local, ready, flash) {
                 Home::Flash(from) => {
                     let known = self.look_up(flash, page, ready, &mut last);
                     self.batch.add(from, bytes, known);
