@@ -227,6 +227,15 @@ impl<'m> NvmeDriver<'m> {
         self.wait_status(CSTS_READY | CSTS_FATAL, CSTS_READY)
     }
 
+    /// Asks for an event. The request waits in the admin queue, which is returned: whatever else is asked
+    /// goes nowhere before it has been put back.
+    pub fn await_event(&mut self) -> Result<Queue> {
+        let other = Queue::alloc(self.machine(), 0, 2)?;
+        let mut admin = std::mem::replace(&mut self.admin, other);
+        self.submit(&mut admin, &Sqe::new(0x0c))?;
+        Ok(admin)
+    }
+
     /// The machine.
     #[must_use]
     pub fn machine(&self) -> &'m Machine {

@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use qtest::action::{CLOSE, OFFLINE, OPEN, RESET};
 use qtest::opcode::{APPEND, COPY, READ, WRITE, ZONE_RECEIVE, ZONE_SEND};
 use qtest::status::*;
-use qtest::{register, Drive, Machine, NvmeDriver, Queue, Sqe, SLOT, ZONE};
+use qtest::{register, Drive, Machine, NvmeDriver, Sqe, SLOT, ZONE};
 
 /// PSDT: the data pointer is an SGL.
 const SGL: u32 = 1 << 14;
@@ -189,8 +189,7 @@ fn doorbells() -> Result<()> {
     let mut queue = nvme.create_queue(1, 8, 0)?;
     // A queue that is not there, a value past the end, a head that passes the tail.
     for (doorbell, value, information) in [(20, 1, 0), (8, 99, 1), (12, 5, 1)] {
-        let mut admin = std::mem::replace(&mut nvme.admin, Queue::alloc(&machine, 0, 2)?);
-        nvme.submit(&mut admin, &Sqe::new(0x0c))?;
+        let mut admin = nvme.await_event()?;
         nvme.set_reg(register::DOORBELLS + doorbell, 4, value)?;
         let event = nvme.wait(&mut admin)?.success()?;
         nvme.admin = admin;

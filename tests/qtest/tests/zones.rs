@@ -23,6 +23,13 @@ fn zone(drive: &mut Drive, number: u64) -> Result<(u8, u64)> {
     Ok((zone.state, zone.pointer))
 }
 
+/// Asynchronous Event Configuration: zone descriptor changed notices. Then a request waits for one.
+fn await_notice(drive: &mut Drive) -> Result<Queue> {
+    let configure = Sqe::new(0x09).dword(10, 0x0b).dword(11, 1 << 27);
+    drive.nvme.admin(&configure)?.success()?;
+    drive.nvme.await_event()
+}
+
 fn machine() -> Result<Machine> {
     Machine::with_device("conzone-nvme,id=d,addr=4")
 }
@@ -134,11 +141,7 @@ fn reset_zones_read_as_zeroes_and_give_host_memory_back() -> Result<()> {
 fn zones_fail_on_demand_and_the_guest_is_told() -> Result<()> {
     let machine = machine()?;
     let mut drive = Drive::start(&machine)?;
-    // Asynchronous Event Configuration: zone descriptor changed notices; then a request that waits.
-    let configure = Sqe::new(0x09).dword(10, 0x0b).dword(11, 1 << 27);
-    drive.nvme.admin(&configure)?.success()?;
-    let mut admin = std::mem::replace(&mut drive.nvme.admin, Queue::alloc(&machine, 0, 2)?);
-    drive.nvme.submit(&mut admin, &Sqe::new(0x0c))?;
+    let mut admin = await_notice(&mut drive)?;
     ensure!(
         drive.nvme.poll(&mut admin)?.is_none(),
         "an event from the start"
@@ -192,10 +195,7 @@ fn a_zone_fails_once_and_for_good() -> Result<()> {
 fn a_stopped_machine_does_not_change() -> Result<()> {
     let machine = machine()?;
     let mut drive = Drive::start(&machine)?;
-    let configure = Sqe::new(0x09).dword(10, 0x0b).dword(11, 1 << 27);
-    drive.nvme.admin(&configure)?.success()?;
-    let mut admin = std::mem::replace(&mut drive.nvme.admin, Queue::alloc(&machine, 0, 2)?);
-    drive.nvme.submit(&mut admin, &Sqe::new(0x0c))?;
+    let mut admin = await_notice(&mut drive)?;
     machine.qmp("stop", &json!({}))?;
     machine.qom_set("d", "zone-read-only", &json!(2))?;
     machine.qom_set("d", "fault", &json!("latency,delay-ns=5"))?;
