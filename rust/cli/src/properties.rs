@@ -148,11 +148,7 @@ The default is that of `tlc-zoned`; an asterisk says that some presets have anot
 
 /// The defaults of a model's presets, where one of them has its own.
 fn preset_table(text: &mut String, model: ModelKind) {
-    let of_model = |preset: &&Preset| {
-        let config = ssd::Config::preset(preset.name);
-        config.is_ok_and(|config| config.model() == model)
-    };
-    let columns: Vec<&Preset> = PRESETS.iter().filter(of_model).collect();
+    let columns: Vec<&Preset> = model.presets().collect();
     let _ = write!(text, "\n| model={} | unit |", model.name());
     for preset in &columns {
         let _ = write!(text, " `{}` |", preset.name);

@@ -2,7 +2,7 @@
 //! What a property is: its name, kind, bounds and defaults; and how its text is read.
 
 use crate::error::ConfigError;
-use crate::presets::Preset;
+use crate::presets::{Preset, PRESETS};
 use crate::table::PROPERTIES;
 use core::fmt;
 use units::Bytes;
@@ -30,6 +30,13 @@ impl ModelKind {
     #[must_use]
     pub const fn name(self) -> &'static str {
         Self::NAMES[self as usize]
+    }
+
+    /// Its presets.
+    pub fn presets(self) -> impl Iterator<Item = &'static Preset> {
+        // The first model is what a preset has that names none.
+        let of = |preset: &Preset| preset.setting(Key::Model).unwrap_or(Self::NAMES[0]);
+        PRESETS.iter().filter(move |p| of(p) == self.name())
     }
 }
 

@@ -4,7 +4,7 @@
 
 use crate::random::Random;
 use core::fmt;
-use ssd::{Config, ConfigError, Plan};
+use ssd::{Config, ConfigError, ModelKind, Plan};
 
 /// A preset and settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,23 +67,17 @@ impl Draft<'_> {
     }
 }
 
-const ZMS: [&str; 6] = [
-    "ufs4-tlc",
-    "tlc-zoned",
-    "qlc-zoned-page-slc",
-    "qlc-zoned-zone-slc",
-    "tlc-block",
-    "qlc-block",
-];
-const ZNS: [&str; 3] = ["zns-proto", "zns-large", "zns-zn540"];
-
 /// Settings that may or may not make a drive.
 pub fn settings(random: &mut Random) -> Settings {
     let kind = random.below(10);
+    let mut one_of = |model: ModelKind| {
+        let names: Vec<_> = model.presets().map(|preset| preset.name).collect();
+        random.pick(&names)
+    };
     let preset = match kind {
         0 => "conv-970pro",
-        1 => random.pick(&ZNS),
-        _ => random.pick(&ZMS),
+        1 => one_of(ModelKind::Zns),
+        _ => one_of(ModelKind::Zms),
     };
     let mut draft = Draft {
         random,

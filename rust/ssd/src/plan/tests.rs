@@ -99,7 +99,7 @@ fn what_follows_the_clock_can_be_set_at_any_time() {
 #[test]
 fn the_meta_namespace_may_be_sized_for_f2fs() {
     // The consumer presets' own sizes are those of the formula.
-    for preset in PRESETS.iter().filter(|p| p.setting(Key::Model).is_none()) {
+    for preset in ModelKind::Zms.presets() {
         let meta = |settings: &[_]| with(preset.name, settings).unwrap().meta.map(|m| m.size);
         assert_eq!(meta(&[("meta-size", "auto")]), meta(&[]), "{}", preset.name);
     }
