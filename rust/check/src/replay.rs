@@ -5,8 +5,8 @@ use crate::checker::{Checker, Summary};
 use crate::violation::{Law, Violation};
 use ftl::{Command, Error, Namespace, Outcome, ZoneAction, ZoneTarget};
 use std::fmt::Write as _;
-use trace::{Line, Op, Pacer, Reader};
-use units::{Instant, Sector};
+use trace::{Line, Pacer, Reader};
+use units::Instant;
 
 /// A command that ran.
 #[derive(Clone, Debug)]
@@ -86,32 +86,6 @@ fn line_of(command: &Command) -> Option<(&'static str, u64, u64, bool)> {
     })
 }
 
-/// A trace's command in the model's terms.
-fn translate(command: &trace::Command) -> Command {
-    let at = Sector::new(command.slba);
-    let (sectors, fua) = (u64::from(command.nlb), command.fua);
-    let zone = |action| Command::Zone {
-        action,
-        target: ZoneTarget::One(at),
-    };
-    match command.op {
-        Op::Read => Command::read(at, sectors),
-        Op::Write => Command::write(at, sectors, fua),
-        Op::Append => Command::Append {
-            zone: at,
-            sectors,
-            fua,
-        },
-        Op::Flush => Command::Flush,
-        Op::Trim => Command::Deallocate { at, sectors },
-        Op::WriteZeroes => Command::WriteZeroes { at, sectors, fua },
-        Op::Reset => zone(ZoneAction::Reset),
-        Op::Finish => zone(ZoneAction::Finish),
-        Op::Open => zone(ZoneAction::Open),
-        Op::Close => zone(ZoneAction::Close),
-    }
-}
-
 /// Runs a trace; gives its commands with their answers, and how it ended.
 ///
 /// # Errors
@@ -130,12 +104,8 @@ pub fn replay(
             Line::Idle(pause) => pacer.idle(pause),
             Line::Command(command) => {
                 let arrival = pacer.arrival(command.arrival);
-                let namespace = if command.data {
-                    Namespace::Data
-                } else {
-                    Namespace::Meta
-                };
-                let mut done = Done::arrived(namespace, translate(&command), arrival);
+                let (namespace, command) = sim::to_model(&command);
+                let mut done = Done::arrived(namespace, command, arrival);
                 let outcome = checker.submit(namespace, &done.command, arrival)?;
                 pacer.completed(outcome.done);
                 done.answer(&outcome);

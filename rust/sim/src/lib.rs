@@ -16,4 +16,4 @@ mod latency;
 mod simulation;
 
 pub use latency::{Latencies, Latency};
-pub use simulation::Simulation;
+pub use simulation::{to_model, Simulation};

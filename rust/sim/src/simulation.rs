@@ -52,15 +52,11 @@ impl Simulation {
 
     fn command(&mut self, command: &Command) -> Answer {
         let arrival = self.pacer.arrival(command.arrival);
-        let ns = if command.data {
-            Namespace::Data
-        } else {
-            Namespace::Meta
-        };
+        let (ns, asked) = to_model(command);
         if let Some(series) = &mut self.series {
             series.note(&self.model, arrival);
         }
-        let outcome = self.model.submit(ns, &translate(command), arrival);
+        let outcome = self.model.submit(ns, &asked, arrival);
         let (completion, status) = match outcome.result {
             Ok(_) if self.timed => (outcome.done, 0),
             Ok(_) => (arrival, 0),
@@ -106,8 +102,14 @@ impl Simulation {
     }
 }
 
-/// A trace's command in the model's terms.
-fn translate(command: &Command) -> ftl::Command {
+/// A trace's command in the model's terms, and its namespace.
+#[must_use]
+pub fn to_model(command: &Command) -> (Namespace, ftl::Command) {
+    let ns = if command.data {
+        Namespace::Data
+    } else {
+        Namespace::Meta
+    };
     let at = Sector::new(command.slba);
     let sectors = u64::from(command.nlb);
     let fua = command.fua;
@@ -115,7 +117,7 @@ fn translate(command: &Command) -> ftl::Command {
         action,
         target: ZoneTarget::One(at),
     };
-    match command.op {
+    let asked = match command.op {
         Op::Read => ftl::Command::read(at, sectors),
         Op::Write => ftl::Command::write(at, sectors, fua),
         Op::Append => ftl::Command::Append {
@@ -130,5 +132,6 @@ fn translate(command: &Command) -> ftl::Command {
         Op::Finish => zone(ZoneAction::Finish),
         Op::Open => zone(ZoneAction::Open),
         Op::Close => zone(ZoneAction::Close),
-    }
+    };
+    (ns, asked)
 }
