@@ -11,7 +11,7 @@
 use check::checker::Books;
 use check::observed::{Event, Occupied, Place, What};
 use check::{Drive, Law, Violation};
-use ftl::{Command, Discard, Error, Namespace, Outcome, Reply, ZoneAction, ZoneTarget};
+use ftl::{Command, Error, Namespace, Outcome, Reply, ZoneAction, ZoneTarget};
 use nand::{BlockId, PlaneId};
 use ssd::Config;
 use units::{Instant, Sector};
@@ -93,7 +93,6 @@ impl Stream {
         let outcome = Outcome {
             done: ns(done),
             result: Ok(Reply::Done),
-            discard: Discard::Nothing,
         };
         let command = (Namespace::Data, command, ns(at));
         self.books

@@ -51,7 +51,7 @@ fn a_drive_that_answers_before_it_should() {
         if outcome.result.is_ok() {
             *outcome = Outcome {
                 done: earlier(outcome.done, 1),
-                ..outcome.clone()
+                ..*outcome
             };
         }
     };

@@ -7,7 +7,7 @@ use crate::read::Batch;
 use crate::shape::Shape;
 use crate::{ConfigError, Paged, Stats};
 use core::ops::Range;
-use ftl::{ByteBuffer, Command, Discard, Error, Event, Flash, HostStats, Namespace, Outcome};
+use ftl::{ByteBuffer, Command, Error, Event, Flash, HostStats, Namespace, Outcome};
 use nand::Chips;
 use units::{Bytes, Instant, Nanos, Sector, PAGE_BYTES, PAGE_SECTORS, SECTOR_BYTES};
 
@@ -174,17 +174,11 @@ impl Engine {
             Command::Deallocate { at, sectors } => {
                 let range = self.range(at, sectors)?;
                 self.unmap(&range);
-                Ok(Outcome {
-                    discard: Discard::Sectors(range),
-                    ..Outcome::done(now)
-                })
+                Ok(Outcome::done(now))
             }
             Command::WriteZeroes { at, sectors, fua } => {
                 let range = self.range(at, sectors)?;
-                Ok(Outcome {
-                    discard: Discard::Sectors(range.clone()),
-                    ..Outcome::done(self.write_zeroes(flash, &range, fua, now)?)
-                })
+                Ok(Outcome::done(self.write_zeroes(flash, &range, fua, now)?))
             }
             Command::Append { .. } | Command::Zone { .. } | Command::CommitZrwa { .. } => {
                 Err(Error::Unsupported)

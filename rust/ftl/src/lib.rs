@@ -2,8 +2,8 @@
 //! What the flash translation layers have in common.
 //!
 //! The drives of the family (`zms`, `zns`, `conv`, `simple`) are siblings: each takes a [`Command`]
-//! at an instant and answers with an [`Outcome`]. This crate holds that vocabulary, so that one
-//! adapter serves them all, and the parts that more than one of them is built from:
+//! at an instant and answers with an [`Outcome`] (crate `command`). This crate has the parts that more
+//! than one of them is built from:
 //!
 //! ```text
 //!   host ==link==> ByteBuffer --program--> planes       Flash: chips, their channels, the host link
@@ -20,18 +20,18 @@
 #![forbid(unsafe_code)]
 
 mod buffer;
-mod command;
 mod flash;
+mod namespace;
 mod observe;
 mod random;
 mod stats;
 
 pub use buffer::ByteBuffer;
 pub use command::{
-    zone_at, Command, Discard, Error, Namespace, Outcome, Reply, ZoneAction, ZoneReport,
-    ZoneTarget, MAX_SECTORS,
+    zone_at, Command, Error, Outcome, Reply, ZoneAction, ZoneReport, ZoneTarget, MAX_SECTORS,
 };
 pub use flash::{Costs, Flash};
+pub use namespace::Namespace;
 pub use observe::{Event, Observer, Place};
 pub use random::Random;
 pub use stats::{Histogram, HostStats};

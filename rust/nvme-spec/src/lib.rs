@@ -57,7 +57,7 @@ pub use register::{
 pub use sgl::{SglDescriptor, SglType, SGL_BYTES};
 pub use status::{Status, DNR, MORE};
 pub use zoned::{
-    WireZoneAction, WireZoneDescriptor, ZoneReport, ZoneReportFilter, REPORT_HEADER_BYTES,
+    WireZoneAction, WireZoneDescriptor, ZoneReceiveAction, ZoneReportFilter, REPORT_HEADER_BYTES,
     ZONE_DESCRIPTOR_BYTES,
 };
 

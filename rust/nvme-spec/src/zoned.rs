@@ -49,7 +49,7 @@ wire_enum! {
 
 wire_enum! {
     /// Zone Receive Action (ZNS, section 3.4.2, figure 34).
-    ZoneReport: u8 {
+    ZoneReceiveAction: u8 {
         /// Report Zones.
         Report = 0x0,
         /// Extended Report Zones.

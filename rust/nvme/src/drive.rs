@@ -3,10 +3,11 @@
 //! command ends and whether it succeeds.
 //!
 //! The drive decides (zone states, write pointers, timing, faults); the controller moves the bytes
-//! between guest and media as the [`Outcome`] says. LBAs here are in units of the namespace's
-//! current LBA size; sizes are in bytes, so that they outlive a Format.
+//! between guest and media as the [`Outcome`] says. Commands are in sectors and sizes in bytes, so
+//! that they outlive a Format; the LBA size is the controller's business alone.
 
-use units::{Bytes, Instant, Lba, Nsid, ZoneId};
+use command::{Command, Outcome, ZoneReport};
+use units::{Bytes, Instant, Nsid, Sector, ZoneId};
 
 /// The LBA sizes a namespace can be formatted with, as powers of two; the index is the LBA format
 /// number of Identify Namespace.
@@ -22,15 +23,6 @@ impl NsIndex {
     pub fn nsid(self) -> Nsid {
         Nsid::new(u32::from(self.0) + 1)
     }
-}
-
-/// A run of LBAs. `start + blocks` does not overflow in commands the controller submits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LbaRange {
-    /// First LBA.
-    pub start: Lba,
-    /// Number of LBAs.
-    pub blocks: u64,
 }
 
 /// A namespace as Identify describes it.
@@ -92,215 +84,6 @@ pub struct ZrwaInfo {
     pub max_zones: u32,
 }
 
-/// Zone state; the discriminants are the values of ZS on the wire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum ZoneState {
-    /// ZSE: Empty.
-    Empty = 0x1,
-    /// ZSIO: Implicitly Opened.
-    ImplicitlyOpen = 0x2,
-    /// ZSEO: Explicitly Opened.
-    ExplicitlyOpen = 0x3,
-    /// ZSC: Closed.
-    Closed = 0x4,
-    /// ZSRO: Read Only.
-    ReadOnly = 0xd,
-    /// ZSF: Full.
-    Full = 0xe,
-    /// ZSO: Offline.
-    Offline = 0xf,
-}
-
-/// What Report Zones says of one zone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ZoneDescriptor {
-    /// State.
-    pub state: ZoneState,
-    /// First LBA.
-    pub start: Lba,
-    /// Writable LBAs.
-    pub capacity: u64,
-    /// Write pointer; `None` where the specification leaves it undefined (full, read-only, offline).
-    pub write_pointer: Option<Lba>,
-    /// Attributes (ZA).
-    pub attributes: ZoneAttributes,
-}
-
-/// Zone attributes (ZA of the zone descriptor).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ZoneAttributes {
-    /// Zone Finished by Controller.
-    pub finished_by_controller: bool,
-    /// Finish Zone Recommended.
-    pub finish_recommended: bool,
-    /// Reset Zone Recommended.
-    pub reset_recommended: bool,
-    /// Zone Random Write Area Valid.
-    pub zrwa_valid: bool,
-    /// Zone Descriptor Extension Valid.
-    pub extension_valid: bool,
-}
-
-/// A zone operation of Zone Management Send.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ZoneAction {
-    /// Open Zone.
-    Open {
-        /// Allocate a Zone Random Write Area (only from Empty).
-        zrwa: bool,
-    },
-    /// Close Zone.
-    Close,
-    /// Finish Zone.
-    Finish,
-    /// Reset Zone.
-    Reset,
-    /// Offline Zone.
-    Offline,
-    /// Set Zone Descriptor Extension: Empty becomes Closed. The controller stores the bytes
-    /// through [`Drive::zone_extension`] if this succeeds.
-    SetExtension,
-}
-
-/// The zones an action is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ZoneTarget {
-    /// The zone with this number.
-    One(ZoneId),
-    /// Select All: every zone in a state the action applies to. The controller finishes and resets zones one by one.
-    All,
-}
-
-/// A command for one namespace, checked against its LBA range and against the transfer limits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum IoCommand {
-    /// Read, Compare, Verify, or the source of Copy.
-    Read {
-        /// What is read.
-        range: LbaRange,
-        /// Fail with [`IoError::Unwritten`] if a block is unwritten or deallocated (DULBE).
-        reject_unwritten: bool,
-        /// The data stays inside the drive: it does not cross the host link.
-        internal: bool,
-    },
-    /// Write, or the destination of Copy.
-    Write {
-        /// What is written.
-        range: LbaRange,
-        /// Force Unit Access: complete once durable.
-        fua: bool,
-        /// The data stays inside the drive: it does not cross the host link.
-        internal: bool,
-    },
-    /// Zone Append.
-    Append {
-        /// The zone.
-        zone: ZoneId,
-        /// Number of LBAs.
-        blocks: u64,
-        /// Force Unit Access: complete once durable.
-        fua: bool,
-    },
-    /// Write Zeroes: on a zoned namespace a write at the write pointer.
-    WriteZeroes {
-        /// What reads as zeroes afterwards.
-        range: LbaRange,
-        /// Force Unit Access: complete once durable.
-        fua: bool,
-        /// The guest asks for deallocation (DEAC).
-        deallocate: bool,
-    },
-    /// One range of Dataset Management with the Deallocate attribute. On a zoned namespace it is a
-    /// hint that may be ignored.
-    Deallocate {
-        /// What is no longer needed.
-        range: LbaRange,
-    },
-    /// Flush: everything completed so far becomes durable.
-    Flush,
-    /// Zone Management Send.
-    Zone {
-        /// The operation.
-        action: ZoneAction,
-        /// One zone, or all.
-        target: ZoneTarget,
-    },
-    /// Explicit ZRWA flush: up to and including `upto`.
-    FlushZrwa {
-        /// Last LBA to commit.
-        upto: Lba,
-    },
-}
-
-/// The drive's answer to a command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Outcome {
-    /// When the command completes; not before the `now` it was submitted with.
-    pub done: Instant,
-    /// Whether it succeeds.
-    pub result: Result<Reply, IoError>,
-}
-
-/// What a command that succeeds has brought about.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Reply {
-    /// Where an append was written; unused by other commands.
-    pub lba: Lba,
-    /// Which media bytes read as zeroes from now on.
-    pub discard: Discard,
-}
-
-/// The part of a namespace whose data went away.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Discard {
-    /// None.
-    #[default]
-    Nothing,
-    /// These LBAs.
-    Range(LbaRange),
-}
-
-/// Why a command fails. The controller maps each to one NVMe status.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum IoError {
-    /// An LBA past the end of the namespace.
-    LbaOutOfRange,
-    /// No space left (Capacity Exceeded).
-    CapacityExceeded,
-    /// A range crosses a zone boundary or the zone's capacity (Zone Boundary Error).
-    ZoneBoundary,
-    /// The zone is full (Zone Is Full).
-    ZoneFull,
-    /// The zone is read-only (Zone Is Read Only).
-    ZoneReadOnly,
-    /// The zone is offline (Zone Is Offline).
-    ZoneOffline,
-    /// Not at the write pointer (Zone Invalid Write).
-    ZoneInvalidWrite,
-    /// Too Many Active Zones.
-    TooManyActive,
-    /// Too Many Open Zones.
-    TooManyOpen,
-    /// Invalid Zone State Transition.
-    InvalidTransition,
-    /// The zone has no Zone Random Write Area, or the operation is not for one that has (Invalid
-    /// Zone Operation Request).
-    InvalidZoneOperation,
-    /// ZRWA Resources Unavailable.
-    ZrwaUnavailable,
-    /// A block was never written, or is deallocated, and the guest asked to be told.
-    Unwritten,
-    /// Unrecovered Read Error, the first of them at this LBA.
-    MediaRead(Lba),
-    /// Write Fault, the first of them at this LBA.
-    MediaWrite(Lba),
-    /// The operation does not apply to this namespace (Invalid Field in Command).
-    NotSupported,
-    /// The model failed in a way that has no name (Internal Error).
-    Internal,
-}
-
 /// What a command does to the drive beyond its [`Outcome`], which then does not matter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
@@ -355,7 +138,10 @@ pub trait Drive {
 
     /// Applies a command to the model at `now`, in the order of the calls, and says when it
     /// completes and how. `now` never runs backwards.
-    fn submit(&mut self, ns: NsIndex, command: &IoCommand, now: Instant) -> Outcome;
+    fn submit(&mut self, ns: NsIndex, command: &Command, now: Instant) -> Outcome;
+
+    /// Whether some sector of a range was never written, or is deallocated (DULBE).
+    fn has_unwritten(&self, ns: NsIndex, at: Sector, sectors: u64) -> bool;
 
     /// How the commands submitted since the last call have broken the drive, if one has.
     fn take_failure(&mut self) -> Option<Failure> {
@@ -367,8 +153,8 @@ pub trait Drive {
         true
     }
 
-    /// The descriptor of a zone, in constant time. Out of range gives the last zone's.
-    fn zone(&self, ns: NsIndex, zone: ZoneId) -> ZoneDescriptor;
+    /// A zone, in constant time; `None` if the namespace has none of that number.
+    fn zone(&self, ns: NsIndex, zone: ZoneId) -> Option<ZoneReport>;
 
     /// Storage of a zone's descriptor extension: `extension_units` x 64 bytes, or `None` if the
     /// namespace has none.

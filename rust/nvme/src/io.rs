@@ -4,15 +4,16 @@
 //! Each is checked and its data pointer resolved before the drive hears of it; the drive's verdict
 //! decides whether bytes move, which they do at once: the guest may not look before completion.
 
+use command::{Command, Error, Reply};
 use nvme_spec::{CopyCdw12, DsmCdw10, DsmCdw11, NvmOpcode, ReadWriteCdw12, Sqe, Status, NSID_ALL};
-use units::Instant;
+use units::{Instant, Sector, SECTOR_BYTES};
 
 use crate::controller::{Controller, Done};
-use crate::drive::{Drive, IoCommand, LbaRange, NsIndex, Reply};
+use crate::drive::Drive;
 use crate::host::Host;
-use crate::job::{discarded, LOOKED_UP_PER_UNIT, MOVED_PER_UNIT};
-use crate::namespace::Namespace;
-use crate::reject::{Reject, CDW10, CDW12};
+use crate::job::{LOOKED_UP_PER_UNIT, MOVED_PER_UNIT};
+use crate::namespace::{Namespace, Span};
+use crate::reject::{status_of, Reject, CDW10, CDW12};
 use crate::transfer::{Direction, MIN_PAGE};
 
 /// Longest Verify or Write Zeroes as a power of two of 4 KiB (VSL, WZSL): 8 MiB. They move no data,
@@ -97,7 +98,7 @@ impl<D: Drive> Controller<D> {
         }
         let ns = self.namespace(sqe.nsid)?;
         match request {
-            Request::Flush => self.finish(&ns, &IoCommand::Flush, now, 0),
+            Request::Flush => self.finish(&ns, &Command::Flush, now),
             Request::Read(blocks) => self.read(host, sqe, &ns, blocks, now),
             Request::Write(blocks) => self.write(host, sqe, &ns, blocks, now),
             Request::Append(blocks) => self.append(host, sqe, &ns, blocks, now),
@@ -139,30 +140,54 @@ impl<D: Drive> Controller<D> {
         self.transfer.map(host, sqe, bytes, page, direction)
     }
 
-    /// Hands a command to the drive; `lba` is for the error log.
+    /// Resolves the data pointer of a command that moves a range of LBAs; which sectors they are.
+    fn map_blocks<H: Host>(
+        &mut self,
+        host: &mut H,
+        sqe: &Sqe,
+        ns: &Namespace,
+        blocks: Blocks,
+        direction: Direction,
+    ) -> Result<Span, Reject> {
+        let bytes = ns.transfer_bytes(blocks.count, self.max_transfer())?;
+        let span = ns.span(blocks.start, blocks.count)?;
+        self.map(host, sqe, bytes, direction)?;
+        Ok(span)
+    }
+
+    /// Hands a command to the drive.
     pub(crate) fn submit(
         &mut self,
-        ns: NsIndex,
-        command: &IoCommand,
+        ns: &Namespace,
+        command: &Command,
         now: Instant,
-        lba: u64,
     ) -> Result<(Instant, Reply), Reject> {
-        let outcome = self.drive.submit(ns, command, now);
-        match outcome.result {
-            Ok(reply) => Ok((outcome.done, reply)),
-            Err(error) => Err(Reject::drive(error, lba, outcome.done)),
-        }
+        let outcome = self.drive.submit(ns.index, command, now);
+        let error = match outcome.result {
+            Ok(reply) => return Ok((outcome.done, reply)),
+            Err(error) => error,
+        };
+        // Where the media failed, no field is at fault.
+        let (at, field) = match error {
+            Error::Unreadable(at) | Error::Unwritable(at) => (Some(at), None),
+            _ => (command.sector(), Some((CDW10, 0))),
+        };
+        Err(Reject {
+            status: status_of(error),
+            field,
+            lba: at.map(|at| ns.lba(at)),
+            done: Some(outcome.done),
+        })
     }
 
     /// A command that moves no data and discards none.
     pub(crate) fn finish(
         &mut self,
         ns: &Namespace,
-        command: &IoCommand,
+        command: &Command,
         now: Instant,
-        lba: u64,
     ) -> Result<Done, Reject> {
-        let (done, _) = self.submit(ns.index, command, now, lba)?;
+        let (done, _) = self.submit(ns, command, now)?;
         Ok(Done::At { done, result: 0 })
     }
 
@@ -172,7 +197,7 @@ impl<D: Drive> Controller<D> {
             let Ok(ns) = self.namespace(nsid) else {
                 continue;
             };
-            let (done, _) = self.submit(ns.index, &IoCommand::Flush, now, 0)?;
+            let (done, _) = self.submit(&ns, &Command::Flush, now)?;
             last = last.max(done);
         }
         Ok(Done::At {
@@ -194,31 +219,40 @@ impl<D: Drive> Controller<D> {
         blocks: Blocks,
         now: Instant,
     ) -> Result<Done, Reject> {
-        let bytes = ns.transfer_bytes(blocks.count, self.max_transfer())?;
-        let range = ns.range(blocks.start, blocks.count)?;
-        self.map(host, sqe, bytes, Direction::ToGuest)?;
-        let done = self.submit_read(ns, range, false, now)?;
-        self.transfer.media_to_guest(host, ns.at(range.start))?;
-        self.counters.read(bytes);
+        let span = self.map_blocks(host, sqe, ns, blocks, Direction::ToGuest)?;
+        let done = self.submit_read(ns, span, false, now)?;
+        self.transfer.media_to_guest(host, ns.media(span).start)?;
+        self.counters.read(span.bytes());
         Ok(Done::At { done, result: 0 })
     }
 
+    /// A read, which fails on unwritten sectors if the guest asked for that (DULBE). Only one that would succeed:
+    /// where a zone is offline, or left by the range, that is the error.
     pub(crate) fn submit_read(
         &mut self,
         ns: &Namespace,
-        range: LbaRange,
+        span: Span,
         internal: bool,
         now: Instant,
     ) -> Result<Instant, Reject> {
         if internal {
-            self.worked((range.blocks << ns.shift).div_ceil(LOOKED_UP_PER_UNIT));
+            self.worked(span.bytes().div_ceil(LOOKED_UP_PER_UNIT));
         }
-        let command = IoCommand::Read {
-            range,
-            reject_unwritten: self.features.unwritten_error(usize::from(ns.index.0)),
+        let Span { at, sectors } = span;
+        let command = Command::Read {
+            at,
+            sectors,
             internal,
         };
-        let (done, _) = self.submit(ns.index, &command, now, range.start.get())?;
+        let (done, _) = self.submit(ns, &command, now)?;
+        let is_asked = self.features.unwritten_error(usize::from(ns.index.0));
+        if is_asked && self.drive.has_unwritten(ns.index, at, sectors) {
+            return Err(Reject {
+                lba: Some(ns.lba(at)),
+                done: Some(done),
+                ..Reject::at(Status::Unwritten, CDW10, 0)
+            });
+        }
         Ok(done)
     }
 
@@ -230,17 +264,11 @@ impl<D: Drive> Controller<D> {
         blocks: Blocks,
         now: Instant,
     ) -> Result<Done, Reject> {
-        let bytes = ns.transfer_bytes(blocks.count, self.max_transfer())?;
-        let range = ns.range(blocks.start, blocks.count)?;
-        self.map(host, sqe, bytes, Direction::FromGuest)?;
-        let command = IoCommand::Write {
-            range,
-            fua: self.fua(blocks.fua),
-            internal: false,
-        };
-        let (done, _) = self.submit(ns.index, &command, now, blocks.start)?;
-        self.transfer.guest_to_media(host, ns.at(range.start))?;
-        self.counters.write(bytes);
+        let span = self.map_blocks(host, sqe, ns, blocks, Direction::FromGuest)?;
+        let command = Command::write(span.at, span.sectors, self.fua(blocks.fua));
+        let (done, _) = self.submit(ns, &command, now)?;
+        self.transfer.guest_to_media(host, ns.media(span).start)?;
+        self.counters.write(span.bytes());
         Ok(Done::At { done, result: 0 })
     }
 
@@ -252,23 +280,24 @@ impl<D: Drive> Controller<D> {
         blocks: Blocks,
         now: Instant,
     ) -> Result<Done, Reject> {
-        let zone = ns.zoned()?.zone_at(blocks.start)?;
+        let (_, zone) = ns.zone_at(blocks.start)?;
         let bytes = ns.transfer_bytes(blocks.count, self.max_append())?;
         self.map(host, sqe, bytes, Direction::FromGuest)?;
-        let command = IoCommand::Append {
+        let command = Command::Append {
             zone,
-            blocks: blocks.count,
+            sectors: ns.sector(blocks.count).get(),
             fua: self.fua(blocks.fua),
         };
-        let (done, reply) = self.submit(ns.index, &command, now, blocks.start)?;
+        let (done, reply) = self.submit(ns, &command, now)?;
         // The drive is trusted with the place, but not with bytes of another namespace.
-        let range = ns.range(reply.lba.get(), blocks.count)?;
-        self.transfer.guest_to_media(host, ns.at(range.start))?;
+        let at = match reply {
+            Reply::Appended(at) => ns.lba(at),
+            Reply::Done => return Err(Reject::new(Status::InternalError)),
+        };
+        let span = ns.span(at, blocks.count)?;
+        self.transfer.guest_to_media(host, ns.media(span).start)?;
         self.counters.write(bytes);
-        Ok(Done::At {
-            done,
-            result: reply.lba.get(),
-        })
+        Ok(Done::At { done, result: at })
     }
 
     fn compare<H: Host>(
@@ -279,23 +308,22 @@ impl<D: Drive> Controller<D> {
         blocks: Blocks,
         now: Instant,
     ) -> Result<Done, Reject> {
-        let bytes = ns.transfer_bytes(blocks.count, self.max_transfer())?;
-        let range = ns.range(blocks.start, blocks.count)?;
-        self.map(host, sqe, bytes, Direction::FromGuest)?;
-        let done = self.submit_read(ns, range, false, now)?;
-        self.counters.read(bytes);
+        let span = self.map_blocks(host, sqe, ns, blocks, Direction::FromGuest)?;
+        let done = self.submit_read(ns, span, false, now)?;
+        self.counters.read(span.bytes());
         let (media, guest) = self.scratch.split_at_mut(2048);
         let mut offset = 0;
-        while offset < bytes {
+        while offset < span.bytes() {
             // LBAs are powers of two from 512 bytes on, so pieces have the full size or that of
             // one small command.
-            let len = (bytes - offset).min(2048) as usize;
+            let len = (span.bytes() - offset).min(2048) as usize;
             let (media, guest) = (media.split_at_mut(len).0, guest.split_at_mut(len).0);
-            host.media_read(ns.at(range.start).saturating_add(offset), media);
+            host.media_read(ns.media(span).start.saturating_add(offset), media);
             self.transfer.get(host, offset, guest)?;
             if media != guest {
+                let sector = span.at.get().saturating_add(offset / SECTOR_BYTES);
                 return Err(Reject {
-                    lba: Some(blocks.start.saturating_add(offset >> ns.shift)),
+                    lba: Some(ns.lba(Sector::new(sector))),
                     done: Some(done),
                     ..Reject::at(Status::CompareFailure, CDW10, 0)
                 });
@@ -306,10 +334,10 @@ impl<D: Drive> Controller<D> {
     }
 
     fn verify(&mut self, ns: &Namespace, blocks: Blocks, now: Instant) -> Result<Done, Reject> {
-        let bytes = ns.transfer_bytes(blocks.count, MIN_PAGE << VERIFY_LIMIT)?;
-        let range = ns.range(blocks.start, blocks.count)?;
-        let done = self.submit_read(ns, range, true, now)?;
-        self.counters.read(bytes);
+        ns.transfer_bytes(blocks.count, MIN_PAGE << VERIFY_LIMIT)?;
+        let span = ns.span(blocks.start, blocks.count)?;
+        let done = self.submit_read(ns, span, true, now)?;
+        self.counters.read(span.bytes());
         Ok(Done::At { done, result: 0 })
     }
 
@@ -322,14 +350,22 @@ impl<D: Drive> Controller<D> {
     ) -> Result<Done, Reject> {
         let bytes = ns.transfer_bytes(blocks.count, MIN_PAGE << VERIFY_LIMIT)?;
         self.worked(2 * bytes.div_ceil(LOOKED_UP_PER_UNIT));
-        let command = IoCommand::WriteZeroes {
-            range: ns.range(blocks.start, blocks.count)?,
-            fua: self.fua(blocks.fua),
-            deallocate: blocks.deallocate,
+        let span = ns.span(blocks.start, blocks.count)?;
+        let Span { at, sectors } = span;
+        let fua = self.fua(blocks.fua);
+        // Zeroes are data like any other, unless the guest wants them deallocated. (On zones nothing is.)
+        let command = if ns.zones.is_some() || blocks.deallocate {
+            Command::WriteZeroes { at, sectors, fua }
+        } else {
+            Command::Write {
+                at,
+                sectors,
+                fua,
+                internal: true,
+            }
         };
-        let (done, reply) = self.submit(ns.index, &command, now, blocks.start)?;
-        let bytes = discarded(ns, reply.discard);
-        host.media_discard(bytes.start, bytes.end - bytes.start);
+        let (done, _) = self.submit(ns, &command, now)?;
+        host.media_discard(ns.media(span).start, bytes);
         Ok(Done::At { done, result: 0 })
     }
 }

@@ -22,15 +22,15 @@
 
 use core::ops::Range;
 
+use command::{Command, ZoneAction, ZoneTarget};
 use nvme_spec::Sqe;
-use units::{Instant, Lba, ZoneId};
+use units::{Instant, Sector, ZoneId, SECTOR_BYTES};
+use zone::State;
 
 use crate::controller::{Controller, Done};
-use crate::drive::{
-    Discard, Drive, IoCommand, LbaRange, NsIndex, ZoneAction, ZoneState, ZoneTarget,
-};
+use crate::drive::{Drive, NsIndex};
 use crate::host::Host;
-use crate::namespace::Namespace;
+use crate::namespace::{Namespace, Span};
 use crate::reject::Reject;
 use crate::zones::Report;
 
@@ -44,8 +44,8 @@ const ZONES_PER_UNIT: u64 = 32;
 const STEP_ZONES: u32 = 4096;
 /// Work of one zone management action in the model.
 const ACTION: u64 = 16;
-/// Most bytes of a range that one step gives to the model.
-const PIECE: u64 = 16 << 20;
+/// Most sectors of a range that one step gives to the model: 16 MiB.
+const PIECE: u64 = (16 << 20) / SECTOR_BYTES;
 /// Most work of one command or step: moving 1 MiB twice (Copy), or looking up [`PIECE`].
 pub(crate) const LONGEST_COMMAND: u64 = 600;
 
@@ -63,14 +63,14 @@ pub(crate) enum Task {
         next: u32,
     },
     /// Dataset Management: ranges of the list in scratch memory from number `at` on, of that one without the first
-    /// `inside` LBAs.
+    /// `inside` sectors.
     Deallocate {
         ns: NsIndex,
         ranges: usize,
         at: usize,
         inside: u64,
     },
-    /// Format NVM of some namespaces: from zone or LBA `next` of namespace `at` on.
+    /// Format NVM of some namespaces: from zone or sector `next` of namespace `at` on.
     Format {
         first: u32,
         last: u32,
@@ -181,7 +181,7 @@ impl<D: Drive> Controller<D> {
             Task::Report(report) => self.step_report(host, report),
             Task::Zones { ns, action, next } => {
                 let (ns, action) = (self.namespace(ns.nsid().get())?, *action);
-                match self.next_zone(&ns, next, |state| is_selected(action, state)) {
+                match self.next_zone(&ns, next, |state| action.for_all(state).is_some()) {
                     Some(zone) => self.act(job, &ns, action, zone, now).map(|()| true),
                     None => Ok(*next < ns.zone_count()),
                 }
@@ -197,10 +197,12 @@ impl<D: Drive> Controller<D> {
                     return Ok(false);
                 }
                 let range = self.dsm_range(&ns, *at)?;
-                let end = range.start.get().saturating_add(range.blocks);
-                let piece = piece(&ns, range.start.get().saturating_add(*inside), end);
-                *inside = inside.saturating_add(piece.blocks);
-                if *inside >= range.blocks {
+                let piece = piece(
+                    range.at.get().saturating_add(*inside),
+                    range.at.get().saturating_add(range.sectors),
+                );
+                *inside = inside.saturating_add(piece.sectors);
+                if *inside >= range.sectors {
                     (*at, *inside) = (at.saturating_add(1), 0);
                 }
                 self.deallocate(job, &ns, piece, now).map(|()| true)
@@ -237,27 +239,25 @@ impl<D: Drive> Controller<D> {
         if ns.zones.is_some() {
             let mut zone = u32::try_from(*next).unwrap_or(u32::MAX);
             let (wipes, reset) = (*wipes, ZoneAction::Reset);
-            let found = self.next_zone(&ns, &mut zone, |state| wipes || is_selected(reset, state));
+            let can_reset = |state| reset.for_all(state).is_some();
+            let found = self.next_zone(&ns, &mut zone, |state| wipes || can_reset(state));
             *next = zone.into();
             if let Some(zone) = found {
-                let state = self.drive.zone(ns.index, zone).state;
-                if is_selected(reset, state) {
+                let state = self.drive.zone(ns.index, zone).map(|zone| zone.state);
+                if state.is_some_and(can_reset) {
                     return self.act(job, &ns, reset, zone, now).map(|()| true);
                 }
                 // It keeps its state, but not its data.
-                job.discard = ns.zone_bytes(zone);
+                job.discard = ns.zone_media(zone);
                 return Ok(true);
             }
             if *next < u64::from(ns.zone_count()) {
                 return Ok(true);
             }
-        } else if *next < ns.blocks {
-            let piece = piece(&ns, *next, ns.blocks);
-            *next = next.saturating_add(piece.blocks);
-            self.deallocate(job, &ns, piece, now)?;
-            // Also what the map does not know of.
-            job.discard = ns.bytes(piece);
-            return Ok(true);
+        } else if *next < ns.sectors {
+            let piece = piece(*next, ns.sectors);
+            *next = next.saturating_add(piece.sectors);
+            return self.deallocate(job, &ns, piece, now).map(|()| true);
         }
         (*at, *next) = (at.saturating_add(1), 0);
         Ok(true)
@@ -269,11 +269,14 @@ impl<D: Drive> Controller<D> {
         &mut self,
         ns: &Namespace,
         next: &mut u32,
-        wanted: impl Fn(ZoneState) -> bool,
+        wanted: impl Fn(State) -> bool,
     ) -> Option<ZoneId> {
         let zones = step_of_zones(*next, ns.zone_count());
         let mut ids = zones.clone().map(ZoneId::new);
-        let found = ids.find(|&zone| wanted(self.drive.zone(ns.index, zone).state));
+        let found = ids.find(|&zone| {
+            let zone = self.drive.zone(ns.index, zone);
+            zone.is_some_and(|zone| wanted(zone.state))
+        });
         *next = found.map_or(zones.end, |zone| zone.get().saturating_add(1));
         self.looked_at(zones.start..*next);
         found
@@ -288,48 +291,38 @@ impl<D: Drive> Controller<D> {
         zone: ZoneId,
         now: Instant,
     ) -> Result<(), Reject> {
-        let target = ZoneTarget::One(zone);
-        let command = IoCommand::Zone { action, target };
+        let Some(at) = self.drive.zone(ns.index, zone).map(|zone| zone.start) else {
+            return Ok(());
+        };
+        let target = ZoneTarget::One(at);
         self.worked(ACTION);
-        self.submit_step(job, ns, &command, now)
+        let (done, _) = self.submit(ns, &Command::Zone { action, target }, now)?;
+        job.done = job.done.max(done);
+        if action == ZoneAction::Reset {
+            job.discard = ns.zone_media(zone);
+        }
+        Ok(())
     }
 
     fn deallocate(
         &mut self,
         job: &mut Job,
         ns: &Namespace,
-        range: LbaRange,
+        span: Span,
         now: Instant,
     ) -> Result<(), Reject> {
-        if range.blocks == 0 {
+        let Span { at, sectors } = span;
+        if sectors == 0 {
             return Ok(());
         }
-        self.worked((range.blocks << ns.shift).div_ceil(LOOKED_UP_PER_UNIT));
-        self.submit_step(job, ns, &IoCommand::Deallocate { range }, now)
-    }
-
-    fn submit_step(
-        &mut self,
-        job: &mut Job,
-        ns: &Namespace,
-        command: &IoCommand,
-        now: Instant,
-    ) -> Result<(), Reject> {
-        let (done, reply) = self.submit(ns.index, command, now, job.sqe.slba())?;
+        self.worked(span.bytes().div_ceil(LOOKED_UP_PER_UNIT));
+        let (done, _) = self.submit(ns, &Command::Deallocate { at, sectors }, now)?;
         job.done = job.done.max(done);
-        job.discard = discarded(ns, reply.discard);
+        // On zones it is a hint that is not taken.
+        if ns.zones.is_none() {
+            job.discard = ns.media(span);
+        }
         Ok(())
-    }
-}
-
-/// Media bytes that a reply of the drive says read as zeroes, as far as they are the namespace's.
-pub(crate) fn discarded(ns: &Namespace, discard: Discard) -> Range<u64> {
-    match discard {
-        Discard::Range(range) => match ns.range(range.start.get(), range.blocks) {
-            Ok(range) => ns.bytes(range),
-            Err(_) => 0..0,
-        },
-        Discard::Nothing => 0..0,
     }
 }
 
@@ -338,23 +331,11 @@ pub(crate) fn step_of_zones(first: u32, count: u32) -> Range<u32> {
     first..first.saturating_add(STEP_ZONES).min(count)
 }
 
-/// Whether Select All of this action is for zones in this state (ZNS, section 3.4.3.1).
-const fn is_selected(action: ZoneAction, state: ZoneState) -> bool {
-    use ZoneState::{Closed, ExplicitlyOpen, Full, ImplicitlyOpen};
-    let is_active = matches!(state, ImplicitlyOpen | ExplicitlyOpen | Closed);
-    match action {
-        ZoneAction::Finish => is_active,
-        ZoneAction::Reset => is_active || matches!(state, Full),
-        _ => false,
-    }
-}
-
-/// The LBAs of `start..end` up to the next multiple of [`PIECE`], so that no page of the model is cut.
-fn piece(ns: &Namespace, start: u64, end: u64) -> LbaRange {
-    let most = PIECE >> ns.shift;
-    let stop = (start / most).saturating_add(1).saturating_mul(most);
-    LbaRange {
-        start: Lba::new(start),
-        blocks: stop.min(end).saturating_sub(start),
+/// The sectors of `start..end` up to the next multiple of [`PIECE`], so that no page of the model is cut.
+fn piece(start: u64, end: u64) -> Span {
+    let stop = (start / PIECE).saturating_add(1).saturating_mul(PIECE);
+    Span {
+        at: Sector::new(start),
+        sectors: stop.min(end).saturating_sub(start),
     }
 }

@@ -182,7 +182,7 @@ impl<D: Drive> Controller<D> {
                 let ns = self.namespace(sqe.nsid)?;
                 let zones = ns.zones.ok_or(Reject::invalid(NSID, 0))?;
                 if let Some(list) = self.changed_zones.get(usize::from(ns.index.0)) {
-                    list.encode(&mut *self.scratch, zones.size);
+                    list.encode(&mut *self.scratch, ns.lba(zones.size));
                 }
                 Ok(4096)
             }

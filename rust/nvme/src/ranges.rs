@@ -3,15 +3,18 @@
 //!
 //! A list is at most a page, and is checked in full before anything happens.
 
+use core::ops::Range;
+
+use command::Command;
 use nvme_spec::{CopyRange, DsmRange, Sqe, Status, COPY_RANGE_BYTES, DSM_RANGE_BYTES};
-use units::{Instant, Lba};
+use units::{Instant, Sector, SECTOR_BYTES};
 
 use crate::admin::at_once;
 use crate::controller::{Controller, Done};
-use crate::drive::{Drive, IoCommand, LbaRange};
+use crate::drive::Drive;
 use crate::host::Host;
 use crate::job::{Start, Task, MOVED_PER_UNIT};
-use crate::namespace::Namespace;
+use crate::namespace::{Namespace, Span};
 use crate::reject::{Reject, CDW10, CDW12};
 use crate::transfer::Direction;
 
@@ -47,9 +50,9 @@ impl<D: Drive> Controller<D> {
         self.transfer.get(host, 0, list)?;
         let mut total = 0_u64;
         for i in 0..ranges {
-            total += self.dsm_range(ns, i)?.blocks;
+            total += self.dsm_range(ns, i)?.sectors;
         }
-        if total > u64::from(DEALLOCATE_BLOCKS) {
+        if ns.lba(Sector::new(total)) > u64::from(DEALLOCATE_BLOCKS) {
             return Err(Reject::at(Status::CommandSizeLimit, CDW10, 0));
         }
         // The other attributes are hints that the model has no use for.
@@ -65,11 +68,11 @@ impl<D: Drive> Controller<D> {
     }
 
     /// A range of the list in scratch memory.
-    pub(crate) fn dsm_range(&self, ns: &Namespace, index: usize) -> Result<LbaRange, Reject> {
+    pub(crate) fn dsm_range(&self, ns: &Namespace, index: usize) -> Result<Span, Reject> {
         let entry = self.scratch.chunks_exact(DSM_RANGE_BYTES).nth(index);
         let entry = entry.and_then(|e| e.first_chunk()).copied();
         let entry = DsmRange::decode(&entry.unwrap_or_default());
-        ns.range(entry.slba, u64::from(entry.blocks))
+        ns.span(entry.slba, u64::from(entry.blocks))
     }
 
     #[expect(
@@ -92,11 +95,7 @@ impl<D: Drive> Controller<D> {
         }
         let list_bytes = ranges.saturating_mul(COPY_RANGE_BYTES) as u64;
         self.map(host, sqe, list_bytes, Direction::FromGuest)?;
-        let empty = LbaRange {
-            start: Lba::new(0),
-            blocks: 0,
-        };
-        let mut sources = [empty; COPY_RANGES];
+        let mut sources = [Span::default(); COPY_RANGES];
         let mut total = 0_u64;
         let mut last = now;
         for (i, source) in sources.iter_mut().take(ranges).enumerate() {
@@ -104,52 +103,44 @@ impl<D: Drive> Controller<D> {
             self.transfer
                 .get(host, (i * COPY_RANGE_BYTES) as u64, &mut entry)?;
             let entry = CopyRange::decode(&entry);
-            *source = ns.range(entry.slba, u64::from(entry.blocks_z) + 1)?;
-            total += source.blocks;
-            if source.blocks << ns.shift > self.max_transfer() || total << ns.shift > COPY_BYTES {
+            *source = ns.span(entry.slba, u64::from(entry.blocks_z) + 1)?;
+            total += source.bytes();
+            if source.bytes() > self.max_transfer() || total > COPY_BYTES {
                 return Err(Reject::at(Status::CommandSizeLimit, CDW12, 0));
             }
         }
-        let range = ns.range(to, total)?;
+        let span = ns.span(to, ns.lba(Sector::new(total / SECTOR_BYTES)))?;
         for source in sources.iter().take(ranges) {
             last = last.max(self.submit_read(ns, *source, true, now)?);
         }
-        let command = IoCommand::Write {
-            range,
+        let command = Command::Write {
+            at: span.at,
+            sectors: span.sectors,
             fua: self.fua(fua),
             internal: true,
         };
-        let (done, _) = self.submit(ns.index, &command, now, to)?;
-        self.worked(2 * (total << ns.shift) / MOVED_PER_UNIT);
-        let mut at = ns.at(range.start);
+        let (done, _) = self.submit(ns, &command, now)?;
+        self.worked(2 * total / MOVED_PER_UNIT);
+        let mut at = ns.media(span).start;
         for source in sources.iter().take(ranges) {
-            at = self.copy_media(host, ns, *source, at);
+            at = self.copy_media(host, ns.media(*source), at);
         }
-        self.counters.write(total << ns.shift);
+        self.counters.write(total);
         Ok(Done::At {
             done: done.max(last),
             result: 0,
         })
     }
 
-    /// Copies media bytes of a range to `to`; returns where the next ones go.
-    fn copy_media<H: Host>(
-        &mut self,
-        host: &mut H,
-        ns: &Namespace,
-        source: LbaRange,
-        mut to: u64,
-    ) -> u64 {
-        let mut from = ns.at(source.start);
-        let mut left = source.blocks << ns.shift;
-        while left > 0 {
-            let len = left.min(self.scratch.len() as u64);
+    /// Copies media bytes to `to`; returns where the next ones go.
+    fn copy_media<H: Host>(&mut self, host: &mut H, mut source: Range<u64>, mut to: u64) -> u64 {
+        while !source.is_empty() {
+            let len = (source.end - source.start).min(self.scratch.len() as u64);
             let piece = self.scratch.split_at_mut(len as usize).0;
-            host.media_read(from, piece);
+            host.media_read(source.start, piece);
             host.media_write(to, piece);
-            from = from.saturating_add(len);
+            source.start = source.start.saturating_add(len);
             to = to.saturating_add(len);
-            left -= len;
         }
         to
     }

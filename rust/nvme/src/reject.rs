@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Why a command fails: one type from parsing to completion, mapped once to the wire.
 
+use command::Error;
 use nvme_spec::Status;
 use units::Instant;
-
-use crate::drive::IoError;
 
 /// Byte of dword 10 in a submission queue entry; dword n is 4 x (n - 10) further on.
 pub(crate) const CDW10: u8 = 40;
@@ -60,43 +59,29 @@ impl Reject {
     pub(crate) const fn invalid(byte: u8, bit: u8) -> Self {
         Self::at(Status::InvalidField, byte, bit)
     }
-
-    /// A failure of the drive at an LBA the command's dwords 10 and 11 name, or of the media at one
-    /// that the drive names: then no field is at fault.
-    pub(crate) const fn drive(error: IoError, lba: u64, done: Instant) -> Self {
-        let (field, lba) = match error {
-            IoError::MediaRead(at) | IoError::MediaWrite(at) => (None, at.get()),
-            _ => (Some((CDW10, 0)), lba),
-        };
-        Self {
-            status: status_of(error),
-            field,
-            lba: Some(lba),
-            done: Some(done),
-        }
-    }
 }
 
 /// The status of a drive's error: the one place where the two vocabularies meet.
 #[must_use]
-pub const fn status_of(error: IoError) -> Status {
+pub const fn status_of(error: Error) -> Status {
     match error {
-        IoError::LbaOutOfRange => Status::LbaOutOfRange,
-        IoError::CapacityExceeded => Status::CapacityExceeded,
-        IoError::ZoneBoundary => Status::ZoneBoundary,
-        IoError::ZoneFull => Status::ZoneFull,
-        IoError::ZoneReadOnly => Status::ZoneReadOnly,
-        IoError::ZoneOffline => Status::ZoneOffline,
-        IoError::ZoneInvalidWrite => Status::ZoneInvalidWrite,
-        IoError::TooManyActive => Status::TooManyActive,
-        IoError::TooManyOpen => Status::TooManyOpen,
-        IoError::InvalidTransition => Status::InvalidTransition,
-        IoError::InvalidZoneOperation => Status::InvalidZoneOperation,
-        IoError::ZrwaUnavailable => Status::ZrwaUnavailable,
-        IoError::Unwritten => Status::Unwritten,
-        IoError::MediaRead(_) => Status::UnrecoveredRead,
-        IoError::MediaWrite(_) => Status::WriteFault,
-        IoError::NotSupported => Status::InvalidField,
-        IoError::Internal => Status::InternalError,
+        Error::OutOfRange | Error::Zone(zone::Error::NoSuchZone) => Status::LbaOutOfRange,
+        Error::Unsupported | Error::NotZoneStart | Error::Zone(zone::Error::Granularity) => {
+            Status::InvalidField
+        }
+        Error::CapacityExceeded => Status::CapacityExceeded,
+        Error::Unreadable(_) => Status::UnrecoveredRead,
+        Error::Unwritable(_) => Status::WriteFault,
+        Error::Internal => Status::InternalError,
+        Error::Zone(zone::Error::Boundary) => Status::ZoneBoundary,
+        Error::Zone(zone::Error::Full) => Status::ZoneFull,
+        Error::Zone(zone::Error::ReadOnly) => Status::ZoneReadOnly,
+        Error::Zone(zone::Error::Offline) => Status::ZoneOffline,
+        Error::Zone(zone::Error::InvalidWrite) => Status::ZoneInvalidWrite,
+        Error::Zone(zone::Error::TooManyActive) => Status::TooManyActive,
+        Error::Zone(zone::Error::TooManyOpen) => Status::TooManyOpen,
+        Error::Zone(zone::Error::InvalidTransition) => Status::InvalidTransition,
+        Error::Zone(zone::Error::InvalidOperation) => Status::InvalidZoneOperation,
+        Error::Zone(zone::Error::NoArea) => Status::ZrwaUnavailable,
     }
 }

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Zone Management Send and Receive (ZNS, sections 3.4.2 and 3.4.3).
 
+use command::{Command, ZoneAction, ZoneReport, ZoneTarget};
 use nvme_spec::{
-    Sqe, WireZoneAction, WireZoneDescriptor, ZoneReceiveCdw13, ZoneReport, ZoneReportFilter,
+    Sqe, WireZoneAction, WireZoneDescriptor, ZoneReceiveAction, ZoneReceiveCdw13, ZoneReportFilter,
     ZoneSendCdw13, REPORT_HEADER_BYTES, ZONE_DESCRIPTOR_BYTES,
 };
-use units::{Instant, Lba, ZoneId};
+use units::{Instant, Sector, ZoneId};
+use zone::State;
 
 use crate::controller::{Controller, Done};
-use crate::drive::{
-    Drive, IoCommand, NsIndex, ZoneAction, ZoneAttributes, ZoneDescriptor, ZoneState, ZoneTarget,
-};
+use crate::drive::{Drive, NsIndex};
 use crate::host::Host;
-use crate::job::{discarded, step_of_zones, Start, Task};
+use crate::job::{step_of_zones, Start, Task};
 use crate::namespace::{Namespace, Zones};
 use crate::reject::{Reject, CDW12, CDW13};
 use crate::transfer::Direction;
@@ -58,9 +58,9 @@ impl<D: Drive> Controller<D> {
         let action = match action {
             WireZoneAction::Close => ZoneAction::Close,
             WireZoneAction::Finish => ZoneAction::Finish,
-            WireZoneAction::Open => ZoneAction::Open {
-                zrwa: dword.option(),
-            },
+            WireZoneAction::Open if !dword.option() => ZoneAction::Open,
+            WireZoneAction::Open if !zones.has_zrwa => return Err(Reject::invalid(CDW13 + 1, 1)),
+            WireZoneAction::Open => ZoneAction::OpenZrwa,
             WireZoneAction::Reset => ZoneAction::Reset,
             WireZoneAction::Offline => ZoneAction::Offline,
             WireZoneAction::SetExtension => {
@@ -68,22 +68,25 @@ impl<D: Drive> Controller<D> {
             }
             WireZoneAction::FlushZrwa => return self.flush_zrwa(sqe, ns, dword.all(), now),
         };
-        if matches!(action, ZoneAction::Open { zrwa: true }) && !zones.has_zrwa {
-            return Err(Reject::invalid(CDW13 + 1, 1));
-        }
-        let target = match (dword.all(), action) {
-            (true, ZoneAction::Finish | ZoneAction::Reset) => {
+        if dword.all() {
+            if matches!(action, ZoneAction::Finish | ZoneAction::Reset) {
                 let (ns, next) = (ns.index, 0);
                 return Ok(Done::Later(Start::of(Task::Zones { ns, action, next })));
             }
-            (true, _) => ZoneTarget::All,
-            (false, _) => ZoneTarget::One(zones.zone_at(sqe.slba())?),
+            let target = ZoneTarget::All;
+            return self.finish(ns, &Command::Zone { action, target }, now);
+        }
+        let (zone, at) = ns.zone_at(sqe.slba())?;
+        let target = ZoneTarget::One(at);
+        let (done, _) = self.submit(ns, &Command::Zone { action, target }, now)?;
+        let discard = match action {
+            ZoneAction::Reset => ns.zone_media(zone),
+            _ => 0..0,
         };
-        let command = IoCommand::Zone { action, target };
-        let (done, reply) = self.submit(ns.index, &command, now, sqe.slba())?;
+        let task = Task::Discard;
         Ok(Done::Later(Start {
-            task: Task::Discard,
-            discard: discarded(ns, reply.discard),
+            task,
+            discard,
             done,
         }))
     }
@@ -103,18 +106,18 @@ impl<D: Drive> Controller<D> {
         if zones.extension == 0 {
             return Err(Reject::invalid(CDW13, 0));
         }
-        let zone = zones.zone_at(sqe.slba())?;
+        let (zone, at) = ns.zone_at(sqe.slba())?;
         self.map(host, sqe, zones.extension as u64, Direction::FromGuest)?;
         // Memory out of reach must show before the zone changes.
-        for at in (0..zones.extension).step_by(EXTENSION_UNIT) {
+        for offset in (0..zones.extension).step_by(EXTENSION_UNIT) {
             let unit = self.scratch.split_at_mut(EXTENSION_UNIT).0;
-            self.transfer.get(host, at as u64, unit)?;
+            self.transfer.get(host, offset as u64, unit)?;
         }
-        let command = IoCommand::Zone {
+        let command = Command::Zone {
             action: ZoneAction::SetExtension,
-            target: ZoneTarget::One(zone),
+            target: ZoneTarget::One(at),
         };
-        let (done, _) = self.submit(ns.index, &command, now, sqe.slba())?;
+        let (done, _) = self.submit(ns, &command, now)?;
         if let Some(storage) = self.drive.zone_extension(ns.index, zone) {
             self.transfer.get(host, 0, storage)?;
         }
@@ -134,11 +137,9 @@ impl<D: Drive> Controller<D> {
         if !ns.zones.is_some_and(|zones| zones.has_zrwa) {
             return Err(Reject::invalid(CDW13, 0));
         }
-        ns.range(sqe.slba(), 1)?;
-        let command = IoCommand::FlushZrwa {
-            upto: Lba::new(sqe.slba()),
-        };
-        self.finish(ns, &command, now, sqe.slba())
+        ns.span(sqe.slba(), 1)?;
+        let end = ns.sector(sqe.slba().saturating_add(1));
+        self.finish(ns, &Command::CommitZrwa { end }, now)
     }
 
     /// Zone Management Receive.
@@ -150,26 +151,27 @@ impl<D: Drive> Controller<D> {
     ) -> Result<Done, Reject> {
         let zones = ns.zoned()?;
         let dword = ZoneReceiveCdw13::from(sqe.cdw13());
-        let report = ZoneReport::from_wire(dword.action()).ok_or(Reject::invalid(CDW13, 0))?;
+        let report =
+            ZoneReceiveAction::from_wire(dword.action()).ok_or(Reject::invalid(CDW13, 0))?;
         let filter =
             ZoneReportFilter::from_wire(dword.filter()).ok_or(Reject::invalid(CDW13 + 1, 0))?;
         let extension = match report {
-            ZoneReport::Report => 0,
-            ZoneReport::Extended if zones.extension == 0 => {
+            ZoneReceiveAction::Report => 0,
+            ZoneReceiveAction::Extended if zones.extension == 0 => {
                 return Err(Reject::invalid(CDW13, 0));
             }
-            ZoneReport::Extended => zones.extension,
+            ZoneReceiveAction::Extended => zones.extension,
         };
         let bytes = (u64::from(sqe.cdw12()) + 1).saturating_mul(4);
         if bytes < REPORT_HEADER_BYTES as u64 || bytes > self.max_transfer() {
             return Err(Reject::invalid(CDW12, 0));
         }
-        ns.range(sqe.slba(), 1)?;
+        ns.span(sqe.slba(), 1)?;
         self.map(host, sqe, bytes, Direction::ToGuest)?;
         let entry = (ZONE_DESCRIPTOR_BYTES + extension) as u64;
         Ok(Done::Later(Start::of(Task::Report(Report {
             ns: ns.index,
-            next: zones.zone_of(sqe.slba()).get(),
+            next: ns.zone_of(sqe.slba())?.get(),
             filter,
             partial: dword.partial(),
             extension,
@@ -203,12 +205,11 @@ impl<D: Drive> Controller<D> {
             }
             report.next = number + 1;
             looked_at.end = report.next;
-            let zone = ZoneId::new(number);
-            let descriptor = self.drive.zone(ns.index, zone);
-            if is_listed(&descriptor, report.filter) {
+            let zone = self.drive.zone(ns.index, ZoneId::new(number));
+            if let Some(zone) = zone.filter(|zone| is_listed(zone.state, report.filter)) {
                 report.found += 1;
                 if !counts_only {
-                    self.report_zone(host, report, zone, &descriptor)?;
+                    self.report_zone(host, &ns, report, &zone)?;
                 }
             }
         }
@@ -227,14 +228,13 @@ impl<D: Drive> Controller<D> {
     fn report_zone<H: Host>(
         &mut self,
         host: &mut H,
+        ns: &Namespace,
         report: &mut Report,
-        zone: ZoneId,
-        descriptor: &ZoneDescriptor,
+        zone: &ZoneReport,
     ) -> Result<(), Reject> {
         report.room -= 1;
-        self.report_bytes(host, report, &wire_descriptor(descriptor).encode())?;
-        let is_set = descriptor.attributes.extension_valid;
-        self.report_extension(host, report, zone, is_set)
+        self.report_bytes(host, report, &wire_descriptor(ns, zone).encode())?;
+        self.report_extension(host, report, zone.id, zone.extended)
     }
 
     /// Zeroes unless the extension `is_set`: what a reset zone had is nobody's business.
@@ -287,58 +287,51 @@ impl<D: Drive> Controller<D> {
     }
 }
 
-/// Whether a reporting option asks for this zone.
-fn is_listed(zone: &ZoneDescriptor, filter: ZoneReportFilter) -> bool {
-    let attributes = zone.attributes;
-    match filter {
-        ZoneReportFilter::All => true,
-        ZoneReportFilter::Empty => zone.state == ZoneState::Empty,
-        ZoneReportFilter::ImplicitlyOpen => zone.state == ZoneState::ImplicitlyOpen,
-        ZoneReportFilter::ExplicitlyOpen => zone.state == ZoneState::ExplicitlyOpen,
-        ZoneReportFilter::Closed => zone.state == ZoneState::Closed,
-        ZoneReportFilter::Full => zone.state == ZoneState::Full,
-        ZoneReportFilter::ReadOnly => zone.state == ZoneState::ReadOnly,
-        ZoneReportFilter::Offline => zone.state == ZoneState::Offline,
-        ZoneReportFilter::Recommended => {
-            attributes.reset_recommended
-                || attributes.finish_recommended
-                || attributes.finished_by_controller
-        }
+/// Whether a reporting option asks for zones in this state.
+fn is_listed(state: State, filter: ZoneReportFilter) -> bool {
+    let wanted = match filter {
+        ZoneReportFilter::All => return true,
+        ZoneReportFilter::Empty => State::Empty,
+        ZoneReportFilter::ImplicitlyOpen => State::ImplicitlyOpen,
+        ZoneReportFilter::ExplicitlyOpen => State::ExplicitlyOpen,
+        ZoneReportFilter::Closed => State::Closed,
+        ZoneReportFilter::Full => State::Full,
+        ZoneReportFilter::ReadOnly => State::ReadOnly,
+        ZoneReportFilter::Offline => State::Offline,
+        // The drive recommends nothing, and finishes no zone by itself.
+        ZoneReportFilter::Recommended => return false,
+    };
+    state == wanted
+}
+
+/// ZS, in the descriptor of a zone.
+const fn wire_state(state: State) -> u8 {
+    match state {
+        State::Empty => 0x1,
+        State::ImplicitlyOpen => 0x2,
+        State::ExplicitlyOpen => 0x3,
+        State::Closed => 0x4,
+        State::ReadOnly => 0xd,
+        State::Full => 0xe,
+        State::Offline => 0xf,
     }
 }
 
-fn wire_descriptor(zone: &ZoneDescriptor) -> WireZoneDescriptor {
+fn wire_descriptor(ns: &Namespace, zone: &ZoneReport) -> WireZoneDescriptor {
+    let zrwa = u8::from(zone.zrwa) * WireZoneDescriptor::ZRWA_VALID;
+    let extended = u8::from(zone.extended) * WireZoneDescriptor::EXTENSION_VALID;
     WireZoneDescriptor {
         kind: SEQUENTIAL,
-        state: zone.state as u8,
-        attributes: wire_attributes(zone.attributes),
-        capacity: zone.capacity,
-        start: zone.start.get(),
-        write_pointer: zone.write_pointer.map_or(u64::MAX, Lba::get),
+        state: wire_state(zone.state),
+        attributes: zrwa | extended,
+        capacity: ns.lba(Sector::new(zone.capacity)),
+        start: ns.lba(zone.start),
+        write_pointer: if zone.state.has_write_pointer() {
+            ns.lba(zone.write_pointer)
+        } else {
+            u64::MAX
+        },
     }
-}
-
-fn wire_attributes(attributes: ZoneAttributes) -> u8 {
-    let ZoneAttributes {
-        finished_by_controller,
-        finish_recommended,
-        reset_recommended,
-        zrwa_valid,
-        extension_valid,
-    } = attributes;
-    [
-        (
-            finished_by_controller,
-            WireZoneDescriptor::FINISHED_BY_CONTROLLER,
-        ),
-        (finish_recommended, WireZoneDescriptor::FINISH_RECOMMENDED),
-        (reset_recommended, WireZoneDescriptor::RESET_RECOMMENDED),
-        (zrwa_valid, WireZoneDescriptor::ZRWA_VALID),
-        (extension_valid, WireZoneDescriptor::EXTENSION_VALID),
-    ]
-    .into_iter()
-    .filter(|(is_set, _)| *is_set)
-    .fold(0, |bits, (_, bit)| bits | bit)
 }
 
 const _: () = assert!(4096 % ZONE_DESCRIPTOR_BYTES == 0 && EXTENSION_UNIT == 64);

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "all of this file is a test")]
 
 use nvme::ControllerConfig;
-use nvme_spec::{NvmOpcode, SglDescriptor, SglType, Sqe, WireZoneAction, ZoneReport};
+use nvme_spec::{NvmOpcode, SglDescriptor, SglType, Sqe, WireZoneAction, ZoneReceiveAction};
 use testkit::{command, FakeConfig, FakeDrive, Guest};
 
 /// Allocations while the controller works `sqe` from the doorbell to the completion.
@@ -38,7 +38,7 @@ fn no_command_allocates() {
     let append = command::blocks(NvmOpcode::ZoneAppend, 2, 0, 1);
     let append = guest.with_prp(append, data, 4096);
     let filter = nvme_spec::ZoneReportFilter::All;
-    let report = command::zone_receive(2, 0, ZoneReport::Extended, filter, false, 4096);
+    let report = command::zone_receive(2, 0, ZoneReceiveAction::Extended, filter, false, 4096);
     let report = guest.with_prp(report, data, 4096);
     for sqe in [
         write,

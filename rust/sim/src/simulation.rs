@@ -60,7 +60,7 @@ impl Simulation {
         let (completion, status) = match outcome.result {
             Ok(_) if self.timed => (outcome.done, 0),
             Ok(_) => (arrival, 0),
-            Err(error) => (outcome.done, ssd::status_code(ssd::io_error(error))),
+            Err(error) => (outcome.done, ssd::status_code(error)),
         };
         self.pacer.completed(completion);
         let answer = Answer {

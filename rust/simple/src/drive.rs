@@ -3,7 +3,7 @@
 
 use crate::{Config, ConfigError, Times};
 use core::ops::Range;
-use ftl::{Command, Discard, Error, HostStats, Outcome};
+use ftl::{Command, Error, HostStats, Outcome};
 use units::{Instant, Sector, SECTOR_BYTES};
 
 /// What the drive has done.
@@ -94,11 +94,8 @@ impl Simple {
                 Ok(Outcome::done(self.serve(&range, self.config.write, now)))
             }
             Command::Deallocate { at, sectors } | Command::WriteZeroes { at, sectors, .. } => {
-                let discard = Discard::Sectors(self.range(at, sectors)?);
-                Ok(Outcome {
-                    discard,
-                    ..Outcome::done(now)
-                })
+                self.range(at, sectors)?;
+                Ok(Outcome::done(now))
             }
             Command::Flush => Ok(Outcome::done(now)),
             Command::Append { .. } | Command::Zone { .. } | Command::CommitZrwa { .. } => {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The drive as the controller sees it: namespaces in LBAs, on a model that counts in sectors.
+//! The drive as the controller sees it: a model with namespaces, events, faults and wear.
 //!
 //! Namespace 1 is meta and 2 is data; without meta, data is namespace 1.
 //!
@@ -7,21 +7,18 @@
 //! happens at the model's instants.
 
 use crate::error::ConfigError;
-use crate::faults::{Access, Faults, Verdict};
+use crate::faults::{Access, Faults, Site, Verdict};
 use crate::layout::{eui64, nguid};
-use crate::model::{io_error, Model};
+use crate::model::Model;
 use crate::plan::{Plan, Space};
 use crate::series::Series;
 use crate::stats::vendor_log;
-use ftl::{Command, Namespace};
+use command::{Command, Error, Outcome, ZoneReport};
+use ftl::Namespace;
 use nand::Cell;
-use nvme::{
-    Discard, DriveEvent, Failure, Health, IoCommand, IoError, LbaRange, NamespaceInfo, NsIndex,
-    Outcome, Reply, ZoneAction, ZoneAttributes, ZoneDescriptor, ZoneState, ZoneTarget, LBA_SHIFTS,
-    VENDOR_LOG_BYTES,
-};
+use nvme::{DriveEvent, Failure, Health, NamespaceInfo, NsIndex, LBA_SHIFTS, VENDOR_LOG_BYTES};
 use std::collections::VecDeque;
-use units::{Instant, Lba, Nanos, Sector, ZoneId};
+use units::{Instant, Nanos, Sector, ZoneId, SECTOR_BYTES};
 
 /// Failed reads and writes from which on the SMART log calls the drive's reliability degraded (our
 /// choice: vendors do not say).
@@ -152,8 +149,8 @@ impl Drive {
     ///
     /// # Errors
     /// There is no such zone, or it has failed already: offline is final, and nothing fails the same way twice.
-    pub fn inject_zone(&mut self, zone: ZoneId, offline: bool) -> Result<(), IoError> {
-        self.model.inject_zone(zone, offline).map_err(io_error)?;
+    pub fn inject_zone(&mut self, zone: ZoneId, offline: bool) -> Result<(), Error> {
+        self.model.inject_zone(zone, offline)?;
         let last = self.kinds.len().saturating_sub(1);
         let ns = NsIndex(u8::try_from(last).unwrap_or(0));
         self.announce(DriveEvent::ZoneChanged { ns, zone });
@@ -195,17 +192,26 @@ impl Drive {
     }
 
     /// What the fault rules say of a command; a zone that is to fail has failed then.
-    fn verdict(&mut self, ns: NsIndex, command: &IoCommand) -> Verdict {
+    fn verdict(&mut self, ns: NsIndex, command: &Command) -> Verdict {
+        let Some(info) = self.namespaces.get(usize::from(ns.0)) else {
+            return Verdict::default();
+        };
         if self.faults.is_empty() {
             return Verdict::default();
         }
-        let info = self.namespaces.get(usize::from(ns.0));
-        let blocks = info.and_then(|info| {
-            let zoned = info.zoned.as_ref()?;
-            Some(zoned.zone_size.get() >> info.lba_shift)
-        });
-        let append = |zone| nvme::Drive::zone(self, ns, zone).write_pointer;
-        let access = Access::of(command, ns.nsid().get(), blocks, append);
+        let zone_size = info.zoned.as_ref().map(|zoned| zoned.zone_size);
+        let place = Site {
+            nsid: ns.nsid().get(),
+            lba_shift: info.lba_shift,
+            zone_size,
+        };
+        let append = |zone: Sector| {
+            let zone = zone.get() / (zone_size?.get() / SECTOR_BYTES).max(1);
+            let zone = self.model.zone(ZoneId::new(u32::try_from(zone).ok()?))?;
+            let is_written_at = zone.state.has_write_pointer();
+            is_written_at.then_some(zone.write_pointer)
+        };
+        let access = Access::of(command, place, append);
         let verdict = access.map_or_else(Verdict::default, |a| self.faults.judge(&a));
         if let Some((zone, offline)) = verdict.zone {
             // A zone out of range is the command's mistake, which it will be told of; one that has failed already
@@ -216,10 +222,10 @@ impl Drive {
     }
 
     /// Counts a failure of the media; from some number on the drive calls itself unreliable.
-    fn count_failure(&mut self, error: IoError) -> IoError {
+    fn count_failure(&mut self, error: Error) -> Error {
         let was_degraded = self.is_degraded();
         match error {
-            IoError::MediaRead(_) => self.media_errors = self.media_errors.saturating_add(1),
+            Error::Unreadable(_) => self.media_errors = self.media_errors.saturating_add(1),
             _ => self.write_faults = self.write_faults.saturating_add(1),
         }
         if self.is_degraded() && !was_degraded {
@@ -232,50 +238,12 @@ impl Drive {
         self.media_errors.saturating_add(self.write_faults) >= DEGRADED_AFTER
     }
 
-    fn kind(&self, ns: NsIndex) -> Option<(Namespace, &NamespaceInfo)> {
-        let at = usize::from(ns.0);
-        Some((*self.kinds.get(at)?, self.namespaces.get(at)?))
+    fn kind(&self, ns: NsIndex) -> Option<Namespace> {
+        self.kinds.get(usize::from(ns.0)).copied()
     }
 
     /// Runs a command that no fault has stopped.
-    fn execute(&mut self, ns: NsIndex, command: &IoCommand, now: Instant) -> Outcome {
-        let failed = |error| Outcome {
-            done: now,
-            result: Err(error),
-        };
-        let Some((kind, info)) = self.kind(ns) else {
-            return failed(IoError::NotSupported);
-        };
-        let scale = Scale::of(info);
-        let native = match scale.command(command, info.zoned.is_some()) {
-            Ok(native) => native,
-            Err(error) => return failed(error),
-        };
-        let outcome = self.run(kind, &native, now);
-        let discard = match *command {
-            IoCommand::WriteZeroes { range, .. } => Discard::Range(range),
-            _ => scale.discard(&outcome.discard),
-        };
-        let mut result = outcome.result.map_err(io_error).map(|reply| Reply {
-            lba: match reply {
-                ftl::Reply::Done => Lba::default(),
-                ftl::Reply::Appended(sector) => scale.lba(sector),
-            },
-            discard,
-        });
-        if let (Ok(_), Some((at, sectors))) = (result, scale.must_be_written(command)) {
-            if self.model.has_unmapped(kind, at, sectors) {
-                result = Err(IoError::Unwritten);
-            }
-        }
-        Outcome {
-            done: outcome.done,
-            result,
-        }
-    }
-
-    /// Runs a command of the model's own.
-    fn run(&mut self, ns: Namespace, command: &Command, now: Instant) -> ftl::Outcome {
+    fn run(&mut self, ns: Namespace, command: &Command, now: Instant) -> Outcome {
         let mut outcome = self.model.submit(ns, command, now);
         if !self.timed {
             outcome.done = now;
@@ -296,168 +264,35 @@ pub fn build(plan: &Plan) -> Result<Ssd, ConfigError> {
     Ssd::new(plan.controller.clone(), drive).map_err(ConfigError::from)
 }
 
-/// Converts between a namespace's LBAs and sectors.
-#[derive(Clone, Copy)]
-struct Scale {
-    /// Sectors per LBA, as a power of two.
-    shift: u32,
-    /// Sectors per zone.
-    zone: u64,
-}
-
-impl Scale {
-    fn of(info: &NamespaceInfo) -> Self {
-        let zone = info.zoned.as_ref().map_or(0, |z| z.zone_size.get());
-        Self {
-            shift: u32::from(info.lba_shift).saturating_sub(9),
-            zone: zone / units::SECTOR_BYTES,
-        }
-    }
-
-    fn sectors(self, blocks: u64) -> u64 {
-        blocks.saturating_mul(1 << self.shift)
-    }
-
-    fn sector(self, lba: Lba) -> Sector {
-        Sector::new(self.sectors(lba.get()))
-    }
-
-    fn lba(self, sector: Sector) -> Lba {
-        Lba::new(sector.get() >> self.shift)
-    }
-
-    fn zone_start(self, zone: ZoneId) -> Sector {
-        Sector::new(self.zone.saturating_mul(u64::from(zone.get())))
-    }
-
-    /// The LBAs that lie in the range as a whole.
-    fn discard(self, discard: &ftl::Discard) -> Discard {
-        match discard {
-            // The controller resets zones one by one.
-            ftl::Discard::Nothing | ftl::Discard::EmptyZones => Discard::Nothing,
-            ftl::Discard::Sectors(range) => {
-                let start = range.start.div_ceil(1 << self.shift);
-                let end = range.end >> self.shift;
-                match end.checked_sub(start) {
-                    None | Some(0) => Discard::Nothing,
-                    Some(blocks) => Discard::Range(LbaRange {
-                        start: Lba::new(start),
-                        blocks,
-                    }),
-                }
-            }
-        }
-    }
-
-    /// The sectors a read is to fail at if they are unwritten (DULBE). Only a read that would succeed is looked at:
-    /// where a zone is offline, or left by the range, that is the error.
-    fn must_be_written(self, command: &IoCommand) -> Option<(Sector, u64)> {
-        match *command {
-            IoCommand::Read {
-                range,
-                reject_unwritten: true,
-                ..
-            } => Some((self.sector(range.start), self.sectors(range.blocks))),
-            _ => None,
-        }
-    }
-
-    fn command(self, command: &IoCommand, zoned: bool) -> Result<Command, IoError> {
-        Ok(match *command {
-            IoCommand::Read {
-                range, internal, ..
-            } => Command::Read {
-                at: self.sector(range.start),
-                sectors: self.sectors(range.blocks),
-                internal,
-            },
-            IoCommand::Write {
-                range,
-                fua,
-                internal,
-            } => Command::Write {
-                at: self.sector(range.start),
-                sectors: self.sectors(range.blocks),
-                fua,
-                internal,
-            },
-            IoCommand::Append { zone, blocks, fua } => Command::Append {
-                zone: self.zone_start(zone),
-                sectors: self.sectors(blocks),
-                fua,
-            },
-            // Zeroes are data like any other, unless the guest wants them deallocated. (On zones nothing is.)
-            IoCommand::WriteZeroes {
-                range,
-                fua,
-                deallocate: false,
-            } if !zoned => Command::Write {
-                at: self.sector(range.start),
-                sectors: self.sectors(range.blocks),
-                fua,
-                internal: true,
-            },
-            IoCommand::WriteZeroes { range, fua, .. } => Command::WriteZeroes {
-                at: self.sector(range.start),
-                sectors: self.sectors(range.blocks),
-                fua,
-            },
-            IoCommand::Deallocate { range } => Command::Deallocate {
-                at: self.sector(range.start),
-                sectors: self.sectors(range.blocks),
-            },
-            IoCommand::Flush => Command::Flush,
-            IoCommand::Zone { action, target } => Command::Zone {
-                action: match action {
-                    ZoneAction::Open { zrwa: false } => ftl::ZoneAction::Open,
-                    ZoneAction::Close => ftl::ZoneAction::Close,
-                    ZoneAction::Finish => ftl::ZoneAction::Finish,
-                    ZoneAction::Reset => ftl::ZoneAction::Reset,
-                    ZoneAction::Offline => ftl::ZoneAction::Offline,
-                    ZoneAction::Open { zrwa: true } => ftl::ZoneAction::OpenZrwa,
-                    ZoneAction::SetExtension => ftl::ZoneAction::SetExtension,
-                },
-                target: match target {
-                    ZoneTarget::One(zone) => ftl::ZoneTarget::One(self.zone_start(zone)),
-                    ZoneTarget::All => ftl::ZoneTarget::All,
-                },
-            },
-            IoCommand::FlushZrwa { upto } => Command::CommitZrwa {
-                end: Sector::new(self.sectors(upto.get().saturating_add(1))),
-            },
-        })
-    }
-}
-
 impl nvme::Drive for Drive {
     fn namespaces(&self) -> &[NamespaceInfo] {
         &self.namespaces
     }
 
-    fn submit(&mut self, ns: NsIndex, command: &IoCommand, now: Instant) -> Outcome {
+    fn submit(&mut self, ns: NsIndex, command: &Command, now: Instant) -> Outcome {
         if let Some(series) = &mut self.series {
             series.note(&self.model, now);
         }
         let verdict = self.verdict(ns, command);
         if verdict.failure.is_some() {
             self.failure = verdict.failure;
-            return Outcome {
-                done: now,
-                result: Err(IoError::Internal),
-            };
+            return Outcome::failed(now, Error::Internal);
         }
-        let mut outcome = match verdict.write_error {
-            Some(at) => Outcome {
-                done: now,
-                result: Err(self.count_failure(IoError::MediaWrite(at))),
-            },
-            None => self.execute(ns, command, now),
+        let mut outcome = match (verdict.write_error, self.kind(ns)) {
+            (Some(at), _) => Outcome::failed(now, self.count_failure(Error::Unwritable(at))),
+            (None, Some(kind)) => self.run(kind, command, now),
+            (None, None) => Outcome::failed(now, Error::Unsupported),
         };
         if let (Ok(_), Some(at)) = (outcome.result, verdict.read_error) {
-            outcome.result = Err(self.count_failure(IoError::MediaRead(at)));
+            outcome.result = Err(self.count_failure(Error::Unreadable(at)));
         }
         outcome.done += verdict.delay;
         outcome
+    }
+
+    fn has_unwritten(&self, ns: NsIndex, at: Sector, sectors: u64) -> bool {
+        self.kind(ns)
+            .is_some_and(|kind| self.model.has_unmapped(kind, at, sectors))
     }
 
     fn take_failure(&mut self) -> Option<Failure> {
@@ -468,28 +303,10 @@ impl nvme::Drive for Drive {
         self.faults.judge(&Access::ENABLE).failure.is_none()
     }
 
-    fn zone(&self, ns: NsIndex, zone: ZoneId) -> ZoneDescriptor {
-        let scale = self.kind(ns).map(|(_, info)| (Scale::of(info), info));
-        let Some((scale, Some(zoned))) = scale.map(|(s, info)| (s, info.zoned.as_ref())) else {
-            return no_zone();
-        };
-        let last = zoned.zones.saturating_sub(1);
-        let Some(report) = self.model.zone(ZoneId::new(zone.get().min(last))) else {
-            return no_zone();
-        };
-        ZoneDescriptor {
-            state: zone_state(report.state),
-            start: scale.lba(report.start),
-            capacity: report.capacity >> scale.shift,
-            write_pointer: report
-                .state
-                .has_write_pointer()
-                .then(|| scale.lba(report.write_pointer)),
-            attributes: ZoneAttributes {
-                zrwa_valid: report.zrwa,
-                extension_valid: report.extended,
-                ..ZoneAttributes::default()
-            },
+    fn zone(&self, ns: NsIndex, zone: ZoneId) -> Option<ZoneReport> {
+        match self.kind(ns)? {
+            Namespace::Data => self.model.zone(zone),
+            Namespace::Meta => None,
         }
     }
 
@@ -551,28 +368,5 @@ impl nvme::Drive for Drive {
 
     fn vendor_log(&self, page: &mut [u8; VENDOR_LOG_BYTES]) {
         vendor_log(&self.model, page);
-    }
-}
-
-/// What a namespace without zones says of one; the controller does not ask.
-fn no_zone() -> ZoneDescriptor {
-    ZoneDescriptor {
-        state: ZoneState::Offline,
-        start: Lba::default(),
-        capacity: 0,
-        write_pointer: None,
-        attributes: ZoneAttributes::default(),
-    }
-}
-
-fn zone_state(state: zone::State) -> ZoneState {
-    match state {
-        zone::State::Empty => ZoneState::Empty,
-        zone::State::ImplicitlyOpen => ZoneState::ImplicitlyOpen,
-        zone::State::ExplicitlyOpen => ZoneState::ExplicitlyOpen,
-        zone::State::Closed => ZoneState::Closed,
-        zone::State::Full => ZoneState::Full,
-        zone::State::ReadOnly => ZoneState::ReadOnly,
-        zone::State::Offline => ZoneState::Offline,
     }
 }

@@ -22,11 +22,12 @@
 //!   whenever it is enabled, so that resets fail, too.
 
 use crate::error::ConfigError;
+use command::Command;
 use core::fmt;
 use core::ops::Range;
 use ftl::Random;
-use nvme::{Failure, IoCommand};
-use units::{Lba, Nanos, ZoneId};
+use nvme::Failure;
+use units::{Bytes, Nanos, Sector, ZoneId, SECTOR_BYTES};
 
 /// Most rules at a time: each of them looks at each command.
 pub const MAX_RULES: usize = 64;
@@ -95,25 +96,51 @@ struct Rule {
     hits: u64,
 }
 
+/// The namespace that a command is for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Site {
+    pub nsid: u32,
+    /// Base-2 logarithm of its LBA size.
+    pub lba_shift: u8,
+    /// From zone to zone, if it has zones.
+    pub zone_size: Option<Bytes>,
+}
+
+impl Site {
+    /// The sectors of some LBAs, or of some zones.
+    fn sectors(self, place: &Place) -> Option<Range<u64>> {
+        let (range, each) = match place {
+            Place::Everywhere => return None,
+            Place::Lbas(range) => (range, (1 << self.lba_shift) / SECTOR_BYTES),
+            Place::Zones(range) => (range, self.zone_size?.get() / SECTOR_BYTES),
+        };
+        Some(range.start.saturating_mul(each)..range.end.saturating_mul(each))
+    }
+
+    /// The zone that holds a sector.
+    fn zone(self, sector: u64) -> Option<ZoneId> {
+        let zone = sector.checked_div(self.zone_size?.get() / SECTOR_BYTES)?;
+        u32::try_from(zone).ok().map(ZoneId::new)
+    }
+}
+
 /// A command as the rules see it.
 #[derive(Clone, Debug)]
 pub(crate) struct Access {
-    pub nsid: u32,
+    site: Site,
     op: Op,
-    /// Its LBAs; `None` for Flush.
-    lbas: Option<Range<u64>>,
-    /// LBAs of a zone, if the namespace has zones.
-    pub zone_blocks: Option<u64>,
+    /// Its sectors; `None` for Flush.
+    sectors: Option<Range<u64>>,
 }
 
 /// What the rules say of a command.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Verdict {
     pub delay: Nanos,
-    /// The first LBA that cannot be read.
-    pub read_error: Option<Lba>,
-    /// The first LBA that cannot be written.
-    pub write_error: Option<Lba>,
+    /// The first sector that cannot be read.
+    pub read_error: Option<Sector>,
+    /// The first sector that cannot be written.
+    pub write_error: Option<Sector>,
     /// The zone that fails; whether it goes offline.
     pub zone: Option<(ZoneId, bool)>,
     /// How the drive fails instead of answering.
@@ -187,9 +214,8 @@ impl Faults {
             let Some(first) = rule.strike(access) else {
                 continue;
             };
-            let at = Lba::new(first);
-            let zone = access.zone_blocks.map(|blocks| first / blocks.max(1));
-            let zone = zone.and_then(|z| u32::try_from(z).ok()).map(ZoneId::new);
+            let at = Sector::new(first);
+            let zone = access.site.zone(first);
             match rule.kind {
                 Kind::ReadError => _ = verdict.read_error.get_or_insert(at),
                 Kind::WriteError => _ = verdict.write_error.get_or_insert(at),
@@ -218,66 +244,53 @@ impl fmt::Display for Faults {
 impl Access {
     /// The controller is enabled.
     pub const ENABLE: Self = Self {
-        nsid: 0,
+        site: Site {
+            nsid: 0,
+            lba_shift: 9,
+            zone_size: None,
+        },
         op: Op::Enable,
-        lbas: None,
-        zone_blocks: None,
+        sectors: None,
     };
 
-    /// The access that a command is, if rules look at it. `append` is where an append would go.
+    /// The access that a command is, if rules look at it. `append` is where an append to the zone that starts at a sector
+    /// would go.
     pub fn of(
-        command: &IoCommand,
-        nsid: u32,
-        zone_blocks: Option<u64>,
-        append: impl FnOnce(ZoneId) -> Option<Lba>,
+        command: &Command,
+        site: Site,
+        append: impl FnOnce(Sector) -> Option<Sector>,
     ) -> Option<Self> {
-        let range = |r: nvme::LbaRange| {
-            let start = r.start.get();
-            Some(start..start.saturating_add(r.blocks))
-        };
-        let (op, lbas) = match *command {
-            IoCommand::Read { range: r, .. } => (Op::Read, range(r)),
-            IoCommand::Write { range: r, .. } | IoCommand::WriteZeroes { range: r, .. } => {
-                (Op::Write, range(r))
+        let range = |at: Sector, sectors| Some(at.get()..at.get().saturating_add(sectors));
+        let (op, sectors) = match *command {
+            Command::Read { at, sectors, .. } => (Op::Read, range(at, sectors)),
+            Command::Write { at, sectors, .. } | Command::WriteZeroes { at, sectors, .. } => {
+                (Op::Write, range(at, sectors))
             }
-            IoCommand::Append { zone, blocks, .. } => {
-                let start = append(zone)?.get();
-                (Op::Write, Some(start..start.saturating_add(blocks)))
-            }
-            IoCommand::Flush => (Op::Flush, None),
-            IoCommand::Deallocate { .. } | IoCommand::Zone { .. } | IoCommand::FlushZrwa { .. } => {
+            Command::Append { zone, sectors, .. } => (Op::Write, range(append(zone)?, sectors)),
+            Command::Flush => (Op::Flush, None),
+            Command::Deallocate { .. } | Command::Zone { .. } | Command::CommitZrwa { .. } => {
                 return None
             }
         };
-        Some(Self {
-            nsid,
-            op,
-            lbas,
-            zone_blocks,
-        })
+        Some(Self { site, op, sectors })
     }
 }
 
 impl Rule {
-    /// Whether the rule acts on the command; gives the first LBA of it that is in its range.
+    /// Whether the rule acts on the command; gives the first sector of it that is in its range.
     fn strike(&mut self, access: &Access) -> Option<u64> {
-        if self.nsid.is_some_and(|n| n != access.nsid) || self.count == Some(self.hits) {
+        if self.nsid.is_some_and(|n| n != access.site.nsid) || self.count == Some(self.hits) {
             return None;
         }
         let is_any = self.op == Op::Any && access.op != Op::Enable;
         if !is_any && self.op != access.op {
             return None;
         }
-        let first = match (&self.place, &access.lbas) {
+        let first = match (&self.place, &access.sectors) {
             (Place::Everywhere, None) => 0,
-            (Place::Everywhere, Some(lbas)) => lbas.start,
+            (Place::Everywhere, Some(sectors)) => sectors.start,
             (_, None) => return None,
-            (Place::Lbas(range), Some(lbas)) => meet(range, lbas)?,
-            (Place::Zones(range), Some(lbas)) => {
-                let blocks = access.zone_blocks?;
-                let start = range.start.saturating_mul(blocks);
-                meet(&(start..range.end.saturating_mul(blocks)), lbas)?
-            }
+            (place, Some(sectors)) => meet(&access.site.sectors(place)?, sectors)?,
         };
         let (chance, of) = self.odds;
         if self.random.draw() % of >= chance {

@@ -36,7 +36,7 @@ pub use drive::{build, Drive, Ssd};
 pub use error::ConfigError;
 pub use faults::{Faults, MAX_RULES};
 pub use layout::Layout;
-pub use model::{io_error, status_code, MeanErases, Model};
+pub use model::{status_code, MeanErases, Model};
 pub use plan::{Media, ModelConfig, Plan, Space, Worker};
 pub use presets::{Preset, PRESETS};
 pub use properties::{property, Default, Key, Kind, ModelKind, Property};

@@ -10,6 +10,7 @@ use nvme_spec::{AdminOpcode, FeatureId, NvmOpcode, Status, WireZoneAction};
 use ssd::Drive;
 use testkit::command;
 use units::{Nanos, ZoneId};
+use zone::State;
 
 #[test]
 fn data_written_to_both_namespaces_reads_back() {
@@ -185,7 +186,7 @@ fn an_injected_zone_state_is_reported_as_an_event() {
     drive.inject_zone(ZoneId::new(3), false).unwrap();
     let ns = nvme::NsIndex(1);
     let zone = ZoneId::new(3);
-    assert_eq!(drive.zone(ns, zone).state, nvme::ZoneState::ReadOnly);
+    assert_eq!(drive.zone(ns, zone).unwrap().state, State::ReadOnly);
     let event = nvme::DriveEvent::ZoneChanged { ns, zone };
     assert_eq!(drive.take_event(), Some(event));
     assert_eq!(drive.take_event(), None);
@@ -199,7 +200,7 @@ fn an_injected_zone_state_is_reported_as_an_event() {
             "offline is final"
         );
     }
-    assert_eq!(drive.zone(ns, zone).state, nvme::ZoneState::Offline);
+    assert_eq!(drive.zone(ns, zone).unwrap().state, State::Offline);
     assert_eq!(drive.take_event(), None);
 }
 
@@ -213,7 +214,7 @@ fn formatting_changes_the_lba_size_and_empties_the_namespace() {
     let info = &drive.namespaces()[1];
     assert_eq!((info.lba_shift, info.blocks()), (12, 4 * 16 * 256));
     let zone = drive.zone(nvme::NsIndex(1), ZoneId::new(0));
-    assert_eq!(zone.state, nvme::ZoneState::Empty);
+    assert_eq!(zone.unwrap().state, State::Empty);
     assert_eq!(drive.namespaces()[0].lba_shift, 9, "the other one's stays");
     assert_eq!(guest.admin(format(2)).status(), Some(Status::InvalidFormat));
 }

@@ -84,7 +84,8 @@ fn a_shutdown_and_a_format_reach_every_model() {
         let drive = guest.controller.drive_mut();
         assert_eq!(drive.namespaces()[usize::from(ns.0)].lba_shift, 12);
         if preset.starts_with("zns") {
-            assert_eq!(drive.zone(ns, ZoneId::new(0)).state, nvme::ZoneState::Empty);
+            let zone = drive.zone(ns, ZoneId::new(0)).unwrap();
+            assert_eq!(zone.state, zone::State::Empty);
             assert!(drive.inject_zone(ZoneId::new(1), true).is_ok());
         } else {
             assert!(drive.inject_zone(ZoneId::new(1), true).is_err());

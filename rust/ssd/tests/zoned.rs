@@ -5,13 +5,15 @@
 
 mod common;
 
+use ::command::Command;
 use common::{config, guest, machine, pattern, OK};
 use nvme_spec::{
-    Cns, NvmOpcode, Sqe, Status, WireZoneAction, WireZoneDescriptor, ZoneReport, ZoneReportFilter,
+    Cns, NvmOpcode, Sqe, Status, WireZoneAction, WireZoneDescriptor, ZoneReceiveAction,
+    ZoneReportFilter,
 };
 use ssd::Drive;
 use testkit::{command, Guest};
-use units::{Instant, Nanos};
+use units::{Instant, Nanos, Sector};
 
 /// Command set identifier of Zoned Namespaces.
 const ZNS: u8 = 2;
@@ -55,8 +57,14 @@ fn send(guest: &mut Guest<Drive>, lba: u64, action: WireZoneAction) -> Option<St
 }
 
 fn descriptor(guest: &mut Guest<Drive>, lba: u64) -> WireZoneDescriptor {
-    let report =
-        command::zone_receive(2, lba, ZoneReport::Report, ZoneReportFilter::All, true, 128);
+    let report = command::zone_receive(
+        2,
+        lba,
+        ZoneReceiveAction::Report,
+        ZoneReportFilter::All,
+        true,
+        128,
+    );
     let (cqe, page) = guest.receive(1, report, 128);
     assert_eq!(cqe.status(), OK);
     WireZoneDescriptor::decode(page[64..128].try_into().unwrap())
@@ -173,7 +181,7 @@ fn a_descriptor_extension_is_reported_until_the_zone_is_reset() {
         assert_eq!(again, Some(Status::InvalidTransition), "only when empty");
         let all = ZoneReportFilter::All;
         let bytes = 64 + 2 * (64 + 128);
-        let report = command::zone_receive(2, 0, ZoneReport::Extended, all, true, bytes);
+        let report = command::zone_receive(2, 0, ZoneReceiveAction::Extended, all, true, bytes);
         let (cqe, page) = guest.receive(1, report, bytes as usize);
         assert_eq!(cqe.status(), OK);
         let second = WireZoneDescriptor::decode(page[256..320].try_into().unwrap());
@@ -211,18 +219,10 @@ fn times_change_from_the_next_command_on() {
         let mut settings = config(preset, &[]);
         let mut drive = Drive::new(&settings.plan().unwrap()).unwrap();
         let data = nvme::NsIndex(u8::from(preset == "tlc-zoned"));
-        let mut lba = 0;
+        let mut sector = 0;
         let mut took = |drive: &mut Drive, now: u64| {
-            let range = nvme::LbaRange {
-                start: units::Lba::new(lba),
-                blocks: 8,
-            };
-            lba += 8;
-            let write = nvme::IoCommand::Write {
-                range,
-                fua: false,
-                internal: false,
-            };
+            let write = Command::write(Sector::new(sector), 8, false);
+            sector += 8;
             let now = Instant::from_nanos(now);
             nvme::Drive::submit(drive, data, &write, now)
                 .done

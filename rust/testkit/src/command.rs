@@ -2,7 +2,7 @@
 //! Submission queue entries, ready to be given a command identifier and a data pointer.
 
 use nvme_spec::{
-    AdminOpcode, Cns, FeatureId, LogId, NvmOpcode, Sqe, WireZoneAction, ZoneReport,
+    AdminOpcode, Cns, FeatureId, LogId, NvmOpcode, Sqe, WireZoneAction, ZoneReceiveAction,
     ZoneReportFilter,
 };
 
@@ -115,7 +115,7 @@ pub fn zone_send(nsid: u32, slba: u64, action: WireZoneAction, all: bool) -> Sqe
 pub fn zone_receive(
     nsid: u32,
     slba: u64,
-    report: ZoneReport,
+    report: ZoneReceiveAction,
     filter: ZoneReportFilter,
     partial: bool,
     bytes: u32,

@@ -3,12 +3,13 @@
 
 use std::collections::VecDeque;
 
+use command::{Command, Error, Outcome, Reply, ZoneAction, ZoneReport, ZoneTarget};
 use nvme::{
-    Discard, Drive, DriveEvent, Health, IoCommand, IoError, LbaRange, NamespaceInfo, NsIndex,
-    Outcome, Reply, ZoneAction, ZoneAttributes, ZoneDescriptor, ZoneState, ZoneTarget, ZonedInfo,
-    ZrwaInfo, LBA_SHIFTS, VENDOR_LOG_BYTES,
+    Drive, DriveEvent, Health, NamespaceInfo, NsIndex, ZonedInfo, ZrwaInfo, LBA_SHIFTS,
+    VENDOR_LOG_BYTES,
 };
-use units::{Bytes, Instant, Lba, Nanos, ZoneId};
+use units::{Bytes, Instant, Nanos, Sector, ZoneId, SECTOR_BYTES};
+use zone::State;
 
 /// Commands recorded at most, so that long tests stay small.
 const RECORDED: usize = 4096;
@@ -51,8 +52,8 @@ impl Default for FakeConfig {
 
 #[derive(Clone, Debug)]
 struct Zone {
-    state: ZoneState,
-    /// Blocks written.
+    state: State,
+    /// Sectors written.
     written: u64,
     extension: Vec<u8>,
     extension_valid: bool,
@@ -65,14 +66,12 @@ pub struct FakeDrive {
     namespaces: Vec<NamespaceInfo>,
     zones: Vec<Zone>,
     /// The first commands submitted, in order.
-    pub submitted: Vec<(NsIndex, IoCommand)>,
+    pub submitted: Vec<(NsIndex, Command)>,
     /// The next command fails with this.
-    pub fail_next: Option<IoError>,
+    pub fail_next: Option<Error>,
     /// What the SMART log says.
     pub health: Health,
-    /// The zone that the drive recommends to reset.
-    pub reset_recommended: Option<ZoneId>,
-    /// Blocks of namespace 1 that were written and not deallocated.
+    /// Sectors of namespace 1 that were written and not deallocated.
     pub written: Vec<bool>,
     /// When background work is due.
     pub background: Option<Instant>,
@@ -86,7 +85,7 @@ impl FakeDrive {
     #[must_use]
     pub fn new(config: FakeConfig) -> Self {
         let zone = Zone {
-            state: ZoneState::Empty,
+            state: State::Empty,
             written: 0,
             extension: vec![0; usize::from(config.extension_units) * 64],
             extension_valid: false,
@@ -105,7 +104,6 @@ impl FakeDrive {
                 read_only: false,
                 degraded: false,
             },
-            reset_recommended: None,
             written: vec![false; (config.conventional_bytes / 512) as usize],
             background: None,
             advanced: Vec::new(),
@@ -123,7 +121,7 @@ impl FakeDrive {
     }
 
     /// Changes a zone's state behind the guest's back.
-    pub fn inject_zone_state(&mut self, zone: u32, state: ZoneState) {
+    pub fn inject_zone_state(&mut self, zone: u32, state: State) {
         if let Some(z) = self.zones.get_mut(zone as usize) {
             z.state = state;
             self.events.push_back(DriveEvent::ZoneChanged {
@@ -170,15 +168,17 @@ impl FakeDrive {
         vec![conventional, zoned]
     }
 
-    fn zone_blocks(&self) -> u64 {
-        self.config.zone_bytes >> self.config.lba_shift
+    fn zone_sectors(&self) -> u64 {
+        self.config.zone_bytes / SECTOR_BYTES
     }
 
-    fn capacity_blocks(&self) -> u64 {
-        self.config.zone_capacity >> self.config.lba_shift
+    fn zone_mut(&mut self, at: Sector) -> Result<&mut Zone, Error> {
+        let number = at.get() / self.zone_sectors();
+        let zone = self.zones.get_mut(number as usize);
+        zone.ok_or(Error::OutOfRange)
     }
 
-    fn apply(&mut self, ns: NsIndex, command: &IoCommand) -> Result<Reply, IoError> {
+    fn apply(&mut self, ns: NsIndex, command: &Command) -> Result<Reply, Error> {
         if let Some(error) = self.fail_next.take() {
             return Err(error);
         }
@@ -189,168 +189,105 @@ impl FakeDrive {
         }
     }
 
-    fn conventional(&mut self, command: &IoCommand) -> Result<Reply, IoError> {
-        let nothing = Ok(Reply::default());
-        let mut mark = |range: LbaRange, value| {
-            let blocks = self.written.iter_mut().skip(range.start.get() as usize);
-            blocks
-                .take(range.blocks as usize)
-                .for_each(|block| *block = value);
+    fn conventional(&mut self, command: &Command) -> Result<Reply, Error> {
+        let (at, sectors, is_written) = match *command {
+            Command::Read { .. } | Command::Flush => return Ok(Reply::Done),
+            Command::Write { at, sectors, .. } => (at, sectors, true),
+            Command::WriteZeroes { at, sectors, .. } | Command::Deallocate { at, sectors } => {
+                (at, sectors, false)
+            }
+            Command::Append { .. } | Command::Zone { .. } | Command::CommitZrwa { .. } => {
+                return Err(Error::Unsupported);
+            }
         };
-        match *command {
-            IoCommand::Read {
-                range,
-                reject_unwritten: true,
-                ..
-            } => {
-                let mut blocks = self.written.iter().skip(range.start.get() as usize);
-                if blocks.by_ref().take(range.blocks as usize).all(|w| *w) {
-                    nothing
-                } else {
-                    Err(IoError::Unwritten)
-                }
-            }
-            IoCommand::Read { .. } | IoCommand::Flush => nothing,
-            IoCommand::Write { range, .. } => {
-                mark(range, true);
-                nothing
-            }
-            IoCommand::WriteZeroes { range, .. } | IoCommand::Deallocate { range } => {
-                let deallocates = !matches!(
-                    command,
-                    IoCommand::WriteZeroes {
-                        deallocate: false,
-                        ..
-                    }
-                );
-                mark(range, !deallocates);
-                Ok(Reply {
-                    discard: Discard::Range(range),
-                    ..Reply::default()
-                })
-            }
-            IoCommand::Append { .. } | IoCommand::Zone { .. } | IoCommand::FlushZrwa { .. } => {
-                Err(IoError::NotSupported)
-            }
-        }
+        let written = self.written.iter_mut().skip(at.get() as usize);
+        written
+            .take(sectors as usize)
+            .for_each(|sector| *sector = is_written);
+        Ok(Reply::Done)
     }
 
-    fn zoned(&mut self, command: &IoCommand) -> Result<Reply, IoError> {
-        let size = self.zone_blocks();
+    fn zoned(&mut self, command: &Command) -> Result<Reply, Error> {
         match *command {
-            IoCommand::Read {
-                range,
-                reject_unwritten,
-                ..
-            } => self.read_zone(range, reject_unwritten),
-            IoCommand::Write { range, .. } | IoCommand::WriteZeroes { range, .. } => {
-                let zone = ZoneId::new((range.start.get() / size) as u32);
-                self.write(zone, Some(range.start), range.blocks)
+            Command::Read { at, sectors, .. } => self.read_zone(at, sectors),
+            Command::Write { at, sectors, .. } | Command::WriteZeroes { at, sectors, .. } => {
+                self.write(at, Some(at), sectors).map(|_| Reply::Done)
             }
-            IoCommand::Append { zone, blocks, .. } => self.write(zone, None, blocks),
-            IoCommand::Deallocate { .. } | IoCommand::Flush => Ok(Reply::default()),
-            IoCommand::Zone { action, target } => match target {
+            Command::Append { zone, sectors, .. } => {
+                self.write(zone, None, sectors).map(Reply::Appended)
+            }
+            Command::Deallocate { .. } | Command::Flush => Ok(Reply::Done),
+            Command::Zone { action, target } => match target {
                 ZoneTarget::One(zone) => self.act(zone, action),
                 ZoneTarget::All => {
-                    for zone in 0..self.config.zones {
+                    for zone in 0..u64::from(self.config.zones) {
                         // Zones the action does not apply to are left alone.
-                        let _ = self.act(ZoneId::new(zone), action);
+                        let _ = self.act(Sector::new(zone * self.zone_sectors()), action);
                     }
-                    Ok(Reply::default())
+                    Ok(Reply::Done)
                 }
             },
-            IoCommand::FlushZrwa { .. } => Err(IoError::InvalidZoneOperation),
+            Command::CommitZrwa { .. } => Err(Error::Zone(zone::Error::InvalidOperation)),
         }
     }
 
-    /// The zone's own errors come before that of unwritten blocks.
-    fn read_zone(&self, range: LbaRange, reject_unwritten: bool) -> Result<Reply, IoError> {
-        let size = self.zone_blocks();
-        let (start, end) = (range.start.get(), range.start.get() + range.blocks);
-        let number = start / size;
-        if (end - 1) / size != number {
-            return Err(IoError::ZoneBoundary);
+    fn read_zone(&mut self, at: Sector, sectors: u64) -> Result<Reply, Error> {
+        let size = self.zone_sectors();
+        if at.get() % size + sectors > size {
+            return Err(Error::Zone(zone::Error::Boundary));
         }
-        let zone = self.zones.get(number as usize);
-        let zone = zone.ok_or(IoError::LbaOutOfRange)?;
-        if zone.state == ZoneState::Offline {
-            return Err(IoError::ZoneOffline);
+        match self.zone_mut(at)?.state {
+            State::Offline => Err(Error::Zone(zone::Error::Offline)),
+            _ => Ok(Reply::Done),
         }
-        if reject_unwritten && end > number * size + zone.written {
-            return Err(IoError::Unwritten);
-        }
-        Ok(Reply::default())
     }
 
-    fn write(&mut self, id: ZoneId, at: Option<Lba>, blocks: u64) -> Result<Reply, IoError> {
-        let start = u64::from(id.get()) * self.zone_blocks();
-        let capacity = self.capacity_blocks();
-        let zone = self
-            .zones
-            .get_mut(id.get() as usize)
-            .ok_or(IoError::LbaOutOfRange)?;
+    /// A write to the zone that holds sector `zone`; where it went.
+    fn write(&mut self, zone: Sector, at: Option<Sector>, sectors: u64) -> Result<Sector, Error> {
+        let start = zone.get() - zone.get() % self.zone_sectors();
+        let capacity = self.config.zone_capacity / SECTOR_BYTES;
+        let zone = self.zone_mut(zone)?;
         match zone.state {
-            ZoneState::Full => return Err(IoError::ZoneFull),
-            ZoneState::ReadOnly => return Err(IoError::ZoneReadOnly),
-            ZoneState::Offline => return Err(IoError::ZoneOffline),
-            ZoneState::Empty
-            | ZoneState::ImplicitlyOpen
-            | ZoneState::ExplicitlyOpen
-            | ZoneState::Closed => {}
+            State::Full => return Err(Error::Zone(zone::Error::Full)),
+            State::ReadOnly => return Err(Error::Zone(zone::Error::ReadOnly)),
+            State::Offline => return Err(Error::Zone(zone::Error::Offline)),
+            State::Empty | State::ImplicitlyOpen | State::ExplicitlyOpen | State::Closed => {}
         }
-        let pointer = start + zone.written;
-        if at.is_some_and(|lba| lba.get() != pointer) {
-            return Err(IoError::ZoneInvalidWrite);
+        let pointer = Sector::new(start + zone.written);
+        if at.is_some_and(|at| at != pointer) {
+            return Err(Error::Zone(zone::Error::InvalidWrite));
         }
-        if zone.written + blocks > capacity {
-            return Err(IoError::ZoneBoundary);
+        if zone.written + sectors > capacity {
+            return Err(Error::Zone(zone::Error::Boundary));
         }
-        zone.written += blocks;
+        zone.written += sectors;
         if zone.written == capacity {
-            zone.state = ZoneState::Full;
-        } else if zone.state != ZoneState::ExplicitlyOpen {
-            zone.state = ZoneState::ImplicitlyOpen;
+            zone.state = State::Full;
+        } else if zone.state != State::ExplicitlyOpen {
+            zone.state = State::ImplicitlyOpen;
         }
-        Ok(Reply {
-            lba: Lba::new(pointer),
-            ..Reply::default()
-        })
+        Ok(pointer)
     }
 
-    fn act(&mut self, id: ZoneId, action: ZoneAction) -> Result<Reply, IoError> {
-        use ZoneState::{Closed, Empty, ExplicitlyOpen, Full, ImplicitlyOpen, Offline, ReadOnly};
-        let blocks = self.zone_blocks();
-        let zone = self
-            .zones
-            .get_mut(id.get() as usize)
-            .ok_or(IoError::LbaOutOfRange)?;
-        let next = match (action, zone.state) {
-            (ZoneAction::Open { zrwa: true }, _) => return Err(IoError::ZrwaUnavailable),
-            (
-                ZoneAction::Open { zrwa: false },
-                Empty | Closed | ImplicitlyOpen | ExplicitlyOpen,
-            ) => ExplicitlyOpen,
+    fn act(&mut self, at: Sector, action: ZoneAction) -> Result<Reply, Error> {
+        use State::{Closed, Empty, ExplicitlyOpen, Full, ImplicitlyOpen, Offline, ReadOnly};
+        let zone = self.zone_mut(at)?;
+        zone.state = match (action, zone.state) {
+            (ZoneAction::OpenZrwa, _) => return Err(Error::Zone(zone::Error::NoArea)),
+            (ZoneAction::Open, Empty | Closed | ImplicitlyOpen | ExplicitlyOpen) => ExplicitlyOpen,
             (ZoneAction::Close, ImplicitlyOpen | ExplicitlyOpen | Closed) => Closed,
             (ZoneAction::Finish, Empty | ImplicitlyOpen | ExplicitlyOpen | Closed | Full) => Full,
             (ZoneAction::Reset, Empty | ImplicitlyOpen | ExplicitlyOpen | Closed | Full) => Empty,
             (ZoneAction::Offline, ReadOnly | Offline) => Offline,
             (ZoneAction::SetExtension, Empty) => Closed,
-            _ => return Err(IoError::InvalidTransition),
+            _ => return Err(Error::Zone(zone::Error::InvalidTransition)),
         };
-        zone.state = next;
-        let mut reply = Reply::default();
         match action {
-            ZoneAction::Reset => {
-                (zone.written, zone.extension_valid) = (0, false);
-                reply.discard = Discard::Range(LbaRange {
-                    start: Lba::new(u64::from(id.get()) * blocks),
-                    blocks,
-                });
-            }
+            ZoneAction::Reset => (zone.written, zone.extension_valid) = (0, false),
             ZoneAction::SetExtension => zone.extension_valid = true,
             _ => {}
         }
-        Ok(reply)
+        Ok(Reply::Done)
     }
 }
 
@@ -359,7 +296,7 @@ impl Drive for FakeDrive {
         &self.namespaces
     }
 
-    fn submit(&mut self, ns: NsIndex, command: &IoCommand, now: Instant) -> Outcome {
+    fn submit(&mut self, ns: NsIndex, command: &Command, now: Instant) -> Outcome {
         if self.submitted.len() < RECORDED {
             self.submitted.push((ns, *command));
         }
@@ -369,31 +306,28 @@ impl Drive for FakeDrive {
         }
     }
 
-    fn zone(&self, _ns: NsIndex, zone: ZoneId) -> ZoneDescriptor {
-        let last = self.zones.len().saturating_sub(1);
-        let number = (zone.get() as usize).min(last);
-        let start = number as u64 * self.zone_blocks();
-        let (state, written, extension_valid) = self
-            .zones
-            .get(number)
-            .map_or((ZoneState::Offline, 0, false), |z| {
-                (z.state, z.written, z.extension_valid)
-            });
-        let has_pointer = !matches!(
-            state,
-            ZoneState::Full | ZoneState::ReadOnly | ZoneState::Offline
-        );
-        ZoneDescriptor {
-            state,
-            start: Lba::new(start),
-            capacity: self.capacity_blocks(),
-            write_pointer: has_pointer.then_some(Lba::new(start + written)),
-            attributes: ZoneAttributes {
-                extension_valid,
-                reset_recommended: self.reset_recommended == Some(zone),
-                ..ZoneAttributes::default()
-            },
+    fn has_unwritten(&self, ns: NsIndex, at: Sector, sectors: u64) -> bool {
+        if ns.0 == 0 {
+            let written = self.written.iter().skip(at.get() as usize);
+            return !written.take(sectors as usize).all(|is_written| *is_written);
         }
+        let size = self.zone_sectors();
+        let zone = self.zones.get((at.get() / size) as usize);
+        zone.is_none_or(|zone| at.get() % size + sectors > zone.written)
+    }
+
+    fn zone(&self, ns: NsIndex, id: ZoneId) -> Option<ZoneReport> {
+        let zone = self.zones.get(id.get() as usize).filter(|_| ns.0 == 1)?;
+        let start = u64::from(id.get()) * self.zone_sectors();
+        Some(ZoneReport {
+            id,
+            start: Sector::new(start),
+            capacity: self.config.zone_capacity / SECTOR_BYTES,
+            write_pointer: Sector::new(start + zone.written),
+            state: zone.state,
+            zrwa: false,
+            extended: zone.extension_valid,
+        })
     }
 
     fn zone_extension(&mut self, _ns: NsIndex, zone: ZoneId) -> Option<&mut [u8]> {

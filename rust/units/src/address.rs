@@ -48,10 +48,6 @@ macro_rules! index_newtype {
 }
 
 index_newtype!(
-    /// Logical block address within a namespace, in units of its LBA size (512 or 4096 bytes).
-    Lba(u64)
-);
-index_newtype!(
     /// Address within a namespace in sectors of 512 bytes, whatever its LBA size.
     Sector(u64)
 );

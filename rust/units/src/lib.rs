@@ -17,7 +17,7 @@ mod address;
 mod size;
 mod time;
 
-pub use address::{GuestAddr, Lba, Lpn, Nsid, QueueId, Sector, ZoneId};
+pub use address::{GuestAddr, Lpn, Nsid, QueueId, Sector, ZoneId};
 pub use size::{Bytes, ParseSizeError, KIB, MIB};
 pub use time::{Instant, Nanos};
 

@@ -9,18 +9,17 @@ use crate::drive::{Data, Zms};
 use crate::paged::Paged;
 use crate::write::Write;
 use crate::zoned::Zoned;
-use ftl::{zone_at, Command, Discard, Error, Namespace, Outcome, Reply, ZoneAction, ZoneTarget};
+use ftl::{zone_at, Command, Error, Namespace, Outcome, Reply, ZoneAction, ZoneTarget};
 use units::{Instant, Sector, ZoneId};
 
 impl Zms {
-    /// Runs a command; returns its completion. `outcome` gets the reply and what was discarded.
+    /// Runs a command.
     pub(crate) fn run(
         &mut self,
         namespace: Namespace,
         command: &Command,
         now: Instant,
-        outcome: &mut Outcome,
-    ) -> Result<Instant, Error> {
+    ) -> Result<Outcome, Error> {
         let (at, sectors) = range(command);
         let end = at.get().checked_add(sectors);
         let inside = end.is_some_and(|end| end <= self.sectors(namespace));
@@ -28,9 +27,11 @@ impl Zms {
         match (namespace, &mut self.meta, &mut self.data) {
             (Namespace::Meta, None, _) => Err(Error::Unsupported),
             _ if !inside => Err(Error::OutOfRange),
-            (Namespace::Meta, Some(meta), _) => paged(meta, core, command, now, outcome),
-            (Namespace::Data, _, Data::Block(block)) => paged(block, core, command, now, outcome),
-            (Namespace::Data, _, Data::Zoned(data)) => zoned(data, core, command, now, outcome),
+            (Namespace::Meta, Some(meta), _) => paged(meta, core, command, now).map(Outcome::done),
+            (Namespace::Data, _, Data::Block(block)) => {
+                paged(block, core, command, now).map(Outcome::done)
+            }
+            (Namespace::Data, _, Data::Zoned(data)) => zoned(data, core, command, now),
         }
     }
 }
@@ -62,7 +63,6 @@ fn paged<const NS: u8>(
     core: &mut Core,
     command: &Command,
     now: Instant,
-    outcome: &mut Outcome,
 ) -> Result<Instant, Error> {
     match *command {
         Command::Read {
@@ -80,7 +80,6 @@ fn paged<const NS: u8>(
         // Unmapping is durable at once: the map's changes are.
         Command::Deallocate { at, sectors } | Command::WriteZeroes { at, sectors, .. } => {
             ns.unmap(core, at, sectors);
-            outcome.discard = Discard::Sectors(at.get()..at.get() + sectors);
             Ok(now)
         }
         Command::Append { .. } | Command::Zone { .. } | Command::CommitZrwa { .. } => {
@@ -89,66 +88,56 @@ fn paged<const NS: u8>(
     }
 }
 
-/// Runs a command on the zoned namespace; returns the completion.
+/// Runs a command on the zoned namespace.
 fn zoned(
     ns: &mut Zoned,
     core: &mut Core,
     command: &Command,
     now: Instant,
-    outcome: &mut Outcome,
-) -> Result<Instant, Error> {
-    match *command {
+) -> Result<Outcome, Error> {
+    let done = match *command {
         Command::Read {
             at,
             sectors,
             internal,
-        } => Ok(ns.read(core, at, sectors, internal, now)?),
+        } => ns.read(core, at, sectors, internal, now)?,
         Command::Write {
             at,
             sectors,
             fua,
             internal,
-        } => ns.host_write(core, Write::new(at, sectors, fua, !internal), now),
+        } => ns.host_write(core, Write::new(at, sectors, fua, !internal), now)?,
         Command::WriteZeroes { at, sectors, fua } => {
-            let done = ns.host_write(core, Write::new(at, sectors, fua, false), now)?;
-            outcome.discard = Discard::Sectors(at.get()..at.get() + sectors);
-            Ok(done)
+            ns.host_write(core, Write::new(at, sectors, fua, false), now)?
         }
         Command::Append { zone, sectors, fua } => {
             let id = zone_at(&ns.zones, zone)?;
             let at = ns.zones.check_append(id, sectors)?;
             let done = ns.write(core, Write::new(at, sectors, fua, true), now)?;
-            outcome.result = Ok(Reply::Appended(at));
-            Ok(done)
+            return Ok(Outcome {
+                done,
+                result: Ok(Reply::Appended(at)),
+            });
         }
-        Command::Flush => Ok(ns.flush_all(core, now)),
+        Command::Flush => ns.flush_all(core, now),
         Command::Deallocate { at, sectors } => {
             ns.zones.check_deallocate(at, sectors)?;
-            Ok(now)
+            now
         }
-        Command::CommitZrwa { end } => ns.commit_to(core, end, now),
+        Command::CommitZrwa { end } => ns.commit_to(core, end, now)?,
         Command::Zone {
             action,
             target: ZoneTarget::One(zone),
         } => {
             let id = zone_at(&ns.zones, zone)?;
-            let done = manage(ns, core, action, id, now)?;
-            if action == ZoneAction::Reset {
-                let end = zone.get() + ns.zones.layout().size;
-                outcome.discard = Discard::Sectors(zone.get()..end);
-            }
-            Ok(done)
+            manage(ns, core, action, id, now)?
         }
         Command::Zone {
             action,
             target: ZoneTarget::All,
-        } => {
-            if action == ZoneAction::Reset {
-                outcome.discard = Discard::EmptyZones;
-            }
-            manage_all(ns, core, action, now)
-        }
-    }
+        } => manage_all(ns, core, action, now)?,
+    };
+    Ok(Outcome::done(done))
 }
 
 fn manage(

@@ -11,7 +11,7 @@ use crate::stats::{Counters, PoolStats, Stats};
 use crate::superblock::{Pool, Victims};
 use crate::write::Cause;
 use crate::zoned::{page_range, Zoned};
-use ftl::{Command, Discard, Error, Event, Namespace, Outcome, Reply, ZoneReport};
+use ftl::{Command, Error, Event, Namespace, Outcome, ZoneReport};
 use nand::Cell;
 use units::{Bytes, Instant, Nanos, Sector, ZoneId, PAGE_BYTES, PAGE_SECTORS};
 
@@ -111,18 +111,13 @@ impl Zms {
         let arrived = now;
         let now = now.max(self.now);
         self.run_events(now);
-        let mut outcome = Outcome {
-            done: now,
-            result: Ok(Reply::Done),
-            discard: Discard::Nothing,
-        };
-        let result = self.run(namespace, command, now, &mut outcome);
+        let result = self.run(namespace, command, now);
         self.pump();
-        match result {
-            Ok(done) => outcome.done = done.max(arrived),
-            Err(error) => outcome.result = Err(error),
+        let outcome = result.unwrap_or_else(|error| Outcome::failed(now, error));
+        Outcome {
+            done: outcome.done.max(arrived),
+            ..outcome
         }
-        outcome
     }
 
     /// When the drive wants to be looked at next, if it does: when a dwell window ends, or to go on with

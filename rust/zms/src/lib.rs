@@ -47,8 +47,7 @@ pub use config::{
 };
 pub use drive::{Pools, Zms};
 pub use ftl::{
-    Command, Costs, Discard, Error, Histogram, Namespace, Outcome, Reply, ZoneAction, ZoneReport,
-    ZoneTarget,
+    Command, Costs, Error, Histogram, Namespace, Outcome, Reply, ZoneAction, ZoneReport, ZoneTarget,
 };
 pub use l2p::Grain;
 pub use nand::{Suspend, Suspension};

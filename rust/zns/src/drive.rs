@@ -5,8 +5,7 @@ use crate::{BufferScope, Config, ConfigError, Stats};
 use conv::Engine;
 use core::ops::Range;
 use ftl::{
-    ByteBuffer, Command, Discard, Error, Event, Flash, Namespace, Observer, Outcome, ZoneReport,
-    MAX_SECTORS,
+    ByteBuffer, Command, Error, Event, Flash, Namespace, Observer, Outcome, ZoneReport, MAX_SECTORS,
 };
 use nand::{BlockId, PlaneId};
 use units::{Bytes, Instant, Sector, ZoneId, PAGE_SECTORS, SECTOR_BYTES};
@@ -286,10 +285,7 @@ impl Zns {
                 internal,
             } => self.write(at, sectors, fua, internal, now),
             Command::Append { zone, sectors, fua } => self.append(zone, sectors, fua, now),
-            Command::WriteZeroes { at, sectors, fua } => Ok(Outcome {
-                discard: Discard::Sectors(at.get()..at.get().saturating_add(sectors)),
-                ..self.write(at, sectors, fua, true, now)?
-            }),
+            Command::WriteZeroes { at, sectors, fua } => self.write(at, sectors, fua, true, now),
             Command::Deallocate { at, sectors } => {
                 self.check_range(at, sectors)?;
                 self.zones.check_deallocate(at, sectors)?;

@@ -2,7 +2,7 @@
 //! Zone management.
 
 use crate::Zns;
-use ftl::{zone_at, Discard, Error, Event, Namespace, Outcome, ZoneAction, ZoneTarget};
+use ftl::{zone_at, Error, Event, Namespace, Outcome, ZoneAction, ZoneTarget};
 use units::{Bytes, Instant, ZoneId, PAGE_SECTORS, SECTOR_BYTES};
 use zone::State;
 
@@ -39,15 +39,7 @@ impl Zns {
         match target {
             ZoneTarget::One(at) => {
                 let id = zone_at(&self.zones, at)?;
-                let done = self.act(action, id, now)?;
-                let discard = match action {
-                    ZoneAction::Reset => self.span(id),
-                    _ => Discard::Nothing,
-                };
-                Ok(Outcome {
-                    discard,
-                    ..Outcome::done(done)
-                })
+                self.act(action, id, now).map(Outcome::done)
             }
             ZoneTarget::All => self.manage_all(action, now),
         }
@@ -62,14 +54,7 @@ impl Zns {
                 done = done.max(self.act(action, id, now)?);
             }
         }
-        let discard = match action {
-            ZoneAction::Reset => Discard::EmptyZones,
-            _ => Discard::Nothing,
-        };
-        Ok(Outcome {
-            discard,
-            ..Outcome::done(done)
-        })
+        Ok(Outcome::done(done))
     }
 
     /// Applies an action to one zone; returns when it is complete.
@@ -161,10 +146,5 @@ impl Zns {
             first,
             pages,
         });
-    }
-
-    fn span(&self, id: ZoneId) -> Discard {
-        let start = self.zones.start(id).get();
-        Discard::Sectors(start..start.saturating_add(self.zones.layout().size))
     }
 }

@@ -585,7 +585,7 @@ fn is_zone_zero(guest: &Guest<FakeDrive>, zone: usize) -> bool {
 
 #[test]
 fn format_leaves_zones_that_failed_as_they_are_unless_it_is_to_be_secure() {
-    use nvme::ZoneState::{Empty, Offline, ReadOnly};
+    use zone::State::{Empty, Offline, ReadOnly};
     for (secure, gone) in [(0, false), (1, true), (2, true)] {
         let mut guest = guest(1);
         for zone in 0..3 {
@@ -598,7 +598,7 @@ fn format_leaves_zones_that_failed_as_they_are_unless_it_is_to_be_secure() {
         for (zone, state) in [(0, Empty), (1, ReadOnly), (2, Offline)] {
             let drive = guest.controller.drive();
             let found = nvme::Drive::zone(drive, nvme::NsIndex(1), units::ZoneId::new(zone));
-            assert_eq!(found.state, state);
+            assert_eq!(found.unwrap().state, state);
             assert_eq!(
                 is_zone_zero(&guest, zone as usize),
                 gone || state == Empty,
@@ -663,7 +663,7 @@ fn a_report_of_many_zones_is_worked_in_bounded_runs() {
     let mut guest = guest_with(ControllerConfig::default(), drive, 1);
     guest.budget = 8;
     let full = nvme_spec::ZoneReportFilter::Full;
-    let report = nvme_spec::ZoneReport::Report;
+    let report = nvme_spec::ZoneReceiveAction::Report;
     let mut sqe = command::zone_receive(DATA, 0, report, full, false, 4096);
     for zone in [3, 19_999] {
         assert_ok(guest.write(DATA, zone, SHIFT, &pattern(0, 4096)));

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Asynchronous events and Abort.
 
-use nvme::ZoneState;
 use nvme_spec::{offset, AdminOpcode, AsyncEvent, FeatureId, LogId, NvmOpcode, Status};
 use testkit::{command, FakeDrive, Guest};
+use zone::State;
 
 use crate::{assert_ok, assert_status, guest, DATA, META};
 
@@ -47,7 +47,7 @@ fn changed_zones_are_listed_and_announced_if_wanted() {
     guest
         .controller
         .drive_mut()
-        .inject_zone_state(3, ZoneState::ReadOnly);
+        .inject_zone_state(3, State::ReadOnly);
     guest.run();
     assert_eq!(guest.wait(0), None, "not asked for");
     assert_ok(guest.admin(command::set_feature(
@@ -58,7 +58,7 @@ fn changed_zones_are_listed_and_announced_if_wanted() {
     guest
         .controller
         .drive_mut()
-        .inject_zone_state(5, ZoneState::Offline);
+        .inject_zone_state(5, State::Offline);
     guest.run();
     let cqe = guest.wait(0).unwrap();
     assert_eq!(
@@ -128,7 +128,7 @@ fn a_warning_of_the_drive_is_told_once() {
     for told in [true, false] {
         // Any change makes the drive look again.
         let drive = guest.controller.drive_mut();
-        drive.inject_zone_state(0, ZoneState::ReadOnly);
+        drive.inject_zone_state(0, State::ReadOnly);
         guest.run();
         let expected = told.then_some(AsyncEvent::smart(0).result());
         assert_eq!(guest.wait(0).map(|c| c.result), expected);

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Commands of the NVM command set.
 
-use nvme::{ControllerConfig, IoCommand, IoError, LbaRange, ZoneState};
+use ::command::{Command, Error};
+use nvme::ControllerConfig;
 use nvme_spec::{CopyRange, DsmRange, FeatureId, NvmOpcode, Sqe, Status, NSID_ALL};
 use testkit::{command, FakeConfig, FakeDrive, Guest};
-use units::{Instant, Lba, Nanos};
+use units::{Instant, Nanos, Sector};
+use zone::State;
 
 use crate::{
     assert_ok, assert_rejected, assert_status, guest, guest_with, pattern, DATA, META, SHIFT,
@@ -92,23 +94,37 @@ fn every_malformed_command_has_its_status() {
 fn each_error_of_the_drive_has_its_status() {
     let mut guest = guest(1);
     for (error, status) in [
-        (IoError::LbaOutOfRange, Status::LbaOutOfRange),
-        (IoError::CapacityExceeded, Status::CapacityExceeded),
-        (IoError::ZoneBoundary, Status::ZoneBoundary),
-        (IoError::ZoneFull, Status::ZoneFull),
-        (IoError::ZoneReadOnly, Status::ZoneReadOnly),
-        (IoError::ZoneOffline, Status::ZoneOffline),
-        (IoError::ZoneInvalidWrite, Status::ZoneInvalidWrite),
-        (IoError::TooManyActive, Status::TooManyActive),
-        (IoError::TooManyOpen, Status::TooManyOpen),
-        (IoError::InvalidTransition, Status::InvalidTransition),
-        (IoError::InvalidZoneOperation, Status::InvalidZoneOperation),
-        (IoError::ZrwaUnavailable, Status::ZrwaUnavailable),
-        (IoError::Unwritten, Status::Unwritten),
-        (IoError::MediaRead(Lba::new(5)), Status::UnrecoveredRead),
-        (IoError::MediaWrite(Lba::new(5)), Status::WriteFault),
-        (IoError::NotSupported, Status::InvalidField),
-        (IoError::Internal, Status::InternalError),
+        (Error::OutOfRange, Status::LbaOutOfRange),
+        (Error::CapacityExceeded, Status::CapacityExceeded),
+        (Error::NotZoneStart, Status::InvalidField),
+        (Error::Unsupported, Status::InvalidField),
+        (Error::Internal, Status::InternalError),
+        (Error::Unreadable(Sector::new(42)), Status::UnrecoveredRead),
+        (Error::Unwritable(Sector::new(42)), Status::WriteFault),
+        (Error::Zone(zone::Error::Boundary), Status::ZoneBoundary),
+        (Error::Zone(zone::Error::Full), Status::ZoneFull),
+        (Error::Zone(zone::Error::ReadOnly), Status::ZoneReadOnly),
+        (Error::Zone(zone::Error::Offline), Status::ZoneOffline),
+        (
+            Error::Zone(zone::Error::InvalidWrite),
+            Status::ZoneInvalidWrite,
+        ),
+        (
+            Error::Zone(zone::Error::TooManyActive),
+            Status::TooManyActive,
+        ),
+        (Error::Zone(zone::Error::TooManyOpen), Status::TooManyOpen),
+        (
+            Error::Zone(zone::Error::InvalidTransition),
+            Status::InvalidTransition,
+        ),
+        (
+            Error::Zone(zone::Error::InvalidOperation),
+            Status::InvalidZoneOperation,
+        ),
+        (Error::Zone(zone::Error::Granularity), Status::InvalidField),
+        (Error::Zone(zone::Error::NoArea), Status::ZrwaUnavailable),
+        (Error::Zone(zone::Error::NoSuchZone), Status::LbaOutOfRange),
     ] {
         guest.controller.drive_mut().fail_next = Some(error);
         let before = guest.host.clock;
@@ -118,9 +134,12 @@ fn each_error_of_the_drive_has_its_status() {
             before + Nanos::from_micros(10),
             "when the drive says"
         );
-        let is_media = matches!(error, IoError::MediaRead(_) | IoError::MediaWrite(_));
+        let is_media = matches!(error, Error::Unreadable(_) | Error::Unwritable(_));
         let field = (!is_media).then_some((40, 0));
         assert_rejected(&mut guest, cqe, status, field);
+        // In LBAs, also where the media failed, which is in the middle of one here.
+        let (_, log) = guest.receive(0, command::log(nvme_spec::LogId::Error, 0, 64, 0), 64);
+        assert_eq!(log[16..24], 5_u64.to_le_bytes());
     }
     let (_, back) = guest.read(META, 5, SHIFT, 1);
     assert!(back.iter().all(|&b| b == 0), "a failed write moves no data");
@@ -131,9 +150,9 @@ fn force_unit_access_is_asked_for_by_the_command_or_by_an_absent_cache() {
     let mut guest = guest(1);
     let fua = |guest: &Guest<FakeDrive>| match guest.controller.drive().submitted.last().unwrap().1
     {
-        IoCommand::Write { fua, .. }
-        | IoCommand::Append { fua, .. }
-        | IoCommand::WriteZeroes { fua, .. } => fua,
+        Command::Write { fua, .. }
+        | Command::Append { fua, .. }
+        | Command::WriteZeroes { fua, .. } => fua,
         other => panic!("{other:?}"),
     };
     let data = pattern(0, 4096);
@@ -237,6 +256,7 @@ fn work_without_data_is_bounded_too() {
             }
         }
     }
+    assert_eq!(guest.host.discarded, 0, "on zones it is but a hint");
 }
 
 #[test]
@@ -266,7 +286,7 @@ fn unwritten_blocks_are_an_error_once_asked_for() {
     // A zone's own errors come first.
     assert_status(guest.read(DATA, 255, SHIFT, 2).0, Status::ZoneBoundary);
     let drive = guest.controller.drive_mut();
-    drive.inject_zone_state(1, ZoneState::Offline);
+    drive.inject_zone_state(1, State::Offline);
     assert_status(guest.read(DATA, 256, SHIFT, 1).0, Status::ZoneOffline);
 }
 
@@ -288,12 +308,9 @@ fn compare_finds_the_first_block_that_differs() {
 fn verify_reads_inside_the_drive_and_may_exceed_the_transfer_limit() {
     let mut guest = guest(1);
     assert_ok(guest.io(command::blocks(NvmOpcode::Verify, META, 0, 1024)));
-    let expected = IoCommand::Read {
-        range: LbaRange {
-            start: Lba::new(0),
-            blocks: 1024,
-        },
-        reject_unwritten: false,
+    let expected = Command::Read {
+        at: Sector::new(0),
+        sectors: 1024 << (SHIFT - 9),
         internal: true,
     };
     assert_eq!(

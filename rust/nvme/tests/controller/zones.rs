@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Commands of the Zoned Namespace command set.
 
-use nvme::{ControllerConfig, ZoneState};
+use nvme::ControllerConfig;
 use nvme_spec::{
-    NvmOpcode, Sqe, Status, WireZoneAction, WireZoneDescriptor, ZoneReport, ZoneReportFilter,
+    NvmOpcode, Sqe, Status, WireZoneAction, WireZoneDescriptor, ZoneReceiveAction, ZoneReportFilter,
 };
 use testkit::{command, FakeConfig, FakeDrive, Guest};
-use units::ZoneId;
+use zone::State;
 
 use crate::{
     assert_ok, assert_rejected, assert_status, guest, guest_with, pattern, DATA, META, SHIFT,
@@ -36,7 +36,7 @@ fn report(
     let sqe = command::zone_receive(
         DATA,
         slba,
-        ZoneReport::Report,
+        ZoneReceiveAction::Report,
         filter,
         partial,
         bytes as u32,
@@ -126,7 +126,7 @@ fn a_reset_zone_reads_as_zeroes() {
     guest
         .controller
         .drive_mut()
-        .inject_zone_state(4, ZoneState::ReadOnly);
+        .inject_zone_state(4, State::ReadOnly);
     assert_ok(guest.io(command::zone_send(DATA, 0, WireZoneAction::Reset, true)));
     let (_, back) = guest.read(DATA, 2 * ZONE, SHIFT, 4);
     assert!(back.iter().all(|&b| b == 0));
@@ -169,7 +169,7 @@ fn every_malformed_zone_command_has_its_status() {
         command::zone_receive(
             DATA,
             slba,
-            ZoneReport::Report,
+            ZoneReceiveAction::Report,
             ZoneReportFilter::All,
             true,
             bytes,
@@ -260,9 +260,8 @@ fn every_filter_finds_the_zones_in_its_state() {
     assert_ok(send(&mut guest, 3, Close));
     assert_ok(send(&mut guest, 4, Finish));
     let drive = guest.controller.drive_mut();
-    drive.inject_zone_state(5, ZoneState::ReadOnly);
-    drive.inject_zone_state(6, ZoneState::Offline);
-    drive.reset_recommended = Some(ZoneId::new(4));
+    drive.inject_zone_state(5, State::ReadOnly);
+    drive.inject_zone_state(6, State::Offline);
     for (filter, expected) in [
         (ZoneReportFilter::Empty, vec![0, 7]),
         (ZoneReportFilter::ImplicitlyOpen, vec![1]),
@@ -271,7 +270,7 @@ fn every_filter_finds_the_zones_in_its_state() {
         (ZoneReportFilter::Full, vec![4]),
         (ZoneReportFilter::ReadOnly, vec![5]),
         (ZoneReportFilter::Offline, vec![6]),
-        (ZoneReportFilter::Recommended, vec![4]),
+        (ZoneReportFilter::Recommended, vec![]),
         (ZoneReportFilter::All, (0..8).collect()),
     ] {
         for partial in [false, true] {
@@ -337,7 +336,7 @@ fn descriptor_extensions_are_kept_and_reported() {
     let sqe = command::zone_receive(
         DATA,
         0,
-        ZoneReport::Extended,
+        ZoneReceiveAction::Extended,
         ZoneReportFilter::All,
         true,
         bytes as u32,
@@ -376,7 +375,7 @@ fn without_extensions_the_extended_report_is_refused() {
     let sqe = command::zone_receive(
         DATA,
         0,
-        ZoneReport::Extended,
+        ZoneReceiveAction::Extended,
         ZoneReportFilter::All,
         true,
         4096,

@@ -10,12 +10,15 @@ fn faults(text: &str) -> Faults {
     faults
 }
 
-fn access(nsid: u32, op: Op, lbas: Range<u64>) -> Access {
+fn access(nsid: u32, op: Op, sectors: Range<u64>) -> Access {
     Access {
-        nsid,
+        site: Site {
+            nsid,
+            lba_shift: 9,
+            zone_size: (nsid == 2).then_some(Bytes::new(100 * SECTOR_BYTES)),
+        },
         op,
-        lbas: (op != Op::Flush).then_some(lbas),
-        zone_blocks: (nsid == 2).then_some(100),
+        sectors: (op != Op::Flush).then_some(sectors),
     }
 }
 
@@ -119,10 +122,14 @@ fn a_rule_acts_on_the_commands_it_names() {
         (access(2, Op::Flush, 0..0), None),
     ] {
         let verdict = rules.judge(&access);
-        assert_eq!(verdict.read_error, expected.map(Lba::new), "{access:?}");
+        assert_eq!(verdict.read_error, expected.map(Sector::new), "{access:?}");
         assert_eq!(verdict.write_error, None);
     }
     assert_eq!(rules.to_string(), "read-error,ns=2,lba=10+5 hits=2");
+    // LBAs are those of the format at hand.
+    let mut large = read(0..100);
+    large.site.lba_shift = 12;
+    assert_eq!(rules.judge(&large).read_error, Some(Sector::new(80)));
     let mut zones = faults("zone-read-only,zone=3+2,op=write");
     assert_eq!(zones.judge(&read(300..310)).zone, None);
     let verdict = zones.judge(&access(2, Op::Write, 250..410));

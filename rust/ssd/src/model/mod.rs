@@ -7,9 +7,9 @@ use crate::error::ConfigError;
 use crate::plan::{ModelConfig, Plan};
 use crate::series::Totals;
 use crate::stats::COUNTERS;
+use command::{Command, Error, Outcome, ZoneReport};
 use conv::Conv;
-use ftl::{Command, Error, Namespace, Outcome, ZoneReport};
-use nvme::IoError;
+use ftl::Namespace;
 use simple::Simple;
 use units::{Instant, Sector, ZoneId};
 use zms::{Pools, Zms};
@@ -237,29 +237,8 @@ pub struct MeanErases {
     pub native: u64,
 }
 
-/// A model's error in the controller's terms.
-#[must_use]
-pub fn io_error(error: Error) -> IoError {
-    match error {
-        Error::OutOfRange | Error::Zone(zone::Error::NoSuchZone) => IoError::LbaOutOfRange,
-        Error::Unsupported | Error::NotZoneStart => IoError::NotSupported,
-        Error::CapacityExceeded => IoError::CapacityExceeded,
-        Error::Zone(zone::Error::Boundary) => IoError::ZoneBoundary,
-        Error::Zone(zone::Error::Full) => IoError::ZoneFull,
-        Error::Zone(zone::Error::ReadOnly) => IoError::ZoneReadOnly,
-        Error::Zone(zone::Error::Offline) => IoError::ZoneOffline,
-        Error::Zone(zone::Error::InvalidWrite) => IoError::ZoneInvalidWrite,
-        Error::Zone(zone::Error::TooManyActive) => IoError::TooManyActive,
-        Error::Zone(zone::Error::TooManyOpen) => IoError::TooManyOpen,
-        Error::Zone(zone::Error::InvalidTransition) => IoError::InvalidTransition,
-        Error::Zone(zone::Error::InvalidOperation) => IoError::InvalidZoneOperation,
-        Error::Zone(zone::Error::Granularity) => IoError::NotSupported,
-        Error::Zone(zone::Error::NoArea) => IoError::ZrwaUnavailable,
-    }
-}
-
 /// NVMe status code type and code of a failed command, as completions carry them.
 #[must_use]
-pub const fn status_code(error: IoError) -> u16 {
+pub const fn status_code(error: Error) -> u16 {
     nvme::status_of(error).wire()
 }

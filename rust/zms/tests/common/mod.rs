@@ -186,6 +186,9 @@ fn status(error: Error) -> u16 {
             zone::Error::NoArea => 0x1b7,
             zone::Error::NoSuchZone => 0x80,
         },
+        Error::Unreadable(_) | Error::Unwritable(_) | Error::Internal => {
+            unreachable!("a model's media do not fail")
+        }
     }
 }
 

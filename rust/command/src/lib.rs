@@ -1,23 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! What the drive is asked, and what it answers.
+//! What a drive is asked, and what it answers: the words that the controller (`nvme`) and the flash
+//! models have in common, so that neither knows the other.
+//!
+//! The controller turns LBAs into sectors where it parses; a model answers with an instant and a
+//! [`Result`], and the controller turns an [`Error`] into a status. Neither has a type of its own for
+//! any of this.
+//!
+//! What reads as zeroes after a command follows from the command: what was deallocated on a block
+//! namespace, written with zeroes, or reset. Bytes are the controller's business, not the model's.
 
-use core::ops::Range;
+#![forbid(unsafe_code)]
+#![deny(clippy::indexing_slicing)]
+
 use units::{Instant, Sector, ZoneId};
 use zone::{State, Zones};
-
-/// Which namespace of a drive that can have two.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Namespace {
-    /// The conventional namespace for file-system metadata; may be absent.
-    Meta,
-    /// The data namespace.
-    Data,
-}
 
 /// Longest range a command can be about: 2^54 sectors are 8 EiB, where byte offsets end.
 pub const MAX_SECTORS: u64 = 1 << 54;
 
-/// A command. Addresses and lengths are in 512-byte sectors of its namespace.
+/// A command to a namespace. Addresses and lengths are in 512-byte sectors of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Read.
@@ -82,6 +83,28 @@ pub enum Command {
 }
 
 impl Command {
+    /// The sector it is about first (a commit: last); `None` if that is the whole namespace.
+    #[must_use]
+    pub fn sector(&self) -> Option<Sector> {
+        match *self {
+            Self::Read { at, .. }
+            | Self::Write { at, .. }
+            | Self::Append { zone: at, .. }
+            | Self::Deallocate { at, .. }
+            | Self::WriteZeroes { at, .. }
+            | Self::Zone {
+                target: ZoneTarget::One(at),
+                ..
+            } => Some(at),
+            Self::CommitZrwa { end } => Some(Sector::new(end.get().saturating_sub(1))),
+            Self::Flush
+            | Self::Zone {
+                target: ZoneTarget::All,
+                ..
+            } => None,
+        }
+    }
+
     /// A read whose data crosses the host link.
     #[must_use]
     pub const fn read(at: Sector, sectors: u64) -> Self {
@@ -161,15 +184,13 @@ pub enum ZoneTarget {
 }
 
 /// The answer to a command.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Outcome {
     /// When the command completes; never before it arrived.
     pub done: Instant,
     /// What it comes to.
     pub result: Result<Reply, Error>,
-    /// What reads as zeroes from now on; its host memory can be given back.
-    pub discard: Discard,
 }
 
 impl Outcome {
@@ -178,7 +199,6 @@ impl Outcome {
         Self {
             done,
             result: Ok(Reply::Done),
-            discard: Discard::Nothing,
         }
     }
 
@@ -187,7 +207,6 @@ impl Outcome {
         Self {
             done: now,
             result: Err(error),
-            discard: Discard::Nothing,
         }
     }
 }
@@ -201,19 +220,8 @@ pub enum Reply {
     Appended(Sector),
 }
 
-/// Data that a command discarded.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Discard {
-    /// None.
-    #[default]
-    Nothing,
-    /// These sectors of the command's namespace.
-    Sectors(Range<u64>),
-    /// Every zone that is empty now (reset of all zones).
-    EmptyZones,
-}
-
-/// Why a command failed. A failed command changes nothing, moves no data, takes no time.
+/// Why a command failed. A model's errors change nothing, move no data and take no time; those of the
+/// media come after the time that the command takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Error {
     /// Some of the range is outside the namespace.
@@ -226,6 +234,12 @@ pub enum Error {
     Zone(zone::Error),
     /// No flash left for the write.
     CapacityExceeded,
+    /// The media cannot be read, first at this sector.
+    Unreadable(Sector),
+    /// The media cannot be written, first at this sector.
+    Unwritable(Sector),
+    /// The drive itself failed.
+    Internal,
 }
 
 /// The zone that starts at `start`.
