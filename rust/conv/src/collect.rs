@@ -21,18 +21,19 @@
 use crate::partition::{Partition, Pointer};
 use ftl::{Event, Flash};
 use nand::Work;
+use state::{ensure, state};
 use std::collections::VecDeque;
 use units::{Bytes, Instant, PAGE_BYTES};
 
 /// A page on its way.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Move {
     page: u32,
     from: u32,
 }
 
 /// A one-shot page that is queued to be programmed; its moves are the oldest ones.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Issued {
     work: Work,
     first: u32,
@@ -40,7 +41,7 @@ struct Issued {
 }
 
 /// A superblock that is being emptied.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Victim {
     superblock: u32,
     /// Its next page to look at.
@@ -69,6 +70,26 @@ pub(crate) struct Collection {
     /// Locations that may be scanned, times what the victim gains.
     credit: u64,
 }
+
+state!(Move { page, from });
+state!(Issued { work, first, moves });
+state!(Victim {
+    superblock,
+    next,
+    gain,
+    moving,
+    started
+});
+state!(Collection {
+    pointer,
+    victims,
+    moves,
+    issued,
+    gathered,
+    reads,
+    earlier,
+    credit
+});
 
 impl Collection {
     /// Room for what can be on its way at once.
@@ -364,18 +385,46 @@ impl Partition {
         }
     }
 
-    /// Panics unless the moves are the victims'. For tests.
-    pub(crate) fn check_collection(&self) {
+    /// Is an error if something that is under way cannot be, after decoding.
+    pub(crate) fn check_moves(&self) -> Result<(), state::Error> {
+        let (gc, shape) = (&self.gc, &self.shape);
+        let Pointer { superblock, next, .. } = gc.pointer;
+        ensure!(superblock.is_none_or(|s| s < shape.superblocks));
+        ensure!(next < shape.pages && next % shape.unit == 0);
+        for (at, victim) in gc.victims.iter().enumerate() {
+            let Victim { superblock, next, gain, .. } = *victim;
+            ensure!(superblock < shape.superblocks, "superblock {superblock}");
+            ensure!(next <= shape.pages && next % shape.flash_page == 0, "page {next}");
+            ensure!(gain <= shape.pages, "{gain} pages to gain");
+            let mut others = gc.victims.iter().skip(at + 1);
+            ensure!(others.all(|v| v.superblock != superblock), "a victim twice");
+        }
+        ensure!(gc.moves.iter().all(|m| m.page < shape.logical && m.from < shape.physical()));
+        for issued in &gc.issued {
+            let Issued { first, moves, .. } = *issued;
+            ensure!(first < shape.physical() && first % shape.unit == 0, "location {first}");
+            ensure!(moves <= shape.unit, "{moves} moves");
+        }
+        let pages = u64::from(shape.pages);
+        ensure!(gc.credit <= pages * pages);
+        Ok(())
+    }
+
+    /// Is an error unless the moves are the victims'. For tests.
+    pub(crate) fn check_collection(&self) -> Result<(), state::Error> {
         let gc = &self.gc;
-        let issued: u32 = gc.issued.iter().map(|i| i.moves).sum();
-        assert_eq!(gc.moves.len(), (issued + gc.gathered) as usize);
-        let moving: u32 = gc.victims.iter().map(|v| v.moving).sum();
-        assert_eq!(moving as usize, gc.moves.len());
-        assert!(gc.issued.len() <= Self::most_issued(self.shape.lanes));
+        let issued = gc.issued.iter();
+        let issued = issued.fold(0u64, |sum, i| sum + u64::from(i.moves));
+        state::ensure_eq!(gc.moves.len() as u64, issued + u64::from(gc.gathered));
+        let victims = gc.victims.iter();
+        let moving = victims.fold(0u64, |sum, v| sum + u64::from(v.moving));
+        state::ensure_eq!(moving, gc.moves.len() as u64);
+        state::ensure!(gc.issued.len() <= Self::most_issued(self.shape.lanes));
         for victim in &gc.victims {
             let of = |m: &&Move| m.from / self.shape.pages == victim.superblock;
             let moving = gc.moves.iter().filter(of).count();
-            assert_eq!(moving, victim.moving as usize);
+            state::ensure_eq!(moving, victim.moving as usize);
         }
+        Ok(())
     }
 }

@@ -15,6 +15,8 @@ pub struct Conv {
     now: Instant,
 }
 
+state::state!(Conv { flash, engine, now; config });
+
 impl Conv {
     /// An erased drive.
     ///
@@ -103,9 +105,10 @@ impl Conv {
         &self.config
     }
 
-    /// Panics if maps, superblocks and buffer disagree. For tests.
-    pub fn check_invariants(&self) {
-        self.engine.check_invariants();
-        self.flash.check_invariants();
+    /// Is an error if maps, superblocks and buffer disagree.
+    pub fn check_invariants(&self) -> Result<(), state::Error> {
+        self.engine.check_invariants()?;
+        self.flash.check_invariants()?;
+        Ok(())
     }
 }

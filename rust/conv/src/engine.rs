@@ -27,6 +27,11 @@ pub struct Engine {
     pub(crate) map_cache: Option<MapCache>,
 }
 
+state::state!(Engine {
+    partitions[fixed], buffer, host, buffer_waits, buffer_wait, map_cache[fixed];
+    paged, most, batch
+} => check_invariants);
+
 impl Engine {
     /// An erased namespace on `chips`, whose blocks are numbered from `first_block`.
     ///
@@ -132,17 +137,18 @@ impl Engine {
         &self.paged
     }
 
-    /// Panics if maps, superblocks and buffer disagree. For tests.
-    pub fn check_invariants(&self) {
+    /// Is an error if maps, superblocks and buffer disagree.
+    pub fn check_invariants(&self) -> Result<(), state::Error> {
         let mut waiting = 0;
         for partition in &self.partitions {
-            partition.check_invariants();
+            partition.check_invariants()?;
             waiting += u64::from(partition.host.waiting()) * PAGE_BYTES;
         }
-        self.buffer.check_invariants(Bytes::new(waiting));
+        self.buffer.check_invariants(Bytes::new(waiting))?;
         if let Some(cache) = &self.map_cache {
-            cache.check_invariants();
+            cache.check_invariants()?;
         }
+        Ok(())
     }
 
     fn run(

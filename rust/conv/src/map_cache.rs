@@ -14,6 +14,7 @@
 //! Not modelled: writing changed segments back, and space for the map in flash.
 
 use crate::L2p;
+use state::{ensure, numbers, Decoder, Encoder, State};
 use units::PAGE_BYTES;
 
 /// Segments are numbered from 1, so that a fresh list is all zeroes and costs no memory.
@@ -35,6 +36,39 @@ pub(crate) struct MapCache {
     oldest: u32,
     len: u32,
     capacity: u32,
+}
+
+/// Cached segments, the least recent first.
+impl State for MapCache {
+    fn encode(&self, out: &mut Encoder) {
+        let Self {
+            pages: _,
+            links: _,
+            newest: _,
+            oldest,
+            len,
+            capacity: _,
+        } = self;
+        let newer = |segment: &u32| Some(self.get(*segment).newer).filter(|s| *s != NONE);
+        let first = Some(*oldest).filter(|s| *s != NONE);
+        let mut segments = Vec::with_capacity(*len as usize);
+        segments.extend(core::iter::successors(first, newer));
+        numbers::encode(&segments, out);
+    }
+
+    fn decode(&mut self, from: &mut Decoder<'_>) -> Result<(), state::Error> {
+        let mut segments = Vec::new();
+        numbers::decode(&mut segments, from)?;
+        for segment in segments {
+            let is_one = segment != NONE && (segment as usize) < self.links.len();
+            ensure!(
+                is_one && !self.contains(segment) && self.len < self.capacity,
+                "segment {segment} cannot be cached"
+            );
+            self.link(segment);
+        }
+        Ok(())
+    }
 }
 
 impl MapCache {
@@ -110,17 +144,18 @@ impl MapCache {
         self.len -= 1;
     }
 
-    /// Panics if the list is broken. For tests.
-    pub fn check_invariants(&self) {
+    /// Is an error if the list is broken.
+    pub fn check_invariants(&self) -> Result<(), state::Error> {
         let (mut at, mut newer, mut len) = (self.newest, NONE, 0);
         while at != NONE {
             let link = self.get(at);
-            assert_eq!(link.newer, newer);
+            state::ensure_eq!(link.newer, newer);
             (newer, at) = (at, link.older);
             len += 1;
         }
-        assert_eq!((self.oldest, self.len), (newer, len));
-        assert!(self.len <= self.capacity);
+        state::ensure_eq!((self.oldest, self.len), (newer, len));
+        state::ensure!(self.len <= self.capacity);
+        Ok(())
     }
 }
 
@@ -162,7 +197,7 @@ mod tests {
                     list.remove(0);
                 }
                 prop_assert_eq!(cache.touch(segment), cached);
-                cache.check_invariants();
+                cache.check_invariants().unwrap();
             }
         }
     }

@@ -7,6 +7,7 @@ use crate::shape::Shape;
 use crate::Counters;
 use ftl::{Error, Event, Flash, Namespace, Observer, Place};
 use nand::{BlockId, PlaneId};
+use state::{ensure, sparse, state};
 use units::{Bytes, Instant, PAGE_BYTES};
 
 /// Where a page is.
@@ -50,7 +51,32 @@ pub(crate) struct Pointer {
     pub ready: Instant,
 }
 
+state!(Pointer {
+    superblock,
+    next,
+    issued,
+    ready
+});
+
 impl Pointer {
+    /// Is an error unless it is in a superblock, and at a one-shot page that is not complete.
+    pub fn check(&self, shape: &Shape) -> Result<(), state::Error> {
+        let end = match self.superblock {
+            None => 1,
+            Some(superblock) => {
+                ensure!(superblock < shape.superblocks, "superblock {superblock}");
+                shape.pages
+            }
+        };
+        ensure!(
+            self.issued <= self.next && self.next < end && self.issued % shape.unit == 0,
+            "pages {} and {} of {end}",
+            self.issued,
+            self.next
+        );
+        Ok(())
+    }
+
     /// Pages of the incomplete one-shot page.
     pub const fn waiting(&self) -> u32 {
         self.next - self.issued
@@ -83,6 +109,11 @@ pub(crate) struct Partition {
     of: u32,
     pub observer: Observer,
 }
+
+state!(Partition {
+    map[sparse], pool, host, replaced, gc, durable, counters;
+    shape, planes, first_block, threshold, owner, namespace, index, of, observer
+} => restore);
 
 impl Partition {
     /// Partition `index` of `of`.
@@ -292,11 +323,32 @@ impl Partition {
         self.owner.get(location as usize)?.checked_sub(1)
     }
 
-    /// Panics if the maps, the pool and the pointers disagree. For tests.
-    pub fn check_invariants(&self) {
+    /// Finds the owners of what is mapped.
+    fn restore(&mut self) -> Result<(), state::Error> {
+        for (page, entry) in (0u32..).zip(&self.map) {
+            let Some(location) = entry.checked_sub(1) else {
+                continue;
+            };
+            let owner = self.owner.get_mut(location as usize);
+            let Some(owner) = owner.filter(|owner| **owner == 0) else {
+                return Err(state::Error::new(format!(
+                    "page {page} cannot be at {location}"
+                )));
+            };
+            *owner = page + 1;
+        }
+        self.host.check(&self.shape)?;
+        ensure!(self.replaced.len() <= self.shape.unit as usize);
+        ensure!(self.replaced.iter().all(|s| *s < self.shape.superblocks));
+        self.check_moves()?;
+        self.check_invariants()
+    }
+
+    /// Is an error if the maps, the pool and the pointers disagree.
+    pub fn check_invariants(&self) -> Result<(), state::Error> {
         for (page, entry) in (0..).zip(&self.map) {
             if let Some(location) = entry.checked_sub(1) {
-                assert_eq!(self.owner(location), Some(page));
+                state::ensure_eq!(self.owner(location), Some(page));
             }
         }
         let valid = |superblock: u32| {
@@ -308,14 +360,14 @@ impl Partition {
                 .take(self.shape.pages as usize);
             owners.filter(|owner| **owner != 0).count() as u32
         };
-        self.pool.check_invariants(valid);
+        self.pool.check_invariants(valid)?;
         let mapped = self.map.iter().filter(|entry| **entry != 0).count();
         let owners = self.owner.iter().filter(|owner| **owner != 0).count();
-        assert_eq!(mapped, owners);
-        assert!(self.host.waiting() < self.shape.unit);
-        assert_eq!(self.host.issued % self.shape.unit, 0);
-        assert!(self.host.waiting() > 0 || self.replaced.is_empty());
-        self.check_collection();
+        state::ensure_eq!(mapped, owners);
+        state::ensure!(self.host.waiting() < self.shape.unit);
+        state::ensure_eq!(self.host.issued % self.shape.unit, 0);
+        state::ensure!(self.host.waiting() > 0 || self.replaced.is_empty());
+        self.check_collection()
     }
 
     /// The location of a page.

@@ -8,6 +8,7 @@
 //! Every operation is O(1), except that finding the victim may pass over empty lists that
 //! invalidations have left behind.
 
+use state::{ensure, numbers, state, state_enum, Decoder, Encoder, Fixed, State};
 use std::collections::VecDeque;
 use units::Instant;
 
@@ -44,6 +45,39 @@ pub(crate) struct Pool {
     /// First and last of each list, by valid pages.
     lists: Vec<(u32, u32)>,
     least: usize,
+}
+
+state_enum!(Use {
+    Free = 0,
+    Open = 1,
+    Closed = 2,
+});
+state!(Superblock { valid, erases, settled, usage; prev, next });
+
+/// Superblocks, free ones and closed ones in the order of their lists.
+impl State for Pool {
+    fn encode(&self, out: &mut Encoder) {
+        let Self {
+            blocks,
+            free,
+            lists: _,
+            least: _,
+        } = self;
+        blocks.encode_fixed(out);
+        numbers::encode(free, out);
+        numbers::encode(&self.closed(), out);
+    }
+
+    fn decode(&mut self, from: &mut Decoder<'_>) -> Result<(), state::Error> {
+        let mut closed = Vec::new();
+        self.blocks.decode_fixed(from)?;
+        numbers::decode(&mut self.free, from)?;
+        numbers::decode(&mut closed, from)?;
+        self.check_list(self.free.iter(), Use::Free)?;
+        self.check_list(closed.iter(), Use::Closed)?;
+        closed.iter().for_each(|&superblock| self.link(superblock));
+        Ok(())
+    }
 }
 
 impl Pool {
@@ -161,29 +195,63 @@ impl Pool {
         self.blocks.iter().map(|b| b.erases)
     }
 
-    /// Panics unless the lists hold just the closed superblocks, and the valid pages are `valid`'s.
-    /// For tests.
-    pub fn check_invariants(&self, valid: impl Fn(u32) -> u32) {
+    /// Is an error unless the lists hold just the closed superblocks, and the valid pages are `valid`'s.
+    pub fn check_invariants(&self, valid: impl Fn(u32) -> u32) -> Result<(), state::Error> {
         let mut listed = 0;
         for (count, &(first, last)) in self.lists.iter().enumerate() {
             let (mut at, mut prev) = (first, NONE);
             while let Some(block) = self.blocks.get(at as usize) {
-                assert_eq!((block.usage, block.valid as usize), (Use::Closed, count));
-                assert_eq!(block.prev, prev);
-                assert!(count >= self.least);
+                state::ensure_eq!((block.usage, block.valid as usize), (Use::Closed, count));
+                state::ensure_eq!(block.prev, prev);
+                state::ensure!(count >= self.least);
                 listed += 1;
                 (prev, at) = (at, block.next);
             }
-            assert_eq!(prev, last);
+            state::ensure_eq!(prev, last);
         }
         let used = |usage| self.blocks.iter().filter(|b| b.usage == usage).count();
-        assert_eq!(
+        state::ensure_eq!(
             (listed, self.free.len()),
             (used(Use::Closed), used(Use::Free))
         );
         for (index, block) in (0..).zip(&self.blocks) {
-            assert_eq!(block.valid, valid(index), "superblock {index}");
+            state::ensure_eq!(block.valid, valid(index), "superblock {index}");
         }
+        Ok(())
+    }
+
+    /// Closed superblocks by valid pages; of those with as many, those that came there first.
+    fn closed(&self) -> Vec<u32> {
+        let mut closed = Vec::new();
+        for &(first, _) in &self.lists {
+            let next = |sb: &u32| Some(self.blocks.get(*sb as usize)?.next).filter(|n| *n != NONE);
+            closed.extend(core::iter::successors(Some(first).filter(|f| *f != NONE), next));
+        }
+        closed
+    }
+
+    /// Is an error unless a list has each superblock of a use once.
+    fn check_list<'a>(
+        &self,
+        list: impl Iterator<Item = &'a u32>,
+        usage: Use,
+    ) -> Result<(), state::Error> {
+        let mut missing: Vec<_> = self.blocks.iter().map(|b| b.usage == usage).collect();
+        for superblock in list {
+            let missing = missing.get_mut(*superblock as usize);
+            ensure!(
+                missing.is_some_and(core::mem::take),
+                "superblock {superblock} is not {usage:?}, or listed twice"
+            );
+        }
+        ensure!(
+            !missing.contains(&true),
+            "a superblock that is {usage:?} is not listed"
+        );
+        let pages = self.lists.len() - 1;
+        let most = self.blocks.iter().map(|b| b.valid as usize).max();
+        ensure!(most.is_none_or(|most| most <= pages), "{most:?} valid pages of {pages}");
+        Ok(())
     }
 
     fn link(&mut self, superblock: u32) {
@@ -245,13 +313,13 @@ mod tests {
         pool.remove_valid(1);
         pool.remove_valid(3);
         pool.remove_valid(3);
-        pool.check_invariants(|n| [3, 2, 2, 1][n as usize]);
+        pool.check_invariants(|n| [3, 2, 2, 1][n as usize]).unwrap();
         assert_eq!(pool.take_victim(), Some(3));
         assert_eq!(pool.take_victim(), Some(2));
         // Emptied and erased, it is free again.
         pool.remove_valid(3);
         pool.erased(3);
-        pool.check_invariants(|n| [3, 2, 2, 0][n as usize]);
+        pool.check_invariants(|n| [3, 2, 2, 0][n as usize]).unwrap();
         assert_eq!((pool.free(), pool.take()), (1, Some(3)));
         assert_eq!(pool.erases().collect::<Vec<_>>(), [0, 0, 0, 1]);
     }

@@ -43,6 +43,26 @@ pub struct Counters {
     pub map_reads: u64,
 }
 
+state::state!(Counters {
+    pages_host,
+    pages_rewritten,
+    pages_gc,
+    pages_padded,
+    programs,
+    senses,
+    gc_senses,
+    partial_reads,
+    gc_runs,
+    gc_time,
+    erases,
+    buffer_hits,
+    unmapped_reads,
+    unmapped,
+    l2p_hits,
+    l2p_misses,
+    map_reads
+});
+
 impl Counters {
     /// Pages written to flash for each page that the host wrote; 1 before any.
     #[must_use]

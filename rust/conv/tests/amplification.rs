@@ -51,10 +51,10 @@ fn measured(percent: u32) -> (f64, f64) {
         }
     };
     run(&mut drive, 4);
-    drive.check_invariants();
+    drive.check_invariants().unwrap();
     let before = drive.stats();
     run(&mut drive, 2);
-    drive.check_invariants();
+    drive.check_invariants().unwrap();
     let stats = drive.stats();
     let host = (stats.flash.pages_host - before.flash.pages_host) as f64;
     let gc = (stats.flash.pages_gc - before.flash.pages_gc) as f64;
@@ -106,7 +106,7 @@ fn sequential_overwrites_do_not_amplify() {
         }
     }
     drive.submit(&Command::Flush, at(0)).result.unwrap();
-    drive.check_invariants();
+    drive.check_invariants().unwrap();
     let stats = drive.stats();
     assert_eq!(stats.flash.pages_gc, 0);
     assert!(stats.flash.erases > 100);

@@ -34,7 +34,7 @@ fn flush_and_fua_program_incomplete_one_shot_pages() {
     assert!(end >= flushed + 185_000);
     let counters = d.stats().flash;
     assert_eq!((counters.programs, counters.pages_padded), (3, 3));
-    d.check_invariants();
+    d.check_invariants().unwrap();
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn a_rewrite_in_the_buffer_takes_no_new_page() {
     }
     let counters = d.stats().flash;
     assert_eq!((counters.pages_host, counters.pages_rewritten), (1, 99));
-    d.check_invariants();
+    d.check_invariants().unwrap();
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn trim_unmaps_whole_pages_only() {
     };
     done(&mut d, &zeroes, 9);
     assert!(!d.has_unmapped(Sector::new(3 * PAGE), PAGE));
-    d.check_invariants();
+    d.check_invariants().unwrap();
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn a_write_larger_than_the_buffer_goes_through_in_pieces() {
     let end = done(&mut d, &write(3, PAGES * PAGE - 6), 0);
     assert!(end > 185_000);
     assert!(!d.has_unmapped(Sector::new(0), PAGES * PAGE));
-    d.check_invariants();
+    d.check_invariants().unwrap();
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn the_whole_size_can_be_rewritten_for_ever() {
             let command = if random.below(50) == 0 { fua } else { write };
             done(&mut d, &command(page * PAGE, PAGE), 0);
         }
-        d.check_invariants();
+        d.check_invariants().unwrap();
         let stats = d.stats();
         let mean = d.mean_erases();
         assert!(u64::from(stats.erases_min) <= mean && mean <= stats.erases_max.into());
@@ -156,7 +156,7 @@ fn collection_makes_room_with_what_is_spare() {
             now += random.below(2_000_000);
             done(&mut d, &command(page * PAGE, n * PAGE), now);
         }
-        d.check_invariants();
+        d.check_invariants().unwrap();
     }
 }
 
@@ -225,7 +225,7 @@ fn collection_is_spread_over_the_writes_that_need_it() {
     assert!(most < 100, "{most}");
     // The longest waits for an erase and what is before it, not for a victim's reads and programs.
     assert!(longest < 8_000_000, "{longest}");
-    d.check_invariants();
+    d.check_invariants().unwrap();
 }
 
 #[test]
@@ -236,7 +236,7 @@ fn collection_in_idle_time_is_not_felt() {
         longest,
         4_000 + 460 + 4_096_000_000_000u64.div_ceil(3360 << 20)
     );
-    d.check_invariants();
+    d.check_invariants().unwrap();
 }
 
 #[test]
@@ -279,7 +279,7 @@ fn zeroes_unmap_whole_pages_and_write_the_rest() {
     // An unmapped page is zero as it is.
     assert_eq!(done(&mut d, &zeroes(8, 1, true), durable), durable);
     assert!(!d.has_unmapped(Sector::new(2 * PAGE), 2 * PAGE));
-    d.check_invariants();
+    d.check_invariants().unwrap();
 }
 
 #[test]
@@ -370,7 +370,7 @@ proptest! {
                 }
                 _ => {}
             }
-            a.check_invariants();
+            a.check_invariants().unwrap();
         }
         for (page, mapped) in (0..).zip(&mapped) {
             prop_assert_eq!(a.has_unmapped(Sector::new(page * PAGE), PAGE), !mapped);
@@ -459,7 +459,7 @@ fn soak() {
         now += random.below(100_000);
         done(&mut d, &command, now);
         if i % 100 == 0 {
-            d.check_invariants();
+            d.check_invariants().unwrap();
         }
     }
     let counters = d.stats().flash;

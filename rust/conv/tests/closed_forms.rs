@@ -159,5 +159,5 @@ fn a_read_beyond_the_l2p_cache_reads_the_map_first() {
         (flash.l2p_hits, flash.l2p_misses, flash.map_reads),
         (1, 10, 9)
     );
-    drive.check_invariants();
+    drive.check_invariants().unwrap();
 }

@@ -62,7 +62,7 @@ fn load(config: &Config, seed: u64, commands: u64, pause: u64) -> usize {
             _ => {}
         }
     }
-    d.check_invariants();
+    d.check_invariants().unwrap();
     // All that is queued.
     d.advance(at(now + 1_000_000_000));
     law.note(at(now), d.take_events(), d.take_occupied());

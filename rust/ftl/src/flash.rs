@@ -19,7 +19,7 @@ pub struct Costs {
 }
 
 /// A program.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Running {
     block: BlockId,
     unit: u64,
@@ -37,6 +37,9 @@ pub struct Flash {
     now: Instant,
     costs: Costs,
 }
+
+state::state!(Running { block, unit, end });
+state::state!(Flash { media, link, running[fixed], now; chips, costs });
 
 impl Flash {
     /// An idle array. `chips` has been validated.
@@ -254,9 +257,9 @@ impl Flash {
         self.link.stats()
     }
 
-    /// Panics if a book is inconsistent. For tests.
-    pub fn check_invariants(&self) {
-        self.media.check_invariants();
-        self.link.check_invariants();
+    /// Is an error if a book is inconsistent.
+    pub fn check_invariants(&self) -> Result<(), state::Error> {
+        self.media.check_invariants()?;
+        self.link.check_invariants()
     }
 }

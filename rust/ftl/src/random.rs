@@ -4,19 +4,23 @@
 /// The generator SplitMix64 (Steele, Lea and Flood, OOPSLA 2014): any seed will do, two near each
 /// other too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Random(u64);
+pub struct Random {
+    last: u64,
+}
+
+state::state!(Random { last[raw] });
 
 impl Random {
     /// The generator of this seed.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
-        Self(seed)
+        Self { last: seed }
     }
 
     /// The next number.
     pub const fn draw(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
+        self.last = self.last.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.last;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)

@@ -24,6 +24,8 @@ impl Default for Histogram {
     }
 }
 
+state::state!(Histogram { buckets[fixed], count, sum, max } => check);
+
 impl Histogram {
     /// Buckets: four for each power of two of a 64-bit number.
     pub const BUCKETS: usize = 256;
@@ -52,6 +54,14 @@ impl Histogram {
                 log as usize * 4 + quarter as usize
             }
         }
+    }
+
+    /// Is an error unless as many are in buckets as were counted.
+    fn check(&self) -> Result<(), state::Error> {
+        let buckets = self.buckets.iter();
+        let counted = buckets.fold(0u64, |sum, n| sum.saturating_add(*n));
+        state::ensure_eq!(counted, self.count);
+        Ok(())
     }
 
     /// Commands counted.
@@ -133,6 +143,19 @@ pub struct HostStats {
     /// Latency of flushes.
     pub flush_latency: Histogram,
 }
+
+state::state!(HostStats {
+    reads,
+    writes,
+    flushes,
+    others,
+    failures,
+    read_bytes,
+    write_bytes,
+    read_latency,
+    write_latency,
+    flush_latency
+});
 
 impl HostStats {
     /// Counts a command that arrived at `now`, and answers it with what became of it.

@@ -186,6 +186,12 @@ impl Media {
         Some(next.max(self.horizon + Nanos::new(1)))
     }
 
+    /// Notes what is due, after decoding.
+    pub(crate) fn restore(&mut self) -> Result<(), state::Error> {
+        self.requeue_touched();
+        self.check_invariants()
+    }
+
     fn requeue_touched(&mut self) {
         while let Some(plane) = self.backlog.next_touched() {
             self.requeue(plane as usize);

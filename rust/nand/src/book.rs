@@ -13,16 +13,18 @@
 //! what was forgotten. Memory is bounded: bookings that ended before anything can be asked for are
 //! forgotten, and beyond [`Book::MAX_BOOKINGS`] the oldest are, with the idle time before them.
 
+use state::{state, state_enum, Decoder, Encoder, State};
 use std::collections::VecDeque;
 
 /// A block's number, unique within the drive: blocks of different superblocks never share one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BlockId(pub u32);
 
 /// What an operation does to its block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// Nothing.
+    #[default]
     Read,
     /// Puts something into it.
     Write,
@@ -31,7 +33,7 @@ pub(crate) enum Kind {
 }
 
 /// A firm booking of `[start, end)`, in nanoseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Booked {
     pub start: u64,
     pub end: u64,
@@ -48,6 +50,29 @@ pub(crate) struct Book {
     /// End of everything that is booked.
     end: u64,
 }
+
+impl State for BlockId {
+    fn encode(&self, out: &mut Encoder) {
+        self.0.encode(out);
+    }
+
+    fn decode(&mut self, from: &mut Decoder<'_>) -> Result<(), state::Error> {
+        self.0.decode(from)
+    }
+}
+
+state_enum!(Kind {
+    Read = 0,
+    Write = 1,
+    Erase = 2,
+});
+state!(Booked {
+    start,
+    end,
+    block,
+    kind
+});
+state!(Book { busy, floor; end } => restore);
 
 impl Book {
     /// Bookings kept. A drive whose queues are full of one plane's reads has as many.
@@ -120,15 +145,21 @@ impl Book {
         }
     }
 
-    /// Panics unless the bookings are ascending and disjoint. For tests.
-    pub fn check_invariants(&self) {
-        assert!(self.busy.len() <= Self::MAX_BOOKINGS);
+    fn restore(&mut self) -> Result<(), state::Error> {
+        self.end = self.busy.back().map_or(self.floor, |b| b.end);
+        self.check_invariants()
+    }
+
+    /// Is an error unless the bookings are ascending and disjoint.
+    pub fn check_invariants(&self) -> Result<(), state::Error> {
+        state::ensure!(self.busy.len() <= Self::MAX_BOOKINGS);
         let mut end = self.floor;
         for booked in &self.busy {
-            assert!(end <= booked.start && booked.start < booked.end, "{self:?}");
+            state::ensure!(end <= booked.start && booked.start < booked.end, "{booked:?} after {end}");
             end = booked.end;
         }
-        assert_eq!(end, self.end);
+        state::ensure_eq!(end, self.end);
+        Ok(())
     }
 }
 
@@ -150,7 +181,7 @@ mod tests {
         book.insert(booked(50, 60, 2, Kind::Write));
         book.insert(booked(10, 20, 1, Kind::Write));
         book.insert(booked(20, 25, 3, Kind::Read));
-        book.check_invariants();
+        book.check_invariants().unwrap();
         book
     }
 
@@ -186,10 +217,10 @@ mod tests {
         let mut book = book();
         book.prune(20);
         assert_eq!(book.first_gap(0, |start, end| end > start), 25);
-        book.check_invariants();
+        book.check_invariants().unwrap();
         for i in 0..2 * Book::MAX_BOOKINGS as u64 {
             book.insert(booked(100 + 2 * i, 101 + 2 * i, 1, Kind::Read));
-            book.check_invariants();
+            book.check_invariants().unwrap();
         }
         // The idle time before the oldest that is kept is given up.
         let first = 100 + 2 * Book::MAX_BOOKINGS as u64;

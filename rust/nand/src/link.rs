@@ -41,6 +41,13 @@ pub struct Link {
     stats: LinkStats,
 }
 
+state::state!(LinkStats {
+    busy,
+    bytes,
+    longest_wait
+});
+state::state!(Link { busy, stats; bytes_per_second, overhead } => check_invariants);
+
 impl Link {
     /// Bookings kept; a drive with every queue full has a few hundred.
     pub const MAX_BOOKINGS: usize = 4096;
@@ -136,12 +143,13 @@ impl Link {
         self.stats
     }
 
-    /// Panics unless the bookings are ascending and apart. For tests.
-    pub fn check_invariants(&self) {
-        assert!(self.busy.len() <= Self::MAX_BOOKINGS);
-        assert!(self.busy.iter().all(|b| b.0 < b.1), "{:?}", self.busy);
+    /// Is an error unless the bookings are ascending and apart.
+    pub fn check_invariants(&self) -> Result<(), state::Error> {
+        state::ensure!(self.busy.len() <= Self::MAX_BOOKINGS);
+        state::ensure!(self.busy.iter().all(|b| b.0 < b.1));
         let apart = self.busy.iter().zip(self.busy.iter().skip(1));
-        assert!(apart.clone().all(|(a, b)| a.1 < b.0), "{:?}", self.busy);
+        state::ensure!(apart.clone().all(|(a, b)| a.1 < b.0));
+        Ok(())
     }
 
     fn book(&mut self, at: u64, need: u64) -> u64 {
@@ -256,7 +264,7 @@ mod tests {
         assert_eq!(link.transfer(at(95_000), ten_us), at(125_000));
         // An exact fit ends at the gap's end.
         assert_eq!(link.transfer(at(85_000), ten_us), at(95_000));
-        link.check_invariants();
+        link.check_invariants().unwrap();
         link.prune(at(10_000));
         assert_eq!(link.busy, [(85_000, 125_000)]);
     }
@@ -267,7 +275,7 @@ mod tests {
         for i in 0..3 * Link::MAX_BOOKINGS as u64 {
             link.transfer(at(i * 1_000), Bytes::new(1));
         }
-        link.check_invariants();
+        link.check_invariants().unwrap();
     }
 
     proptest! {
@@ -292,7 +300,7 @@ mod tests {
                     }
                 }
                 prop_assert_eq!(end.as_nanos(), expect);
-                link.check_invariants();
+                link.check_invariants().unwrap();
             }
         }
     }

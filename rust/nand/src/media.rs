@@ -6,6 +6,7 @@ use crate::work::Backlog;
 use crate::{
     BlockId, Booking, Cell, CellTiming, Chips, Geometry, Link, LinkStats, Suspension, Timing,
 };
+use state::{state, state_enum};
 use units::{Bytes, Instant, Nanos};
 
 /// A plane's number, die by die.
@@ -63,9 +64,10 @@ pub struct PlaneStats {
 }
 
 /// What occupies a plane.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum What {
     /// A sense, and the transfer of what was sensed.
+    #[default]
     Read,
     /// A transfer into the page register.
     Load,
@@ -97,7 +99,7 @@ pub struct Occupied {
 }
 
 /// An operation's parts, in nanoseconds and bytes: sense, then transfer, then array work.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Shape {
     pub sense: u64,
     pub bytes: u64,
@@ -106,6 +108,22 @@ pub(crate) struct Shape {
     /// What it does before the array works.
     pub what: What,
 }
+
+state_enum!(What {
+    Read = 0,
+    Load = 1,
+    Program = 2,
+    Erase = 3,
+    Suspend = 4,
+    Resume = 5,
+});
+state!(Shape {
+    sense,
+    bytes,
+    array,
+    kind,
+    what
+});
 
 impl Shape {
     /// Whether the array works after the transfer.
@@ -129,6 +147,13 @@ pub(crate) struct Plane {
     pub stats: PlaneStats,
 }
 
+state!(PlaneStats {
+    busy,
+    operations,
+    longest_wait
+});
+state!(Plane { book, stats });
+
 /// Planes and channels with their reservations.
 #[derive(Clone, Debug)]
 pub struct Media {
@@ -142,6 +167,13 @@ pub struct Media {
     pub(crate) backlog: Backlog,
     observed: Option<Vec<Occupied>>,
 }
+
+// The rule of suspension and the array times can be changed while the drive runs: whoever
+// decodes has set them.
+state!(Media {
+    planes[fixed], channels[fixed], horizon, backlog;
+    timing, suspension, channel_of, observed
+} => restore);
 
 impl Media {
     /// An idle array. `geometry` has been validated.
@@ -381,10 +413,14 @@ impl Media {
         self.channels.iter().map(Link::stats)
     }
 
-    /// Panics if a book is inconsistent. For tests.
-    pub fn check_invariants(&self) {
-        self.channels.iter().for_each(Link::check_invariants);
-        self.planes.iter().for_each(|p| p.book.check_invariants());
-        self.backlog.check_invariants();
+    /// Is an error if a book is inconsistent.
+    pub fn check_invariants(&self) -> Result<(), state::Error> {
+        for link in &self.channels {
+            link.check_invariants()?;
+        }
+        for plane in &self.planes {
+            plane.book.check_invariants()?;
+        }
+        self.backlog.check_invariants()
     }
 }

@@ -17,11 +17,13 @@ use crate::book::Kind;
 use crate::media::{Shape, What};
 use crate::BlockId;
 
+mod stored;
+
 /// "None" in links.
 pub(crate) const NONE: u32 = u32::MAX;
 
 /// A group of background operations. Numbers are not used again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Work(u64);
 
 impl Work {
@@ -31,9 +33,10 @@ impl Work {
 }
 
 /// Where an operation is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Stage {
     /// Before its sense or transfer.
+    #[default]
     Moving,
     /// Before its array time, or what is left of it: not before `from`.
     Array { from: u64, suspended: bool },
@@ -210,9 +213,6 @@ impl Backlog {
             return;
         };
         debug_assert!(!group.sealed, "a sealed group takes no more operations");
-        group.pending += 1;
-        group.ended = false;
-        let group_next = group.first;
         self.number += 1;
         let mut item = Item {
             at,
@@ -232,12 +232,21 @@ impl Backlog {
             group: work.slot() as u32,
             after: NONE,
             next: NONE,
-            group_next,
+            group_next: NONE,
             group_previous: NONE,
         };
         if let Some(after) = after {
             self.depend(&mut item, after);
         }
+        self.enter(item);
+    }
+
+    /// Puts an operation into the lists of its group, which is one, and its plane, as their newest.
+    fn enter(&mut self, mut item: Item) {
+        let group = &mut self.groups[item.group as usize];
+        group.pending += 1;
+        group.ended = false;
+        item.group_next = group.first;
         let mut index = self.free_item;
         if let Some(free) = self.items.get_mut(index as usize) {
             self.free_item = free.next;
@@ -246,11 +255,11 @@ impl Backlog {
             index = self.items.len() as u32;
             self.items.push(item);
         }
-        self.groups[work.slot()].first = index;
-        if let Some(next) = self.items.get_mut(group_next as usize) {
+        self.groups[item.group as usize].first = index;
+        if let Some(next) = self.items.get_mut(item.group_next as usize) {
             next.group_previous = index;
         }
-        self.append(index, plane, block, shape.kind);
+        self.append(index, item.plane, item.block, item.shape.kind);
     }
 
     /// `item` waits for `after`, which takes no more operations from now on.
@@ -333,8 +342,10 @@ impl Backlog {
     fn forget(&mut self, slot: usize) {
         let group = &mut self.groups[slot];
         if group.ended && group.released && group.dependents == 0 && group.id != 0 {
-            group.id = 0;
-            group.first = self.free_group;
+            *group = Group {
+                first: self.free_group,
+                ..Group::new(0)
+            };
             self.free_group = slot as u32;
         }
     }
@@ -498,8 +509,8 @@ impl Backlog {
         }
     }
 
-    /// Panics if the queues disagree. For tests.
-    pub fn check_invariants(&self) {
+    /// Is an error if the queues disagree.
+    pub fn check_invariants(&self) -> Result<(), state::Error> {
         let mut queued = 0;
         let mut due = vec![0; self.lanes.len()];
         for plane in self.agenda.current() {
@@ -510,27 +521,34 @@ impl Backlog {
             let mut number = 0;
             while at != NONE {
                 let item = &self.items[at as usize];
-                assert_eq!(item.plane as usize, plane);
-                assert!(item.number > number);
+                state::ensure_eq!(item.plane as usize, plane);
+                state::ensure!(item.number > number);
                 number = item.number;
                 queued += 1;
-                assert!(item.next != NONE || lane.tail == at);
+                state::ensure!(item.next != NONE || lane.tail == at);
                 at = item.next;
             }
             let counted: u32 = lane.blocks.iter().map(|b| b.1 + b.2).sum();
-            assert_eq!(counted > 0, lane.head != NONE);
-            assert_eq!(due[plane], usize::from(lane.head != NONE && !lane.waiting));
+            state::ensure_eq!(counted > 0, lane.head != NONE);
+            state::ensure_eq!(due[plane], usize::from(lane.head != NONE && !lane.waiting));
         }
-        assert_eq!(queued, self.queued);
+        state::ensure_eq!(queued, self.queued);
         let pending: u32 = self.groups.iter().map(|g| g.pending).sum();
-        assert_eq!(pending as usize, queued);
+        state::ensure_eq!(pending as usize, queued);
         let mut free = 0;
         let mut at = self.free_item;
         while let Some(item) = self.items.get(at as usize) {
             free += 1;
             at = item.next;
         }
-        assert_eq!(self.items.len(), free + queued);
+        state::ensure_eq!(self.items.len(), free + queued);
+        Ok(())
+    }
+}
+
+impl Default for Group {
+    fn default() -> Self {
+        Self::new(0)
     }
 }
 

@@ -144,7 +144,7 @@ fn play(calls: &[Call], rule: Suspension, steps: u64) -> (Answers, Media) {
                 }
             }
         }
-        m.check_invariants();
+        m.check_invariants().unwrap();
     }
     m.seal(works[works.len() - 1]);
     // What would end next does, if nothing else is asked for.
@@ -283,7 +283,7 @@ proptest! {
                 continue;
             }
             let booking = m.schedule(Instant::from_nanos(at), PlaneId(plane), BlockId(block), op);
-            m.check_invariants();
+            m.check_invariants().unwrap();
             let expect = slow.schedule(at as usize, plane as usize, block, op);
             prop_assert_eq!((booking.start.as_nanos(), booking.end.as_nanos()), expect);
         }

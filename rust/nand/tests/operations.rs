@@ -23,7 +23,7 @@ fn media() -> Media {
 fn run(media: &mut Media, at: u64, plane: u32, op: Op) -> (u64, u64) {
     let at = Instant::from_nanos(at);
     let b = media.schedule(at, PlaneId(plane), BlockId(0), op);
-    media.check_invariants();
+    media.check_invariants().unwrap();
     (b.start.as_nanos(), b.end.as_nanos())
 }
 

@@ -50,7 +50,7 @@ fn at(ns: u64) -> Instant {
 
 fn host(m: &mut Media, when: u64, plane: u32, block: u32, op: Op) -> (u64, u64) {
     let booking = m.schedule(at(when), PlaneId(plane), BlockId(block), op);
-    m.check_invariants();
+    m.check_invariants().unwrap();
     (booking.start.as_nanos(), booking.end.as_nanos())
 }
 
@@ -59,13 +59,13 @@ fn defer(m: &mut Media, when: u64, plane: u32, block: u32, op: Op, after: Option
     let work = m.begin();
     m.defer(at(when), PlaneId(plane), BlockId(block), op, work, after);
     m.seal(work);
-    m.check_invariants();
+    m.check_invariants().unwrap();
     work
 }
 
 fn ended(m: &mut Media, now: u64, work: Work) -> Option<u64> {
     m.run(at(now));
-    m.check_invariants();
+    m.check_invariants().unwrap();
     m.ended(work).map(Instant::as_nanos)
 }
 
@@ -218,7 +218,7 @@ fn force_takes_what_is_needed_and_nothing_else() {
     let write = defer(&mut m, 0, 2, B, program(1), Some(first));
     let behind = defer(&mut m, 0, 2, C, Op::Erase, None);
     assert_eq!(m.force(write), at(140));
-    m.check_invariants();
+    m.check_invariants().unwrap();
     assert_eq!(m.ended(first), Some(at(30)));
     assert_eq!(m.ended(write), Some(at(140)));
     assert_eq!(host(&mut m, 0, 3, B, read(1)), (0, 30));

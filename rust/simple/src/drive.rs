@@ -26,6 +26,11 @@ pub struct Simple {
     stats: Stats,
 }
 
+state::state!(Stats { host, pieces });
+// The times of the configuration can be changed while the drive runs: whoever decodes has set
+// them.
+state::state!(Simple { free[fixed], now, stats; config });
+
 impl Simple {
     /// An idle drive.
     ///

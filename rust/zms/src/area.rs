@@ -15,6 +15,7 @@
 use crate::core::Core;
 use crate::sparse::Sparse;
 use crate::superblock::{Appender, Loc, Pool, NONE};
+use state::ensure;
 use units::Instant;
 
 /// Whose write pointer.
@@ -44,6 +45,9 @@ pub(crate) struct Area {
     /// Pages that emptying victims can need at the internal pointer before one has been erased.
     pub kept: u32,
 }
+
+// Whose pages lie where follows from the namespace's map.
+state::state!(Area { pool, host, internal; owner, kept } => check_pointers);
 
 impl Area {
     pub fn new(pool: Pool, kept: u32) -> Self {
@@ -158,14 +162,39 @@ impl Area {
         }
     }
 
-    /// Panics unless owners and counts agree; `reserved` are pages of moves under way. For tests.
-    pub fn check_invariants(&self, reserved: impl Fn(Loc) -> bool) {
-        self.pool.check_invariants();
+    fn check_pointers(&mut self) -> Result<(), state::Error> {
+        self.host.check(&self.pool)?;
+        self.internal.check(&self.pool)
+    }
+
+    /// A page's copy, that was decoded, is at `loc`.
+    pub fn restore_owner(&mut self, lpn: u32, loc: Loc) -> Result<(), state::Error> {
+        let is_free = (loc as usize) < self.owner.len() && self.owner(loc).is_none();
+        ensure!(is_free, "page {lpn} cannot be at {loc}");
+        self.fill(lpn, loc);
+        Ok(())
+    }
+
+    /// Is an error unless owners and counts agree; `reserved` are pages of moves under way. Gives how
+    /// many locations have owners.
+    pub fn check_invariants(&self, reserved: &[Loc]) -> Result<usize, state::Error> {
+        self.pool.check_invariants()?;
+        let mut reserved = reserved.to_vec();
+        reserved.sort_unstable();
+        let apart = reserved.windows(2).all(|w| w[0] < w[1]);
+        let is_new = |loc: &Loc| (*loc as usize) < self.owner.len() && self.owner(*loc).is_none();
+        ensure!(apart && reserved.iter().all(is_new), "moves to where something is");
+        let mut all = 0;
         for (sb, s) in self.pool.iter() {
             let first = self.pool.start(sb);
-            let locs = first..first + self.pool.pages;
-            let held = locs.filter(|&l| self.owner(l).is_some() || reserved(l));
-            assert_eq!(held.count(), s.valid as usize, "superblock {sb}: {s:?}");
+            let end = first + self.pool.pages;
+            let owned = self.owner.range(first as usize..end as usize);
+            let owned = owned.filter(|owner| *owner != NONE).count();
+            let before = |loc: u32| reserved.partition_point(|r| *r < loc);
+            let held = owned + before(end) - before(first);
+            state::ensure_eq!(held, s.valid as usize, "superblock {sb}: {s:?}");
+            all += owned;
         }
+        Ok(all)
     }
 }

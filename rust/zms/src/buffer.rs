@@ -7,6 +7,7 @@
 
 use crate::config::BufferPolicy;
 use crate::superblock::NONE;
+use state::state;
 use units::{Instant, Nanos};
 
 /// One buffer.
@@ -42,6 +43,14 @@ pub(crate) struct Buffers {
     held: u64,
 }
 
+state!(Buffer {
+    zone,
+    pages,
+    free,
+    since
+});
+state!(Buffers { list[fixed]; capacity, policy, dwell, held } => restore);
+
 impl Buffers {
     pub fn new(count: u32, capacity: u32, policy: BufferPolicy, dwell: Option<Nanos>) -> Self {
         let empty = Buffer {
@@ -57,6 +66,17 @@ impl Buffers {
             dwell,
             held: 0,
         }
+    }
+
+    /// Counts what was decoded.
+    fn restore(&mut self) -> Result<(), state::Error> {
+        self.held = 0;
+        for buffer in &self.list {
+            state::ensure!(buffer.pages <= self.capacity);
+            state::ensure_eq!(buffer.pages == 0, buffer.zone == NONE);
+            self.held += u64::from(buffer.pages);
+        }
+        Ok(())
     }
 
     /// Pages held by all of them.

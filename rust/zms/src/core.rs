@@ -39,6 +39,10 @@ pub(crate) struct Core {
     batch: Batch,
 }
 
+// Nothing is in the batch between commands. Costs can be changed while the drive runs: whoever
+// decodes has set them.
+state::state!(Core { media, link, l2p; costs, observer, planes, map_entries, batch });
+
 impl Core {
     pub fn new(config: &Config) -> Self {
         Self {

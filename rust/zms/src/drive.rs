@@ -13,6 +13,7 @@ use crate::write::Cause;
 use crate::zoned::{page_range, Zoned};
 use ftl::{Command, Error, Event, Namespace, Outcome, ZoneReport};
 use nand::Cell;
+use state::{state, Decoder, Encoder, State};
 use units::{Bytes, Instant, Nanos, Sector, ZoneId, PAGE_BYTES, PAGE_SECTORS};
 
 /// The data namespace.
@@ -31,6 +32,25 @@ pub struct Zms {
     pub(crate) data: Data,
     now: Instant,
 }
+
+/// Which of the two it is follows from the configuration.
+impl State for Data {
+    fn encode(&self, out: &mut Encoder) {
+        match self {
+            Self::Zoned(zoned) => zoned.encode(out),
+            Self::Block(block) => block.encode(out),
+        }
+    }
+
+    fn decode(&mut self, from: &mut Decoder<'_>) -> Result<(), state::Error> {
+        match self {
+            Self::Zoned(zoned) => zoned.decode(from),
+            Self::Block(block) => block.decode(from),
+        }
+    }
+}
+
+state!(Zms { core, meta[fixed], data, now; config });
 
 impl Zms {
     /// An erased drive.
@@ -365,13 +385,13 @@ impl Zms {
             .flat_map(|(which, pool)| pool.iter().map(move |(_, s)| (which, s.erases)))
     }
 
-    /// Panics if the drive's parts disagree. For tests and fuzzing.
-    pub fn check_invariants(&self) {
-        self.core.media.check_invariants();
-        self.core.link.check_invariants();
-        self.core.l2p.check_invariants();
+    /// Is an error if the drive's parts disagree.
+    pub fn check_invariants(&self) -> Result<(), state::Error> {
+        self.core.media.check_invariants()?;
+        self.core.link.check_invariants()?;
+        self.core.l2p.check_invariants()?;
         if let Some(meta) = &self.meta {
-            meta.check_invariants();
+            meta.check_invariants()?;
         }
         match &self.data {
             Data::Zoned(data) => data.check_invariants(),

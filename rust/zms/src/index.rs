@@ -7,6 +7,7 @@
 //! version than the one that waits for its wordline: it is kept then, but is no backup.
 
 use crate::superblock::Loc;
+use state::{ensure, Decoder, Encoder, State};
 
 /// In a location: the copy is of an older version.
 const OLDER: u32 = 1 << 31;
@@ -16,6 +17,54 @@ const OLDER: u32 = 1 << 31;
 pub(crate) struct Index {
     slots: Vec<u64>,
     len: u32,
+}
+
+/// Runs of neighbours with neighbouring copies, ascending by page: where entries lie in the table does
+/// not matter.
+impl State for Index {
+    fn encode(&self, out: &mut Encoder) {
+        let Self { slots, len } = self;
+        let mut entries: Vec<_> = slots.iter().copied().filter(|s| *s != 0).collect();
+        entries.sort_unstable();
+        len.encode(out);
+        let (mut page, mut loc) = (0, 0);
+        // Page and location are one more than before.
+        for run in entries.chunk_by(|a, b| b.wrapping_sub(*a) == 1 << 32 | 1) {
+            let Some(&first) = run.first() else { continue };
+            let (at, to) = (first >> 32, first & u64::from(u32::MAX));
+            out.put(run.len() as u64);
+            out.put(at - page);
+            out.put_step(loc, to);
+            (page, loc) = (at + run.len() as u64, to + run.len() as u64);
+        }
+    }
+
+    fn decode(&mut self, from: &mut Decoder<'_>) -> Result<(), state::Error> {
+        const END: u64 = 1 << 32;
+        let mut left = from.take()?;
+        // The search for a page ends at an empty slot.
+        ensure!(left < self.slots.len() as u64, "{left} pages");
+        let (mut page, mut loc) = (0, 0);
+        while left > 0 {
+            let n = from.take()?;
+            page += from.take_below(END - page)?;
+            loc = from.take_step(loc, END)?;
+            ensure!(
+                0 < n && n <= left && page > 0 && page + n <= END && loc + n <= END,
+                "{n} copies of page {page} at {loc}"
+            );
+            for i in 0..n {
+                // Both halves have 32 bits, and pages are numbered from 1 here.
+                let at = self.find((page + i - 1) as u32);
+                if let Some(slot) = self.slots.get_mut(at) {
+                    *slot = (page + i) << 32 | (loc + i);
+                }
+                self.len += 1;
+            }
+            (page, loc, left) = (page + n, loc + n, left - n);
+        }
+        Ok(())
+    }
 }
 
 impl Index {
@@ -110,7 +159,7 @@ impl Index {
         Some(loc)
     }
 
-    /// All entries, in no order that means anything. For tests.
+    /// All entries, in no order that means anything.
     pub fn iter(&self) -> impl Iterator<Item = (u32, Loc)> + '_ {
         (0..self.slots.len()).filter_map(|at| self.slot(at))
     }

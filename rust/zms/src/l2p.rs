@@ -27,6 +27,7 @@
 
 use crate::config::{L2p, L2pPolicy};
 use ftl::Random;
+use state::{ensure, Decoder, Encoder, State};
 
 /// No run. The first run is a dummy, so that buckets of zeroes are empty ones.
 const NONE: u32 = 0;
@@ -218,6 +219,148 @@ pub(crate) struct Cache {
     resident: bool,
     random: Random,
     pub evictions: u64,
+}
+
+/// The slots' lists, the least recent run first; then resident runs, which are in no list; seats.
+impl State for Cache {
+    fn encode(&self, out: &mut Encoder) {
+        let Self {
+            runs,
+            free,
+            buckets: _,
+            bucket_bits: _,
+            slots,
+            seats,
+            tiling: _,
+            each: _,
+            policy: _,
+            resident: _,
+            random,
+            evictions,
+        } = self;
+        let mut unlisted = vec![true; runs.len()];
+        let mut chain = |first: u32, next: fn(&Run) -> u32| {
+            let mut at = first;
+            let mut chained = Vec::new();
+            while at != NONE {
+                unlisted[at as usize] = false;
+                chained.push(runs[at as usize]);
+                at = next(&runs[at as usize]);
+            }
+            chained
+        };
+        chain(*free, |run| run.next);
+        for seats in seats {
+            seats.runs.len().encode(out);
+        }
+        for slot in slots {
+            self.encode_runs(&chain(slot.tail, |run| run.prev), out);
+        }
+        let unlisted = runs.iter().zip(unlisted).skip(1).filter(|(_, is)| *is);
+        let mut unlisted: Vec<_> = unlisted.map(|(run, _)| *run).collect();
+        unlisted.sort_unstable_by_key(|run| (run.tile.0, run.from));
+        self.encode_runs(&unlisted, out);
+        for Seats { runs: _, empty } in seats {
+            empty.encode(out);
+        }
+        random.encode(out);
+        evictions.encode(out);
+    }
+
+    fn decode(&mut self, from: &mut Decoder<'_>) -> Result<(), state::Error> {
+        for seats in &mut self.seats {
+            let all = from.take_below(u64::from(self.each) + 1)? as usize;
+            from.grow(all * size_of::<u32>())?;
+            seats.runs.resize(all, NONE);
+        }
+        for slot in 0..self.slots.len() {
+            for run in self.decode_runs(from)? {
+                ensure!(
+                    self.tiling.slot(run.tile) == slot && !self.is_resident(run.tile),
+                    "an entry is in a list of others"
+                );
+                let at = self.restore_run(run)?;
+                self.link(slot, at, NONE, self.slots[slot].head);
+            }
+        }
+        for run in self.decode_runs(from)? {
+            ensure!(self.is_resident(run.tile), "an entry is in no list");
+            self.restore_run(run)?;
+        }
+        for seats in &mut self.seats {
+            seats.empty.decode(from)?;
+            let is_empty = |seat: &u32| seats.runs.get(*seat as usize) == Some(&NONE);
+            let mut empty = seats.empty.clone();
+            empty.sort_unstable();
+            empty.dedup();
+            ensure!(
+                empty.len() == seats.empty.len() && empty.iter().all(is_empty),
+                "a seat is not empty, or listed twice"
+            );
+        }
+        self.random.decode(from)?;
+        self.evictions.decode(from)?;
+        self.check_invariants()
+    }
+}
+
+impl Cache {
+    fn encode_runs(&self, runs: &[Run], out: &mut Encoder) {
+        runs.len().encode(out);
+        let mut tile = 0;
+        for run in runs {
+            out.put_step(tile, run.tile.0);
+            run.from.encode(out);
+            run.to.encode(out);
+            if !self.seats.is_empty() {
+                run.seat.encode(out);
+            }
+            tile = run.tile.0;
+        }
+    }
+
+    fn decode_runs(&self, from: &mut Decoder<'_>) -> Result<Vec<Run>, state::Error> {
+        const TILES: u64 = (Grain::Page as u64 + 1) << 40;
+        let mut runs = Vec::new();
+        let mut tile = 0;
+        for _ in 0..from.take()? {
+            from.grow(2 * size_of::<Run>())?;
+            let mut run = Run::default();
+            tile = from.take_step(tile, TILES)?;
+            run.tile = Tile(tile);
+            run.from.decode(from)?;
+            run.to.decode(from)?;
+            if !self.seats.is_empty() {
+                run.seat.decode(from)?;
+            }
+            runs.push(run);
+        }
+        Ok(runs)
+    }
+
+    /// Puts a run in that was decoded; it is in no list yet.
+    fn restore_run(&mut self, run: Run) -> Result<u32, state::Error> {
+        let Run { tile, from, to, seat, .. } = run;
+        let slot = self.tiling.slot(tile);
+        ensure!(
+            from < to && u32::from(to) <= self.tiling.places,
+            "entries {from} to {to} of a tile"
+        );
+        let part = Part { tile, from, to };
+        let n = u32::from(to - from);
+        ensure!(
+            self.find(part) == NONE && n <= self.each - self.slots[slot].len,
+            "entries are held twice, or too many"
+        );
+        if let Some(seats) = self.seats.get_mut(slot) {
+            let taken = seats.runs.get(seat as usize);
+            ensure!(taken == Some(&NONE), "seat {seat} is taken, or is none");
+            // The one that is given up last is taken first.
+            seats.empty.push(seat);
+        }
+        self.slots[slot].len += n;
+        Ok(self.new_run(slot, part))
+    }
 }
 
 impl Cache {
@@ -540,13 +683,13 @@ impl Cache {
         }
     }
 
-    /// Panics if lists, buckets and counts disagree. For tests. Takes time for what is held, as buckets do memory.
-    pub fn check_invariants(&self) {
+    /// Is an error if lists, buckets and counts disagree. Takes time for what is held, as buckets do memory.
+    pub fn check_invariants(&self) -> Result<(), state::Error> {
         let mut held = vec![true; self.runs.len()];
         held[NONE as usize] = false;
         let mut at = self.free;
         while at != NONE {
-            assert!(core::mem::take(&mut held[at as usize]), "free twice");
+            state::ensure!(core::mem::take(&mut held[at as usize]), "free twice");
             at = self.runs[at as usize].next;
         }
         let (mut listed, mut entries) = (0, 0);
@@ -554,27 +697,27 @@ impl Cache {
             let (mut at, mut prev) = (slot.head, NONE);
             while at != NONE {
                 let run = &self.runs[at as usize];
-                assert_eq!((run.prev, self.tiling.slot(run.tile)), (prev, index));
-                assert!(held[at as usize] && !self.is_resident(run.tile));
+                state::ensure_eq!((run.prev, self.tiling.slot(run.tile)), (prev, index));
+                state::ensure!(held[at as usize] && !self.is_resident(run.tile));
                 (prev, at) = (at, run.next);
                 listed += 1;
             }
-            assert_eq!(slot.tail, prev);
-            assert!(slot.len <= self.each);
+            state::ensure_eq!(slot.tail, prev);
+            state::ensure!(slot.len <= self.each);
         }
         let all = (0u32..).zip(&self.runs).zip(&held);
         for ((at, run), _) in all.filter(|(_, held)| **held) {
-            assert!(run.from < run.to && u32::from(run.to) <= self.tiling.places);
+            state::ensure!(run.from < run.to && u32::from(run.to) <= self.tiling.places);
             for from in run.from..run.to {
                 let (tile, to) = (run.tile, from + 1);
-                assert_eq!(
+                state::ensure_eq!(
                     self.find(Part { tile, from, to }),
                     at,
                     "held twice, or lost"
                 );
             }
             let next = run.chain;
-            assert!(
+            state::ensure!(
                 next == NONE || held[next as usize],
                 "a free run is in a bucket"
             );
@@ -582,16 +725,17 @@ impl Cache {
             entries += u64::from(run.to - run.from);
         }
         let runs = held.iter().filter(|held| **held).count();
-        assert_eq!((listed, entries), (runs, self.len()));
+        state::ensure_eq!((listed, entries), (runs, self.len()));
         for (slot, seats) in self.slots.iter().zip(&self.seats) {
             let seated = seats.runs.iter().enumerate().filter(|s| *s.1 != NONE);
             for (seat, &run) in seated.clone() {
-                assert_eq!(self.runs[run as usize].seat as usize, seat);
+                state::ensure_eq!(self.runs[run as usize].seat as usize, seat);
             }
-            assert_eq!(seated.count(), slot.len as usize);
+            state::ensure_eq!(seated.count(), slot.len as usize);
             let held = seats.runs.len() - seats.empty.len();
-            assert_eq!(held, slot.len as usize);
+            state::ensure_eq!(held, slot.len as usize);
         }
+        Ok(())
     }
 }
 
@@ -632,7 +776,7 @@ mod tests {
             [true, true, false, true]
         );
         assert_eq!(c.evictions, 1);
-        c.check_invariants();
+        c.check_invariants().unwrap();
     }
 
     #[test]
@@ -647,11 +791,11 @@ mod tests {
             assert!(!c.contains(page(1)));
             c.insert(page(2));
             assert!(!c.contains(page(2)));
-            c.check_invariants();
+            c.check_invariants().unwrap();
             c.remove(Key::new(Grain::Chunk, 1, 0));
             c.insert(page(2));
             assert!(c.contains(page(2)));
-            c.check_invariants();
+            c.check_invariants().unwrap();
         }
     }
 
@@ -729,7 +873,7 @@ mod tests {
             for gib in [0, 7, 30] {
                 cache.insert_pages(1, gib << 18, 1 << 18);
             }
-            cache.check_invariants();
+            cache.check_invariants().unwrap();
             assert_eq!(cache.len(), 3 << 18);
             let each = touched(&cache) as u64 / cache.len();
             assert!(each < 40, "{policy:?}: {each} bytes an entry");
@@ -823,7 +967,7 @@ mod tests {
                     cache.insert(key);
                     reference.insert(key);
                 }
-                cache.check_invariants();
+                cache.check_invariants().unwrap();
                 let held = reference.seats.iter().flatten();
                 prop_assert!(held.clone().all(|key| cache.contains(*key)));
                 prop_assert_eq!(cache.len(), held.count() as u64);
@@ -868,7 +1012,7 @@ mod tests {
                         }
                     }
                 }
-                cache.check_invariants();
+                cache.check_invariants().unwrap();
                 prop_assert_eq!(&listed(&cache), &reference.slots);
                 prop_assert_eq!(cache.evictions, reference.evictions);
             }

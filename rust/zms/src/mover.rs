@@ -21,16 +21,18 @@
 use crate::area::{Area, Pointer};
 use crate::core::Core;
 use crate::stats::Counters;
-use crate::superblock::{FlashPage, Loc, Pool, NATIVE, NONE};
+use crate::superblock::{FlashPage, Loc, Pool, SbState, NATIVE, NONE};
 use crate::Error;
 use nand::Work;
+use state::{ensure, state, state_enum};
 use std::collections::VecDeque;
 use units::Instant;
 
 /// What a step does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// Pages go to pSLC, at the internal pointer.
+    #[default]
     Rewrite,
     /// A program unit goes to native cells: of this zone, if zones there are.
     Unit { zone: u32 },
@@ -39,7 +41,7 @@ pub(crate) enum Kind {
 }
 
 /// A step under way.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Step {
     pub kind: Kind,
     work: Work,
@@ -49,8 +51,15 @@ pub(crate) struct Step {
     pages: u32,
 }
 
+impl Step {
+    /// Whether moves that are listed are its.
+    pub const fn has_moves(&self) -> bool {
+        self.moves > 0
+    }
+}
+
 /// A page that is being moved.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Move {
     pub lpn: u32,
     pub from: Loc,
@@ -82,6 +91,15 @@ pub(crate) struct Mover {
     /// Victims in a row that gained nothing.
     fruitless: u32,
 }
+
+state_enum!(Kind { Rewrite = 0, Unit { zone } = 1, Erase { native, sb } = 2 });
+state!(Step { kind, work, moves, pages });
+state!(Move { lpn, from, to });
+// The lists of what is being planned are empty in between.
+state!(Mover {
+    victim, cursor, last_round, started, steps, moves, under_way, moved, free_before, fruitless;
+    next, loads, depth
+} => check);
 
 impl Mover {
     /// Pages under way at most: enough for a few one-shot pages on each of many planes.
@@ -127,9 +145,39 @@ impl Mover {
         self.steps.iter().any(|s| s.kind == Kind::Unit { zone })
     }
 
-    /// Whether a move under way has reserved `loc`. For tests.
-    pub fn reserves(&self, loc: Loc) -> bool {
-        self.moves.iter().any(|m| m.to == loc)
+    /// Steps and moves under way.
+    pub fn under_way(&self) -> (&VecDeque<Step>, &VecDeque<Move>) {
+        (&self.steps, &self.moves)
+    }
+
+    /// Is an error unless steps and moves agree.
+    fn check(&mut self) -> Result<(), state::Error> {
+        let sum = |of: fn(&Step) -> u32| self.steps.iter().map(|s| u64::from(of(s))).sum::<u64>();
+        ensure!(sum(|s| s.moves) == self.moves.len() as u64, "moves without a step");
+        ensure!(sum(|s| s.pages) == u64::from(self.under_way), "pages without a step");
+        Ok(())
+    }
+
+    /// Is an error unless what is emptied and erased is there, in a pool that is native or not. Says how
+    /// many superblocks that is.
+    pub fn check_pool(
+        &self,
+        pool: &Pool,
+        native: bool,
+        has_victim: bool,
+    ) -> Result<usize, state::Error> {
+        ensure!(self.cursor <= pool.pages || !has_victim, "cursor {}", self.cursor);
+        let erased = self.steps.iter().filter_map(|s| match s.kind {
+            Kind::Erase { native: n, sb } if n == native => Some(sb),
+            _ => None,
+        });
+        let victim = Some(self.victim).filter(|sb| has_victim && *sb != NONE);
+        let mut moving: Vec<u32> = erased.chain(victim).collect();
+        let is_moving = |sb: &u32| pool.get(*sb).state == SbState::Moving;
+        ensure!(moving.iter().all(is_moving), "a superblock is moved that is in use");
+        moving.sort_unstable();
+        moving.dedup();
+        Ok(moving.len())
     }
 
     /// Begins to empty a superblock; so many are free.

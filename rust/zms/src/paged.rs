@@ -19,10 +19,11 @@ use crate::mover::Mover;
 use crate::read::{Found, Map, Search, Wanted};
 use crate::sparse::Sparse;
 use crate::stats::Counters;
-use crate::superblock::{FlashPage, Loc, Pool, NATIVE};
+use crate::superblock::{FlashPage, Loc, Pool, SbState, NATIVE};
 use crate::write::{Cause, Write};
 use crate::Error;
 use ftl::{Event, Namespace, Place};
+use state::{ensure, ensure_eq, state};
 use units::{Bytes, Instant, Nanos, Sector, PAGE_BYTES, PAGE_SECTORS, SECTOR_BYTES};
 
 /// In the map: a newer copy is in the buffer.
@@ -64,6 +65,13 @@ pub(crate) struct Paged<const NS: u8> {
     scratch: Vec<u32>,
     pub counters: Counters,
 }
+
+// Dwell windows can be changed while the drive runs: whoever decodes has set them.
+state!(Paged<const NS: u8> {
+    map, held, buffer, free, since, slc, native[fixed], a, backed, durable, mover, collects,
+    collects_next, counters;
+    capacity, dwell, bypass, unit, gc_threshold, migrate_threshold, search, scratch
+} => restore);
 
 impl<const NS: u8> Paged<NS> {
     /// An empty namespace of `size` on the pools given.
@@ -632,8 +640,43 @@ impl<const NS: u8> Paged<NS> {
         }
     }
 
-    /// Panics unless map, pools and buffer agree. For tests.
-    pub fn check_invariants(&self) {
+    /// Finds the owners of what is mapped and held.
+    fn restore(&mut self) -> Result<(), state::Error> {
+        let (slc, mut native) = (&mut self.slc, self.native.as_mut());
+        let mapped = (0u32..).zip(self.map.iter());
+        let mapped = mapped.map(|(lpn, word)| (lpn, word & !BUFFERED));
+        let pages = self.map.len();
+        ensure!(self.held.iter().all(|(lpn, _)| (lpn as usize) < pages));
+        for (lpn, loc) in mapped.chain(self.held.iter()).filter(|m| m.1 != NOWHERE) {
+            match &mut native {
+                Some(native) if loc & NATIVE != 0 => native.restore_owner(lpn, loc & !NATIVE),
+                _ => slc.restore_owner(lpn, loc),
+            }?;
+        }
+        let exists = |lpn: &u32| (*lpn as usize) < pages;
+        ensure!(self.buffer.iter().chain(&self.a).all(exists));
+        ensure!(self.mover.under_way().1.iter().all(|m| exists(&m.lpn)));
+        for list in [&self.buffer, &self.a] {
+            let mut sorted = list.clone();
+            sorted.sort_unstable();
+            ensure!(sorted.windows(2).all(|w| w[0] < w[1]), "a page is listed twice");
+        }
+        self.check_invariants()
+    }
+
+    /// Is an error unless superblocks are in use by what they should be.
+    fn check_use(&self, area: &Area, native: bool) -> Result<(), state::Error> {
+        let open = [area.host, area.internal];
+        let open = open.iter().filter(|pointer| pointer.is_open()).count();
+        ensure_eq!(open, area.pool.count_of(SbState::Open), "open superblocks");
+        let has_victim = native == self.collects;
+        let moving = self.mover.check_pool(&area.pool, native, has_victim)?;
+        ensure_eq!(moving, area.pool.count_of(SbState::Moving), "moving superblocks");
+        Ok(())
+    }
+
+    /// Is an error unless map, pools and buffer agree.
+    pub fn check_invariants(&self) -> Result<(), state::Error> {
         let owner = |loc: Loc| {
             let (area, loc) = self.area_of(loc);
             area.owner(loc)
@@ -643,34 +686,39 @@ impl<const NS: u8> Paged<NS> {
             let loc = word & !BUFFERED;
             if loc != NOWHERE {
                 in_flash += 1;
-                assert_eq!(owner(loc), Some(lpn), "page {lpn} at {loc:x}");
+                ensure_eq!(owner(loc), Some(lpn), "page {lpn} at {loc:x}");
             }
         }
         for (lpn, loc) in self.held.iter() {
-            assert_eq!(owner(loc), Some(lpn), "a copy of page {lpn} at {loc:x}");
+            ensure_eq!(owner(loc), Some(lpn), "a copy of page {lpn} at {loc:x}");
             assert_ne!(self.flash_loc(lpn), loc);
         }
-        self.slc.check_invariants(|loc| self.mover.reserves(loc));
-        if let Some(native) = &self.native {
-            native.check_invariants(|loc| self.mover.reserves(loc | NATIVE));
+        let moves = self.mover.under_way().1.iter();
+        let (to_native, to_slc): (Vec<_>, Vec<_>) =
+            moves.map(|m| m.to).partition(|to| to & NATIVE != 0);
+        let mut owned = self.slc.check_invariants(&to_slc)?;
+        self.check_use(&self.slc, false)?;
+        match &self.native {
+            Some(native) => {
+                let to_native: Vec<_> = to_native.iter().map(|to| to & !NATIVE).collect();
+                owned += native.check_invariants(&to_native)?;
+                self.check_use(native, true)?;
+            }
+            None => ensure!(to_native.is_empty() && !self.collects),
         }
-        let owned = |area: &Area| {
-            let locations = area.pool.count() * area.pool.pages;
-            (0..locations).filter(|&l| area.owner(l).is_some()).count()
-        };
-        let owned = owned(&self.slc) + self.native.as_ref().map_or(0, owned);
-        assert_eq!(in_flash + self.held.len() as usize, owned);
+        ensure_eq!(in_flash + self.held.len() as usize, owned);
         let flagged = self.map.iter().filter(|w| w & BUFFERED != 0).count();
-        assert_eq!(flagged, self.buffer.len());
-        assert!(self.buffer.len() <= self.capacity as usize);
-        assert!(self.a.len() < 2 * self.unit as usize);
+        ensure_eq!(flagged, self.buffer.len());
+        ensure!(self.buffer.len() <= self.capacity as usize);
+        ensure!(self.a.len() < 2 * self.unit as usize);
         for &lpn in &self.a {
             let loc = self.flash_loc(lpn);
-            assert!(
+            ensure!(
                 loc != NOWHERE && loc & NATIVE == 0,
                 "A holds page {lpn}, which is elsewhere"
             );
         }
+        Ok(())
     }
 }
 

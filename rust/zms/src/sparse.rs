@@ -5,11 +5,26 @@
 //! from the host without memory behind them. A map of a drive of a TiB then starts at once.
 
 use core::ops::Range;
+use state::{decode_runs, encode_runs, Decoder, Encoder, State};
 
 /// The array; words are `BLANK` at first.
 #[derive(Clone, Debug)]
 pub(crate) struct Sparse<const BLANK: u32> {
     stored: Vec<u32>,
+}
+
+/// Runs of words that are mostly one more than the one before, or blank.
+impl<const BLANK: u32> State for Sparse<BLANK> {
+    fn encode(&self, out: &mut Encoder) {
+        encode_runs(self.iter().map(|word| Some(word).filter(|w| *w != BLANK)), out);
+    }
+
+    fn decode(&mut self, from: &mut Decoder<'_>) -> Result<(), state::Error> {
+        decode_runs(from, self.len(), |at, word| {
+            self.set(at, word);
+            Ok(())
+        })
+    }
 }
 
 impl<const BLANK: u32> Sparse<BLANK> {

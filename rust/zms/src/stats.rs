@@ -4,6 +4,7 @@
 use crate::superblock::{Pool, SbState, Superblock};
 use crate::write::Cause;
 use ftl::Histogram;
+use state::state;
 use units::Nanos;
 
 /// Hits or misses by granularity of the mapping.
@@ -109,6 +110,50 @@ pub struct Counters {
     /// Latency of zone resets.
     pub reset_latency: Histogram,
 }
+
+state!(ByGrain {
+    zone,
+    sub_zone,
+    chunk,
+    page
+});
+state!(Counters {
+    host_reads,
+    host_writes,
+    host_flushes,
+    host_read_pages,
+    host_write_pages,
+    host_read_sectors,
+    host_write_sectors,
+    zrwa_pages,
+    zrwa_commits,
+    buffer_hits,
+    flush_full,
+    flush_premature,
+    flush_window,
+    flush_durable,
+    pages_slc,
+    pages_native,
+    pages_combined,
+    pages_backup,
+    pages_migrated,
+    pages_gc,
+    pages_read,
+    map_reads,
+    l2p_hits,
+    l2p_misses,
+    unmapped_reads,
+    zone_resets,
+    zone_finishes,
+    gc_runs,
+    gc_time,
+    migrations,
+    migration_time,
+    read_latency,
+    write_latency,
+    flush_latency,
+    reset_latency
+});
 
 impl Counters {
     /// A buffer is flushed.

@@ -21,6 +21,7 @@
 //! once; the lists hold just the closed ones, each in the list of its valid pages.
 
 use nand::{BlockId, Cell, Geometry, PlaneId};
+use state::{ensure, numbers, state, state_enum, Decoder, Encoder, Fixed, State};
 use std::collections::VecDeque;
 use units::Instant;
 
@@ -90,7 +91,7 @@ pub(crate) enum Victims {
 }
 
 /// Pages being programmed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Program {
     first: Loc,
     pages: u32,
@@ -119,6 +120,57 @@ pub(crate) struct Pool {
     programs: VecDeque<Program>,
     /// When the last of them ends.
     quiet: Instant,
+}
+
+state_enum!(SbState {
+    Free = 0,
+    Open = 1,
+    Closed = 2,
+    Moving = 3,
+});
+state!(Superblock { state, valid, opened, erases, ready, until; prev, next });
+state!(Program { first, pages, end });
+
+/// Superblocks, the free ones and the closed ones in the order of their lists, programs.
+impl State for Pool {
+    fn encode(&self, out: &mut Encoder) {
+        let Self {
+            mode: _,
+            pages: _,
+            lpp: _,
+            width: _,
+            groups: _,
+            first_block: _,
+            sbs,
+            free,
+            opened,
+            erases,
+            victims: _,
+            lists: _,
+            least: _,
+            programs,
+            quiet,
+        } = self;
+        sbs.encode_fixed(out);
+        numbers::encode(free, out);
+        numbers::encode(&self.closed(), out);
+        opened.encode(out);
+        erases.encode(out);
+        programs.encode(out);
+        quiet.encode(out);
+    }
+
+    fn decode(&mut self, from: &mut Decoder<'_>) -> Result<(), state::Error> {
+        let mut closed = Vec::new();
+        self.sbs.decode_fixed(from)?;
+        numbers::decode(&mut self.free, from)?;
+        numbers::decode(&mut closed, from)?;
+        self.opened.decode(from)?;
+        self.erases.decode(from)?;
+        self.programs.decode(from)?;
+        self.quiet.decode(from)?;
+        self.restore(&closed)
+    }
 }
 
 impl Pool {
@@ -291,6 +343,62 @@ impl Pool {
         }
     }
 
+    /// Closed superblocks, list by list.
+    fn closed(&self) -> Vec<u32> {
+        let mut closed = Vec::new();
+        for &(first, _) in &self.lists {
+            let next = |sb: &u32| Some(self.get(*sb).next).filter(|n| *n != NONE);
+            closed.extend(core::iter::successors(Some(first).filter(|f| *f != NONE), next));
+        }
+        closed
+    }
+
+    /// Links what was decoded.
+    fn restore(&mut self, closed: &[u32]) -> Result<(), state::Error> {
+        ensure!(
+            self.sbs.iter().all(|s| s.valid <= self.pages),
+            "more valid pages than {}",
+            self.pages
+        );
+        self.check_list(self.free.iter(), SbState::Free)?;
+        self.check_list(closed.iter(), SbState::Closed)?;
+        for &sb in closed {
+            let Superblock { valid, opened, .. } = self.get(sb);
+            let last = self.lists.get(self.list_of(valid)).map_or(NONE, |l| l.1);
+            ensure!(
+                self.victims == Victims::Fewest || last == NONE || self.get(last).opened <= opened,
+                "superblock {sb} is listed before older ones"
+            );
+            self.link(sb);
+        }
+        let locations = u64::from(self.count()) * u64::from(self.pages);
+        let inside = |p: &Program| u64::from(p.first) + u64::from(p.pages) <= locations;
+        ensure!(self.programs.iter().all(inside), "a program of no superblock");
+        self.check_invariants()
+    }
+
+    /// Is an error unless a list has each superblock of a state once.
+    fn check_list<'a>(
+        &self,
+        list: impl Iterator<Item = &'a u32>,
+        state: SbState,
+    ) -> Result<(), state::Error> {
+        let mut missing: Vec<_> = self.sbs.iter().map(|s| s.state == state).collect();
+        for sb in list {
+            ensure!(
+                missing.get_mut(*sb as usize).is_some_and(core::mem::take),
+                "superblock {sb} is not {state:?}, or listed twice"
+            );
+        }
+        ensure!(!missing.contains(&true), "not all that are {state:?} are listed");
+        Ok(())
+    }
+
+    /// Superblocks in a state.
+    pub fn count_of(&self, state: SbState) -> usize {
+        self.sbs.iter().filter(|s| s.state == state).count()
+    }
+
     /// Puts a closed superblock into its list: by age, or at the end of those with as many pages.
     fn link(&mut self, sb: u32) {
         let Superblock { valid, opened, .. } = self.get(sb);
@@ -456,31 +564,30 @@ impl Pool {
         BlockId(self.first_block + sb)
     }
 
-    /// Panics if states and lists disagree. For tests.
-    pub fn check_invariants(&self) {
-        let free = self.sbs.iter().filter(|s| s.state == SbState::Free).count();
-        assert_eq!(free, self.free_count() as usize);
+    /// Is an error if states and lists disagree.
+    pub fn check_invariants(&self) -> Result<(), state::Error> {
+        state::ensure_eq!(self.count_of(SbState::Free), self.free_count() as usize);
         for &sb in &self.free {
-            assert_eq!((self.get(sb).state, self.get(sb).valid), (SbState::Free, 0));
+            state::ensure_eq!((self.get(sb).state, self.get(sb).valid), (SbState::Free, 0));
         }
-        assert!(self.sbs.iter().all(|s| s.valid <= self.pages));
+        state::ensure!(self.sbs.iter().all(|s| s.valid <= self.pages));
         let mut listed = 0;
         for (list, &(first, last)) in self.lists.iter().enumerate() {
             let (mut at, mut prev) = (first, NONE);
             while at != NONE {
                 let s = self.get(at);
-                assert_eq!(
+                state::ensure_eq!(
                     (s.state, self.list_of(s.valid), s.prev),
                     (SbState::Closed, list, prev)
                 );
-                assert!(list == 0 || list >= self.least);
+                state::ensure!(list == 0 || list >= self.least);
                 (prev, at) = (at, s.next);
                 listed += 1;
             }
-            assert_eq!(last, prev);
+            state::ensure_eq!(last, prev);
         }
-        let closed = self.sbs.iter().filter(|s| s.state == SbState::Closed);
-        assert_eq!(listed, closed.count());
+        state::ensure_eq!(listed, self.count_of(SbState::Closed));
+        Ok(())
     }
 }
 
@@ -499,9 +606,21 @@ impl Default for Appender {
     }
 }
 
+state!(Appender { sb, next });
+
 impl Appender {
     pub fn on(sb: u32) -> Self {
         Self { sb, next: 0 }
+    }
+
+    /// Is an error unless it is in an open superblock of the pool, if in any.
+    pub fn check(self, pool: &Pool) -> Result<(), state::Error> {
+        let fits = match self.sb {
+            NONE => self.next == 0,
+            sb => pool.get(sb).state == SbState::Open && self.next < pool.pages,
+        };
+        ensure!(fits, "page {} of superblock {}", self.next, self.sb);
+        Ok(())
     }
 
     pub fn is_open(self) -> bool {

@@ -20,11 +20,12 @@ use crate::config::{Config, ConfigError, DataNamespace, SlcMap};
 use crate::core::Core;
 use crate::index::Index;
 use crate::l2p::{Grain, Key};
-use crate::mover::Mover;
+use crate::mover::{Kind, Mover};
 use crate::read::{Found, Map, Search, Wanted};
 use crate::stats::Counters;
-use crate::superblock::{Appender, Loc, Pool, Victims, NONE};
+use crate::superblock::{Appender, Loc, Pool, SbState, Victims, NONE};
 use nand::Cell;
+use state::{ensure, ensure_eq, state};
 use units::{Instant, Sector, ZoneId, PAGE_BYTES, PAGE_SECTORS};
 
 /// What the flash side knows of one zone. Page numbers count from the zone's start.
@@ -78,6 +79,22 @@ impl Default for ZoneFtl {
     }
 }
 
+state!(ZoneFtl {
+    sb,
+    native,
+    planned,
+    flushed,
+    a,
+    partial,
+    held,
+    buffer,
+    backed,
+    alone,
+    slc,
+    kept,
+    durable
+});
+
 /// Sizes that follow from the configuration, in pages.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shape {
@@ -126,6 +143,11 @@ pub(crate) struct Zoned {
     pub mover: Mover,
     pub counters: Counters,
 }
+
+state!(Zoned {
+    zones, ftl[fixed], native, slc, index, buffers, loaded, durable, mover, counters;
+    shape, search, all_alone, alone
+} => restore);
 
 impl Zoned {
     /// An empty namespace; its superblocks are numbered from `first_block`.
@@ -407,27 +429,107 @@ impl Zoned {
         start % pages == 0 && end == start + pages - 1 && valid == pages
     }
 
-    /// Panics unless map, pools, buffers and zones agree. For tests.
-    pub fn check_invariants(&self) {
-        self.zones.check_invariants();
-        self.native.check_invariants();
-        self.slc.check_invariants(|loc| self.mover.reserves(loc));
-        for (z, zone) in (0u32..).zip(&self.ftl) {
-            self.check_zone(z, zone);
-        }
+    /// Finds the owners of what is in pSLC, and checks what the other checks count on.
+    fn restore(&mut self) -> Result<(), state::Error> {
+        let end = u64::from(self.zones.layout().zones) * u64::from(self.shape.span);
         for (lpn, loc) in self.index.iter() {
-            assert_eq!(self.slc.owner(loc), Some(lpn), "page {lpn} at {loc}");
+            ensure!(u64::from(lpn) < end, "page {lpn} of {end}");
+            self.slc.restore_owner(lpn, loc)?;
         }
+        self.all_alone = 0;
+        let (capacity, buffers) = (self.shape.capacity, self.buffers.iter().len());
+        for zone in &self.ftl {
+            ensure!(zone.flushed <= capacity && zone.alone <= capacity, "{zone:?}");
+            ensure!(zone.backed <= capacity && zone.kept <= self.shape.area, "{zone:?}");
+            ensure!(zone.buffer == NONE || (zone.buffer as usize) < buffers, "{zone:?}");
+            zone.slc.check(&self.slc.pool)?;
+            self.all_alone += u64::from(zone.alone);
+        }
+        let zones = self.ftl.len();
+        let mut loaded = self.loaded.clone();
+        loaded.sort_unstable();
+        ensure!(loaded.windows(2).all(|w| w[0] < w[1]));
+        ensure!(loaded.last().is_none_or(|z| (*z as usize) < zones));
+        let moves = self.mover.under_way().1;
+        ensure!(moves.iter().all(|m| u64::from(m.lpn) < end), "a move of no page");
+        self.check_invariants()
+    }
+
+    /// Is an error unless superblocks are in use by what they should be.
+    fn check_use(&self) -> Result<(), state::Error> {
+        let pool = &self.slc.pool;
+        let pointers = self.ftl.iter().map(|zone| zone.slc);
+        let pointers = pointers.chain([self.slc.host, self.slc.internal]);
+        let mut open: Vec<_> = pointers.map(|p| p.sb).filter(|sb| *sb != NONE).collect();
+        open.sort_unstable();
+        ensure!(open.windows(2).all(|w| w[0] < w[1]), "two pointers in a superblock");
+        ensure_eq!(open.len(), pool.count_of(SbState::Open), "open superblocks");
+        let moving = self.mover.check_pool(pool, false, true)?;
+        ensure_eq!(moving, pool.count_of(SbState::Moving), "moving superblocks");
+        let mut bound: Vec<_> = self.ftl.iter().filter(|zone| zone.sb != NONE).collect();
+        bound.sort_unstable_by_key(|zone| zone.sb);
+        ensure!(bound.windows(2).all(|w| w[0].sb < w[1].sb), "two zones in a superblock");
+        for zone in &bound {
+            let state = match zone.native < self.shape.capacity {
+                true => SbState::Open,
+                false => SbState::Closed,
+            };
+            ensure_eq!(self.native.get(zone.sb).state, state, "{zone:?}");
+        }
+        let free = self.native.free_count() as usize;
+        ensure_eq!(free + bound.len(), self.native.count() as usize);
+        ensure_eq!(self.mover.check_pool(&self.native, true, false)?, 0);
+        Ok(())
+    }
+
+    /// Is an error unless units under way are those that the zones have planned.
+    fn check_planned(&self) -> Result<(), state::Error> {
+        let mut planned: Vec<_> = self.ftl.iter().map(|z| z.planned - z.native).collect();
+        for step in self.mover.under_way().0 {
+            if let Kind::Unit { zone } = step.kind {
+                let left = planned.get_mut(zone as usize);
+                let left = left.filter(|left| **left >= self.shape.unit && !step.has_moves());
+                let Some(left) = left else {
+                    return Err(state::Error::new("a unit that is not planned"));
+                };
+                *left -= self.shape.unit;
+            }
+        }
+        ensure!(planned.iter().all(|left| *left == 0), "planned units that are not under way");
+        Ok(())
+    }
+
+    /// Is an error unless map, pools, buffers and zones agree.
+    pub fn check_invariants(&self) -> Result<(), state::Error> {
+        self.zones.check_invariants()?;
+        self.native.check_invariants()?;
+        let reserved: Vec<_> = self.mover.under_way().1.iter().map(|m| m.to).collect();
+        let owned = self.slc.check_invariants(&reserved)?;
+        ensure_eq!(owned, self.index.len() as usize, "pages in pSLC");
+        let mut held = vec![0; self.ftl.len()];
+        for (lpn, loc) in self.index.iter() {
+            ensure_eq!(self.slc.owner(loc), Some(lpn), "page {lpn} at {loc}");
+            let (z, page) = ((lpn / self.shape.span) as usize, lpn % self.shape.span);
+            if let (Some(zone), Some(held)) = (self.ftl.get(z), held.get_mut(z)) {
+                *held += u32::from(page < zone.native);
+            }
+        }
+        for (z, (zone, held)) in (0u32..).zip(self.ftl.iter().zip(held)) {
+            self.check_zone(z, zone)?;
+            ensure_eq!(held, zone.held, "{zone:?}");
+        }
+        self.check_use()?;
+        self.check_planned()?;
         let native: u64 = self.native.iter().map(|(_, s)| u64::from(s.valid)).sum();
-        assert_eq!(
+        ensure_eq!(
             native,
             self.ftl.iter().map(|z| u64::from(z.native)).sum::<u64>()
         );
         let alone = self.ftl.iter().map(|z| u64::from(z.alone)).sum::<u64>();
-        assert_eq!(alone, self.all_alone);
+        ensure_eq!(alone, self.all_alone);
         let held = self.buffers.iter().filter(|(_, b)| b.pages > 0).count();
         let owned = self.ftl.iter().filter(|z| z.buffer != NONE).count();
-        assert_eq!(held, owned);
+        ensure_eq!(held, owned);
         // Each index entry is a page in pSLC, the durable copy of a native page, or that of a partly
         // written page which is in a buffer again.
         let in_slc = self.ftl.iter().map(|z| z.flushed - z.native + z.held);
@@ -436,27 +538,28 @@ impl Zoned {
             zone.buffer != NONE && self.index.get(lpn).is_some()
         });
         let expected = in_slc.sum::<u32>() + rewritten.count() as u32;
-        assert_eq!(expected, self.index.len(), "pages leaked in pSLC");
+        ensure_eq!(expected, self.index.len(), "pages leaked in pSLC");
+        Ok(())
     }
 
-    fn check_zone(&self, z: u32, zone: &ZoneFtl) {
-        assert!(
+    fn check_zone(&self, z: u32, zone: &ZoneFtl) -> Result<(), state::Error> {
+        ensure!(
             zone.native <= zone.planned && zone.planned <= zone.flushed,
             "{zone:?}"
         );
-        assert!(zone.a <= zone.flushed - zone.planned, "{zone:?}");
+        ensure!(zone.a <= zone.flushed - zone.planned, "{zone:?}");
         // A page written only in part can be one too many: it never goes native.
         let partial = zone.flushed > self.whole_pages(z);
-        assert!(zone.a < self.shape.unit + u32::from(partial), "{zone:?}");
-        assert!(
+        ensure!(zone.a < self.shape.unit + u32::from(partial), "{zone:?}");
+        ensure!(
             !self.shape.bypass || zone.a == zone.flushed - zone.native,
             "{zone:?}"
         );
-        assert_eq!(zone.planned > 0, zone.sb != NONE, "{zone:?}");
+        ensure_eq!(zone.planned > 0, zone.sb != NONE, "{zone:?}");
         if zone.sb != NONE {
-            assert_eq!(self.native.get(zone.sb).valid, zone.native);
+            ensure_eq!(self.native.get(zone.sb).valid, zone.native);
         }
-        assert_eq!(
+        ensure_eq!(
             zone.alone > 0,
             self.loaded.contains(&z),
             "{zone:?} and the list of loaded zones"
@@ -464,21 +567,20 @@ impl Zoned {
         let first = self.first_lpn(z);
         for page in zone.native..zone.flushed {
             let loc = self.index.get(first + page);
-            assert!(loc.is_some(), "page {page} of {zone:?} has no home");
+            ensure!(loc.is_some(), "page {page} of {zone:?} has no home");
         }
-        let held = (0..zone.native).filter(|page| self.index.get(first + page).is_some());
-        assert_eq!(held.count(), zone.held as usize, "{zone:?}");
         if zone.buffer != NONE {
             let b = self.buffers.get(zone.buffer as usize);
-            assert!(b.zone == z && b.pages > 0, "{zone:?} {b:?}");
-            assert!(b.pages <= self.buffers.capacity);
+            ensure!(b.zone == z && b.pages > 0, "{zone:?} {b:?}");
+            ensure!(b.pages <= self.buffers.capacity);
             let end = u64::from(zone.flushed + b.pages);
             let written = self
                 .zones
                 .get(ZoneId::new(z))
                 .map_or(0, |zone| zone.written);
-            assert_eq!(end, written.div_ceil(PAGE_SECTORS), "{zone:?}");
+            ensure_eq!(end, written.div_ceil(PAGE_SECTORS), "{zone:?}");
         }
+        Ok(())
     }
 }
 

@@ -27,7 +27,7 @@ fn failed(offline: bool) -> (Zms, Instant) {
     let before = zms.stats();
     assert!(before.native_pool.open > 0 && before.slc_pool.open > 1);
     zms.inject_zone(ZoneId::new(0), offline).unwrap();
-    zms.check_invariants();
+    zms.check_invariants().unwrap();
     now += Nanos::from_micros(10_000_000);
     zms.advance(now);
     (zms, now)

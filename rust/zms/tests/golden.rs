@@ -84,7 +84,7 @@ fn compare(dir: &Path, preset: &str, name: &str) -> Comparison {
         .collect();
     let mut zms = Zms::new(&common::config(preset, &settings)).unwrap();
     let ours = common::run(&mut zms, &gunzip(&file(".trace.gz")));
-    zms.check_invariants();
+    zms.check_invariants().unwrap();
     let theirs = gunzip(&file(".out.gz"));
     let mut result = Comparison {
         different: 0,

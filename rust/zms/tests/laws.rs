@@ -300,7 +300,7 @@ fn run(config: &Config, commands: &[Raw]) -> Vec<(u64, bool)> {
         let (ns, command) = command(&zms, raw);
         let outcome = zms.submit(ns, &command, Instant::from_nanos(now));
         assert!(outcome.done.as_nanos() >= now, "{command:?}");
-        zms.check_invariants();
+        zms.check_invariants().unwrap();
         match outcome.result {
             Ok(reply) => reference.apply(&zms, ns, &command, reply),
             Err(_) => {
@@ -351,7 +351,7 @@ fn times_can_change_at_any_moment_and_nothing_else_does() {
     config.buffers.dwell = Some(Nanos::new(1));
     zms.set_times(&config);
     assert_eq!(zms.config().buffers.dwell, Some(Nanos::new(1)));
-    zms.check_invariants();
+    zms.check_invariants().unwrap();
 }
 
 proptest! {
@@ -538,7 +538,7 @@ fn out_of_space(name: &str, config: &Config) {
     for z in 0..128 {
         let outcome = zms.submit(Namespace::Data, &write(z), now);
         now = outcome.done;
-        zms.check_invariants();
+        zms.check_invariants().unwrap();
         if outcome.result.is_err() {
             refused = Some((z, outcome.result));
             break;
@@ -552,7 +552,7 @@ fn out_of_space(name: &str, config: &Config) {
     assert!(now < Instant::from_nanos(60_000_000_000), "{name}: {now:?}");
     for done in 0..z {
         let _ = zms.submit(Namespace::Data, &zone_command(done, ZoneAction::Reset), now);
-        zms.check_invariants();
+        zms.check_invariants().unwrap();
     }
     let again = zms.submit(Namespace::Data, &write(z), now);
     assert!(again.result.is_ok(), "{name}: {again:?}");
@@ -580,14 +580,14 @@ fn page_mapped_namespaces_never_run_out_of_space() {
                 assert!(outcome.result.is_ok(), "{name} {ns:?} {i}: {outcome:?}");
                 now = outcome.done;
             }
-            zms.check_invariants();
+            zms.check_invariants().unwrap();
             assert!(!(0..pages).any(|p| zms.has_unmapped(ns, Sector::new(p * 8), 8)));
             let trim = Command::Deallocate {
                 at: Sector::new(0),
                 sectors: pages * 8,
             };
             let _ = zms.submit(ns, &trim, now);
-            zms.check_invariants();
+            zms.check_invariants().unwrap();
             assert!((0..pages).all(|p| zms.has_unmapped(ns, Sector::new(p * 8), 8)));
         }
         let stats = zms.stats();
@@ -622,10 +622,10 @@ fn collection_and_reclaim_inside_each_other_free_a_superblock_once() {
             };
             now = zms.submit(Namespace::Data, &write, now).done;
             if i % 16 == 0 {
-                zms.check_invariants();
+                zms.check_invariants().unwrap();
             }
         }
-        zms.check_invariants();
+        zms.check_invariants().unwrap();
     }
 }
 
@@ -643,7 +643,7 @@ fn soak(drives: u32, commands: usize) {
             now += raw.5;
             let (ns, command) = command(&zms, raw);
             let outcome = zms.submit(ns, &command, Instant::from_nanos(now));
-            zms.check_invariants();
+            zms.check_invariants().unwrap();
             if let Ok(reply) = outcome.result {
                 reference.apply(&zms, ns, &command, reply);
             }

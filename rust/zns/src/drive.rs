@@ -51,6 +51,16 @@ pub struct Zns {
     pub(crate) observer: Observer,
 }
 
+state::state!(Body {
+    programmed,
+    durable,
+    erases
+});
+state::state!(Zns {
+    flash, zones, bodies[fixed], buffers[fixed], meta[fixed], durable, now, stats;
+    config, observer
+} => check_invariants);
+
 impl Zns {
     /// An erased drive.
     ///
@@ -237,33 +247,34 @@ impl Zns {
         &self.config
     }
 
-    /// Panics if zones, bodies and buffers disagree. For tests.
-    pub fn check_invariants(&self) {
+    /// Is an error if zones, bodies and buffers disagree.
+    pub fn check_invariants(&self) -> Result<(), state::Error> {
         if let Some(meta) = &self.meta {
-            meta.check_invariants();
+            meta.check_invariants()?;
         }
-        self.zones.check_invariants();
-        self.flash.check_invariants();
+        self.zones.check_invariants()?;
+        self.flash.check_invariants()?;
         let one_shot = self.config.chips.one_shot.get();
         let mut waiting = vec![0; self.buffers.len()];
         for id in self.zones.ids() {
             let zone = self.zones.get(ZoneId::new(id)).unwrap_or_default();
             let body = self.body(ZoneId::new(id));
             let buffered = self.buffered(ZoneId::new(id));
-            assert!(body.programmed <= zone.written * SECTOR_BYTES);
-            assert!(buffered < one_shot);
+            state::ensure!(body.programmed <= zone.written * SECTOR_BYTES);
+            state::ensure!(buffered < one_shot);
             if !zone.state.is_active() {
-                assert_eq!(buffered, 0, "zone {id}: {zone:?} {body:?}");
+                state::ensure_eq!(buffered, 0, "zone {id}: {zone:?} {body:?}");
             } else {
-                assert_eq!(body.programmed % one_shot, 0);
+                state::ensure_eq!(body.programmed % one_shot, 0);
             }
             if let Some(sum) = waiting.get_mut(self.buffer_index(ZoneId::new(id))) {
                 *sum += buffered;
             }
         }
         for (buffer, waiting) in self.buffers.iter().zip(waiting) {
-            buffer.check_invariants(Bytes::new(waiting));
+            buffer.check_invariants(Bytes::new(waiting))?;
         }
+        Ok(())
     }
 
     /// The latest command's arrival.

@@ -39,6 +39,13 @@ pub struct Stats {
     pub meta: Option<conv::Stats>,
 }
 
+// Those of the conventional namespace are its own state.
+state::state!(Stats {
+    host, buffer_hit_bytes, unwritten_bytes, senses, programs, program_bytes, buffer_waits,
+    buffer_wait, zone_resets, zone_finishes, zrwa_pages, zrwa_commits, erases, zone_erases_max;
+    meta
+});
+
 /// Adds `n` bytes.
 pub(crate) fn add(to: &mut Bytes, n: u64) {
     *to = Bytes::new(to.get().saturating_add(n));

@@ -103,10 +103,10 @@ fn a_finish_that_cannot_commit_leaves_the_buffer_as_it_was() {
     done(&mut d, &zone(ZoneAction::OpenZrwa, SIZE), 0);
     let open = Error::Zone(zone::Error::TooManyOpen);
     assert_eq!(fails(&mut d, &zone(ZoneAction::Finish, 0), 0), open);
-    d.check_invariants();
+    d.check_invariants().unwrap();
     done(&mut d, &zone(ZoneAction::Finish, SIZE), 0);
     done(&mut d, &zone(ZoneAction::Finish, 0), 0);
-    d.check_invariants();
+    d.check_invariants().unwrap();
 }
 
 #[test]
@@ -258,7 +258,7 @@ fn injected_faults() {
     done(&mut d, &write(SIZE, 3), 0);
     d.inject_zone(ZoneId::new(0), false).unwrap();
     d.inject_zone(ZoneId::new(1), true).unwrap();
-    d.check_invariants();
+    d.check_invariants().unwrap();
     assert!(d.inject_zone(ZoneId::new(6), true).is_err());
     // In the buffer until its program has ended.
     done(&mut d, &read(0, 3), 0);
@@ -331,7 +331,7 @@ fn a_conventional_namespace_shares_the_dies() {
         let outcome = d.submit(meta, &write(n * 37 % 128 * 8, 8), end);
         assert!(outcome.result.is_ok());
     }
-    d.check_invariants();
+    d.check_invariants().unwrap();
     assert!(d.stats().meta.unwrap().flash.erases > 100);
     config.meta.as_mut().unwrap().gc_threshold = 0;
     let refused = Zns::new(&config).map(drop).unwrap_err();
@@ -537,7 +537,7 @@ fn soak() {
         let outcome = d.submit(Namespace::Data, &command, at(now));
         assert!(outcome.done >= at(now));
         if i % 50 == 0 {
-            d.check_invariants();
+            d.check_invariants().unwrap();
         }
     }
     let stats = d.stats();

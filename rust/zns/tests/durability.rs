@@ -52,7 +52,7 @@ fn load(config: &Config, seed: u64, commands: u64, pause: u64) -> usize {
             law.is_durable(law.lpns().into_iter(), outcome.done);
         }
     }
-    d.check_invariants();
+    d.check_invariants().unwrap();
     d.advance(at(now + 1_000_000_000));
     law.note(at(now), d.take_events(), d.take_occupied());
     law.check()

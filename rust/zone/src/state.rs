@@ -21,6 +21,16 @@ pub enum State {
     Offline,
 }
 
+state::state_enum!(State {
+    Empty = 0,
+    ImplicitlyOpen = 1,
+    ExplicitlyOpen = 2,
+    Closed = 3,
+    Full = 4,
+    ReadOnly = 5,
+    Offline = 6,
+});
+
 impl State {
     /// Every state.
     pub const ALL: [Self; 7] = [

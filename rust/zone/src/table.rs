@@ -62,6 +62,13 @@ impl Zone {
     }
 }
 
+state::state!(Zone {
+    state,
+    extended,
+    written,
+    area
+});
+
 /// The zones of one namespace.
 #[derive(Clone, Debug)]
 pub struct Zones {
@@ -75,6 +82,9 @@ pub struct Zones {
     /// Implicitly opened zones, ascending. Kept only with a limit on open zones, which bounds it.
     implicit: Vec<u32>,
 }
+
+state::state!(Zones { zones[fixed], areas; layout, limits, read_across, open, active, implicit }
+    => restore);
 
 impl Zones {
     /// All zones empty. A size of zero or a capacity above the size counts as the nearest sound
@@ -394,27 +404,43 @@ impl Zones {
         0..self.layout.zones
     }
 
-    /// Panics if the counts do not match the zones, or a limit is exceeded. For tests.
-    pub fn check_invariants(&self) {
+    /// Counts what was decoded.
+    fn restore(&mut self) -> Result<(), state::Error> {
+        let limit = self.limits.max_open as usize;
+        (self.open, self.active) = (0, 0);
+        self.implicit.clear();
+        for (id, zone) in (0u32..).zip(&self.zones) {
+            self.open += u32::from(zone.state.is_open());
+            self.active += u32::from(zone.state.is_active());
+            if zone.state == State::ImplicitlyOpen && self.implicit.len() < limit {
+                self.implicit.push(id);
+            }
+        }
+        self.check_invariants()
+    }
+
+    /// Is an error if the counts do not match the zones, or a limit is exceeded.
+    pub fn check_invariants(&self) -> Result<(), state::Error> {
         let count = |f: fn(State) -> bool| self.zones.iter().filter(|z| f(z.state)).count();
-        assert_eq!(count(State::is_open), self.open as usize);
-        assert_eq!(count(State::is_active), self.active as usize);
-        assert!(self.limits.max_open == 0 || self.open <= self.limits.max_open);
-        assert!(self.limits.max_active == 0 || self.active <= self.limits.max_active);
-        assert!(self.implicit.is_sorted());
+        state::ensure_eq!(count(State::is_open), self.open as usize);
+        state::ensure_eq!(count(State::is_active), self.active as usize);
+        state::ensure!(self.limits.max_open == 0 || self.open <= self.limits.max_open);
+        state::ensure!(self.limits.max_active == 0 || self.active <= self.limits.max_active);
+        state::ensure!(self.implicit.is_sorted());
         if self.limits.max_open > 0 {
-            assert_eq!(count(|s| s == State::ImplicitlyOpen), self.implicit.len());
+            state::ensure_eq!(count(|s| s == State::ImplicitlyOpen), self.implicit.len());
         }
         for zone in &self.zones {
-            assert!(zone.written <= self.layout.capacity, "{zone:?}");
+            state::ensure!(zone.written <= self.layout.capacity, "{zone:?}");
             match zone.state {
-                State::Empty => assert!(zone.is_bare()),
-                State::ImplicitlyOpen => assert!(!zone.is_bare()),
+                State::Empty => state::ensure!(zone.is_bare()),
+                State::ImplicitlyOpen => state::ensure!(!zone.is_bare()),
                 _ => {}
             }
-            assert!(zone.area.is_none() || zone.state.is_active());
+            state::ensure!(zone.area.is_none() || zone.state.is_active());
         }
-        self.areas.check_invariants(&self.zones);
+        self.areas.check_invariants(&self.zones)?;
+        Ok(())
     }
 
     pub(crate) fn state(&self, id: ZoneId) -> Result<State, Error> {

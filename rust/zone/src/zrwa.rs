@@ -60,6 +60,8 @@ pub(crate) struct Areas {
     held: Vec<bool>,
 }
 
+state::state!(Areas { free, held[fixed]; limits });
+
 impl Areas {
     pub fn new(limits: Zrwa) -> Self {
         let zones = u16::try_from(limits.zones).unwrap_or(u16::MAX);
@@ -109,18 +111,19 @@ impl Areas {
         self.held.get(at as usize).copied().unwrap_or(false)
     }
 
-    pub fn check_invariants(&self, zones: &[Zone]) {
+    pub fn check_invariants(&self, zones: &[Zone]) -> Result<(), state::Error> {
         let mut taken: Vec<u16> = zones.iter().filter_map(|z| z.area).collect();
         taken.extend(&self.free);
         taken.sort_unstable();
         let all = self.limits.map_or(0, |l| l.zones);
-        assert!(taken.iter().map(|a| u32::from(*a)).eq(0..all), "{taken:?}");
+        state::ensure!(taken.iter().map(|a| u32::from(*a)).eq(0..all));
         for area in &self.free {
-            assert!((0..self.pages()).all(|page| !self.holds(*area, page)));
+            state::ensure!((0..self.pages()).all(|page| !self.holds(*area, page)));
         }
         for zone in zones.iter().filter(|z| z.area.is_some()) {
-            assert_eq!(zone.written % PAGE_SECTORS, 0, "{zone:?}");
+            state::ensure_eq!(zone.written % PAGE_SECTORS, 0, "{zone:?}");
         }
+        Ok(())
     }
 }
 

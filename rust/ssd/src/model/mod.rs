@@ -190,13 +190,13 @@ impl Model {
         }
     }
 
-    /// Panics if the model's books are inconsistent. For tests.
-    pub fn check_invariants(&self) {
+    /// Is an error if the model's books are inconsistent.
+    pub fn check_invariants(&self) -> Result<(), state::Error> {
         match self {
             Self::Zms(zms) => zms.check_invariants(),
             Self::Zns(zns) => zns.check_invariants(),
             Self::Conv(conv) => conv.check_invariants(),
-            Self::Simple(_) => {}
+            Self::Simple(_) => Ok(()),
         }
     }
 }

@@ -163,7 +163,7 @@ pub fn zone(action: ZoneAction, sector: u64) -> Command {
 
 pub fn submit(drive: &mut Zns, command: &Command, now: u64) -> Outcome {
     let outcome = drive.submit(Namespace::Data, command, at(now));
-    drive.check_invariants();
+    drive.check_invariants().unwrap();
     outcome
 }
 
