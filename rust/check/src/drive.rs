@@ -127,6 +127,30 @@ impl Drive {
         first..first + pages
     }
 
+    /// The same drive made anew from its plan, with the state of this one decoded into it.
+    ///
+    /// # Errors
+    /// The state is refused.
+    pub fn restored(&self, plan: &Plan) -> Result<Self, String> {
+        let other = Self::new(plan).map_err(|e| e.to_string())?;
+        other.decoded(&state::encode(&self.model))
+    }
+
+    /// This drive, which is erased, with a state decoded into it.
+    ///
+    /// # Errors
+    /// The state is refused.
+    pub fn decoded(mut self, bytes: &[u8]) -> Result<Self, String> {
+        state::decode(&mut self.model, bytes).map_err(|e| e.to_string())?;
+        Ok(self)
+    }
+
+    /// A number that equal states have in common.
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        state::digest(&self.model)
+    }
+
     /// Runs a command.
     pub fn submit(&mut self, ns: Namespace, command: &Command, now: Instant) -> Outcome {
         self.model.submit(ns, command, now)

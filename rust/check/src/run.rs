@@ -75,6 +75,18 @@ impl Case {
         }
     }
 
+    /// The drive's plan.
+    #[must_use]
+    pub const fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// What its commands are like.
+    #[must_use]
+    pub const fn habits(&self) -> &Habits {
+        &self.habits
+    }
+
     /// The same with other commands.
     #[must_use]
     pub fn with(&self, raws: Vec<Raw>) -> Self {

@@ -388,21 +388,37 @@ impl Partition {
     /// Is an error if something that is under way cannot be, after decoding.
     pub(crate) fn check_moves(&self) -> Result<(), state::Error> {
         let (gc, shape) = (&self.gc, &self.shape);
-        let Pointer { superblock, next, .. } = gc.pointer;
+        let Pointer {
+            superblock, next, ..
+        } = gc.pointer;
         ensure!(superblock.is_none_or(|s| s < shape.superblocks));
         ensure!(next < shape.pages && next % shape.unit == 0);
         for (at, victim) in gc.victims.iter().enumerate() {
-            let Victim { superblock, next, gain, .. } = *victim;
+            let Victim {
+                superblock,
+                next,
+                gain,
+                ..
+            } = *victim;
             ensure!(superblock < shape.superblocks, "superblock {superblock}");
-            ensure!(next <= shape.pages && next % shape.flash_page == 0, "page {next}");
+            ensure!(
+                next <= shape.pages && next % shape.flash_page == 0,
+                "page {next}"
+            );
             ensure!(gain <= shape.pages, "{gain} pages to gain");
             let mut others = gc.victims.iter().skip(at + 1);
             ensure!(others.all(|v| v.superblock != superblock), "a victim twice");
         }
-        ensure!(gc.moves.iter().all(|m| m.page < shape.logical && m.from < shape.physical()));
+        ensure!(gc
+            .moves
+            .iter()
+            .all(|m| m.page < shape.logical && m.from < shape.physical()));
         for issued in &gc.issued {
             let Issued { first, moves, .. } = *issued;
-            ensure!(first < shape.physical() && first % shape.unit == 0, "location {first}");
+            ensure!(
+                first < shape.physical() && first % shape.unit == 0,
+                "location {first}"
+            );
             ensure!(moves <= shape.unit, "{moves} moves");
         }
         let pages = u64::from(shape.pages);

@@ -225,7 +225,10 @@ impl Pool {
         let mut closed = Vec::new();
         for &(first, _) in &self.lists {
             let next = |sb: &u32| Some(self.blocks.get(*sb as usize)?.next).filter(|n| *n != NONE);
-            closed.extend(core::iter::successors(Some(first).filter(|f| *f != NONE), next));
+            closed.extend(core::iter::successors(
+                Some(first).filter(|f| *f != NONE),
+                next,
+            ));
         }
         closed
     }
@@ -250,7 +253,10 @@ impl Pool {
         );
         let pages = self.lists.len() - 1;
         let most = self.blocks.iter().map(|b| b.valid as usize).max();
-        ensure!(most.is_none_or(|most| most <= pages), "{most:?} valid pages of {pages}");
+        ensure!(
+            most.is_none_or(|most| most <= pages),
+            "{most:?} valid pages of {pages}"
+        );
         Ok(())
     }
 

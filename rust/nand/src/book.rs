@@ -155,7 +155,10 @@ impl Book {
         state::ensure!(self.busy.len() <= Self::MAX_BOOKINGS);
         let mut end = self.floor;
         for booked in &self.busy {
-            state::ensure!(end <= booked.start && booked.start < booked.end, "{booked:?} after {end}");
+            state::ensure!(
+                end <= booked.start && booked.start < booked.end,
+                "{booked:?} after {end}"
+            );
             end = booked.end;
         }
         state::ensure_eq!(end, self.end);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The rules of one array, one test each. Times are small: a sense takes 20, a program 100, an erase
 //! 1000, 1 KiB crosses a channel in 10.
+#![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
 mod common;
 

@@ -18,7 +18,9 @@ pub fn encode_runs(words: impl Iterator<Item = Option<u32>>, out: &mut Encoder) 
     };
     for word in words {
         run = match run {
-            Some((Some(first), n)) if word.is_some_and(|w| u64::from(w) == u64::from(first) + n) => {
+            Some((Some(first), n))
+                if word.is_some_and(|w| u64::from(w) == u64::from(first) + n) =>
+            {
                 Some((Some(first), n + 1))
             }
             Some((None, n)) if word.is_none() => Some((None, n + 1)),

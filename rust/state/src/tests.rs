@@ -2,7 +2,6 @@
 
 use crate::{decode, digest, encode, ensure, ensure_eq, Decoder, Encoder, Error};
 use proptest::prelude::*;
-use crate::{state, state_enum};
 use std::collections::VecDeque;
 use units::{Instant, Nanos};
 

@@ -2,7 +2,7 @@
 //! Numbers and the newtypes of `units`.
 
 use crate::{Decoder, Encoder, Error, Raw, State};
-use units::{Bytes, GuestAddr, Instant, Lba, Lpn, Nanos, Nsid, QueueId, Sector, ZoneId};
+use units::{Bytes, GuestAddr, Instant, Nanos, Nsid, QueueId, Sector, ZoneId};
 
 macro_rules! unsigned {
     ($($int:ty),*) => {$(
@@ -67,8 +67,6 @@ newtypes! {
     Instant(u64): from_nanos, as_nanos;
     Nanos(u64): new, get;
     Bytes(u64): new, get;
-    Lba(u64): new, get;
-    Lpn(u64): new, get;
     Sector(u64): new, get;
     ZoneId(u32): new, get;
     Nsid(u32): new, get;

@@ -183,7 +183,10 @@ impl Area {
         reserved.sort_unstable();
         let apart = reserved.windows(2).all(|w| w[0] < w[1]);
         let is_new = |loc: &Loc| (*loc as usize) < self.owner.len() && self.owner(*loc).is_none();
-        ensure!(apart && reserved.iter().all(is_new), "moves to where something is");
+        ensure!(
+            apart && reserved.iter().all(is_new),
+            "moves to where something is"
+        );
         let mut all = 0;
         for (sb, s) in self.pool.iter() {
             let first = self.pool.start(sb);

@@ -340,7 +340,13 @@ impl Cache {
 
     /// Puts a run in that was decoded; it is in no list yet.
     fn restore_run(&mut self, run: Run) -> Result<u32, state::Error> {
-        let Run { tile, from, to, seat, .. } = run;
+        let Run {
+            tile,
+            from,
+            to,
+            seat,
+            ..
+        } = run;
         let slot = self.tiling.slot(tile);
         ensure!(
             from < to && u32::from(to) <= self.tiling.places,

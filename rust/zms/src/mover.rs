@@ -93,7 +93,12 @@ pub(crate) struct Mover {
 }
 
 state_enum!(Kind { Rewrite = 0, Unit { zone } = 1, Erase { native, sb } = 2 });
-state!(Step { kind, work, moves, pages });
+state!(Step {
+    kind,
+    work,
+    moves,
+    pages
+});
 state!(Move { lpn, from, to });
 // The lists of what is being planned are empty in between.
 state!(Mover {
@@ -153,8 +158,14 @@ impl Mover {
     /// Is an error unless steps and moves agree.
     fn check(&mut self) -> Result<(), state::Error> {
         let sum = |of: fn(&Step) -> u32| self.steps.iter().map(|s| u64::from(of(s))).sum::<u64>();
-        ensure!(sum(|s| s.moves) == self.moves.len() as u64, "moves without a step");
-        ensure!(sum(|s| s.pages) == u64::from(self.under_way), "pages without a step");
+        ensure!(
+            sum(|s| s.moves) == self.moves.len() as u64,
+            "moves without a step"
+        );
+        ensure!(
+            sum(|s| s.pages) == u64::from(self.under_way),
+            "pages without a step"
+        );
         Ok(())
     }
 
@@ -166,7 +177,11 @@ impl Mover {
         native: bool,
         has_victim: bool,
     ) -> Result<usize, state::Error> {
-        ensure!(self.cursor <= pool.pages || !has_victim, "cursor {}", self.cursor);
+        ensure!(
+            self.cursor <= pool.pages || !has_victim,
+            "cursor {}",
+            self.cursor
+        );
         let erased = self.steps.iter().filter_map(|s| match s.kind {
             Kind::Erase { native: n, sb } if n == native => Some(sb),
             _ => None,
@@ -174,7 +189,10 @@ impl Mover {
         let victim = Some(self.victim).filter(|sb| has_victim && *sb != NONE);
         let mut moving: Vec<u32> = erased.chain(victim).collect();
         let is_moving = |sb: &u32| pool.get(*sb).state == SbState::Moving;
-        ensure!(moving.iter().all(is_moving), "a superblock is moved that is in use");
+        ensure!(
+            moving.iter().all(is_moving),
+            "a superblock is moved that is in use"
+        );
         moving.sort_unstable();
         moving.dedup();
         Ok(moving.len())

@@ -659,7 +659,10 @@ impl<const NS: u8> Paged<NS> {
         for list in [&self.buffer, &self.a] {
             let mut sorted = list.clone();
             sorted.sort_unstable();
-            ensure!(sorted.windows(2).all(|w| w[0] < w[1]), "a page is listed twice");
+            ensure!(
+                sorted.windows(2).all(|w| w[0] < w[1]),
+                "a page is listed twice"
+            );
         }
         self.check_invariants()
     }
@@ -671,7 +674,11 @@ impl<const NS: u8> Paged<NS> {
         ensure_eq!(open, area.pool.count_of(SbState::Open), "open superblocks");
         let has_victim = native == self.collects;
         let moving = self.mover.check_pool(&area.pool, native, has_victim)?;
-        ensure_eq!(moving, area.pool.count_of(SbState::Moving), "moving superblocks");
+        ensure_eq!(
+            moving,
+            area.pool.count_of(SbState::Moving),
+            "moving superblocks"
+        );
         Ok(())
     }
 

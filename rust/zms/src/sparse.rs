@@ -16,7 +16,10 @@ pub(crate) struct Sparse<const BLANK: u32> {
 /// Runs of words that are mostly one more than the one before, or blank.
 impl<const BLANK: u32> State for Sparse<BLANK> {
     fn encode(&self, out: &mut Encoder) {
-        encode_runs(self.iter().map(|word| Some(word).filter(|w| *w != BLANK)), out);
+        encode_runs(
+            self.iter().map(|word| Some(word).filter(|w| *w != BLANK)),
+            out,
+        );
     }
 
     fn decode(&mut self, from: &mut Decoder<'_>) -> Result<(), state::Error> {

@@ -348,7 +348,10 @@ impl Pool {
         let mut closed = Vec::new();
         for &(first, _) in &self.lists {
             let next = |sb: &u32| Some(self.get(*sb).next).filter(|n| *n != NONE);
-            closed.extend(core::iter::successors(Some(first).filter(|f| *f != NONE), next));
+            closed.extend(core::iter::successors(
+                Some(first).filter(|f| *f != NONE),
+                next,
+            ));
         }
         closed
     }
@@ -373,7 +376,10 @@ impl Pool {
         }
         let locations = u64::from(self.count()) * u64::from(self.pages);
         let inside = |p: &Program| u64::from(p.first) + u64::from(p.pages) <= locations;
-        ensure!(self.programs.iter().all(inside), "a program of no superblock");
+        ensure!(
+            self.programs.iter().all(inside),
+            "a program of no superblock"
+        );
         self.check_invariants()
     }
 
@@ -390,7 +396,10 @@ impl Pool {
                 "superblock {sb} is not {state:?}, or listed twice"
             );
         }
-        ensure!(!missing.contains(&true), "not all that are {state:?} are listed");
+        ensure!(
+            !missing.contains(&true),
+            "not all that are {state:?} are listed"
+        );
         Ok(())
     }
 

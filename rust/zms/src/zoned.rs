@@ -439,9 +439,18 @@ impl Zoned {
         self.all_alone = 0;
         let (capacity, buffers) = (self.shape.capacity, self.buffers.iter().len());
         for zone in &self.ftl {
-            ensure!(zone.flushed <= capacity && zone.alone <= capacity, "{zone:?}");
-            ensure!(zone.backed <= capacity && zone.kept <= self.shape.area, "{zone:?}");
-            ensure!(zone.buffer == NONE || (zone.buffer as usize) < buffers, "{zone:?}");
+            ensure!(
+                zone.flushed <= capacity && zone.alone <= capacity,
+                "{zone:?}"
+            );
+            ensure!(
+                zone.backed <= capacity && zone.kept <= self.shape.area,
+                "{zone:?}"
+            );
+            ensure!(
+                zone.buffer == NONE || (zone.buffer as usize) < buffers,
+                "{zone:?}"
+            );
             zone.slc.check(&self.slc.pool)?;
             self.all_alone += u64::from(zone.alone);
         }
@@ -451,7 +460,10 @@ impl Zoned {
         ensure!(loaded.windows(2).all(|w| w[0] < w[1]));
         ensure!(loaded.last().is_none_or(|z| (*z as usize) < zones));
         let moves = self.mover.under_way().1;
-        ensure!(moves.iter().all(|m| u64::from(m.lpn) < end), "a move of no page");
+        ensure!(
+            moves.iter().all(|m| u64::from(m.lpn) < end),
+            "a move of no page"
+        );
         self.check_invariants()
     }
 
@@ -462,13 +474,19 @@ impl Zoned {
         let pointers = pointers.chain([self.slc.host, self.slc.internal]);
         let mut open: Vec<_> = pointers.map(|p| p.sb).filter(|sb| *sb != NONE).collect();
         open.sort_unstable();
-        ensure!(open.windows(2).all(|w| w[0] < w[1]), "two pointers in a superblock");
+        ensure!(
+            open.windows(2).all(|w| w[0] < w[1]),
+            "two pointers in a superblock"
+        );
         ensure_eq!(open.len(), pool.count_of(SbState::Open), "open superblocks");
         let moving = self.mover.check_pool(pool, false, true)?;
         ensure_eq!(moving, pool.count_of(SbState::Moving), "moving superblocks");
         let mut bound: Vec<_> = self.ftl.iter().filter(|zone| zone.sb != NONE).collect();
         bound.sort_unstable_by_key(|zone| zone.sb);
-        ensure!(bound.windows(2).all(|w| w[0].sb < w[1].sb), "two zones in a superblock");
+        ensure!(
+            bound.windows(2).all(|w| w[0].sb < w[1].sb),
+            "two zones in a superblock"
+        );
         for zone in &bound {
             let state = match zone.native < self.shape.capacity {
                 true => SbState::Open,
@@ -495,7 +513,10 @@ impl Zoned {
                 *left -= self.shape.unit;
             }
         }
-        ensure!(planned.iter().all(|left| *left == 0), "planned units that are not under way");
+        ensure!(
+            planned.iter().all(|left| *left == 0),
+            "planned units that are not under way"
+        );
         Ok(())
     }
 

@@ -163,7 +163,11 @@ impl Backlog {
     fn free_groups_are(&self, many: usize) -> bool {
         let next = |slot: &u32| self.groups.get(*slot as usize).map(|g| g.first);
         let slots = core::iter::successors(Some(self.free_group), next);
-        slots.take(many + 1).take_while(|slot| *slot != NONE).count() == many
+        slots
+            .take(many + 1)
+            .take_while(|slot| *slot != NONE)
+            .count()
+            == many
     }
 
     fn link_entries(&mut self, entries: &[Entry]) -> Result<(), Error> {

@@ -11,6 +11,7 @@ use command::{Command, Error, Outcome, ZoneReport};
 use conv::Conv;
 use ftl::Namespace;
 use simple::Simple;
+use state::{Decoder, Encoder, State};
 use units::{Instant, Sector, ZoneId};
 use zms::{Pools, Zms};
 use zns::Zns;
@@ -26,6 +27,27 @@ pub enum Model {
     Conv(Box<Conv>),
     /// A few units that serve requests in turn.
     Simple(Box<Simple>),
+}
+
+/// Which model it is follows from the configuration.
+impl State for Model {
+    fn encode(&self, out: &mut Encoder) {
+        match self {
+            Self::Zms(zms) => zms.encode(out),
+            Self::Zns(zns) => zns.encode(out),
+            Self::Conv(conv) => conv.encode(out),
+            Self::Simple(simple) => simple.encode(out),
+        }
+    }
+
+    fn decode(&mut self, from: &mut Decoder<'_>) -> Result<(), state::Error> {
+        match self {
+            Self::Zms(zms) => zms.decode(from),
+            Self::Zns(zns) => zns.decode(from),
+            Self::Conv(conv) => conv.decode(from),
+            Self::Simple(simple) => simple.decode(from),
+        }
+    }
 }
 
 impl Model {
