@@ -8,12 +8,12 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use askama::Template;
+use lab::plot::{Axis, Line, Plot};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::failure::Prerequisite;
 use crate::out::say;
-use crate::report::plot::{Axis, Line, Plot};
 use crate::report::{charts::steps, fio, series::Series, summary::Summary, FORMAT};
 use crate::table;
 

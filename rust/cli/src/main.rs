@@ -2,13 +2,11 @@
 //! `cargo conzone`: everything a user of the device types.
 //!
 //! ```text
-//! main      the command line; one module per command below
+//! main      the command line; one module per command below that needs the repository
+//! lab       (a crate) the commands that need the model only, and how results, progress and errors are shown
 //! paths     where things are: the repository, target/ and what is built there
-//! out       results on standard output
-//! progress  bars and lines on a terminal, silence when piped
 //! vm        the virtual machine that run, exec and shell start
 //! report    figures, pictures and the page of a run
-//! failure   which exit status an error has
 //! ```
 //!
 //! Exit status: 0 done, 1 failed, 2 wrong usage or something to install first. Errors are one line that
@@ -21,23 +19,16 @@ mod compare;
 mod completions;
 mod exec;
 mod experiment;
-mod failure;
 mod log;
-mod out;
 mod paths;
-mod progress;
-mod properties;
 mod qemu;
 mod qom;
 mod report;
 mod run;
 mod setup;
 mod shell;
-mod sim;
-mod table;
 mod test;
 mod top;
-mod validate;
 mod vendor_log;
 mod vm;
 
@@ -45,8 +36,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use lab::progress::Progress;
+use lab::{failure, out, properties, sim, table, validate};
+
 use crate::paths::Paths;
-use crate::progress::Progress;
 
 /// What every command is given.
 #[derive(Debug)]
@@ -91,7 +84,7 @@ enum Command {
     /// Measure the model's and the device's own speed
     Bench(bench::Args),
     /// Run a ready-made study and draw its figure
-    Experiment(experiment::Args),
+    Experiment(lab::experiment::Args),
     /// Put two runs beside each other
     Compare(compare::Args),
     /// Show what a drive counted: its vendor log page or its statistics
@@ -123,34 +116,27 @@ fn main() -> ExitCode {
 }
 
 fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
+    let progress = Progress::new(cli.quiet);
+    let context = || Paths::find().map(|paths| Context { paths, progress });
     match cli.command {
-        Command::Completions(args) => return completions::run(&args),
-        Command::Properties(args) => return properties::run(&args),
-        Command::Compare(args) => return compare::run(&args),
-        Command::Log(args) => return log::run(&args),
-        Command::Top(args) => return top::run(&args),
-        _ => {}
-    }
-    let context = Context {
-        paths: Paths::find()?,
-        progress: Progress::new(cli.quiet),
-    };
-    match cli.command {
-        Command::Setup(args) => setup::run(&context, &args),
-        Command::Run(args) => run::run(&context, &args),
-        Command::Exec(args) => exec::run(&context, &args),
-        Command::Shell(args) => shell::run(&context, &args),
-        Command::Qemu(args) => qemu::run(&context, &args),
-        Command::Test(args) => test::run(&context, &args),
-        Command::Bench(args) => bench::run(&context, &args),
-        Command::Experiment(args) => experiment::run(&context, &args),
-        Command::Sim(args) => sim::run(&context, &args),
-        Command::Validate(args) => validate::run(&context, &args),
-        Command::Completions(args) => completions::run(&args),
-        Command::Properties(args) => properties::run(&args),
+        Command::Setup(args) => setup::run(&context()?, &args),
+        Command::Run(args) => run::run(&context()?, &args),
+        Command::Exec(args) => exec::run(&context()?, &args),
+        Command::Shell(args) => shell::run(&context()?, &args),
+        Command::Qemu(args) => qemu::run(&context()?, &args),
+        Command::Test(args) => test::run(&context()?, &args),
+        Command::Bench(args) => bench::run(&context()?, &args),
+        Command::Experiment(args) => experiment::run(progress, &args),
         Command::Compare(args) => compare::run(&args),
         Command::Log(args) => log::run(&args),
         Command::Top(args) => top::run(&args),
+        Command::Sim(args) => sim::run(progress, &args),
+        Command::Validate(args) => {
+            let golden = Paths::look()?.map(|paths| paths.root().join("tests/golden"));
+            validate::run(progress, &args, golden)
+        }
+        Command::Properties(args) => properties::run(&args),
+        Command::Completions(args) => completions::run(&args),
     }
 }
 

@@ -23,24 +23,35 @@ pub struct Paths {
 impl Paths {
     /// The repository: `$CONZONE_ROOT`, or the one around the current directory, or the one that this
     /// binary was built in.
+    ///
+    /// # Errors
+    /// There is none.
     pub fn find() -> anyhow::Result<Self> {
+        Self::look()?.ok_or_else(|| {
+            Prerequisite(format!(
+                "run this in the conzone repository, or set {ROOT_VARIABLE} to it"
+            ))
+            .into()
+        })
+    }
+
+    /// The same for what can do without.
+    ///
+    /// # Errors
+    /// `$CONZONE_ROOT` names no directory.
+    pub fn look() -> anyhow::Result<Option<Self>> {
         if let Some(root) = env::var_os(ROOT_VARIABLE) {
             let root = PathBuf::from(root);
             let named = || format!("{ROOT_VARIABLE}={}", root.display());
             let root = root.canonicalize().with_context(named)?;
-            return Ok(Self { root });
+            return Ok(Some(Self { root }));
         }
         let starts = [env::current_dir().ok(), env::current_exe().ok()];
         let found = starts
             .iter()
             .flatten()
             .find_map(|start| repository_around(start));
-        found.map(|root| Self { root }).ok_or_else(|| {
-            Prerequisite(format!(
-                "run this in the conzone repository, or set {ROOT_VARIABLE} to it"
-            ))
-            .into()
-        })
+        Ok(found.map(|root| Self { root }))
     }
 
     /// The repository.

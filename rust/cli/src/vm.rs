@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::Result;
-use clap::builder::PossibleValuesParser;
 use clap::ValueEnum;
+use lab::drive::presets;
 
 use crate::failure::Prerequisite;
 use crate::{setup, Context};
@@ -212,11 +212,6 @@ fn monitor(socket: &Path) -> Result<[String; 2]> {
 
 fn refused(error: ssd::ConfigError) -> anyhow::Error {
     Prerequisite(error.to_string()).into()
-}
-
-/// Names of presets.
-pub fn presets() -> PossibleValuesParser {
-    PossibleValuesParser::new(ssd::PRESETS.map(|preset| preset.name))
 }
 
 /// A version, or `generic` for the newest: both are Debian's generic kernels. Its cloud kernel has no F2FS.

@@ -58,7 +58,7 @@ pub fn create(path: &Path) -> io::Result<Output> {
         Box::new(File::create(path)?)
     };
     Ok(if is_gz(path) {
-        let encoder = GzEncoder::new(raw, Compression::default());
+        let encoder = GzEncoder::new(raw, Compression::fast());
         Output::Gz(BufWriter::with_capacity(BUFFER_BYTES, encoder))
     } else {
         Output::Plain(BufWriter::with_capacity(BUFFER_BYTES, raw))

@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use anyhow::{anyhow, Result};
+use lab::plot::{COLOURS, FONT, GRID, MARK};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
@@ -13,20 +14,6 @@ use super::timeline::{Series, Timeline};
 const WIDTH: u32 = 900;
 const LATENCY_HEIGHT: u32 = 380;
 const TIMELINE_HEIGHT: u32 = 520;
-
-/// Okabe and Ito's colours: told apart with any colour vision and in grey print.
-pub const COLOURS: [RGBColor; 6] = [
-    RGBColor(0, 114, 178),
-    RGBColor(213, 94, 0),
-    RGBColor(0, 158, 115),
-    RGBColor(204, 121, 167),
-    RGBColor(230, 159, 0),
-    RGBColor(86, 180, 233),
-];
-
-pub const FONT: &str = "sans-serif";
-pub const GRID: RGBColor = RGBColor(225, 225, 225);
-pub const MARK: RGBColor = RGBColor(130, 130, 130);
 
 /// A colour for each direction, the same in every picture of time.
 pub fn direction_colour(direction: &str) -> RGBColor {

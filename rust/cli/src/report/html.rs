@@ -3,30 +3,12 @@
 
 use anyhow::{Context, Result};
 use askama::Template;
+use lab::provenance::Setting;
 
 use super::statistics::{self, Section};
 use super::summary::{Row, Summary};
 use super::times::Times;
 use super::{accounts, Pictures, Report};
-
-/// A line of "how it was made".
-#[derive(Debug, Clone, PartialEq)]
-pub struct Setting {
-    /// What.
-    pub name: &'static str,
-    /// Its value.
-    pub value: String,
-}
-
-impl Setting {
-    /// A line.
-    pub fn new(name: &'static str, value: impl Into<String>) -> Self {
-        Self {
-            name,
-            value: value.into(),
-        }
-    }
-}
 
 /// A property of the drive as it was in the run.
 #[derive(Debug, Clone, PartialEq)]

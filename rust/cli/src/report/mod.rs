@@ -13,7 +13,6 @@ pub mod charts;
 mod drawn;
 pub mod fio;
 mod html;
-pub mod plot;
 #[cfg(test)]
 mod samples;
 pub mod series;
@@ -26,9 +25,10 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use lab::provenance::Setting;
 use serde_json::{json, Value};
 
-pub use html::{DriveProperty, Setting};
+pub use html::DriveProperty;
 use series::Series;
 use summary::Summary;
 use timeline::Timeline;

@@ -13,7 +13,9 @@ use anyhow::{anyhow, ensure, Context, Result};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
-use super::charts::{direction_colour, FONT, GRID, MARK};
+use lab::plot::{FONT, GRID, MARK};
+
+use super::charts::direction_colour;
 
 const WIDTH: u32 = 900;
 const PLOT_HEIGHT: u32 = 280;

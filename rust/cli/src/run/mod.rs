@@ -20,9 +20,11 @@ use anyhow::{bail, Context as _, Result};
 use clap::ValueEnum;
 use serde_json::json;
 
+use lab::provenance::{command_line, Setting};
+
 use crate::failure::Prerequisite;
 use crate::out::say;
-use crate::report::{fio, timeline, DriveProperty, Report, Setting};
+use crate::report::{fio, timeline, DriveProperty, Report};
 use crate::vm::{self, Timing};
 use crate::Context;
 use execution::Execution;
@@ -166,7 +168,7 @@ fn sampled(vm: &vm::Options) -> vm::Options {
         .any(|pair| pair.trim_start().starts_with("sample-interval-ns"));
     if vm.device.is_empty() && !named {
         vm.set
-            .push(format!("sample-interval-ns={}", crate::sim::SAMPLE_NS));
+            .push(format!("sample-interval-ns={}", lab::drive::SAMPLE_NS));
     }
     vm
 }
@@ -296,15 +298,6 @@ fn properties(vm: &vm::Options) -> Result<Vec<DriveProperty>> {
     ssd::PROPERTIES.iter().map(property).collect()
 }
 
-/// What to type to get the same again.
-pub fn command_line(arguments: impl Iterator<Item = String>) -> String {
-    let words: Vec<String> = ["cargo".into(), "conzone".into()]
-        .into_iter()
-        .chain(arguments)
-        .collect();
-    shlex::try_join(words.iter().map(String::as_str)).unwrap_or_else(|_| words.join(" "))
-}
-
 fn show(context: &Context, args: &Args, report: &Report, out: &Path) -> Result<()> {
     let summary = report.summary();
     if args.json {
@@ -351,15 +344,6 @@ mod tests {
         let names = |list: &[&str]| next_number(list.iter().map(|s| (*s).to_owned()));
         assert_eq!(names(&[]), 1);
         assert_eq!(names(&["001-tlc-zoned", "007-x", "notes"]), 8);
-    }
-
-    #[test]
-    fn the_command_is_quoted_for_a_shell() {
-        let words = ["run", "--set", "serial=a b"].map(str::to_owned);
-        assert_eq!(
-            command_line(words.into_iter()),
-            "cargo conzone run --set 'serial=a b'"
-        );
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::stamp::{Inputs, Key};
 use super::tool::Log;
 use crate::failure::Prerequisite;
 use crate::paths::Paths;
-use crate::progress::Progress;
+use lab::progress::Progress;
 
 /// Newer than Debian 12's; QEMU's Rust needs 1.5 or later.
 const MESON: &str = "meson==1.8.2";

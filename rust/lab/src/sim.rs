@@ -11,16 +11,13 @@ use serde_json::{json, Map, Value};
 use sim::{Latencies, Simulation};
 use trace::{Output, Reader};
 
+use crate::drive::{sample, Drive};
 use crate::failure::Prerequisite;
 use crate::out::{self, say};
-use crate::Context;
+use crate::progress::Progress;
 
 /// Commands between two updates of the progress bar's message.
 const REPORT_EVERY: u64 = 1 << 16;
-
-/// First distance of samples, for those who want them and do not say: 0.1 ms shows single flushes, and doubles where a
-/// run is long.
-pub const SAMPLE_NS: &str = "100000";
 
 /// Run a trace through the flash model alone, in virtual time
 #[derive(Debug, clap::Args)]
@@ -32,7 +29,7 @@ FIN OPN CLS TRIM WZ; slba and nlb in 512-byte sectors; `Q depth` closes the loop
 Example: cargo conzone sim --preset ufs4-tlc --trace in.trace.gz --out out.gz --stats stats.json")]
 pub struct Args {
     #[command(flatten)]
-    drive: DriveArgs,
+    drive: Drive,
     /// The trace to run
     #[arg(long, value_name = "FILE")]
     trace: PathBuf,
@@ -50,43 +47,18 @@ pub struct Args {
     json: bool,
 }
 
-/// Which drive: the same keys as the device's own properties.
-#[derive(Clone, Debug, Default, clap::Args)]
-pub struct DriveArgs {
-    /// Set of defaults
-    #[arg(long, value_name = "NAME", default_value = "tlc-zoned", value_parser = presets())]
-    pub preset: String,
-    /// A property of the drive; may be given many times (docs/properties.md lists them)
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    pub set: Vec<String>,
-}
-
-fn presets() -> clap::builder::PossibleValuesParser {
-    clap::builder::PossibleValuesParser::new(ssd::PRESETS.map(|preset| preset.name))
-}
-
-impl DriveArgs {
-    /// The drive's configuration, checked property by property.
-    pub fn config(&self) -> anyhow::Result<ssd::Config> {
-        let build = || {
-            let mut config = ssd::Config::preset(&self.preset)?;
-            for pair in &self.set {
-                config.set_pair(pair)?;
-            }
-            config.validate()?;
-            Ok(config)
-        };
-        build().map_err(|error: ssd::ConfigError| Prerequisite(error.to_string()).into())
-    }
-}
-
-pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
-    let mut config = args.drive.config()?;
+/// Runs the trace.
+///
+/// # Errors
+/// A drive or a trace that is none, files that cannot be read or written.
+pub fn run(progress: Progress, args: &Args) -> anyhow::Result<ExitCode> {
+    let config = args.drive.config();
+    let mut config = config.map_err(|error| Prerequisite(error.to_string()))?;
     if args.series.is_some() {
         sample(&mut config)?;
     }
     let mut simulation = Simulation::new(&config)?;
-    let bar = bar(context, &args.trace);
+    let bar = bar(progress, &args.trace);
     let input = open(&args.trace, &bar)?;
     let out = args.out.as_deref().map(create).transpose()?;
     let mut reader = Reader::new(input, &args.trace.display().to_string());
@@ -113,14 +85,6 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
         out::text(table(simulation.latencies(), &stats))?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Turns sampling on, unless the user has.
-pub fn sample(config: &mut ssd::Config) -> anyhow::Result<()> {
-    if !config.is_explicit(ssd::Key::SampleInterval) {
-        config.set("sample-interval-ns", SAMPLE_NS)?;
-    }
-    Ok(())
 }
 
 fn shown(path: Option<&Path>) -> String {
@@ -153,10 +117,10 @@ fn replay(
 }
 
 /// Progress in bytes of the file; none for standard input.
-fn bar(context: &Context, path: &Path) -> ProgressBar {
+fn bar(progress: Progress, path: &Path) -> ProgressBar {
     match path.metadata() {
-        Ok(meta) if meta.is_file() => context.progress.bar("0 commands", meta.len()),
-        _ => context.progress.spinner("commands"),
+        Ok(meta) if meta.is_file() => progress.bar("0 commands", meta.len()),
+        _ => progress.spinner("commands"),
     }
 }
 
@@ -247,20 +211,5 @@ mod tests {
         assert_eq!(micros(64_050), "64.050");
         assert_eq!(rate(0, 0), "-");
         assert_eq!(rate(2, 3), "66.6 %");
-    }
-
-    #[test]
-    fn bad_drives_are_refused_in_one_line() {
-        let drive = |preset: &str, set: &[&str]| {
-            let set = set.iter().map(ToString::to_string).collect();
-            let preset = preset.to_string();
-            DriveArgs { preset, set }.config().unwrap_err().to_string()
-        };
-        assert!(drive("x", &[]).starts_with("property 'preset': 'x' is not one of"));
-        assert_eq!(
-            drive("tlc-zoned", &["zones"]),
-            "'zones' is not of the form key=value"
-        );
-        assert!(drive("tlc-zoned", &["block-size=1M"]).starts_with("property 'block-size' = 1M:"));
     }
 }

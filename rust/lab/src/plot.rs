@@ -7,14 +7,29 @@ use anyhow::{anyhow, Result};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
-use super::charts::{COLOURS, FONT, GRID, MARK};
-
 const WIDTH: u32 = 900;
 const HEIGHT: u32 = 360;
 /// Room for the legend's first row above the plot, and for each further one.
 const LEGEND_ROW: u32 = 20;
 /// Mean width of a letter of the legend, generously.
 const LETTER: usize = 8;
+
+/// Okabe and Ito's colours: told apart with any colour vision and in grey print.
+pub const COLOURS: [RGBColor; 6] = [
+    RGBColor(0, 114, 178),
+    RGBColor(213, 94, 0),
+    RGBColor(0, 158, 115),
+    RGBColor(204, 121, 167),
+    RGBColor(230, 159, 0),
+    RGBColor(86, 180, 233),
+];
+
+/// Of titles and labels.
+pub const FONT: &str = "sans-serif";
+/// Of lines behind the figures.
+pub const GRID: RGBColor = RGBColor(225, 225, 225);
+/// Of axes and marks.
+pub const MARK: RGBColor = RGBColor(130, 130, 130);
 
 /// How the horizontal axis is divided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,8 @@
 //! Experiments on the write buffers.
 
 use super::{at, interval, Engine, Experiment, Figure, Scale, Trend};
-use crate::experiment::case::{Case, Drive, Metric, Phase, Row, Workload};
+use crate::drive::Drive;
+use crate::experiment::case::{Case, Metric, Phase, Row, Workload};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;

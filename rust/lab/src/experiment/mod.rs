@@ -5,7 +5,7 @@
 //! catalogue   what is asked, of which drives, and what the answer should look like
 //! case        drives, phases, rows, metrics
 //! model       runs a case on the flash model, in virtual time
-//! guest       runs it in the guest with fio
+//! Guest       runs it in a guest with fio; whoever has one gives it
 //! cache       keeps the rows of finished cases
 //! output      tables, figures, files
 //! ```
@@ -13,10 +13,9 @@
 //! user's finding, not a failure.
 
 mod cache;
-mod case;
-mod catalogue;
-mod guest;
-mod model;
+pub mod case;
+pub mod catalogue;
+pub mod model;
 mod output;
 
 use std::env;
@@ -32,12 +31,32 @@ use self::cache::Cache;
 use self::case::{Case, Row};
 use self::catalogue::{by_name, Engine, Experiment, ALL};
 use self::output::Outcome;
+use crate::drive::presets;
 use crate::failure::Prerequisite;
 use crate::out::say;
-use crate::report::Setting;
-use crate::run::command_line;
-use crate::{setup, table, Context};
+use crate::progress::Progress;
+use crate::provenance::{command_line, Setting};
+use crate::table;
 
+/// An operating system to run cases in.
+pub trait Guest {
+    /// Makes it ready; the files that its results depend on.
+    ///
+    /// # Errors
+    /// It cannot be made ready.
+    fn prepare(&self) -> Result<Vec<PathBuf>>;
+
+    /// Runs a case; one row for each measured phase.
+    ///
+    /// # Errors
+    /// It does not start, or what it runs fails.
+    fn run(&self, case: &Case) -> Result<Vec<Row>>;
+
+    /// What it consists of.
+    fn settings(&self) -> Vec<Setting>;
+}
+
+/// Run a ready-made study and draw its figure
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Results of finished points are kept in the output directory: what was stopped goes on there.
@@ -57,7 +76,7 @@ pub struct Args {
     #[arg(short, long)]
     list: bool,
     /// Another drive, where the experiment does not compare drives
-    #[arg(short, long, value_name = "NAME", value_parser = crate::vm::presets())]
+    #[arg(short, long, value_name = "NAME", value_parser = presets())]
     preset: Option<String>,
     /// A property of every drive in it
     #[arg(short, long, value_name = "KEY=VALUE")]
@@ -76,8 +95,18 @@ pub struct Args {
     json: bool,
 }
 
-/// Runs what was asked for.
-pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
+/// Where cases run.
+#[derive(Clone, Copy)]
+struct Site<'a> {
+    progress: Progress,
+    guest: Option<&'a dyn Guest>,
+}
+
+/// Runs what was asked for; in `guest` what needs one.
+///
+/// # Errors
+/// Options that do not fit, a case that fails, files that cannot be written.
+pub fn run(progress: Progress, args: &Args, guest: Option<&dyn Guest>) -> Result<ExitCode> {
     let Some(name) = args.name.as_deref().filter(|_| !args.list) else {
         return list(args.json);
     };
@@ -87,11 +116,11 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     };
     let mut holds = true;
     for experiment in &chosen {
-        if let Some(why) = unfit(experiment, args) {
+        if let Some(why) = unfit(experiment, args, guest) {
             if chosen.len() == 1 {
                 return Err(Prerequisite(why).into());
             }
-            eprintln!("{} left out: {why}", experiment.name);
+            eprintln!("left out: {why}");
             continue;
         }
         let default = || PathBuf::from("conzone-out/experiment");
@@ -99,12 +128,9 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
             (Some(out), 1) => out.clone(),
             (out, _) => out.clone().unwrap_or_else(default).join(experiment.name),
         };
-        let engine = if uses_guest(experiment, args) {
-            "guest"
-        } else {
-            "model"
-        };
-        holds &= one(context, args, experiment, &out)
+        let guest = guest.filter(|_| uses_guest(experiment, args));
+        let engine = if guest.is_some() { "guest" } else { "model" };
+        holds &= one(Site { progress, guest }, args, experiment, &out)
             .with_context(|| format!("{} ({engine})", experiment.name))?;
     }
     let changed = args.preset.is_some() || !args.set.is_empty();
@@ -125,10 +151,16 @@ fn unknown(name: &str) -> anyhow::Error {
 }
 
 /// Why the options do not fit the experiment.
-fn unfit(experiment: &Experiment, args: &Args) -> Option<String> {
+fn unfit(experiment: &Experiment, args: &Args, guest: Option<&dyn Guest>) -> Option<String> {
     if args.preset.is_some() && experiment.preset.is_none() {
         return Some(format!(
             "{} compares presets: change its drives with --set, not --preset",
+            experiment.name
+        ));
+    }
+    if uses_guest(experiment, args) && guest.is_none() {
+        return Some(format!(
+            "{} needs the guest, which the conzone repository has",
             experiment.name
         ));
     }
@@ -160,24 +192,18 @@ fn list(json: bool) -> Result<ExitCode> {
 }
 
 /// Runs one experiment; whether its trends hold.
-fn one(
-    context: &Context,
-    args: &Args,
-    experiment: &'static Experiment,
-    out: &Path,
-) -> Result<bool> {
+fn one(site: Site<'_>, args: &Args, experiment: &'static Experiment, out: &Path) -> Result<bool> {
     let cases = experiment.cases(args.preset.as_deref(), &args.set);
     for case in &cases {
-        let checked = case.drive.config().and_then(|config| config.validate());
+        let checked = case.drive.config();
         checked.map_err(|error| Prerequisite(error.to_string()))?;
     }
-    let guest = uses_guest(experiment, args);
-    let rows = rows(context, args, experiment, &cases, out)?;
+    let rows = rows(site, args, experiment, &cases, out)?;
     let outcome = Outcome {
         experiment,
-        trends: (experiment.trends)(&rows, guest),
+        trends: (experiment.trends)(&rows, site.guest.is_some()),
         rows,
-        settings: settings(context, guest),
+        settings: settings(site.guest),
         cases: &cases,
     };
     outcome.write(out)?;
@@ -187,24 +213,16 @@ fn one(
 
 /// The rows of all cases, of earlier runs or new.
 fn rows(
-    context: &Context,
+    site: Site<'_>,
     args: &Args,
     experiment: &Experiment,
     cases: &[Case],
     out: &Path,
 ) -> Result<Vec<Row>> {
-    let guest = uses_guest(experiment, args);
-    let own = env::current_exe().context("finding this program")?;
-    let (qemu, image) = (
-        context.paths.qemu(),
-        context.paths.target().join("guest/stamp"),
-    );
-    let programs: Vec<&Path> = if guest {
-        setup::ensure(context)?;
-        vec![&own, &qemu, &image]
-    } else {
-        vec![&own]
-    };
+    let mut programs = vec![env::current_exe().context("finding this program")?];
+    if let Some(guest) = site.guest {
+        programs.extend(guest.prepare()?);
+    }
     let cache = Cache::open(&out.join("cache"), &programs, args.fresh)?;
     let known = cases
         .iter()
@@ -212,37 +230,35 @@ fn rows(
         .count();
     if known > 0 {
         let all = cases.len();
-        context.progress.note(format!(
+        site.progress.note(format!(
             "{known} of {all} points are known from an earlier run"
         ));
     }
-    let bar = context.progress.bar(experiment.name, cases.len() as u64);
-    let run = |case: &Case| run_case(context, case, guest, &cache, &bar);
-    let rows: Result<Vec<Vec<Row>>> = if guest {
-        cases.iter().map(run).collect()
-    } else {
-        cases.par_iter().map(run).collect()
+    let bar = site.progress.bar(experiment.name, cases.len() as u64);
+    let rows: Result<Vec<Vec<Row>>> = match site.guest {
+        Some(guest) => {
+            let run = |case| run_case(case, |case| guest.run(case), &cache, &bar);
+            cases.iter().map(run).collect()
+        }
+        None => {
+            let run = |case| run_case(case, model::run, &cache, &bar);
+            cases.par_iter().map(run).collect()
+        }
     };
     bar.finish_and_clear();
     Ok(rows?.concat())
 }
 
 fn run_case(
-    context: &Context,
     case: &Case,
-    guest: bool,
+    run: impl Fn(&Case) -> Result<Vec<Row>>,
     cache: &Cache,
     bar: &ProgressBar,
 ) -> Result<Vec<Row>> {
     let rows = match cache.get(case) {
         Some(rows) => rows,
         None => {
-            let rows = if guest {
-                guest::run(context, case)
-            } else {
-                model::run(case)
-            };
-            let rows = rows.with_context(|| case.series.clone())?;
+            let rows = run(case).with_context(|| case.series.clone())?;
             cache.put(case, &rows)?;
             rows
         }
@@ -251,8 +267,8 @@ fn run_case(
     Ok(rows)
 }
 
-fn settings(context: &Context, guest: bool) -> Vec<Setting> {
-    let engine = if guest {
+fn settings(guest: Option<&dyn Guest>) -> Vec<Setting> {
+    let engine = if guest.is_some() {
         "fio in the guest, virtual time"
     } else {
         "the flash model alone, virtual time"
@@ -262,10 +278,7 @@ fn settings(context: &Context, guest: bool) -> Vec<Setting> {
         Setting::new("engine", engine),
         Setting::new("conzone", env!("CARGO_PKG_VERSION")),
     ];
-    if guest {
-        let qemu = setup::qemu_version(context).unwrap_or_else(|_| "?".into());
-        settings.push(Setting::new("QEMU", qemu));
-    }
+    settings.extend(guest.map(Guest::settings).unwrap_or_default());
     settings
 }
 
@@ -322,11 +335,10 @@ mod tests {
     }
 
     #[test]
-    fn every_drive_can_be_built_and_every_guest_script_written() {
+    fn every_drive_can_be_built() {
         for experiment in ALL {
             for case in experiment.cases(None, &[]) {
-                case.drive.config().unwrap().validate().unwrap();
-                guest::script(&case).unwrap();
+                case.drive.config().unwrap();
             }
         }
     }

@@ -27,7 +27,7 @@ impl Cache {
     ///
     /// # Errors
     /// A program or the directory cannot be read or made.
-    pub fn open(dir: &Path, programs: &[&Path], fresh: bool) -> Result<Self> {
+    pub fn open(dir: &Path, programs: &[PathBuf], fresh: bool) -> Result<Self> {
         if fresh && dir.exists() {
             fs::remove_dir_all(dir).with_context(|| format!("--fresh: {}", dir.display()))?;
         }
@@ -78,7 +78,8 @@ impl Cache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::experiment::case::{tests::row, Drive, Phase};
+    use crate::drive::Drive;
+    use crate::experiment::case::{tests::row, Phase};
 
     fn case(set: &str) -> Case {
         Case::raw(
@@ -93,7 +94,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let program = dir.path().join("program");
         fs::write(&program, "1").unwrap();
-        let open = |fresh| Cache::open(&dir.path().join("cache"), &[&program], fresh).unwrap();
+        let open = |fresh| {
+            Cache::open(
+                &dir.path().join("cache"),
+                std::slice::from_ref(&program),
+                fresh,
+            )
+            .unwrap()
+        };
         let rows = vec![row("s", 0.1, 1, 2)];
         assert_eq!(open(false).get(&case("zones=8")), None);
         open(false).put(&case("zones=8"), &rows).unwrap();

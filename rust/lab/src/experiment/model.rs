@@ -15,7 +15,8 @@ use sim::{Latency, Simulation};
 use trace::{Command, Line, Op};
 use units::{Bytes, Instant, Nanos, ZoneId, SECTOR_BYTES};
 
-use super::case::{Access, Case, Drive, Phase, Row, Workload};
+use super::case::{Access, Case, Phase, Row, Workload};
+use crate::drive::Drive;
 
 /// What a block namespace is cut into: a zone of `tlc-zoned`.
 const EXTENT: u64 = 96 << 20;

@@ -35,6 +35,10 @@ struct Row {
     source: &'static str,
 }
 
+/// Prints the list.
+///
+/// # Errors
+/// Standard output cannot be written.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if args.json {
         let rows: Vec<Row> = PROPERTIES.iter().map(row).collect();

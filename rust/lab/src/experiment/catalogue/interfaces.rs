@@ -2,7 +2,8 @@
 //! Experiments that compare kinds of drives.
 
 use super::{at, Engine, Experiment, Figure, Scale, Trend};
-use crate::experiment::case::{Access, Case, Drive, Metric, Phase};
+use crate::drive::Drive;
+use crate::experiment::case::{Access, Case, Metric, Phase};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;

@@ -10,36 +10,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use units::PAGE_SECTORS;
 
-/// A drive: a preset and what is set on top, `key=value`; of two settings of a key the later wins.
-#[derive(Clone, Debug, Serialize)]
-pub struct Drive {
-    /// The preset's name.
-    pub preset: String,
-    /// Properties.
-    pub set: Vec<String>,
-}
-
-impl Drive {
-    /// A preset with these properties.
-    pub fn new(preset: &str, set: &[&str]) -> Self {
-        Self {
-            preset: preset.into(),
-            set: set.iter().map(|pair| (*pair).to_owned()).collect(),
-        }
-    }
-
-    /// The properties in effect.
-    ///
-    /// # Errors
-    /// A property or value that the drive has not.
-    pub fn config(&self) -> Result<ssd::Config, ssd::ConfigError> {
-        let mut config = ssd::Config::preset(&self.preset)?;
-        for pair in &self.set {
-            config.set_pair(pair)?;
-        }
-        Ok(config)
-    }
-}
+use crate::drive::Drive;
 
 /// What the host's threads do in a phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -335,7 +306,7 @@ impl Metric {
 }
 
 #[cfg(test)]
-pub mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// A row of 1 ms with these figures.

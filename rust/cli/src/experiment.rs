@@ -1,36 +1,63 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Runs cases in the real guest, with fio: the drive's figures with an operating system around them.
+//! Runs an experiment's cases in the real guest, with fio: the drive's figures with an operating system around them.
 //!
 //! One boot a case, in virtual time, so that rows repeat byte for byte. The vendor log page (C0h) is read before and
 //! after each phase: the difference is what the drive did in it.
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{bail, ensure, Context as _, Result};
 
-use super::case::{Access, Case, Phase, Row, Workload};
-use super::model::difference;
+use lab::experiment::case::{Access, Case, Phase, Row, Workload};
+use lab::experiment::model::difference;
+use lab::experiment::{Args, Guest};
+use lab::progress::Progress;
+use lab::provenance::Setting;
+
+use crate::paths::Paths;
 use crate::report::fio;
-use crate::vendor_log;
 use crate::vm::{self, Timing};
-use crate::Context;
+use crate::{setup, vendor_log, Context};
 
 /// A case may take so long on a busy host.
 const LIMIT: Duration = Duration::from_secs(1800);
 
-const PRELUDE: &str = include_str!("guest.sh");
+const PRELUDE: &str = include_str!("experiment/guest.sh");
 
 /// What the guest measured in a phase: files by these names.
 const FILES: [&str; 3] = ["fio", "before", "after"];
 
-/// Runs a case; one row for each measured phase.
-///
-/// # Errors
-/// A guest that does not start, fio that fails.
-pub fn run(context: &Context, case: &Case) -> Result<Vec<Row>> {
+/// Runs what was asked for: on the model from anywhere, in the guest where there is a repository.
+pub fn run(progress: Progress, args: &Args) -> Result<ExitCode> {
+    let context = Paths::look()?.map(|paths| Context { paths, progress });
+    let guest = context.as_ref().map(|context| context as &dyn Guest);
+    lab::experiment::run(progress, args, guest)
+}
+
+impl Guest for Context {
+    fn prepare(&self) -> Result<Vec<PathBuf>> {
+        setup::ensure(self)?;
+        Ok(vec![
+            self.paths.qemu(),
+            self.paths.target().join("guest/stamp"),
+        ])
+    }
+
+    fn run(&self, case: &Case) -> Result<Vec<Row>> {
+        run_case(self, case)
+    }
+
+    fn settings(&self) -> Vec<Setting> {
+        let qemu = setup::qemu_version(self).unwrap_or_else(|_| "?".into());
+        vec![Setting::new("QEMU", qemu)]
+    }
+}
+
+fn run_case(context: &Context, case: &Case) -> Result<Vec<Row>> {
     let (script, measured) = script(case)?;
     let work = tempfile::tempdir().context("making a temporary directory")?;
     let mut job = guest::Job::new(script).merge_output();
@@ -93,7 +120,7 @@ fn row(case: &Case, x: f64, work: &Path, number: usize) -> Result<Row> {
 }
 
 /// The guest's script, and the x of each measured phase.
-pub fn script(case: &Case) -> Result<(String, Vec<f64>)> {
+fn script(case: &Case) -> Result<(String, Vec<f64>)> {
     let mut text = PRELUDE.to_owned();
     let mut measured = Vec::new();
     match &case.workload {
@@ -150,7 +177,16 @@ fn call(number: &str, phase: &Phase, seed: usize) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::experiment::case::Drive;
+    use lab::drive::Drive;
+
+    #[test]
+    fn every_guest_script_can_be_written() {
+        for experiment in lab::experiment::catalogue::ALL {
+            for case in experiment.cases(None, &[]) {
+                script(&case).unwrap();
+            }
+        }
+    }
 
     #[test]
     fn phases_become_fio_calls() {

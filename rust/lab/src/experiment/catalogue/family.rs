@@ -2,7 +2,8 @@
 //! The consumer drive beside the enterprise and conventional ones of its family.
 
 use super::{at, Engine, Experiment, Figure, Scale, Trend};
-use crate::experiment::case::{Case, Drive, Metric, Phase};
+use crate::drive::Drive;
+use crate::experiment::case::{Case, Metric, Phase};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;

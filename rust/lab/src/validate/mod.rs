@@ -18,7 +18,7 @@ mod family;
 mod figures;
 mod golden;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -26,8 +26,9 @@ use console::style;
 use rayon::prelude::*;
 use serde::Serialize;
 
+use crate::failure::Prerequisite;
 use crate::out::say;
-use crate::Context;
+use crate::progress::Progress;
 use closed::ClosedForm;
 use compare::{Comparison, Deviation};
 use golden::Source;
@@ -54,7 +55,7 @@ pub struct Args {
     /// Print everything as JSON
     #[arg(long)]
     json: bool,
-    /// Where the golden files are
+    /// Where the golden files are [default: tests/golden of the repository; without them closed forms only]
     #[arg(long, value_name = "DIR")]
     golden: Option<PathBuf>,
 }
@@ -72,12 +73,20 @@ struct Report {
     identical: usize,
 }
 
-pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
-    let report = report(context, args)?;
+/// Compares and prints; `golden` is where the golden files are if the user does not say.
+///
+/// # Errors
+/// A drive that cannot be built, golden files that cannot be read.
+pub fn run(progress: Progress, args: &Args, golden: Option<PathBuf>) -> anyhow::Result<ExitCode> {
+    let golden = args.golden.clone().or(golden);
+    let report = report(progress, args, golden.as_deref())?;
     if args.json {
         say!("{}", serde_json::to_string_pretty(&report)?)?;
     } else {
         print(&report, args.all)?;
+        if golden.is_none() {
+            say!("no golden traces here: the repository has them in tests/golden; --golden DIR compares with them")?;
+        }
     }
     let forms_hold = report.closed_forms.iter().all(|form| form.inside);
     Ok(if forms_hold && report.outside == 0 {
@@ -87,24 +96,28 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     })
 }
 
-fn report(context: &Context, args: &Args) -> anyhow::Result<Report> {
+fn report(progress: Progress, args: &Args, golden: Option<&Path>) -> anyhow::Result<Report> {
     let wanted = |preset: &str| args.preset.as_deref().is_none_or(|p| p == preset);
-    let root = args
-        .golden
-        .clone()
-        .unwrap_or_else(|| context.paths.root().join("tests/golden"));
-    let mut cases = golden::find(&root)?;
+    let closed_alone = args.trace.is_none() && args.against.is_none();
+    let mut cases = match golden {
+        Some(root) => golden::find(root)?,
+        None if closed_alone => Vec::new(),
+        None => {
+            let why = "--trace and --against need the golden traces: give --golden, the repository's tests/golden";
+            return Err(Prerequisite(why.into()).into());
+        }
+    };
     cases.retain(|case| {
         wanted(&case.preset)
             && args.trace.as_ref().is_none_or(|t| case.name.contains(t))
             && args.against.is_none_or(|s| s == case.source)
     });
-    let closed_forms = if args.trace.is_none() && args.against.is_none() {
+    let closed_forms = if closed_alone {
         closed::check(&wanted)?
     } else {
         Vec::new()
     };
-    let bar = context.progress.bar("traces", cases.len() as u64);
+    let bar = progress.bar("traces", cases.len() as u64);
     let compare = |case: &golden::Case| {
         let result = compare::compare(case)
             .with_context(|| format!("{} {} {}", case.source.name(), case.preset, case.name));

@@ -2,7 +2,8 @@
 //! Experiments on the map and its cache.
 
 use super::{at, Engine, Experiment, Figure, Scale, Trend};
-use crate::experiment::case::{Case, Drive, Metric, Phase};
+use crate::drive::Drive;
+use crate::experiment::case::{Case, Metric, Phase};
 
 const MIB: u64 = 1 << 20;
 const READS: u64 = 20_000;

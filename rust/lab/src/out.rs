@@ -8,10 +8,11 @@ use std::io::{self, ErrorKind, Write};
 use anyhow::{Context, Result};
 
 /// Prints a line of results, as `println!` would. Gives a `Result`.
+#[macro_export]
 macro_rules! say {
     ($($text:tt)*) => { $crate::out::line(format_args!($($text)*)) };
 }
-pub(crate) use say;
+pub use say;
 
 /// Prints a line.
 ///

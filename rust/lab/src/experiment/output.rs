@@ -12,8 +12,8 @@ use serde_json::{json, Value};
 
 use super::case::{Case, Metric, Row};
 use super::catalogue::{Experiment, Figure, Scale, Trend};
-use crate::report::plot::{Axis, Line, Plot};
-use crate::report::Setting;
+use crate::plot::{Axis, Line, Plot};
+use crate::provenance::Setting;
 
 /// An experiment's outcome.
 #[derive(Debug)]
@@ -209,7 +209,8 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::experiment::case::{tests::row, Drive, Phase};
+    use crate::drive::Drive;
+    use crate::experiment::case::{tests::row, Phase};
     use crate::experiment::catalogue::ALL;
 
     #[test]

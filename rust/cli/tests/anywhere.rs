@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What needs the model only runs without the repository: a copy of the program, in an empty directory, with no
+//! environment.
+
+#![expect(clippy::unwrap_used, reason = "a test program")]
+
+use std::fs;
+use std::path::Path;
+
+use assert_cmd::Command;
+use predicates::prelude::*;
+use tempfile::TempDir;
+
+/// An empty directory, and the program in another outside the repository.
+fn nowhere() -> (TempDir, TempDir) {
+    let (program, empty) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    fs::copy(
+        env!("CARGO_BIN_EXE_conzone"),
+        program.path().join("conzone"),
+    )
+    .unwrap();
+    (program, empty)
+}
+
+fn conzone(program: &Path, directory: &Path, words: &[&str]) -> Command {
+    let mut command = Command::new(program.join("conzone"));
+    command.args(words).current_dir(directory).env_clear();
+    command
+}
+
+#[test]
+fn the_model_needs_no_repository() {
+    let (program, empty) = nowhere();
+    let run = |words: &[&str]| conzone(program.path(), empty.path(), words).assert();
+    fs::write(empty.path().join("t"), "0 1 W 0 8 1\n0 1 R 0 8 0\n").unwrap();
+    run(&["sim", "-p", "ufs4-tlc", "--trace", "t", "--out", "o.gz"])
+        .success()
+        .stdout(predicate::str::contains("errors 0"));
+    assert!(empty.path().join("o.gz").exists());
+    run(&["properties", "--json"])
+        .success()
+        .stdout(predicate::str::contains("write-buffers"));
+    run(&["validate"])
+        .success()
+        .stdout(predicate::str::contains("inside").and(predicate::str::contains("--golden")));
+    run(&["experiment", "sync-write", "--out", "found"])
+        .success()
+        .stdout(predicate::str::contains("as expected"));
+    assert!(empty.path().join("found/report.html").exists());
+}
+
+#[test]
+fn what_needs_the_repository_says_so() {
+    let (program, empty) = nowhere();
+    for (words, why) in [
+        (&["run"][..], "run this in the conzone repository"),
+        (&["experiment", "f2fs-fsync"], "f2fs-fsync needs the guest"),
+        (
+            &["experiment", "random-read", "--guest"],
+            "random-read needs the guest",
+        ),
+        (&["validate", "--trace", "x"], "--golden"),
+    ] {
+        let ended = conzone(program.path(), empty.path(), words).assert();
+        ended.code(2).stderr(predicate::str::contains(why));
+    }
+    assert_eq!(fs::read_dir(empty.path()).unwrap().count(), 0);
+}

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What needs the flash model and nothing else: no repository, no QEMU, no guest.
+//!
+//! ```text
+//! sim         a trace through the model                      out         results on standard output
+//! properties  what can be set on a drive                     progress    bars on a terminal, silence when piped
+//! validate    the model against closed forms and others      table, plot how figures look
+//! experiment  ready-made studies                             provenance  how to get the same results again
+//! drive       which drive is meant                           failure     which exit status an error has
+//! ```
+//! `cargo conzone` calls these commands, from any directory. What only the repository has is handed in: the golden
+//! traces to [`validate`], the guest to [`experiment`].
+
+#![forbid(unsafe_code)]
+#![deny(clippy::print_stdout)] // crate::out forgives readers that went away
+
+pub mod drive;
+pub mod experiment;
+pub mod failure;
+pub mod out;
+pub mod plot;
+pub mod progress;
+pub mod properties;
+pub mod provenance;
+pub mod sim;
+pub mod table;
+pub mod validate;
