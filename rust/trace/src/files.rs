@@ -44,7 +44,7 @@ pub enum Output {
     /// As is.
     Plain(BufWriter<Box<dyn Write>>),
     /// Through gzip.
-    Gz(BufWriter<GzEncoder<Box<dyn Write>>>),
+    Gz(Box<BufWriter<GzEncoder<Box<dyn Write>>>>),
 }
 
 /// Creates a file.
@@ -59,7 +59,7 @@ pub fn create(path: &Path) -> io::Result<Output> {
     };
     Ok(if is_gz(path) {
         let encoder = GzEncoder::new(raw, Compression::fast());
-        Output::Gz(BufWriter::with_capacity(BUFFER_BYTES, encoder))
+        Output::Gz(Box::new(BufWriter::with_capacity(BUFFER_BYTES, encoder)))
     } else {
         Output::Plain(BufWriter::with_capacity(BUFFER_BYTES, raw))
     })
