@@ -25,7 +25,7 @@ const EVENTS: u32 = OAES | 0xf;
 
 /// Get Features, Select = 3: what the feature can do (Base).
 pub(crate) const SAVEABLE: u32 = 1 << 0;
-const PER_NAMESPACE: u32 = 1 << 1;
+pub(crate) const PER_NAMESPACE: u32 = 1 << 1;
 const CHANGEABLE: u32 = 1 << 2;
 
 /// One dword of a feature.
@@ -61,7 +61,69 @@ pub(crate) enum Which {
     Saved,
 }
 
-/// The features that are one dword, by their meaning.
+/// A feature, by where it is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Feature {
+    /// Here, a dword.
+    Dword(Dword),
+    /// By whoever it concerns.
+    Other(Other),
+}
+
+/// The features that are one dword.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dword {
+    Arbitration,
+    PowerManagement,
+    TemperatureThreshold,
+    /// Of each namespace.
+    ErrorRecovery,
+    VolatileWriteCache,
+    InterruptCoalescing,
+    WriteAtomicity,
+    AsyncEventConfig,
+}
+
+/// The features that are not, none of which can be saved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Other {
+    NumberOfQueues,
+    InterruptVectorConfig,
+    Timestamp,
+    HostBehavior,
+    CommandSetProfile,
+}
+
+impl Feature {
+    pub(crate) const fn of(id: FeatureId) -> Self {
+        match id {
+            FeatureId::Arbitration => Self::Dword(Dword::Arbitration),
+            FeatureId::PowerManagement => Self::Dword(Dword::PowerManagement),
+            FeatureId::TemperatureThreshold => Self::Dword(Dword::TemperatureThreshold),
+            FeatureId::ErrorRecovery => Self::Dword(Dword::ErrorRecovery),
+            FeatureId::VolatileWriteCache => Self::Dword(Dword::VolatileWriteCache),
+            FeatureId::InterruptCoalescing => Self::Dword(Dword::InterruptCoalescing),
+            FeatureId::WriteAtomicity => Self::Dword(Dword::WriteAtomicity),
+            FeatureId::AsyncEventConfig => Self::Dword(Dword::AsyncEventConfig),
+            FeatureId::NumberOfQueues => Self::Other(Other::NumberOfQueues),
+            FeatureId::InterruptVectorConfig => Self::Other(Other::InterruptVectorConfig),
+            FeatureId::Timestamp => Self::Other(Other::Timestamp),
+            FeatureId::HostBehavior => Self::Other(Other::HostBehavior),
+            FeatureId::CommandSetProfile => Self::Other(Other::CommandSetProfile),
+        }
+    }
+
+    /// What it can do (Select = 3).
+    pub(crate) const fn capabilities(self) -> u32 {
+        match self {
+            Self::Dword(Dword::ErrorRecovery) => SAVEABLE | PER_NAMESPACE | CHANGEABLE,
+            Self::Dword(_) => SAVEABLE | CHANGEABLE,
+            Self::Other(_) => CHANGEABLE,
+        }
+    }
+}
+
+/// The features that are one dword, by their meaning, and two small ones.
 #[derive(Debug)]
 pub(crate) struct Features {
     arbitration: Value,
@@ -173,107 +235,75 @@ impl Features {
             .is_some_and(|v| ErrorRecovery::from(v.current).unwritten_error())
     }
 
-    /// What a feature can do (Select = 3).
-    pub(crate) fn capabilities(id: FeatureId) -> u32 {
-        match id {
-            FeatureId::ErrorRecovery => SAVEABLE | PER_NAMESPACE | CHANGEABLE,
-            FeatureId::Arbitration
-            | FeatureId::PowerManagement
-            | FeatureId::TemperatureThreshold
-            | FeatureId::VolatileWriteCache
-            | FeatureId::InterruptCoalescing
-            | FeatureId::WriteAtomicity
-            | FeatureId::AsyncEventConfig => SAVEABLE | CHANGEABLE,
-            FeatureId::NumberOfQueues
-            | FeatureId::InterruptVectorConfig
-            | FeatureId::Timestamp
-            | FeatureId::HostBehavior
-            | FeatureId::CommandSetProfile => CHANGEABLE,
-        }
+    /// Where a feature is kept; `dword11` selects the temperature threshold. `None` for that of a sensor there is not.
+    fn value(
+        &mut self,
+        feature: Dword,
+        dword11: u32,
+        ns: Option<usize>,
+    ) -> Result<Option<&mut Value>, Reject> {
+        Ok(Some(match feature {
+            Dword::Arbitration => &mut self.arbitration,
+            Dword::PowerManagement => &mut self.power,
+            Dword::TemperatureThreshold => match threshold_kind(dword11)? {
+                Threshold::Over => &mut self.over_temperature,
+                Threshold::Under => &mut self.under_temperature,
+                Threshold::Absent => return Ok(None),
+            },
+            Dword::ErrorRecovery => ns
+                .and_then(|ns| self.error_recovery.get_mut(ns))
+                .ok_or(Reject::at(Status::InvalidNamespace, 4, 0))?,
+            Dword::VolatileWriteCache => &mut self.write_cache,
+            Dword::InterruptCoalescing => &mut self.coalescing,
+            Dword::WriteAtomicity => &mut self.atomicity,
+            Dword::AsyncEventConfig => &mut self.events,
+        }))
     }
 
-    /// The value of a feature that is one dword; `dword11` selects the temperature threshold.
-    /// `None` for features kept elsewhere.
+    /// The value of a feature.
     pub(crate) fn get(
-        &self,
-        id: FeatureId,
+        &mut self,
+        feature: Dword,
         dword11: u32,
         ns: Option<usize>,
         which: Which,
-    ) -> Result<Option<u32>, Reject> {
-        let value = match id {
-            FeatureId::Arbitration => &self.arbitration,
-            FeatureId::PowerManagement => &self.power,
-            FeatureId::TemperatureThreshold => match threshold_kind(dword11)? {
-                Threshold::Over => &self.over_temperature,
-                Threshold::Under => &self.under_temperature,
-                Threshold::Absent => return Ok(Some(0)),
-            },
-            FeatureId::ErrorRecovery => {
-                let ns = ns.ok_or(Reject::at(Status::InvalidNamespace, 4, 0))?;
-                self.error_recovery
-                    .get(ns)
-                    .ok_or(Reject::at(Status::InvalidNamespace, 4, 0))?
-            }
-            FeatureId::VolatileWriteCache => &self.write_cache,
-            FeatureId::InterruptCoalescing => &self.coalescing,
-            FeatureId::WriteAtomicity => &self.atomicity,
-            FeatureId::AsyncEventConfig => &self.events,
-            FeatureId::NumberOfQueues
-            | FeatureId::InterruptVectorConfig
-            | FeatureId::Timestamp
-            | FeatureId::HostBehavior
-            | FeatureId::CommandSetProfile => return Ok(None),
-        };
-        Ok(Some(match which {
+    ) -> Result<u32, Reject> {
+        let value = self.value(feature, dword11, ns)?;
+        Ok(value.map_or(0, |value| match which {
             Which::Current => value.current,
             Which::Default => value.default,
             Which::Saved => value.saved(),
         }))
     }
 
-    /// Sets a feature that is one dword, for one namespace or (`None`) all; without effect on
-    /// features kept elsewhere.
+    /// Sets a feature, for one namespace or (`None`) all.
     pub(crate) fn set(
         &mut self,
-        id: FeatureId,
+        feature: Dword,
         dword11: u32,
         ns: Option<usize>,
         save: bool,
     ) -> Result<(), Reject> {
-        let (value, new) = match id {
-            FeatureId::Arbitration => (&mut self.arbitration, dword11),
-            FeatureId::PowerManagement => {
-                // There is one power state.
-                if dword11 & 0x1f != 0 {
-                    return Err(Reject::invalid(CDW11, 0));
-                }
-                (&mut self.power, dword11 & 0xff)
+        let new = match feature {
+            Dword::Arbitration => dword11,
+            // There is one power state.
+            Dword::PowerManagement if dword11 & 0x1f != 0 => {
+                return Err(Reject::invalid(CDW11, 0));
             }
-            FeatureId::TemperatureThreshold => match threshold_kind(dword11)? {
-                Threshold::Over => (&mut self.over_temperature, dword11 & 0xffff),
-                Threshold::Under => (&mut self.under_temperature, dword11 & 0xffff),
-                Threshold::Absent => return Err(Reject::invalid(CDW11 + 2, 0)),
-            },
-            FeatureId::ErrorRecovery => {
-                for (i, value) in self.error_recovery.iter_mut().enumerate() {
-                    if ns.is_none_or(|ns| ns == i) {
-                        store(value, dword11 & 0x1_ffff, save);
-                    }
-                }
-                return Ok(());
-            }
-            FeatureId::VolatileWriteCache => (&mut self.write_cache, dword11 & 1),
-            FeatureId::InterruptCoalescing => (&mut self.coalescing, dword11 & 0xffff),
-            FeatureId::WriteAtomicity => (&mut self.atomicity, dword11 & 1),
-            FeatureId::AsyncEventConfig => (&mut self.events, dword11 & EVENTS),
-            FeatureId::NumberOfQueues
-            | FeatureId::InterruptVectorConfig
-            | FeatureId::Timestamp
-            | FeatureId::HostBehavior
-            | FeatureId::CommandSetProfile => return Ok(()),
+            Dword::PowerManagement => dword11 & 0xff,
+            Dword::TemperatureThreshold | Dword::InterruptCoalescing => dword11 & 0xffff,
+            Dword::ErrorRecovery => dword11 & 0x1_ffff,
+            Dword::VolatileWriteCache | Dword::WriteAtomicity => dword11 & 1,
+            Dword::AsyncEventConfig => dword11 & EVENTS,
         };
-        store(value, new, save);
+        if feature == Dword::ErrorRecovery && ns.is_none() {
+            for value in &mut self.error_recovery {
+                store(value, new, save);
+            }
+            return Ok(());
+        }
+        let value = self.value(feature, dword11, ns)?;
+        store(value.ok_or(Reject::invalid(CDW11 + 2, 0))?, new, save);
         Ok(())
     }
 }
@@ -311,16 +341,16 @@ mod tests {
     #[test]
     fn saved_values_come_back_after_a_reset_and_others_do_not() {
         let mut f = Features::new(2);
-        let id = FeatureId::VolatileWriteCache;
+        let id = Dword::VolatileWriteCache;
         f.set(id, 0, None, false).unwrap();
         assert!(!f.write_cache_enabled());
         f.clear();
         assert!(f.write_cache_enabled());
         f.set(id, 0, None, true).unwrap();
         f.set(id, 1, None, false).unwrap();
-        assert_eq!(f.get(id, 0, None, Which::Current), Ok(Some(1)));
-        assert_eq!(f.get(id, 0, None, Which::Saved), Ok(Some(0)));
-        assert_eq!(f.get(id, 0, None, Which::Default), Ok(Some(1)));
+        assert_eq!(f.get(id, 0, None, Which::Current), Ok(1));
+        assert_eq!(f.get(id, 0, None, Which::Saved), Ok(0));
+        assert_eq!(f.get(id, 0, None, Which::Default), Ok(1));
         f.clear();
         assert!(!f.write_cache_enabled());
     }
@@ -328,18 +358,17 @@ mod tests {
     #[test]
     fn error_recovery_is_per_namespace() {
         let mut f = Features::new(2);
-        f.set(FeatureId::ErrorRecovery, 1 << 16, Some(1), false)
+        f.set(Dword::ErrorRecovery, 1 << 16, Some(1), false)
             .unwrap();
         assert!(!f.unwritten_error(0) && f.unwritten_error(1) && !f.unwritten_error(2));
-        f.set(FeatureId::ErrorRecovery, 1 << 16, None, false)
-            .unwrap();
+        f.set(Dword::ErrorRecovery, 1 << 16, None, false).unwrap();
         assert!(f.unwritten_error(0));
     }
 
     #[test]
     fn thresholds_of_absent_sensors_are_refused() {
         let mut f = Features::new(1);
-        let id = FeatureId::TemperatureThreshold;
+        let id = Dword::TemperatureThreshold;
         f.set(id, 0x0150, None, false).unwrap();
         f.set(id, 0x0010_0100, None, false).unwrap();
         assert_eq!(f.temperature_limits(), (0x150, 0x100));
@@ -351,7 +380,7 @@ mod tests {
             f.set(id, 0x0020_0150, None, false),
             Err(Reject::invalid(46, 4))
         );
-        assert_eq!(f.get(id, 0x0001_0000, None, Which::Current), Ok(Some(0)));
+        assert_eq!(f.get(id, 0x0001_0000, None, Which::Current), Ok(0));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::admin::at_once;
 use crate::controller::{Controller, Done};
 use crate::counters::{hours, POWER_CYCLES};
 use crate::drive::{Drive, Health, VENDOR_LOG_BYTES};
-use crate::features::Features;
+use crate::features::{Feature, PER_NAMESPACE};
 use crate::host::Host;
 use crate::reject::{Reject, CDW10, CDW12, CDW14, NSID};
 use crate::transfer::Direction;
@@ -346,8 +346,7 @@ const fn nvm_effects(opcode: NvmOpcode, set: CommandSet) -> Option<u32> {
 
 /// Feature Identifiers Supported and Effects (Base): FSUPP and the scope.
 fn feature_effects(feature: FeatureId) -> u32 {
-    const PER_NAMESPACE: u32 = 1 << 1;
-    let scope = if Features::capabilities(feature) & PER_NAMESPACE != 0 {
+    let scope = if Feature::of(feature).capabilities() & PER_NAMESPACE != 0 {
         SCOPE_NAMESPACE
     } else {
         SCOPE_CONTROLLER

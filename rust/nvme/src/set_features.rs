@@ -10,7 +10,7 @@ use units::Instant;
 use crate::admin::at_once;
 use crate::controller::{Controller, Done};
 use crate::drive::Drive;
-use crate::features::{Features, Which, SAVEABLE};
+use crate::features::{Dword, Feature, Other, Which, SAVEABLE};
 use crate::host::Host;
 use crate::reject::{Reject, CDW10, CDW11, NSID};
 use crate::transfer::Direction;
@@ -27,25 +27,29 @@ impl<D: Drive> Controller<D> {
         now: Instant,
     ) -> Result<Done, Reject> {
         let dword = FeatureCdw10::from(sqe.cdw10());
-        let id = self.feature(dword.id())?;
+        let feature = self.feature(dword.id())?;
         let select = FeatureSelect::from_wire(dword.select().value())
             .ok_or(Reject::invalid(CDW10 + 1, 0))?;
         let which = match select {
             FeatureSelect::Current => Which::Current,
             FeatureSelect::Default => Which::Default,
             FeatureSelect::Saved => Which::Saved,
-            FeatureSelect::Capabilities => return at_once(now, Features::capabilities(id)),
+            FeatureSelect::Capabilities => return at_once(now, feature.capabilities()),
         };
-        let ns = match id {
-            FeatureId::ErrorRecovery => Some(usize::from(self.namespace(sqe.nsid)?.index.0)),
-            _ => None,
+        let other = match feature {
+            Feature::Other(other) => other,
+            Feature::Dword(kept) => {
+                let ns = match kept {
+                    Dword::ErrorRecovery => Some(usize::from(self.namespace(sqe.nsid)?.index.0)),
+                    _ => None,
+                };
+                let value = self.features.get(kept, sqe.cdw11(), ns, which)?;
+                return at_once(now, value);
+            }
         };
-        if let Some(value) = self.features.get(id, sqe.cdw11(), ns, which)? {
-            return at_once(now, value);
-        }
-        match id {
-            FeatureId::NumberOfQueues => at_once(now, self.queue_count()),
-            FeatureId::InterruptVectorConfig => {
+        match other {
+            Other::NumberOfQueues => at_once(now, self.queue_count()),
+            Other::InterruptVectorConfig => {
                 let vector = InterruptVectorConfig::from(sqe.cdw11()).vector();
                 let disabled = self
                     .interrupts
@@ -54,12 +58,12 @@ impl<D: Drive> Controller<D> {
                 let disabled = disabled && which == Which::Current;
                 at_once(now, InterruptVectorConfig::new(vector, disabled).into())
             }
-            FeatureId::Timestamp => {
+            Other::Timestamp => {
                 let value = self.features.timestamp.encode(now);
                 self.send(host, sqe, &value.to_le_bytes())?;
                 at_once(now, 0)
             }
-            FeatureId::HostBehavior => {
+            Other::HostBehavior => {
                 let mut bytes = [0; HOST_BEHAVIOR_BYTES];
                 if let Some(acre) = bytes.first_mut().filter(|_| which == Which::Current) {
                     *acre = u8::from(self.features.retries_as_told);
@@ -67,16 +71,8 @@ impl<D: Drive> Controller<D> {
                 self.send(host, sqe, &bytes)?;
                 at_once(now, 0)
             }
-            // The one combination of command sets; the others were answered above.
-            FeatureId::CommandSetProfile
-            | FeatureId::Arbitration
-            | FeatureId::PowerManagement
-            | FeatureId::TemperatureThreshold
-            | FeatureId::ErrorRecovery
-            | FeatureId::VolatileWriteCache
-            | FeatureId::InterruptCoalescing
-            | FeatureId::WriteAtomicity
-            | FeatureId::AsyncEventConfig => at_once(now, 0),
+            // The one combination of command sets.
+            Other::CommandSetProfile => at_once(now, 0),
         }
     }
 
@@ -88,19 +84,29 @@ impl<D: Drive> Controller<D> {
         now: Instant,
     ) -> Result<Done, Reject> {
         let dword = FeatureCdw10::from(sqe.cdw10());
-        let id = self.feature(dword.id())?;
-        if dword.save() && Features::capabilities(id) & SAVEABLE == 0 {
+        let feature = self.feature(dword.id())?;
+        if dword.save() && feature.capabilities() & SAVEABLE == 0 {
             return Err(Reject::at(Status::FeatureNotSaveable, CDW10 + 3, 7));
         }
-        let ns = match (id, sqe.nsid) {
+        let ns = match (feature, sqe.nsid) {
             (_, NSID_ALL) => None,
-            (FeatureId::ErrorRecovery, nsid) => Some(usize::from(self.namespace(nsid)?.index.0)),
+            (Feature::Dword(Dword::ErrorRecovery), nsid) => {
+                Some(usize::from(self.namespace(nsid)?.index.0))
+            }
             (_, 0) => None,
             _ => return Err(Reject::at(Status::FeatureNotPerNamespace, NSID, 0)),
         };
-        match id {
-            FeatureId::NumberOfQueues => return self.set_queue_count(sqe, now),
-            FeatureId::InterruptVectorConfig => {
+        let other = match feature {
+            Feature::Other(other) => other,
+            Feature::Dword(kept) => {
+                self.features.set(kept, sqe.cdw11(), ns, dword.save())?;
+                self.check_health();
+                return at_once(now, 0);
+            }
+        };
+        match other {
+            Other::NumberOfQueues => return self.set_queue_count(sqe, now),
+            Other::InterruptVectorConfig => {
                 let config = InterruptVectorConfig::from(sqe.cdw11());
                 let disabled = config.coalescing_disabled();
                 if !self
@@ -110,41 +116,31 @@ impl<D: Drive> Controller<D> {
                     return Err(Reject::invalid(CDW11, 0));
                 }
             }
-            FeatureId::Timestamp => {
+            Other::Timestamp => {
                 let mut bytes = [0; 8];
                 self.receive(host, sqe, &mut bytes)?;
                 self.features.timestamp.set(u64::from_le_bytes(bytes), now);
             }
-            FeatureId::HostBehavior => {
+            Other::HostBehavior => {
                 let mut bytes = [0; HOST_BEHAVIOR_BYTES];
                 self.receive(host, sqe, &mut bytes)?;
                 self.features.retries_as_told = bytes.first().is_some_and(|acre| acre & 1 != 0);
             }
-            FeatureId::CommandSetProfile => {
+            Other::CommandSetProfile => {
                 // There is one combination, number 0.
                 if sqe.cdw11() & 0x1ff != 0 {
                     return Err(Reject::at(Status::CommandSetCombination, CDW11, 0));
                 }
-            }
-            FeatureId::Arbitration
-            | FeatureId::PowerManagement
-            | FeatureId::TemperatureThreshold
-            | FeatureId::ErrorRecovery
-            | FeatureId::VolatileWriteCache
-            | FeatureId::InterruptCoalescing
-            | FeatureId::WriteAtomicity
-            | FeatureId::AsyncEventConfig => {
-                self.features.set(id, sqe.cdw11(), ns, dword.save())?;
-                self.check_health();
             }
         }
         at_once(now, 0)
     }
 
     /// The feature with this identifier.
-    fn feature(&self, wire: u8) -> Result<FeatureId, Reject> {
+    fn feature(&self, wire: u8) -> Result<Feature, Reject> {
         FeatureId::from_wire(wire)
             .filter(|&id| self.config.has_feature(id))
+            .map(Feature::of)
             .ok_or(Reject::invalid(CDW10, 0))
     }
 
