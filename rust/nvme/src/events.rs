@@ -6,11 +6,6 @@
 //! type, wait; one of each kind at most, so the queue is bounded.
 
 use nvme_spec::{AsyncEvent, LogId};
-use units::Instant;
-
-use crate::controller::Controller;
-use crate::drive::{Drive, DriveEvent};
-use crate::pending::Waiting;
 
 /// AERL, zero-based: Linux keeps one request outstanding, other hosts up to four.
 pub(crate) const LIMIT_Z: u8 = 3;
@@ -104,41 +99,6 @@ impl Events {
         let event = self.held.remove(at);
         self.silent |= 1 << event.kind.wire();
         Some((self.requests.remove(0), event))
-    }
-}
-
-impl<D: Drive> Controller<D> {
-    /// Turns the drive's events into the guest's, and completes requests that wait for some.
-    pub(crate) fn deliver_events(&mut self, now: Instant) {
-        while let Some(event) = self.drive.take_event() {
-            match event {
-                DriveEvent::ZoneChanged { ns, zone } => {
-                    if let Some(list) = self.changed_zones.get_mut(usize::from(ns.0)) {
-                        list.push(zone);
-                    }
-                    if self.features.events().zone_changed() {
-                        self.events.raise(AsyncEvent::zone_changed(ns.nsid().get()));
-                    }
-                }
-                DriveEvent::HealthChanged => {}
-            }
-            self.check_health();
-        }
-        while let Some((cid, event)) = self.events.take() {
-            let command = Waiting {
-                sq: 0,
-                cq: 0,
-                cid,
-                status: 0,
-                result: event.result(),
-            };
-            // Counted again from here on, so that the completion can give it back.
-            if let Some(sq) = self.queues.sq(0) {
-                sq.in_flight += 1;
-            }
-            let has_room = self.pending.push(command, now);
-            debug_assert!(has_room);
-        }
     }
 }
 

@@ -9,7 +9,6 @@ use nvme_spec::{
 };
 use units::Instant;
 
-use crate::identify::OAES;
 use crate::reject::{Reject, CDW11};
 
 /// Composite temperature above which SMART warns (WCTEMP): 70 degrees Celsius.
@@ -19,6 +18,8 @@ pub(crate) const CRITICAL_KELVIN: u16 = 358;
 /// Arbitration burst the controller likes best (RAB): 2^6 commands.
 pub(crate) const ARBITRATION_BURST: u8 = 6;
 
+/// OAES: zone descriptor changed notices.
+pub(crate) const OAES: u32 = 1 << 27;
 /// Asynchronous Event Configuration: the notices that Identify offers, and the critical warnings there are (spare,
 /// temperature, reliability, read-only). Other bits are dropped: a host that reads the feature back sees what it gets.
 const EVENTS: u32 = OAES | 0xf;

@@ -10,20 +10,18 @@ use nvme_spec::{
 };
 use units::Instant;
 
-use crate::admin::at_once;
-use crate::controller::{Controller, Done};
+use crate::controller::Controller;
 use crate::drive::{Drive, NamespaceInfo, ZonedInfo, LBA_SHIFTS};
 use crate::error_log;
 use crate::events;
-use crate::features::{ARBITRATION_BURST, CRITICAL_KELVIN, WARNING_KELVIN};
+use crate::features::{ARBITRATION_BURST, CRITICAL_KELVIN, OAES, WARNING_KELVIN};
 use crate::host::Host;
 use crate::io::VERIFY_LIMIT;
 use crate::ranges::{COPY_BYTES, COPY_RANGES, DEALLOCATE_BLOCKS, DEALLOCATE_RANGES};
 use crate::reject::{Reject, CDW10, CDW11, NSID};
 use crate::transfer::Direction;
+use crate::work::{at_once, Done};
 
-/// OAES: zone descriptor changed notices.
-pub(crate) const OAES: u32 = 1 << 27;
 /// OACS: Format NVM.
 const OACS: u16 = 1 << 1;
 /// OACS: Doorbell Buffer Config.
@@ -183,8 +181,8 @@ impl<D: Drive> Controller<D> {
         if after >= NSID_ALL - 1 {
             return Err(Reject::at(Status::InvalidNamespace, NSID, 0));
         }
+        let has_zoned = self.has_zoned();
         let mut place = self.scratch.chunks_exact_mut(4);
-        let has_zoned = self.registers.has_zoned();
         let all = self.drive.namespaces().iter().zip(1_u32..);
         for (info, nsid) in all.filter(|(_, nsid)| *nsid > after).take(LIST_ENTRIES) {
             let is_active = info.zoned.is_none() || has_zoned;

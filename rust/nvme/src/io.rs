@@ -8,13 +8,13 @@ use command::{Command, Error, Reply};
 use nvme_spec::{CopyCdw12, DsmCdw10, DsmCdw11, NvmOpcode, ReadWriteCdw12, Sqe, Status, NSID_ALL};
 use units::{Instant, Sector, SECTOR_BYTES};
 
-use crate::controller::{Controller, Done};
+use crate::controller::Controller;
 use crate::drive::Drive;
 use crate::host::Host;
-use crate::job::{LOOKED_UP_PER_UNIT, MOVED_PER_UNIT};
 use crate::namespace::{Namespace, Span};
 use crate::reject::{status_of, Reject, CDW10, CDW12};
 use crate::transfer::{Direction, MIN_PAGE};
+use crate::work::{Done, LOOKED_UP_PER_UNIT, MOVED_PER_UNIT};
 
 /// Longest Verify or Write Zeroes as a power of two of 4 KiB (VSL, WZSL): 8 MiB. They move no data,
 /// so MDTS does not bound them, but the model looks at each page.
@@ -135,8 +135,8 @@ impl<D: Drive> Controller<D> {
         bytes: u64,
         direction: Direction,
     ) -> Result<(), Reject> {
-        let page = self.registers.page();
-        self.worked(bytes / MOVED_PER_UNIT);
+        let page = self.page();
+        self.work.add(bytes / MOVED_PER_UNIT);
         self.transfer.map(host, sqe, bytes, page, direction)
     }
 
@@ -222,7 +222,7 @@ impl<D: Drive> Controller<D> {
         let span = self.map_blocks(host, sqe, ns, blocks, Direction::ToGuest)?;
         let done = self.submit_read(ns, span, false, now)?;
         self.transfer.media_to_guest(host, ns.media(span).start)?;
-        self.counters.read(span.bytes());
+        self.logs.counters.read(span.bytes());
         Ok(Done::At { done, result: 0 })
     }
 
@@ -236,7 +236,7 @@ impl<D: Drive> Controller<D> {
         now: Instant,
     ) -> Result<Instant, Reject> {
         if internal {
-            self.worked(span.bytes().div_ceil(LOOKED_UP_PER_UNIT));
+            self.work.add(span.bytes().div_ceil(LOOKED_UP_PER_UNIT));
         }
         let Span { at, sectors } = span;
         let command = Command::Read {
@@ -268,7 +268,7 @@ impl<D: Drive> Controller<D> {
         let command = Command::write(span.at, span.sectors, self.fua(blocks.fua));
         let (done, _) = self.submit(ns, &command, now)?;
         self.transfer.guest_to_media(host, ns.media(span).start)?;
-        self.counters.write(span.bytes());
+        self.logs.counters.write(span.bytes());
         Ok(Done::At { done, result: 0 })
     }
 
@@ -296,7 +296,7 @@ impl<D: Drive> Controller<D> {
         };
         let span = ns.span(at, blocks.count)?;
         self.transfer.guest_to_media(host, ns.media(span).start)?;
-        self.counters.write(bytes);
+        self.logs.counters.write(bytes);
         Ok(Done::At { done, result: at })
     }
 
@@ -310,7 +310,7 @@ impl<D: Drive> Controller<D> {
     ) -> Result<Done, Reject> {
         let span = self.map_blocks(host, sqe, ns, blocks, Direction::FromGuest)?;
         let done = self.submit_read(ns, span, false, now)?;
-        self.counters.read(span.bytes());
+        self.logs.counters.read(span.bytes());
         let (media, guest) = self.scratch.split_at_mut(2048);
         let mut offset = 0;
         while offset < span.bytes() {
@@ -337,7 +337,7 @@ impl<D: Drive> Controller<D> {
         ns.transfer_bytes(blocks.count, MIN_PAGE << VERIFY_LIMIT)?;
         let span = ns.span(blocks.start, blocks.count)?;
         let done = self.submit_read(ns, span, true, now)?;
-        self.counters.read(span.bytes());
+        self.logs.counters.read(span.bytes());
         Ok(Done::At { done, result: 0 })
     }
 
@@ -349,7 +349,7 @@ impl<D: Drive> Controller<D> {
         now: Instant,
     ) -> Result<Done, Reject> {
         let bytes = ns.transfer_bytes(blocks.count, MIN_PAGE << VERIFY_LIMIT)?;
-        self.worked(2 * bytes.div_ceil(LOOKED_UP_PER_UNIT));
+        self.work.add(2 * bytes.div_ceil(LOOKED_UP_PER_UNIT));
         let span = ns.span(blocks.start, blocks.count)?;
         let Span { at, sectors } = span;
         let fua = self.fua(blocks.fua);

@@ -20,10 +20,10 @@
 //!   outside its own buffers and the namespace it names;
 //! - no clock is read and no state is global: the same calls give the same results.
 //!
-//! Where to find what: `registers` (MMIO), `controller` (run loop), `queue`, `pending`, `interrupt`,
-//! `shadow` (the machinery); `transfer` (PRP, SGL); `admin`, `identify`, `logs`, `features`,
-//! `set_features`, `events` (admin commands); `io`, `ranges`, `zones` (I/O commands); `job` (long ones of both); `reject` (errors to
-//! status). docs/spec-coverage.md maps the specification to code and tests.
+//! Where to find what: `controller` (register accesses, the run loop, queues, shadow doorbells) on `registers`, `queue`,
+//! `pending`, `interrupt` (the machinery); `transfer` (PRP, SGL); `admin`, `identify`, `logs`, `features`, `set_features`,
+//! `events` (admin commands); `io`, `ranges`, `zones` (I/O commands); `job` (long ones of both), `work` (how much a run
+//! does); `reject` (errors to status). docs/spec-coverage.md maps the specification to code and tests.
 //!
 //! Not modelled: fused commands, metadata and protection information, namespace management,
 //! firmware download, sanitize, reservations, directives, Keep Alive, host and controller memory
@@ -34,7 +34,7 @@
 #![warn(missing_docs)]
 
 mod admin;
-mod check;
+mod changed_zones;
 mod config;
 mod controller;
 mod counters;
@@ -56,8 +56,8 @@ mod ranges;
 mod registers;
 mod reject;
 mod set_features;
-mod shadow;
 mod transfer;
+mod work;
 mod zones;
 
 pub use config::{ConfigError, ControllerConfig, MAX_IO_QUEUES, MAX_MDTS, MAX_QUEUE_ENTRIES};

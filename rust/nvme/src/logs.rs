@@ -5,74 +5,21 @@ use nvme_spec::{
     AdminOpcode, AsyncEvent, CommandEffects, CommandSet, ErrorLogEntry, FeatureId, LogCdw10,
     LogCdw11, LogCdw14, LogId, NvmOpcode, SmartLog, Sqe, MORE, NSID_ALL, SMART_BYTES,
 };
-use units::{Instant, ZoneId};
+use units::Instant;
 
-use crate::admin::at_once;
-use crate::controller::{Controller, Done};
+use crate::controller::Controller;
 use crate::counters::{hours, POWER_CYCLES};
 use crate::drive::{Drive, Health, VENDOR_LOG_BYTES};
 use crate::features::{Feature, PER_NAMESPACE};
 use crate::host::Host;
 use crate::reject::{Reject, CDW10, CDW12, CDW14, NSID};
 use crate::transfer::Direction;
+use crate::work::{at_once, Done};
 
-/// Zones a Changed Zone List names at most (ZNS).
-const MAX_CHANGED: usize = 511;
 /// Scope of a command or feature: the namespace (Base, CSP).
 const SCOPE_NAMESPACE: u32 = 1 << 20;
 /// Scope: the controller.
 const SCOPE_CONTROLLER: u32 = 1 << 21;
-
-/// Zones whose descriptors changed since the guest last read the list.
-#[derive(Debug)]
-pub(crate) struct ChangedZones {
-    zones: Vec<ZoneId>,
-    overflowed: bool,
-}
-
-impl ChangedZones {
-    pub(crate) fn new() -> Self {
-        Self {
-            zones: Vec::with_capacity(MAX_CHANGED),
-            overflowed: false,
-        }
-    }
-
-    pub(crate) fn push(&mut self, zone: ZoneId) {
-        if self.zones.contains(&zone) {
-            return;
-        }
-        if self.zones.len() < MAX_CHANGED {
-            self.zones.push(zone);
-        } else {
-            self.overflowed = true;
-        }
-    }
-
-    fn clear(&mut self) {
-        self.zones.clear();
-        self.overflowed = false;
-    }
-
-    /// FFFFh zones means more than the list can name, and then it names none.
-    fn encode(&self, page: &mut [u8], zone_blocks: u64) {
-        let count = if self.overflowed {
-            u16::MAX
-        } else {
-            self.zones.len() as u16
-        };
-        let mut entries = page.chunks_exact_mut(8);
-        if let Some(header) = entries.next() {
-            header.copy_from_slice(&u64::from(count).to_le_bytes());
-        }
-        if !self.overflowed {
-            for (entry, zone) in entries.zip(&self.zones) {
-                let start = u64::from(zone.get()).saturating_mul(zone_blocks);
-                entry.copy_from_slice(&start.to_le_bytes());
-            }
-        }
-    }
-}
 
 impl<D: Drive> Controller<D> {
     /// Get Log Page: puts the page together in scratch memory and sends the part asked for.
@@ -114,7 +61,7 @@ impl<D: Drive> Controller<D> {
             // A part of the list must not take the rest with it.
             if id == LogId::ChangedZones && offset == 0 && end == size as u64 {
                 let index = (sqe.nsid as usize).wrapping_sub(1);
-                if let Some(list) = self.changed_zones.get_mut(index) {
+                if let Some(list) = self.logs.changed_zones.get_mut(index) {
                     list.clear();
                 }
             }
@@ -139,7 +86,7 @@ impl<D: Drive> Controller<D> {
                 Ok(1024)
             }
             LogId::Error => {
-                self.errors.encode(&mut *self.scratch);
+                self.logs.errors.encode(&mut *self.scratch);
                 Ok(4096)
             }
             LogId::Smart => {
@@ -181,7 +128,7 @@ impl<D: Drive> Controller<D> {
             LogId::ChangedZones => {
                 let ns = self.namespace(sqe.nsid)?;
                 let zones = ns.zones.ok_or(Reject::invalid(NSID, 0))?;
-                if let Some(list) = self.changed_zones.get(usize::from(ns.index.0)) {
+                if let Some(list) = self.logs.changed_zones.get(usize::from(ns.index.0)) {
                     list.encode(&mut *self.scratch, ns.lba(zones.size));
                 }
                 Ok(4096)
@@ -212,16 +159,16 @@ impl<D: Drive> Controller<D> {
             available_spare: health.available_spare,
             spare_threshold: health.spare_threshold,
             percentage_used: health.percentage_used,
-            data_units_read: self.counters.units_read(),
-            data_units_written: self.counters.units_written(),
-            host_reads: self.counters.reads,
-            host_writes: self.counters.writes,
-            busy_minutes: self.counters.busy_minutes(),
+            data_units_read: self.logs.counters.units_read(),
+            data_units_written: self.logs.counters.units_written(),
+            host_reads: self.logs.counters.reads,
+            host_writes: self.logs.counters.writes,
+            busy_minutes: self.logs.counters.busy_minutes(),
             power_cycles: POWER_CYCLES,
             power_on_hours: hours(now),
             unsafe_shutdowns: 0,
             media_errors: health.media_errors,
-            error_entries: self.errors.count(),
+            error_entries: self.logs.errors.count(),
         }
     }
 
@@ -268,7 +215,7 @@ impl<D: Drive> Controller<D> {
             Some((byte, bit)) => (Some(byte), bit),
             None => (None, 0),
         };
-        self.errors.push(ErrorLogEntry {
+        self.logs.errors.push(ErrorLogEntry {
             count: 0,
             sq_id: sq,
             cid: sqe.cid,
@@ -357,30 +304,6 @@ fn feature_effects(feature: FeatureId) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_changed_zone_list_names_each_zone_once_and_says_when_it_overflows() {
-        let mut list = ChangedZones::new();
-        list.push(ZoneId::new(3));
-        list.push(ZoneId::new(3));
-        list.push(ZoneId::new(1));
-        let mut page = [0; 4096];
-        list.encode(&mut page, 0x100);
-        assert_eq!(page[..8], 2_u64.to_le_bytes());
-        assert_eq!(page[8..16], 0x300_u64.to_le_bytes());
-        assert_eq!(page[16..24], 0x100_u64.to_le_bytes());
-        for zone in 0..600 {
-            list.push(ZoneId::new(zone));
-        }
-        let mut page = [0; 4096];
-        list.encode(&mut page, 0x100);
-        assert_eq!(page[..8], 0xffff_u64.to_le_bytes());
-        assert!(page[8..].iter().all(|&b| b == 0));
-        list.clear();
-        let mut page = [0; 4096];
-        list.encode(&mut page, 0x100);
-        assert!(page.iter().all(|&b| b == 0));
-    }
 
     #[test]
     fn zone_commands_are_in_the_zoned_set_only() {

@@ -6,9 +6,8 @@ use core::ops::Range;
 use nvme_spec::Status;
 use units::{Sector, ZoneId, SECTOR_BYTES};
 
-use crate::controller::Controller;
-use crate::drive::{Drive, NamespaceInfo, NsIndex};
-use crate::reject::{Reject, CDW10, CDW12, NSID};
+use crate::drive::{NamespaceInfo, NsIndex};
+use crate::reject::{Reject, CDW10, CDW12};
 
 /// What commands need of a namespace, copied so that the drive can be borrowed again.
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +46,7 @@ impl Span {
 }
 
 impl Namespace {
-    fn new(index: NsIndex, info: &NamespaceInfo) -> Self {
+    pub(crate) fn new(index: NsIndex, info: &NamespaceInfo) -> Self {
         let zones = info.zoned.as_ref().map(|zoned| Zones {
             size: Sector::new((zoned.zone_size.get() / SECTOR_BYTES).max(1)),
             count: zoned.zones,
@@ -145,34 +144,5 @@ impl Namespace {
             lba: Some(lba),
             ..reject
         })
-    }
-}
-
-impl<D: Drive> Controller<D> {
-    /// Number of namespaces (NN).
-    pub(crate) fn namespace_count(&self) -> u32 {
-        u32::try_from(self.drive.namespaces().len()).unwrap_or(u32::MAX)
-    }
-
-    /// The active namespace with this identifier.
-    pub(crate) fn namespace(&self, nsid: u32) -> Result<Namespace, Reject> {
-        let index = u8::try_from(nsid.wrapping_sub(1)).ok();
-        let found = index.and_then(|i| {
-            let info = self.drive.namespaces().get(usize::from(i))?;
-            Some((NsIndex(i), info))
-        });
-        let Some((index, info)) = found else {
-            return Err(Reject::at(Status::InvalidNamespace, NSID, 0));
-        };
-        if self.is_active(info) {
-            Ok(Namespace::new(index, info))
-        } else {
-            Err(Reject::invalid(NSID, 0))
-        }
-    }
-
-    /// A namespace is active if the command set it needs is selected (CC.CSS).
-    pub(crate) fn is_active(&self, info: &NamespaceInfo) -> bool {
-        info.zoned.is_none() || self.registers.has_zoned()
     }
 }

@@ -203,6 +203,10 @@ pub(crate) struct Queues {
     pub(crate) ahead: Set,
     /// When to look for commands there.
     pub(crate) look_at: Option<Instant>,
+    /// Shadow doorbells and event indices, as Doorbell Buffer Config set them.
+    pub(crate) doorbell_buffer: Option<(GuestAddr, GuestAddr)>,
+    /// Submission and completion queues whose doorbells were rung since the last run.
+    pub(crate) rung: (Set, Set),
 }
 
 impl Queues {
@@ -216,6 +220,8 @@ impl Queues {
             has_parked: false,
             ahead: Set::default(),
             look_at: None,
+            doorbell_buffer: None,
+            rung: (Set::default(), Set::default()),
         };
         queues.clear();
         queues
@@ -232,6 +238,8 @@ impl Queues {
         self.has_parked = false;
         self.ahead = Set::default();
         self.look_at = None;
+        self.doorbell_buffer = None;
+        self.rung = (Set::default(), Set::default());
     }
 
     pub(crate) fn sq(&mut self, id: u16) -> Option<&mut SubmissionQueue> {

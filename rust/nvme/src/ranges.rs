@@ -9,14 +9,13 @@ use command::Command;
 use nvme_spec::{CopyRange, DsmRange, Sqe, Status, COPY_RANGE_BYTES, DSM_RANGE_BYTES};
 use units::{Instant, Sector, SECTOR_BYTES};
 
-use crate::admin::at_once;
-use crate::controller::{Controller, Done};
+use crate::controller::Controller;
 use crate::drive::Drive;
 use crate::host::Host;
-use crate::job::{Start, Task, MOVED_PER_UNIT};
 use crate::namespace::{Namespace, Span};
 use crate::reject::{Reject, CDW10, CDW12};
 use crate::transfer::Direction;
+use crate::work::{at_once, Done, Start, Task, MOVED_PER_UNIT};
 
 /// Most source ranges of a Copy (MSRC + 1): a page of descriptors.
 pub(crate) const COPY_RANGES: usize = 128;
@@ -120,12 +119,12 @@ impl<D: Drive> Controller<D> {
             internal: true,
         };
         let (done, _) = self.submit(ns, &command, now)?;
-        self.worked(2 * total / MOVED_PER_UNIT);
+        self.work.add(2 * total / MOVED_PER_UNIT);
         let mut at = ns.media(span).start;
         for source in sources.iter().take(ranges) {
             at = self.copy_media(host, ns.media(*source), at);
         }
-        self.counters.write(total);
+        self.logs.counters.write(total);
         Ok(Done::At {
             done: done.max(last),
             result: 0,

@@ -7,13 +7,13 @@ use nvme_spec::{
 };
 use units::Instant;
 
-use crate::admin::at_once;
-use crate::controller::{Controller, Done};
+use crate::controller::Controller;
 use crate::drive::Drive;
 use crate::features::{Dword, Feature, Other, Which, SAVEABLE};
 use crate::host::Host;
 use crate::reject::{Reject, CDW10, CDW11, NSID};
 use crate::transfer::Direction;
+use crate::work::{at_once, Done};
 
 /// Size of the Host Behavior Support data structure.
 const HOST_BEHAVIOR_BYTES: usize = 512;
@@ -52,7 +52,6 @@ impl<D: Drive> Controller<D> {
             Other::InterruptVectorConfig => {
                 let vector = InterruptVectorConfig::from(sqe.cdw11()).vector();
                 let disabled = self
-                    .interrupts
                     .coalescing_disabled(vector)
                     .ok_or(Reject::invalid(CDW11, 0))?;
                 let disabled = disabled && which == Which::Current;
@@ -109,10 +108,7 @@ impl<D: Drive> Controller<D> {
             Other::InterruptVectorConfig => {
                 let config = InterruptVectorConfig::from(sqe.cdw11());
                 let disabled = config.coalescing_disabled();
-                if !self
-                    .interrupts
-                    .set_coalescing_disabled(config.vector(), disabled)
-                {
+                if !self.set_coalescing_disabled(config.vector(), disabled) {
                     return Err(Reject::invalid(CDW11, 0));
                 }
             }
@@ -156,7 +152,7 @@ impl<D: Drive> Controller<D> {
             return Err(Reject::invalid(CDW11, 0));
         }
         // Only before the first I/O queue exists (Base, section 5.27.1.5).
-        if (1..=self.config.io_queues).any(|id| self.queues.cq(id).is_some()) {
+        if self.has_io_queues() {
             return Err(Reject::new(Status::CommandSequenceError));
         }
         at_once(now, self.queue_count())

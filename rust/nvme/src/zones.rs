@@ -9,39 +9,18 @@ use nvme_spec::{
 use units::{Instant, Sector, ZoneId};
 use zone::State;
 
-use crate::controller::{Controller, Done};
-use crate::drive::{Drive, NsIndex};
+use crate::controller::Controller;
+use crate::drive::Drive;
 use crate::host::Host;
-use crate::job::{step_of_zones, Start, Task};
 use crate::namespace::{Namespace, Zones};
 use crate::reject::{Reject, CDW12, CDW13};
 use crate::transfer::Direction;
+use crate::work::{step_of_zones, Done, Report, Start, Task};
 
 /// ZT: Sequential Write Required.
 const SEQUENTIAL: u8 = 2;
 /// Descriptor extensions are moved in pieces of this size, the unit of their length.
 const EXTENSION_UNIT: usize = 64;
-
-/// A report being put together, descriptor by descriptor: what is in scratch memory, and where it goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Report {
-    ns: NsIndex,
-    /// The zone to look at next.
-    next: u32,
-    filter: ZoneReportFilter,
-    /// Count only the zones that are reported.
-    partial: bool,
-    /// Bytes of a descriptor extension, 0 for a report without.
-    extension: usize,
-    /// Offset in the transfer of the first byte in scratch memory.
-    flushed: u64,
-    /// Bytes in scratch memory.
-    filled: usize,
-    /// Descriptors the guest has room for.
-    room: u64,
-    /// Number of zones for the header.
-    found: u64,
-}
 
 impl<D: Drive> Controller<D> {
     /// Zone Management Send.
@@ -213,7 +192,7 @@ impl<D: Drive> Controller<D> {
                 }
             }
         }
-        self.looked_at(looked_at);
+        self.work.looked_at(looked_at);
         if report.next < count {
             return Ok(true);
         }

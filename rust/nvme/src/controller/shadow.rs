@@ -18,7 +18,7 @@ use core::sync::atomic::{fence, Ordering};
 
 use units::{GuestAddr, Instant, QueueId};
 
-use crate::controller::Controller;
+use super::Controller;
 use crate::drive::Drive;
 use crate::host::Host;
 use crate::queue::CompletionQueue;
@@ -28,11 +28,11 @@ const ROUNDS: u32 = 4;
 
 impl<D: Drive> Controller<D> {
     /// Tells the guest where it should ring next and picks up what it did not ring for.
-    pub(crate) fn sync_shadows<H: Host>(&mut self, host: &mut H, now: Instant) {
+    pub(super) fn sync_shadows<H: Host>(&mut self, host: &mut H, now: Instant) {
         if self.queues.look_at.is_some_and(|at| at <= now) {
             self.look(host);
         }
-        let mut rung = core::mem::take(&mut self.rung.0);
+        let mut rung = core::mem::take(&mut self.queues.rung.0);
         while let Some(id) = rung.pop() {
             let ahead = self.patience(id);
             self.follow_tail(host, id, ahead);
@@ -42,7 +42,7 @@ impl<D: Drive> Controller<D> {
                 self.queues.look_at.get_or_insert(at);
             }
         }
-        while let Some(id) = self.rung.1.pop() {
+        while let Some(id) = self.queues.rung.1.pop() {
             let Some(cq) = self.queues.cq(id).filter(|cq| cq.shadow.is_some()) else {
                 continue;
             };
@@ -105,7 +105,7 @@ impl<D: Drive> Controller<D> {
                 return;
             }
         }
-        self.rung.0.insert(id);
+        self.queues.rung.0.insert(id);
     }
 
     /// Tells the guest to ring for a completion queue once a lap only.
@@ -148,7 +148,7 @@ impl<D: Drive> Controller<D> {
     }
 
     /// Looks where the guest is in a queue that seems full.
-    pub(crate) fn catch_up<H: Host>(&mut self, host: &mut H, id: u16) {
+    pub(super) fn catch_up<H: Host>(&mut self, host: &mut H, id: u16) {
         let is_behind = |cq: &mut CompletionQueue| cq.is_parked && cq.is_full();
         if !self.queues.cq(id).is_some_and(is_behind) {
             return;
@@ -171,7 +171,7 @@ impl<D: Drive> Controller<D> {
     fn ring_shadow_cq(&mut self, id: u16, head: u32) {
         // `ring_cq` marks the queue as rung; it has been looked at in this run already.
         let _ = self.ring_cq(QueueId::new(id), head);
-        self.rung.1.remove(id);
+        self.queues.rung.1.remove(id);
     }
 }
 

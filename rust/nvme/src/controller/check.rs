@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What must hold between any two calls; for tests and fuzzing.
 
-use crate::controller::Controller;
+use super::Controller;
 use crate::drive::Drive;
-use crate::job::LONGEST_COMMAND;
 use crate::queue::MAX_QUEUES;
 
 impl<D: Drive> Controller<D> {
@@ -12,8 +11,7 @@ impl<D: Drive> Controller<D> {
     /// # Errors
     /// The invariant that does not hold.
     pub fn check_invariants(&self) -> Result<(), &'static str> {
-        let most = self.budget.saturating_add(LONGEST_COMMAND);
-        let is_bounded = self.config.mdts > 8 || self.work <= most;
+        let is_bounded = self.config.mdts > 8 || self.work.is_bounded();
         check(is_bounded, "a run did more work than it may")?;
         let mut in_flight = [0_u32; MAX_QUEUES];
         let lists = self.queues.cqs.iter().flatten().map(|cq| cq.waiting);
@@ -22,7 +20,7 @@ impl<D: Drive> Controller<D> {
                 *count += 1;
             }
         })?;
-        if let Some(job) = &self.job {
+        if let Some(job) = self.work.job() {
             if let Some(count) = in_flight.get_mut(usize::from(job.sq)) {
                 *count += 1;
             }
