@@ -223,7 +223,10 @@ fn results(run: &Run) -> Figures {
             figures.extend(value.map(|value| (name, value)));
         };
         let micros = |ns: Option<u64>| ns.map(|ns| ns as f64 / 1e3);
-        add("MB/s", Some(row.bandwidth as f64 / 1e6));
+        add(
+            "MB/s",
+            (row.op != "sync").then(|| row.bandwidth as f64 / 1e6),
+        );
         add("IOPS", Some(row.iops));
         add("mean us", Some(row.latency_ns.mean / 1e3));
         add("p50 us", micros(row.latency_ns.p50));
@@ -299,7 +302,7 @@ fn latency(a: &Run, b: &Run) -> Plot {
             .fio
             .jobs
             .iter()
-            .flat_map(|job| job.directions().map(move |(op, d)| (job, op, d)));
+            .flat_map(|job| job.operations().map(move |(op, d)| (job, op, d)));
         jobs.map(|(job, op, direction)| {
             let points = direction.latency().distribution();
             let every = points.len().div_ceil(POINTS).max(1);

@@ -132,9 +132,13 @@ impl Options {
             config.set_pair("timing=off").map_err(refused)?;
         }
         for pair in &self.set {
-            if pair.starts_with("id=") {
-                let why = format!("--set {pair}: the drive is called {DRIVE_ID} here");
-                return Err(Prerequisite(why).into());
+            let why = match pair.split('=').next().map(str::trim) {
+                Some("id") => Some(format!("the drive is called {DRIVE_ID} here")),
+                Some("preset") => Some("use --preset, which the report names".into()),
+                _ => None,
+            };
+            if let Some(why) = why {
+                return Err(Prerequisite(format!("--set {pair}: {why}")).into());
             }
             config.set_pair(pair).map_err(refused)?;
         }
@@ -287,6 +291,7 @@ mod tests {
             "--set zones",
             "--set zones=many",
             "--set id=mine",
+            "--set preset=ufs4-tlc",
             "--set channels=0",
             "--accel kvm --timing virtual",
             "--icount-shift 1",

@@ -40,13 +40,14 @@ fn bucket(ns: u64) -> usize {
     shift as usize * SUB + sub
 }
 
-/// The smallest value of a bucket.
-fn bucket_start(bucket: usize) -> u64 {
+/// The greatest value of a bucket.
+fn bucket_end(bucket: usize) -> u64 {
     if bucket < 2 * SUB {
         return bucket as u64;
     }
     let shift = bucket / SUB - 1;
-    ((bucket - shift * SUB) as u64) << shift
+    let start = ((bucket - shift * SUB) as u64) << shift;
+    start + ((1 << shift) - 1)
 }
 
 impl Latency {
@@ -91,7 +92,8 @@ impl Latency {
         self.max
     }
 
-    /// The smallest latency (to 0.8 %, rounded down) that `per_mille` of them do not exceed.
+    /// A latency that `per_mille` of them do not exceed: the end of the bucket, up to 0.8 % above the smallest such,
+    /// at most the greatest of all.
     #[must_use]
     pub fn percentile(&self, per_mille: u64) -> u64 {
         let rank = (u128::from(self.count) * u128::from(per_mille)).div_ceil(1000);
@@ -99,7 +101,7 @@ impl Latency {
         for (i, n) in self.buckets.iter().enumerate() {
             seen += u128::from(*n);
             if seen >= rank.max(1) {
-                return bucket_start(i).clamp(self.min(), self.max);
+                return bucket_end(i).min(self.max);
             }
         }
         self.max
@@ -149,10 +151,24 @@ mod tests {
         for ns in (0..5000).chain([1 << 20, (1 << 40) + 12345, u64::MAX - 1, u64::MAX]) {
             let b = bucket(ns);
             assert!(b < BUCKETS, "{ns}");
-            let start = bucket_start(b);
-            assert!(start <= ns && (ns - start) * 128 <= ns, "{ns} {start}");
+            let end = bucket_end(b);
+            assert!(ns <= end && end - ns <= ns / 128, "{ns} {end}");
         }
         assert!((1..100_000u64).all(|ns| bucket(ns) - bucket(ns - 1) <= 1));
+    }
+
+    #[test]
+    fn no_percentile_is_below_what_it_promises() {
+        let mut latency = Latency::default();
+        for _ in 0..100 {
+            latency.add(Nanos::new(20_005));
+        }
+        for per_mille in [500, 990, 1000] {
+            assert_eq!(latency.percentile(per_mille), 20_005);
+        }
+        latency.add(Nanos::new(90_000));
+        assert!(latency.percentile(990) >= 20_005 && latency.percentile(990) < 20_200);
+        assert_eq!(latency.percentile(999), 90_000);
     }
 
     #[test]
@@ -163,7 +179,7 @@ mod tests {
         assert_eq!((latency.min(), latency.max()), (1000, 1_000_000));
         for (per_mille, exact) in [(500, 500_000), (990, 990_000), (1000, 1_000_000)] {
             let got = latency.percentile(per_mille);
-            assert!(got <= exact && exact - got <= exact / 100, "{got} {exact}");
+            assert!(exact <= got && got - exact <= exact / 100, "{got} {exact}");
         }
         assert_eq!(Latency::default().percentile(990), 0);
     }

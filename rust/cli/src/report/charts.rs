@@ -31,7 +31,7 @@ pub fn latency(fio: &Output) -> Result<Option<String>> {
         .jobs
         .iter()
         .flat_map(|job| {
-            job.directions()
+            job.operations()
                 .map(move |(op, direction)| (job, op, direction))
         })
         .map(|(job, op, direction)| {

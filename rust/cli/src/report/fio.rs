@@ -40,9 +40,32 @@ pub struct Job {
     write: Direction,
     #[serde(default)]
     trim: Direction,
+    #[serde(default)]
+    sync: Direction,
+    /// How long the job ran, milliseconds.
+    #[serde(default)]
+    job_runtime: u64,
 }
 
 impl Job {
+    /// [`Job::directions`], and `sync`: the calls of fsync and fdatasync, which move no bytes of their own.
+    pub fn operations(&self) -> impl Iterator<Item = (&'static str, Direction)> + use<'_> {
+        let seconds = self.job_runtime as f64 / 1e3;
+        let sync = (self.sync.total_ios > 0).then(|| Direction {
+            iops: self.sync.total_ios as f64 / seconds.max(1e-3),
+            runtime: self.job_runtime,
+            ..self.sync.clone()
+        });
+        self.directions()
+            .map(|(op, direction)| (op, direction.clone()))
+            .chain(sync.map(|sync| ("sync", sync)))
+    }
+
+    /// It did no I/O at all.
+    pub fn is_idle(&self) -> bool {
+        self.directions().next().is_none()
+    }
+
     /// The directions that did any I/O, with their names.
     pub fn directions(&self) -> impl Iterator<Item = (&'static str, &Direction)> {
         [
@@ -128,21 +151,37 @@ impl Latency {
         }
     }
 
-    /// The latency that `percent` of the I/Os do not exceed: from the histogram where there is one, else from
-    /// the percentiles fio was asked for.
+    /// A latency that `percent` of the I/Os do not exceed, at most the longest: from the histogram where there is one,
+    /// else from the percentiles fio was asked for.
     pub fn percentile(&self, percent: f64) -> Option<u64> {
         let total: u64 = self.bins.values().sum();
         if total == 0 {
-            return self.percentile.get(&format!("{percent:.6}")).copied();
+            let asked = self.percentile.get(&format!("{percent:.6}"));
+            return asked.map(|&middle| self.bucket_end(middle));
         }
         let mut seen = 0;
         for (&latency, &count) in &self.bins {
             seen += count;
             if seen as f64 >= total as f64 * percent / 100.0 {
-                return Some(latency);
+                return Some(self.bucket_end(latency));
             }
         }
         None
+    }
+
+    /// The highest latency of the bucket that fio names by its middle, as far as there was one.
+    ///
+    /// fio keeps 64 buckets for each power of two above 128 ns (stat.h, `FIO_IO_U_PLAT_BITS` = 6) and prints their
+    /// middles (stat.c, `plat_idx_to_val`): up to 0.8 % above or below what was measured. A percentile is a promise
+    /// that so many I/Os took no longer, so it is the bucket's end.
+    fn bucket_end(&self, middle: u64) -> u64 {
+        const BITS: u32 = 6;
+        let shift = middle.checked_ilog2().unwrap_or(0).saturating_sub(BITS);
+        let end = match shift {
+            0 => middle,
+            _ => middle + (1 << (shift - 1)) - 1,
+        };
+        end.min(self.max)
     }
 
     /// Points (latency, share of I/Os up to it, 0..=1) of the cumulative distribution; empty without a histogram.
@@ -153,7 +192,7 @@ impl Latency {
             .iter()
             .map(|(&latency, &count)| {
                 seen += count;
-                (latency, seen as f64 / total as f64)
+                (self.bucket_end(latency), seen as f64 / total as f64)
             })
             .collect()
     }
@@ -202,20 +241,34 @@ mod tests {
         let output = parse(FIO_JSON).unwrap();
         let (_, read) = output.jobs[1].directions().next().unwrap();
         let latency = read.latency();
-        assert_eq!(latency.percentile(50.0), Some(60_000));
-        assert_eq!(latency.percentile(99.0), Some(64_000));
-        assert_eq!(latency.percentile(99.9), Some(90_000));
-        assert_eq!(latency.percentile(100.0), Some(90_000));
-        assert_eq!(latency.distribution().last(), Some(&(90_000, 1.0)));
+        // Ends of buckets of 512 and 1024 ns, and never above the longest.
+        assert_eq!(latency.percentile(50.0), Some(60_255));
+        assert_eq!(latency.percentile(99.0), Some(64_255));
+        assert_eq!(latency.percentile(99.9), Some(90_500));
+        assert_eq!(latency.percentile(100.0), Some(90_500));
+        assert_eq!(latency.distribution().last(), Some(&(90_500, 1.0)));
     }
 
     #[test]
     fn percentiles_without_a_histogram_are_fios_own() {
         let output = parse(FIO_JSON).unwrap();
         let (_, write) = output.jobs[0].directions().next().unwrap();
-        assert_eq!(write.latency().percentile(99.0), Some(500_000));
+        assert_eq!(write.latency().percentile(99.0), Some(502_047));
         assert_eq!(write.latency().percentile(12.0), None);
         assert!(write.latency().distribution().is_empty());
+    }
+
+    #[test]
+    fn fsync_is_an_operation_that_moves_nothing() {
+        let text = r#"{"fio version": "fio-3.39", "jobs": [{"jobname": "db", "job_runtime": 500,
+            "write": {"total_ios": 100, "io_bytes": 409600},
+            "sync": {"total_ios": 50, "lat_ns": {"max": 900, "mean": 800.0, "bins": {"800": 50}}}}]}"#;
+        let output = parse(text).unwrap();
+        let job = &output.jobs[0];
+        assert_eq!(job.directions().count(), 1);
+        let (op, sync) = job.operations().last().unwrap();
+        assert_eq!((op, sync.total_ios, sync.iops), ("sync", 50, 100.0));
+        assert_eq!(sync.latency().percentile(99.0), Some(803));
     }
 
     #[test]
@@ -231,7 +284,7 @@ mod tests {
         // Twice the bytes in (1 + 3) times the time.
         assert!(both.bw_bytes.abs_diff(read.bw_bytes / 2) < 10);
         assert_eq!(both.latency().mean, 60_500.0);
-        assert_eq!(both.latency().percentile(50.0), Some(60_000));
+        assert_eq!(both.latency().percentile(50.0), Some(60_255));
         assert_eq!(both.latency().max, 90_500);
         assert_eq!(Direction::joined([].into_iter()).total_ios, 0);
     }

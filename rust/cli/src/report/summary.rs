@@ -40,7 +40,7 @@ pub struct Lateness {
 pub struct Row {
     /// Section name in the job file.
     pub job: String,
-    /// read, write or trim.
+    /// read, write, trim or sync (fsync and fdatasync).
     pub op: &'static str,
     /// I/Os done.
     pub ios: u64,
@@ -70,7 +70,7 @@ impl Summary {
             .jobs
             .iter()
             .flat_map(|job| {
-                job.directions().map(|(op, direction)| {
+                job.operations().map(|(op, direction)| {
                     let latency = direction.latency();
                     Row {
                         job: job.jobname.clone(),
@@ -155,7 +155,10 @@ impl Row {
             self.job.clone(),
             self.op.into(),
             format!("{:.0}", self.iops),
-            format!("{:.1}", self.bandwidth as f64 / 1e6),
+            match self.op {
+                "sync" => "-".into(),
+                _ => format!("{:.1}", self.bandwidth as f64 / 1e6),
+            },
             micros(latency.mean),
             percentile(latency.p50),
             percentile(latency.p99),
@@ -214,7 +217,7 @@ mod tests {
             .map(|r| (r.job.as_str(), r.op))
             .collect();
         assert_eq!(ops, [("fill", "write"), ("randread", "read")]);
-        assert_eq!(summary.jobs[1].latency_ns.p99, Some(64_000));
+        assert_eq!(summary.jobs[1].latency_ns.p99, Some(64_255));
         assert_eq!(summary.errors, 1);
     }
 

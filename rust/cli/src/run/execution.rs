@@ -102,10 +102,23 @@ impl Execution {
                 self.first_words()
             );
         };
-        if fio.jobs.iter().all(|job| job.directions().next().is_none()) {
-            bail!("fio did no I/O: {}", self.first_words());
+        if fio.jobs.iter().all(fio::Job::is_idle) {
+            match self.hint() {
+                "" => bail!("fio did no I/O: {}", self.first_words()),
+                hint => bail!("fio did no I/O{hint}"),
+            }
         }
         Ok(fio)
+    }
+
+    /// Why a job may have done nothing without a complaint of fio's: it skips what lies beyond a write pointer.
+    pub fn hint(&self) -> &'static str {
+        if self.fact("zoned") == "host-managed" && self.job.contains("read") {
+            ": zones that were never written have nothing to read; fill them in a job before \
+             (--name=fill --rw=write ... --name=read --stonewall ...), or set --read_beyond_wp=1"
+        } else {
+            ""
+        }
     }
 
     /// The statistics.
@@ -122,7 +135,10 @@ impl Execution {
 
     /// A fact by its name.
     pub fn fact(&self, name: &str) -> String {
-        let line = self.facts.lines().find_map(|line| line.strip_prefix(name));
+        let mut lines = self.facts.lines().filter_map(|line| line.split_once(' '));
+        let line = lines
+            .find(|(fact, _)| *fact == name)
+            .map(|(_, value)| value);
         line.unwrap_or("?").trim().to_owned()
     }
 
@@ -161,6 +177,19 @@ fn version(qmp: &mut guest::Qmp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_read_of_nothing_is_told_why() {
+        let idle = |facts: &str| Execution {
+            fio: r#"{"fio version": "fio-3.39", "jobs": [{"jobname": "run"}]}"#.into(),
+            job: "--name=run\n--rw=randread\n".into(),
+            facts: facts.into(),
+            ..Execution::default()
+        };
+        let said = |facts| idle(facts).parse().unwrap_err().to_string();
+        assert!(said("zoned host-managed").contains("--name=fill"));
+        assert_eq!(said("zoned none"), "fio did no I/O: it gave no reason");
+    }
 
     #[test]
     fn the_reason_is_the_first_line_that_says_something() {

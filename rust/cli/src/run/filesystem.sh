@@ -75,6 +75,10 @@ fs_make() {
     command=("mkfs.$FS" "${fs_args[@]}" "$FS_DEVICE")
     FS_MADE=${command[*]}
     "${command[@]}" >/tmp/mkfs.log 2>&1 && return
+    if [ "$FS" = f2fs ] && grep -q 'size is not sufficient' /tmp/mkfs.log; then
+        fs_misfit "$FS_MADE: the drive is too small: --set zones=N or --set meta-size=auto"
+        return
+    fi
     # The first line that complains is the reason; later ones say that it is over.
     echo "$FS_MADE: $(grep -iE 'error|fail|too |need' /tmp/mkfs.log | head -n 1)" >&2
     return 1

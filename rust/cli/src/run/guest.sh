@@ -76,7 +76,12 @@ fi
 if [ -f /root/job.fio ]; then
     jobs=("${args[@]}" /root/job.fio)
 elif [ ${#args[@]} -gt 0 ]; then
-    jobs=(--name=run "${args[@]}")
+    # Arguments that name their own jobs need none of ours: what stands before the first is for all of them.
+    jobs=("${args[@]}")
+    case " ${args[*]}" in
+    *" --name="* | *" --name "*) ;;
+    *) jobs=(--name=run "${args[@]}") ;;
+    esac
 else
     jobs=("$default")
 fi
@@ -84,6 +89,7 @@ fi
 {
     echo "kernel $(uname -r)"
     echo "namespace $DATA"
+    echo "zoned $(cat "/sys/block/$name/queue/zoned")"
     if [ -n "$FS" ]; then echo "made $FS_MADE"; fi
 } >$out/facts
 for word in "${jobs[@]}"; do

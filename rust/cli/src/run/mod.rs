@@ -9,6 +9,7 @@
 //! ```
 
 mod execution;
+mod fits;
 mod repeat;
 
 use std::fs;
@@ -57,7 +58,8 @@ Examples:
   cargo conzone run --job my.fio --timing real --out results
   cargo conzone run --check-repeat 3
   cargo conzone run --fs f2fs --job db.fio
-  cargo conzone run -- --rw=randread --bs=4k --size=4z --io_size=16m"
+  cargo conzone run -- --rw=write --bs=128k --size=4z
+  cargo conzone run -- --size=4z --name=fill --rw=write --bs=512k --name=read --stonewall --rw=randread --bs=4k --io_size=16m"
 )]
 pub struct Args {
     #[command(flatten)]
@@ -80,7 +82,7 @@ pub struct Args {
     /// Give up after this many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
     timeout: u64,
-    /// fio arguments: the job itself, if there is no --job
+    /// fio arguments: the job itself, if there is no --job; --name begins another job, as with fio
     #[arg(last = true, value_name = "FIO ARGUMENTS")]
     fio: Vec<String>,
 }
@@ -119,6 +121,9 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         let why = "--check-repeat needs --timing virtual: nothing repeats by the host's clock";
         return Err(Prerequisite(why.into()).into());
     }
+    if args.fs == Some(Filesystem::F2fs) && args.vm.device.is_empty() {
+        fits::f2fs(&args.vm.config()?)?;
+    }
     let vm = &sampled(&args.vm);
     let machine = vm.machine(context, Timing::Virtual)?;
     let execution = execute(context, args, &machine)?;
@@ -126,6 +131,12 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         return Err(Prerequisite(execution.first_words()).into());
     }
     let fio = execution.parse()?;
+    for job in fio.jobs.iter().filter(|job| job.is_idle()) {
+        let hint = execution.hint();
+        context
+            .progress
+            .note(&format!("job {} did no I/O{hint}", job.jobname));
+    }
     let report = Report {
         title: title(args),
         settings: settings(args, &machine, &execution, &fio)?,
