@@ -214,8 +214,9 @@ impl Plot {
 }
 
 /// As few digits as tell it from its neighbours on an axis.
-fn number(x: f64) -> String {
+pub fn number(x: f64) -> String {
     match x.abs() {
+        tiny if tiny < 0.1 && tiny > 1e-9 => format!("{x:.4}").trim_end_matches('0').to_owned(),
         small if small < 0.995 && small > 1e-9 => format!("{x:.2}"),
         middle if middle < 9.95 && (x - x.round()).abs() > 0.005 => format!("{x:.1}"),
         _ => format!("{x:.0}"),

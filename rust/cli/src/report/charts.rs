@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The report's pictures, as SVG texts: the cumulative latency distribution and the run over time.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use anyhow::{anyhow, Result};
-use lab::plot::{COLOURS, FONT, GRID, MARK};
+use lab::plot::{self, COLOURS, FONT, GRID, MARK};
+use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
@@ -63,16 +65,54 @@ pub fn latency(fio: &Output) -> Result<Option<String>> {
 /// Bandwidth above, mean latency below, both over time, with a mark where each job starts. `None` when there are no
 /// samples.
 pub fn timeline(timeline: &Timeline, fio: &Output) -> Result<Option<String>> {
+    let timeline = with_short_jobs(timeline, fio);
     if timeline.bandwidth.is_empty() && timeline.latency.is_empty() {
         return Ok(None);
     }
     let mut svg = String::new();
     {
         let area = SVGBackend::with_string(&mut svg, (WIDTH, TIMELINE_HEIGHT)).into_drawing_area();
-        draw_timeline(&area, timeline, &starts(timeline, fio))
+        draw_timeline(&area, &timeline, &starts(&timeline, fio))
             .map_err(|e| anyhow!("drawing the timeline: {e}"))?;
     }
     Ok(Some(svg))
+}
+
+/// fio takes no sample of a job that is shorter than their distance, and none of what it reads to verify: those are
+/// drawn by their means, so that no job is left out.
+fn with_short_jobs(timeline: &Timeline, fio: &Output) -> Timeline {
+    let mut whole = timeline.clone();
+    let known = fio.jobs.iter().filter_map(|job| job.job_start);
+    if whole.bandwidth.is_empty() && whole.latency.is_empty() {
+        whole.origin_ms = known.min().unwrap_or(0);
+    }
+    let seconds = |ms: u64| ms.saturating_sub(whole.origin_ms) as f64 / 1e3;
+    for job in &fio.jobs {
+        let Some(start) = job.job_start.map(seconds) else {
+            continue;
+        };
+        // Reads that verify follow the job's writes.
+        let mut from = start;
+        let end = start + job.directions().map(|(_, d)| d.runtime).sum::<u64>() as f64 / 1e3;
+        let order = |op: &str| u8::from(op == "read");
+        let mut directions: Vec<_> = job.directions().collect();
+        directions.sort_by_key(|(op, _)| order(op));
+        for (op, direction) in directions {
+            let to = from + direction.runtime as f64 / 1e3;
+            for (series, mean) in [
+                (&mut whole.bandwidth, direction.bw_bytes as f64),
+                (&mut whole.latency, direction.latency().mean),
+            ] {
+                let points = &mut series.entry(op).or_default().points;
+                if !points.iter().any(|(x, _)| (start..=end).contains(x)) {
+                    points.extend([(from, mean), (to, mean)]);
+                    points.sort_by(|a, b| a.0.total_cmp(&b.0));
+                }
+            }
+            from = to;
+        }
+    }
+    whole
 }
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
@@ -94,7 +134,7 @@ fn draw_latency<'a>(
         .configure_mesh()
         .x_desc("latency, us (logarithmic)")
         .y_desc("I/Os done within it, %")
-        .x_label_formatter(&|us| format!("{us}"))
+        .x_label_formatter(&|us| plot::number(*us))
         .y_label_formatter(&|share| format!("{share:.0}"))
         .bold_line_style(GRID)
         .light_line_style(TRANSPARENT)
@@ -120,44 +160,6 @@ fn draw_latency<'a>(
     Ok(())
 }
 
-/// The vertical axis of a picture over time: what a sample's value is drawn as, and how that reads.
-struct Axis {
-    title: &'static str,
-    place: fn(f64) -> f64,
-    label: fn(&f64) -> String,
-    range: Range<f64>,
-}
-
-impl Axis {
-    fn bandwidth(values: impl Iterator<Item = f64>) -> Self {
-        let place = |bytes: f64| bytes / 1e6;
-        let top = values.map(place).fold(0.0, f64::max);
-        let label = |value: &f64| format!("{value:.0}");
-        Self {
-            title: "bandwidth, MB/s",
-            place,
-            label,
-            range: 0.0..(top * 1.08).max(1.0),
-        }
-    }
-
-    /// Logarithmic: fills and single reads differ by powers of ten.
-    fn latency(values: impl Iterator<Item = f64>) -> Self {
-        let place = |ns: f64| (ns.max(1.0) / 1e3).log10();
-        let range = decades(values.map(|ns| ns / 1e3)).unwrap_or(1.0..10.0);
-        let label = |value: &f64| match 10f64.powf(*value) {
-            us if us < 10.0 => format!("{us:.1}"),
-            us => format!("{us:.0}"),
-        };
-        Self {
-            title: "mean latency, us (log.)",
-            place,
-            label,
-            range: range.start.log10()..range.end.log10(),
-        }
-    }
-}
-
 /// When each job started, in seconds on the picture's axis, as far as fio tells.
 fn starts(timeline: &Timeline, fio: &Output) -> Vec<(f64, String)> {
     let started = fio
@@ -181,54 +183,64 @@ fn draw_timeline<'a>(
         .map(|(x, _)| *x)
         .fold(0.0, f64::max)
         .max(1e-3);
-    let bandwidth = Axis::bandwidth(
-        timeline
-            .bandwidth
-            .values()
-            .flat_map(|s| &s.points)
-            .map(|p| p.1),
-    );
-    let latency = Axis::latency(
-        timeline
-            .latency
-            .values()
-            .flat_map(|s| &s.points)
-            .map(|p| p.1),
-    );
-    draw_over_time(&above, timeline.bandwidth.iter(), end, &bandwidth, starts)?;
-    draw_over_time(&below, timeline.latency.iter(), end, &latency, starts)?;
+    let values = |of: &BTreeMap<&'static str, Series>, unit: f64| -> Lines {
+        let scaled = |s: &Series| s.points.iter().map(|(x, y)| (*x, y / unit)).collect();
+        of.iter().map(|(name, s)| (*name, scaled(s))).collect()
+    };
+    let bandwidth = values(&timeline.bandwidth, 1e6);
+    let latency = values(&timeline.latency, 1e3);
+    let each = |lines: &Lines| -> Vec<f64> {
+        let ys = lines.iter().flat_map(|(_, points)| points);
+        ys.map(|(_, y)| *y).collect()
+    };
+    let top = each(&bandwidth).into_iter().fold(0.0, f64::max);
+    let top = if top > 0.0 { top * 1.08 } else { 1.0 };
+    draw_over_time(&above, "bandwidth, MB/s", &bandwidth, end, 0.0..top, starts)?;
+    // Logarithmic: fills and single reads differ by powers of ten.
+    let range = decades(each(&latency).into_iter()).unwrap_or(1.0..10.0);
+    let title = "mean latency, us (log.)";
+    draw_over_time(&below, title, &latency, end, range.log_scale(), starts)?;
     area.present()?;
     Ok(())
 }
 
-fn draw_over_time<'a, 's>(
+/// A name and its points for each line.
+type Lines = Vec<(&'static str, Vec<(f64, f64)>)>;
+
+fn draw_over_time<'a, Y>(
     area: &Area<'a>,
-    series: impl Iterator<Item = (&'s &'static str, &'s Series)>,
+    title: &str,
+    lines: &Lines,
     end: f64,
-    axis: &Axis,
+    axis: Y,
     starts: &[(f64, String)],
-) -> DrawResult<'a> {
+) -> DrawResult<'a>
+where
+    Y: AsRangedCoord<Value = f64>,
+    Y::CoordDescType: ValueFormatter<f64>,
+{
     let mut chart = ChartBuilder::on(area)
         .margin(12)
         .margin_top(26)
         .margin_right(20)
         .x_label_area_size(40)
         .y_label_area_size(66)
-        .build_cartesian_2d(0.0..end, axis.range.clone())?;
+        .build_cartesian_2d(0.0..end, axis)?;
     chart
         .configure_mesh()
         .x_desc("time in the guest, s")
-        .y_desc(axis.title)
+        .y_desc(title)
         .bold_line_style(GRID)
         .light_line_style(TRANSPARENT)
         .y_labels(6)
-        .y_label_formatter(&axis.label)
+        .x_label_formatter(&|x| plot::number(*x))
+        .y_label_formatter(&|y| plot::number(*y))
         .label_style((FONT, 13))
         .draw()?;
     let Range {
         start: bottom,
         end: top,
-    } = axis.range;
+    } = chart.y_range();
     for (x, name) in starts.iter().filter(|(x, _)| *x <= end) {
         chart.draw_series(LineSeries::new([(*x, bottom), (*x, top)], MARK))?;
         // Upwards along its line: names of short jobs do not run into each other.
@@ -238,15 +250,10 @@ fn draw_over_time<'a, 's>(
             .transform(FontTransform::Rotate90);
         chart.draw_series([Text::new(name.clone(), (*x, top), style)])?;
     }
-    for (number, (direction, samples)) in (0..).zip(series) {
+    for (number, (direction, points)) in (0..).zip(lines) {
         let colour = direction_colour(direction);
-        let points: Vec<_> = samples
-            .points
-            .iter()
-            .map(|&(x, y)| (x, (axis.place)(y)))
-            .collect();
         chart.draw_series(points.iter().map(|&at| Circle::new(at, 2, colour.filled())))?;
-        for run in unbroken(&points) {
+        for run in unbroken(points) {
             chart.draw_series(LineSeries::new(run.iter().copied(), colour.stroke_width(1)))?;
         }
         // Above the plot, where no sample can hide it.
@@ -326,6 +333,22 @@ mod tests {
         let runs = [(0.0, 1.0), (0.1, 1.0), (0.2, 1.0), (3.0, 1.0), (3.1, 1.0)];
         let lengths: Vec<_> = unbroken(&runs).iter().map(|r| r.len()).collect();
         assert_eq!(lengths, [3, 2]);
+    }
+
+    #[test]
+    fn a_job_without_samples_is_drawn_by_its_means() {
+        let output = fio::parse(samples::FIO_JSON).unwrap();
+        // Samples of the fill only: the reads were too short.
+        let lines: Vec<_> = samples::LOGS.lines().take(7).collect();
+        let parsed = logs::parse(&lines.join("\n"), 20).unwrap();
+        assert!(!parsed.bandwidth.contains_key("read"));
+        let whole = with_short_jobs(&parsed, &output);
+        assert_eq!(whole.bandwidth["read"].points, [(3.0, 67e6), (3.061, 67e6)]);
+        assert_eq!(whole.latency["read"].points.len(), 2);
+        assert_eq!(whole.bandwidth["write"], parsed.bandwidth["write"]);
+        // And without any: by the jobs' own clock.
+        let alone = with_short_jobs(&Timeline::default(), &output);
+        assert_eq!(alone.bandwidth["write"].points[0].0, 0.0);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //!   bandwidth      lines: what the host read and wrote
+//!   ratios         lines: write amplification, hit rate of the L2P cache
 //!   events         lanes: premature flushes, migrations, garbage collections, map reads; the darker the more
 //! ```
 //! Rows hold totals; what happened between two rows is their difference (rust/ssd/src/series.rs).
@@ -13,12 +14,13 @@ use anyhow::{anyhow, ensure, Context, Result};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
-use lab::plot::{FONT, GRID, MARK};
+use lab::plot::{self, COLOURS, FONT, GRID, MARK};
 
 use super::charts::direction_colour;
 
 const WIDTH: u32 = 900;
 const PLOT_HEIGHT: u32 = 280;
+const RATIO_HEIGHT: u32 = 110;
 const LANE: u32 = 24;
 const LEFT: u32 = 150;
 const RIGHT: u32 = 24;
@@ -90,26 +92,59 @@ impl Series {
         pairs.collect()
     }
 
-    /// Bandwidth of a counter of sectors as a staircase of at most [`STEPS`] steps, MB/s: finer ones show single commands.
-    pub fn bandwidth(&self, counter: &str) -> Vec<(f64, f64)> {
+    /// The rises of some counters, over stretches of which there are at most about [`STEPS`]: finer ones show single
+    /// commands.
+    fn steps<const N: usize>(&self, counters: [&str; N]) -> Vec<(Range<f64>, [u64; N])> {
         let shortest = self.span_ns().unwrap_or(0) as f64 / 1e9 / STEPS;
-        let mut merged: Vec<(Range<f64>, u64)> = Vec::new();
-        for (at, sectors) in self.stretches(counter) {
+        let all = counters.map(|counter| self.stretches(counter));
+        let mut merged: Vec<(Range<f64>, [u64; N])> = Vec::new();
+        for (row, (at, _)) in all
+            .iter()
+            .flatten()
+            .take(self.rows.len().saturating_sub(1))
+            .enumerate()
+        {
+            let rises = all
+                .each_ref()
+                .map(|stretches| stretches.get(row).map_or(0, |(_, rise)| *rise));
             match merged.last_mut() {
-                Some((last, sum))
+                Some((last, sums))
                     if last.end - last.start < shortest && at.end - last.start < shortest * 2.0 =>
                 {
                     last.end = at.end;
-                    *sum += sectors;
+                    sums.iter_mut()
+                        .zip(rises)
+                        .for_each(|(sum, rise)| *sum += rise);
                 }
-                _ => merged.push((at, sectors)),
+                _ => merged.push((at.clone(), rises)),
             }
         }
-        let steps = merged.into_iter().flat_map(|(at, sectors)| {
+        merged
+    }
+
+    /// Bandwidth of a counter of sectors as a staircase, MB/s.
+    pub fn bandwidth(&self, counter: &str) -> Vec<(f64, f64)> {
+        let steps = self.steps([counter]).into_iter();
+        staircase(steps.map(|(at, [sectors])| {
             let rate = sectors as f64 * SECTOR / 1e6 / (at.end - at.start).max(1e-9);
-            [(at.start, rate), (at.end, rate)]
-        });
-        steps.collect()
+            (at, rate)
+        }))
+    }
+
+    /// One counter's rise over others' as a staircase, with gaps where those did not rise.
+    fn ratio(&self, of: &str, over: [&str; 2]) -> Vec<Vec<(f64, f64)>> {
+        let [first, second] = over;
+        let steps = self.steps([of, first, second]);
+        let rated = |(_, [_, a, b]): &(Range<f64>, [u64; 3])| a + b > 0;
+        let runs = steps.chunk_by(|a, b| rated(a) == rated(b));
+        let runs = runs.filter(|run| run.first().is_some_and(rated));
+        runs.map(|run| {
+            let values = run
+                .iter()
+                .map(|(at, [n, a, b])| (at.clone(), *n as f64 / (a + b).max(1) as f64));
+            staircase(values)
+        })
+        .collect()
     }
 
     /// The picture; none without samples.
@@ -125,31 +160,49 @@ impl Series {
             .map(|(title, counter)| (*title, self.stretches(counter)))
             .filter(|(_, stretches)| stretches.iter().any(|(_, rise)| *rise > 0))
             .collect();
+        let ratios = self.ratios();
         let mut svg = String::new();
         {
-            let size = (WIDTH, PLOT_HEIGHT + LANE * lanes.len() as u32 + 10);
+            let plots = PLOT_HEIGHT + RATIO_HEIGHT * ratios.len() as u32;
+            let size = (WIDTH, plots + LANE * lanes.len() as u32 + 10);
             let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
-            self.draw(&area, &lanes)
+            self.draw(&area, &ratios, &lanes)
                 .map_err(|e| anyhow!("drawing the drive's series: {e}"))?;
         }
         Ok(Some(svg))
     }
 
-    fn draw<'a>(&self, area: &Area<'a>, lanes: &[Lane]) -> Drawn<'a> {
+    /// Write amplification and the hit rate of the L2P cache, as far as there are any.
+    fn ratios(&self) -> Vec<Ratio> {
+        let none = "";
+        let waf = self.ratio("pages_programmed", ["host_write_pages", none]);
+        let mut hits = self.ratio("l2p_hits", ["l2p_hits", "l2p_misses"]);
+        hits.iter_mut()
+            .flatten()
+            .for_each(|(_, rate)| *rate *= 100.0);
+        [("write amplification", waf), ("L2P hits, %", hits)]
+            .into_iter()
+            .filter(|(_, runs)| !runs.is_empty())
+            .collect()
+    }
+
+    fn draw<'a>(&self, area: &Area<'a>, ratios: &[Ratio], lanes: &[Lane]) -> Drawn<'a> {
         area.fill(&WHITE)?;
         let lines = [
             ("read", "host_read_sectors"),
             ("write", "host_write_sectors"),
         ]
         .map(|(name, counter)| (name, self.bandwidth(counter)));
-        let xs = || {
-            lines
-                .iter()
-                .flat_map(|(_, points)| points.iter().map(|p| p.0))
-        };
-        let time = xs().fold(f64::INFINITY, f64::min)..xs().fold(0.0, f64::max);
-        let (above, below) = area.split_vertically(PLOT_HEIGHT);
+        let ends = [self.rows.first(), self.rows.last()].map(|row| row.and_then(|row| row.first()));
+        let [start, end] = ends.map(|ns| *ns.unwrap_or(&0) as f64 / 1e9);
+        let time = start..end;
+        let (above, mut below) = area.split_vertically(PLOT_HEIGHT);
         draw_bandwidth(&above, &lines, time.clone())?;
+        for ratio in ratios {
+            let (plot, rest) = below.split_vertically(RATIO_HEIGHT);
+            draw_ratio(&plot, ratio, time.clone())?;
+            below = rest;
+        }
         draw_lanes(&below, lanes, &time)?;
         area.present()?;
         Ok(())
@@ -159,6 +212,41 @@ impl Series {
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Drawn<'a> = std::result::Result<(), Box<dyn std::error::Error + 'a>>;
 type Lane = (&'static str, Vec<(Range<f64>, u64)>);
+/// A title, and lines between which nothing happened.
+type Ratio = (&'static str, Vec<Vec<(f64, f64)>>);
+
+/// Values that hold over stretches, as the points of a line.
+fn staircase(steps: impl Iterator<Item = (Range<f64>, f64)>) -> Vec<(f64, f64)> {
+    steps
+        .flat_map(|(at, value)| [(at.start, value), (at.end, value)])
+        .collect()
+}
+
+fn draw_ratio<'a>(area: &Area<'a>, (title, runs): &Ratio, time: Range<f64>) -> Drawn<'a> {
+    let top = runs.iter().flatten().map(|point| point.1);
+    let top = top.fold(1.0, f64::max) * 1.08;
+    let mut chart = ChartBuilder::on(area)
+        .margin_top(8)
+        .margin_right(RIGHT)
+        .margin_bottom(4)
+        .y_label_area_size(LEFT)
+        .build_cartesian_2d(time, 0.0..top)?;
+    chart
+        .configure_mesh()
+        .y_desc(*title)
+        .bold_line_style(GRID)
+        .light_line_style(TRANSPARENT)
+        .axis_style(MARK)
+        .y_labels(4)
+        .y_label_formatter(&|value| plot::number(*value))
+        .label_style((FONT, 13))
+        .draw()?;
+    for run in runs {
+        let line = LineSeries::new(run.iter().copied(), COLOURS[3].stroke_width(1));
+        chart.draw_series(line)?;
+    }
+    Ok(())
+}
 
 fn draw_bandwidth<'a>(
     area: &Area<'a>,
@@ -258,6 +346,22 @@ mod tests {
         assert!(svg.contains("premature flushes (3)"), "{svg}");
         assert!(!svg.contains("garbage"));
         assert!(svg.contains("model time, s"));
+    }
+
+    #[test]
+    fn ratios_are_of_rises_and_have_gaps_where_nothing_was_counted() {
+        let csv = "time_ns,host_write_pages,pages_programmed,l2p_hits,l2p_misses\n\
+            0,0,0,0,0\n1000000,10,15,0,0\n2000000,10,15,3,1\n3000000,20,45,3,1\n";
+        let series = Series::parse(csv).unwrap();
+        let ratios = series.ratios();
+        let [(_, waf), (_, hits)] = ratios.as_slice() else {
+            panic!("{ratios:?}");
+        };
+        assert_eq!(waf.len(), 2, "a gap where nothing was written: {waf:?}");
+        assert_eq!((waf[0][0].1, waf[1][0].1), (1.5, 3.0));
+        assert_eq!(hits, &[vec![(0.001, 75.0), (0.002, 75.0)]]);
+        let svg = series.svg().unwrap().unwrap();
+        assert!(svg.contains("write amplification") && svg.contains("L2P hits, %"));
     }
 
     #[test]
