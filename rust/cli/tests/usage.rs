@@ -27,6 +27,8 @@ fn unknown_names_are_answered_with_the_known_ones() {
     refused(&["exec", "--kernel", "5.10", "--", "true"], "6.12");
     refused(&["test", "everything"], "functional");
     refused(&["rum"], "run");
+    refused(&["validate", "--preset", "tlc-zone"], "tlc-zoned");
+    refused(&["validate", "--trace", "no-such"], "seqwrite");
 }
 
 #[test]

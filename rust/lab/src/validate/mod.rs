@@ -18,6 +18,7 @@ mod family;
 mod figures;
 mod golden;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -41,7 +42,7 @@ Latencies are in us, as mean/median/99th percentile. Deviations are ours against
 Example: cargo conzone validate --preset tlc-zoned --trace seqwrite --all")]
 pub struct Args {
     /// Only this preset
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = crate::drive::presets())]
     preset: Option<String>,
     /// Only traces whose name contains this
     #[arg(long, value_name = "TEXT")]
@@ -107,10 +108,16 @@ fn report(progress: Progress, args: &Args, golden: Option<&Path>) -> anyhow::Res
             return Err(Prerequisite(why.into()).into());
         }
     };
+    let named = |case: &golden::Case| args.trace.as_ref().is_none_or(|t| case.name.contains(t));
+    if !cases.is_empty() && !cases.iter().any(named) {
+        let names: BTreeSet<&str> = cases.iter().map(|case| case.name.as_str()).collect();
+        let names = Vec::from_iter(names).join(", ");
+        let asked = args.trace.as_deref().unwrap_or_default();
+        let why = format!("--trace {asked}: no trace's name contains it; there are {names}");
+        return Err(Prerequisite(why).into());
+    }
     cases.retain(|case| {
-        wanted(&case.preset)
-            && args.trace.as_ref().is_none_or(|t| case.name.contains(t))
-            && args.against.is_none_or(|s| s == case.source)
+        wanted(&case.preset) && named(case) && args.against.is_none_or(|s| s == case.source)
     });
     let closed_forms = if closed_alone {
         closed::check(&wanted)?
