@@ -135,7 +135,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         let hint = execution.hint();
         context
             .progress
-            .note(&format!("job {} did no I/O{hint}", job.jobname));
+            .note(format!("job {} did no I/O{hint}", job.jobname));
     }
     let report = Report {
         title: title(args),
