@@ -41,6 +41,17 @@ pub(crate) struct Booked {
     pub kind: Kind,
 }
 
+impl Booked {
+    /// Whether what is to be done to `block` has to wait until this is over.
+    fn comes_before(&self, block: BlockId, kind: Kind) -> bool {
+        match kind {
+            Kind::Read => false,
+            Kind::Write => self.block == block && self.kind != Kind::Read,
+            Kind::Erase => self.block == block,
+        }
+    }
+}
+
 /// The bookings of one plane.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Book {
@@ -83,6 +94,17 @@ impl Book {
         self.end
     }
 
+    /// When an operation asked for at `from` starts if it comes after everything booked: nothing is
+    /// booked from then on, or last something that it has to follow ([`Book::after_block`]). `None`
+    /// if it may go into a gap.
+    pub fn at_end(&self, from: u64, block: BlockId, kind: Kind) -> Option<u64> {
+        if self.end <= from {
+            return Some(from);
+        }
+        let last = self.busy.back()?;
+        last.comes_before(block, kind).then_some(self.end)
+    }
+
     /// Where the first gap at or after `from` begins that `holds(start, end)`. The gap after
     /// everything booked holds whatever is asked for.
     pub fn first_gap(&self, from: u64, mut holds: impl FnMut(u64, u64) -> bool) -> u64 {
@@ -106,11 +128,7 @@ impl Book {
     /// When an operation of this kind on `block` asked for at `from` may start at the earliest:
     /// what changes a block goes after what is booked to change it, an erase after reads, too.
     pub fn after_block(&self, from: u64, block: BlockId, kind: Kind) -> u64 {
-        let before = |b: &&Booked| match kind {
-            Kind::Read => false,
-            Kind::Write => b.block == block && b.kind != Kind::Read,
-            Kind::Erase => b.block == block,
-        };
+        let before = |b: &&Booked| b.comes_before(block, kind);
         let last = self.busy.iter().rev().find(before);
         last.map_or(from, |b| from.max(b.end))
     }

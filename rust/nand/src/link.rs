@@ -99,13 +99,18 @@ impl Link {
     /// Books `bytes` at or after `at`; returns when the last of them has crossed.
     pub fn transfer(&mut self, at: Instant, bytes: Bytes) -> Instant {
         let need = self.time(bytes);
-        self.stats.bytes = self.stats.bytes.saturating_add(bytes.get());
+        Instant::from_nanos(self.carry(at.as_nanos(), bytes.get(), need))
+    }
+
+    /// The same for bytes whose link time is known.
+    pub(crate) fn carry(&mut self, at: u64, bytes: u64, need: Nanos) -> u64 {
+        self.stats.bytes = self.stats.bytes.saturating_add(bytes);
         self.stats.busy += need;
         if need == Nanos::ZERO {
             return at;
         }
-        let end = Instant::from_nanos(self.book(at.as_nanos(), need.get()));
-        let wait = end.since(at + need);
+        let end = self.book(at, need.get());
+        let wait = Nanos::new(end.saturating_sub(at.saturating_add(need.get())));
         self.stats.longest_wait = self.stats.longest_wait.max(wait);
         end
     }

@@ -140,6 +140,16 @@ impl Shape {
     }
 }
 
+/// What the host asks of a plane.
+#[derive(Clone, Copy, Debug)]
+struct Request {
+    at: Instant,
+    block: BlockId,
+    shape: Shape,
+    /// Link time of its bytes.
+    crossing: Nanos,
+}
+
 /// A plane: its firm bookings.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Plane {
@@ -240,27 +250,68 @@ impl Media {
     /// that holds all of it, after what is booked or queued to change its block if it changes it,
     /// too. Its end stays. A plane that does not exist does nothing, at once.
     pub fn schedule(&mut self, at: Instant, plane: PlaneId, block: BlockId, op: Op) -> Booking {
-        let index = plane.0 as usize;
+        let request = self.request(at, block, op);
+        self.book(plane.0 as usize, &request)
+    }
+
+    /// The same `op` on each of `count` neighbouring planes from `first` on, in their order;
+    /// `booked` is told each plane's number among them, and when the plane is done.
+    pub fn schedule_each(
+        &mut self,
+        at: Instant,
+        (first, count): (PlaneId, u32),
+        block: BlockId,
+        op: Op,
+        mut booked: impl FnMut(u32, Instant),
+    ) {
+        let request = self.request(at, block, op);
+        for plane in 0..count {
+            let booking = self.book(first.0.saturating_add(plane) as usize, &request);
+            booked(plane, booking.end);
+        }
+    }
+
+    fn request(&self, at: Instant, block: BlockId, op: Op) -> Request {
         let shape = self.shape(op);
+        // All channels are alike.
+        let crossing = match self.channels.first() {
+            Some(link) if shape.bytes > 0 => link.time(Bytes::new(shape.bytes)),
+            _ => Nanos::ZERO,
+        };
+        Request {
+            at,
+            block,
+            shape,
+            crossing,
+        }
+    }
+
+    fn book(&mut self, plane: usize, request: &Request) -> Booking {
+        let Request {
+            at, block, shape, ..
+        } = *request;
         let horizon = self.horizon;
         let from = at.max(horizon).as_nanos();
-        let mut start = from;
-        let Some(p) = self.planes.get_mut(index) else {
+        let Some(p) = self.planes.get_mut(plane) else {
             return Booking { start: at, end: at };
         };
         p.book.prune(horizon.as_nanos());
-        // Most operations come to a plane that is idle from then on.
-        if p.book.end() > from || self.backlog.is_busy(index) {
-            start = self.start(index, from, block, &shape);
-        }
+        // Most operations come to a plane that is idle from then on, or follow one of their block.
+        let last = p.book.at_end(from, block, shape.kind);
+        let is_busy = self.backlog.is_busy(plane);
+        let start = match last {
+            Some(start) if !is_busy => start,
+            _ => self.start(plane, from, block, &shape),
+        };
         let mut moved = start.saturating_add(shape.sense);
-        if let Some(link) = self.link_of(index).filter(|_| shape.bytes > 0) {
-            link.prune(horizon);
-            let bytes = Bytes::new(shape.bytes);
-            moved = link.transfer(Instant::from_nanos(moved), bytes).as_nanos();
+        if shape.bytes > 0 {
+            if let Some(link) = self.link_of(plane) {
+                link.prune(horizon);
+                moved = link.carry(moved, shape.bytes, request.crossing);
+            }
         }
         let end = moved.saturating_add(shape.array);
-        if let Some(p) = self.planes.get_mut(index) {
+        if let Some(p) = self.planes.get_mut(plane) {
             p.book.insert(Booked {
                 start,
                 end,
@@ -273,12 +324,12 @@ impl Media {
             p.stats.longest_wait = p.stats.longest_wait.max(waited);
         }
         if self.observed.is_some() {
-            self.note(index, block, shape.what, (start, moved), false);
-            self.note(index, block, shape.array_what(), (moved, end), false);
+            self.note(plane, block, shape.what, (start, moved), false);
+            self.note(plane, block, shape.array_what(), (moved, end), false);
         }
-        if self.backlog.is_busy(index) {
+        if is_busy {
             // What runs there may have to be suspended sooner.
-            self.requeue_running(index);
+            self.requeue_running(plane);
         }
         Booking {
             start: Instant::from_nanos(start),

@@ -10,8 +10,8 @@
 
 use crate::config::Config;
 use crate::l2p::{Cache, Grain};
-use crate::superblock::{FlashPage, Loc, Pool};
-use ftl::{Costs, Event, Observer, Random};
+use crate::superblock::{FlashPage, Pool};
+use ftl::{Costs, Observer, Random};
 use nand::{BlockId, Booking, Link, Media, Op, PlaneId, Work};
 use units::{Bytes, Instant, PAGE_BYTES};
 
@@ -71,6 +71,24 @@ impl Core {
             .schedule(at, to.plane, to.block, Self::load_of(to, n))
     }
 
+    /// The same for whole flash pages on `count` neighbouring planes, from `first` on; `loaded` is told
+    /// each one's number among them, and its end.
+    pub fn load_row(
+        &mut self,
+        at: Instant,
+        (first, count): (FlashPage, u32),
+        n: u32,
+        mut loaded: impl FnMut(&mut Observer, u32, Instant),
+    ) {
+        let op = Self::load_of(first, n);
+        let planes = (first.plane, count);
+        let observer = &mut self.observer;
+        self.media
+            .schedule_each(at, planes, first.block, op, |i, end| {
+                loaded(observer, i, end);
+            });
+    }
+
     /// The same in the background, after the reads of `after`.
     pub fn defer_load(&mut self, at: Instant, to: FlashPage, n: u32, work: Work, after: Work) {
         let op = Self::load_of(to, n);
@@ -90,11 +108,12 @@ impl Core {
     /// Erases a superblock for the host, not before what replaced its pages is durable; returns when
     /// the last plane has.
     pub fn erase(&mut self, at: Instant, pool: &Pool, sb: u32) -> Instant {
-        let block = pool.block(sb);
         let at = at.max(pool.get(sb).until);
-        pool.planes(sb)
-            .map(|plane| self.media.schedule(at, plane, block, Op::Erase).end)
-            .fold(at, Instant::max)
+        let mut end = at;
+        let erased = |_, erased| end = end.max(erased);
+        self.media
+            .schedule_each(at, pool.planes(sb), pool.block(sb), Op::Erase, erased);
+        end
     }
 
     /// Reads the map page with the entry of a unit, from its first page on.
@@ -109,15 +128,6 @@ impl Core {
             bytes: pages(1),
         };
         self.media.schedule(at, PlaneId(plane), MAP_BLOCK, op).end
-    }
-
-    /// Tells the observer that what was put at `n` locations from `first` on is durable from `at` on.
-    pub fn observe_durable(&mut self, pool: &Pool, first: Loc, n: u32, at: Instant) {
-        let locs = u64::from(first)..u64::from(first + n);
-        self.observer.each(locs, |loc| Event::Durable {
-            place: pool.page_place(loc as u32),
-            at,
-        });
     }
 
     /// Adds a page to the batch of reads: one sense for each flash page.

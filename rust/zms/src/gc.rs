@@ -258,9 +258,8 @@ impl<const NS: u8> Paged<NS> {
         let (pages, lpp) = (pool.pages, pool.lpp());
         for m in moves.iter().step_by(lpp as usize) {
             let loc = m.to & !NATIVE;
-            let index = loc % pages / lpp;
-            if self.pool(true).completes(index) {
-                self.complete_wordline(core, loc / pages, index, end);
+            if self.pool(true).completes(loc % pages / lpp) {
+                self.complete_wordline(&mut core.observer, loc, end);
             }
         }
         self.counters.pages_native += moves.len() as u64;

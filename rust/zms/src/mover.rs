@@ -23,7 +23,7 @@ use crate::core::Core;
 use crate::stats::Counters;
 use crate::superblock::{FlashPage, Loc, Pool, SbState, NATIVE, NONE};
 use crate::Error;
-use nand::Work;
+use nand::{PlaneId, Work};
 use state::{ensure, state, state_enum};
 use std::collections::VecDeque;
 use units::Instant;
@@ -403,9 +403,9 @@ pub(crate) trait Moving: Sized {
         pool.begin_move(sb);
         let block = pool.block(sb);
         let from = at.max(pool.get(sb).until);
-        let planes = pool.planes(sb);
+        let (first, count) = pool.planes(sb);
         let work = core.media.begin();
-        for plane in planes {
+        for plane in (first.0..first.0 + count).map(PlaneId) {
             core.media
                 .defer(from, plane, block, nand::Op::Erase, work, None);
         }

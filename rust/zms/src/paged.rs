@@ -22,7 +22,7 @@ use crate::stats::Counters;
 use crate::superblock::{FlashPage, Loc, Pool, SbState, NATIVE};
 use crate::write::{Cause, Write};
 use crate::Error;
-use ftl::{Event, Namespace, Place};
+use ftl::{Event, Namespace, Observer, Place};
 use state::{ensure, ensure_eq, state};
 use units::{Bytes, Instant, Nanos, Sector, PAGE_BYTES, PAGE_SECTORS, SECTOR_BYTES};
 
@@ -368,7 +368,6 @@ impl<const NS: u8> Paged<NS> {
             let Some(native) = &mut self.native else {
                 return end;
             };
-            let sb = native.host.sb;
             let placed = native.load(core, Pointer::Host, left.len() as u32, at);
             end = end.max(placed.end);
             let index = placed.loc % native.pool.pages / native.pool.lpp();
@@ -388,7 +387,7 @@ impl<const NS: u8> Paged<NS> {
             }
             if completes {
                 self.durable = self.durable.max(placed.end);
-                self.complete_wordline(core, sb, index, placed.end);
+                self.complete_wordline(&mut core.observer, placed.loc, placed.end);
             }
             left = rest;
         }
@@ -396,26 +395,24 @@ impl<const NS: u8> Paged<NS> {
         end
     }
 
-    /// The wordline that flash page `index` of a native superblock completes is durable from `end` on:
-    /// other copies of its pages are not needed any more.
-    pub fn complete_wordline(&mut self, core: &mut Core, sb: u32, index: u32, end: Instant) {
+    /// The native wordline that the flash page of `last` completes is durable from `end` on: other copies
+    /// of its pages are not needed any more.
+    pub fn complete_wordline(&mut self, observer: &mut Observer, last: Loc, end: Instant) {
         let Some(native) = &mut self.native else {
             return;
         };
-        let (start, lpp) = (native.pool.start(sb), native.pool.lpp());
-        let wordline = native.pool.wordline(index);
-        for first in wordline.map(|index| start + index * lpp) {
-            let Some(native) = &mut self.native else {
-                return;
-            };
-            native.pool.programs_until(first, lpp, end);
-            core.observe_durable(&native.pool, first, lpp, end);
-            for loc in first..first + lpp {
-                let owner = self.native.as_ref().and_then(|n| n.owner(loc));
-                let mapped = owner.filter(|&lpn| self.flash_loc(lpn) == loc | NATIVE);
-                if let Some(copy) = mapped.and_then(|lpn| self.held.remove(lpn)) {
-                    self.clear(copy, end);
-                }
+        let lpp = native.pool.lpp();
+        let last = last - last % lpp;
+        native.pool.wordline_until(observer, last, end);
+        for loc in native
+            .pool
+            .wordline(last)
+            .flat_map(|first| first..first + lpp)
+        {
+            let owner = self.native.as_ref().and_then(|n| n.owner(loc));
+            let mapped = owner.filter(|&lpn| self.flash_loc(lpn) == loc | NATIVE);
+            if let Some(copy) = mapped.and_then(|lpn| self.held.remove(lpn)) {
+                self.clear(copy, end);
             }
         }
     }

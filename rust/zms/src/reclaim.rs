@@ -198,7 +198,7 @@ impl Zoned {
         self.loaded_native(core, z, from, to);
         for index in from / lpp..to / lpp {
             if self.native.completes(index) {
-                self.complete_wordline(core, z, index, end);
+                self.complete_wordline(&mut core.observer, z, index * lpp, end);
             }
         }
         // All of it has copies in pSLC until then.

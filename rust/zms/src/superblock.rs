@@ -20,6 +20,7 @@
 //! Invariants: a superblock is in one state; free ones have no valid pages and are in the free list
 //! once; the lists hold just the closed ones, each in the list of its valid pages.
 
+use ftl::{Event, Observer};
 use nand::{BlockId, Cell, Geometry, PlaneId};
 use state::{ensure, numbers, state, state_enum, Decoder, Encoder, Fixed, State};
 use std::collections::VecDeque;
@@ -90,12 +91,21 @@ pub(crate) enum Victims {
     Fewest,
 }
 
-/// Pages being programmed.
+/// Pages being programmed: `pages` neighbours in each of `rows` rows, which are `row` pages apart.
 #[derive(Clone, Copy, Debug, Default)]
 struct Program {
     first: Loc,
     pages: u32,
+    rows: u32,
+    row: u32,
     end: Instant,
+}
+
+impl Program {
+    fn holds(&self, loc: Loc) -> bool {
+        let offset = loc.wrapping_sub(self.first);
+        offset / self.row < self.rows && offset % self.row < self.pages
+    }
 }
 
 /// Superblocks of one cell mode.
@@ -129,7 +139,7 @@ state_enum!(SbState {
     Moving = 3,
 });
 state!(Superblock { state, valid, opened, erases, ready, until; prev, next });
-state!(Program { first, pages, end });
+state!(Program { first, pages, rows, end; row });
 
 /// Superblocks, the free ones and the closed ones in the order of their lists, programs.
 impl State for Pool {
@@ -375,11 +385,23 @@ impl Pool {
             self.link(sb);
         }
         let locations = u64::from(self.count()) * u64::from(self.pages);
-        let inside = |p: &Program| u64::from(p.first) + u64::from(p.pages) <= locations;
+        let (rows, row) = (self.mode.bits(), self.row());
+        let inside = |p: &Program| match p.rows {
+            1 => u64::from(p.first) + u64::from(p.pages) <= locations,
+            n => {
+                let before = u64::from(p.first) + u64::from(n - 1) * u64::from(row);
+                before + u64::from(p.pages) <= locations && p.pages <= row
+            }
+        };
         ensure!(
-            self.programs.iter().all(inside),
+            self.programs
+                .iter()
+                .all(|p| (p.rows == 1 || p.rows == rows) && inside(p)),
             "a program of no superblock"
         );
+        for program in &mut self.programs {
+            program.row = if program.rows == 1 { u32::MAX } else { row };
+        }
         self.check_invariants()
     }
 
@@ -455,30 +477,52 @@ impl Pool {
         }
     }
 
-    /// A program of `n` pages from `first` on has been booked and ends at `end`.
+    /// A program of `n` pages from `first` on, of one flash page, has been booked and ends at `end`.
     pub fn programs_until(&mut self, first: Loc, n: u32, end: Instant) {
+        self.note_program(first, n, 1, end);
+    }
+
+    /// The same of the wordline that the flash page at `last` completes.
+    pub fn wordline_until(&mut self, observer: &mut Observer, last: Loc, end: Instant) {
+        let (rows, lpp) = (self.mode.bits(), self.lpp);
+        self.note_program(last - (rows - 1) * self.row(), lpp, rows, end);
+        if observer.is_on() {
+            for first in self.wordline(last) {
+                let locs = u64::from(first)..u64::from(first + lpp);
+                observer.each(locs, |loc| Event::Durable {
+                    place: self.page_place(loc as u32),
+                    at: end,
+                });
+            }
+        }
+    }
+
+    fn note_program(&mut self, first: Loc, pages: u32, rows: u32, end: Instant) {
         self.quiet = self.quiet.max(end);
         if let Some(s) = self.sbs.get_mut((first / self.pages) as usize) {
             s.until = s.until.max(end);
         }
         // Neighbours of one flush mostly end together.
         if let Some(last) = self.programs.back_mut() {
-            if last.end == end && last.first + last.pages == first {
-                last.pages += n;
+            if last.end == end && last.rows == rows && last.first + last.pages == first {
+                last.pages += pages;
                 return;
             }
         }
+        let row = if rows == 1 { u32::MAX } else { self.row() };
         self.programs.push_back(Program {
             first,
-            pages: n,
+            pages,
+            rows,
+            row,
             end,
         });
     }
 
     /// Whether `loc` is being programmed at `at`.
     pub fn is_programming(&self, loc: Loc, at: Instant) -> bool {
-        let holds = |p: &Program| p.end > at && loc.wrapping_sub(p.first) < p.pages;
-        at < self.quiet && self.programs.iter().any(holds)
+        let mut programs = self.programs.iter();
+        at < self.quiet && programs.any(|p| p.end > at && p.holds(loc))
     }
 
     /// Forgets programs that have ended: nobody asks about earlier instants.
@@ -541,10 +585,15 @@ impl Pool {
         index / self.width % bits == bits - 1
     }
 
-    /// The flash pages of the wordline that `index` completes.
-    pub fn wordline(&self, index: u32) -> impl Iterator<Item = u32> {
-        let (width, bits) = (self.width, self.mode.bits());
-        (0..bits).rev().map(move |row| index - row * width)
+    /// The first locations of the flash pages of the wordline that the one at `last` completes.
+    pub fn wordline(&self, last: Loc) -> impl Iterator<Item = Loc> {
+        let (row, rows) = (self.row(), self.mode.bits());
+        (0..rows).rev().map(move |n| last - n * row)
+    }
+
+    /// Pages of a row.
+    fn row(&self) -> u32 {
+        self.width * self.lpp
     }
 
     /// Whether flash page `index` of a superblock with `pages` pages in sits in a wordline that is not complete.
@@ -563,10 +612,14 @@ impl Pool {
         (written / stripe * stripe, written)
     }
 
-    /// Every plane of a superblock.
-    pub fn planes(&self, sb: u32) -> impl Iterator<Item = PlaneId> {
-        let first = sb % self.groups * self.width;
-        (first..first + self.width).map(PlaneId)
+    /// The first plane of a superblock, and how many it has.
+    pub fn planes(&self, sb: u32) -> (PlaneId, u32) {
+        (PlaneId(sb % self.groups * self.width), self.width)
+    }
+
+    /// Flash pages from number `index` of a superblock to the end of its row.
+    pub fn rest_of_row(&self, index: u32) -> u32 {
+        self.width - index % self.width
     }
 
     pub fn block(&self, sb: u32) -> BlockId {

@@ -16,7 +16,7 @@ use crate::read::Map;
 use crate::superblock::{Appender, NONE};
 use crate::zoned::{page_range, Zoned};
 use crate::Error;
-use ftl::{Event, Namespace};
+use ftl::{Event, Namespace, Observer};
 use units::{Bytes, Instant, Sector, ZoneId, PAGE_SECTORS, SECTOR_BYTES};
 
 /// Why a buffer is flushed.
@@ -317,14 +317,19 @@ impl Zoned {
         self.loaded_native(core, z, from, to);
         self.zone_mut(z).flushed += fresh;
         let mut end = at;
-        for index in from / lpp..to / lpp {
-            let page = self.native.flash_page(zone.sb, index);
-            let load = core.load(ready, page, lpp);
-            end = end.max(load.end);
-            if self.native.completes(index) {
-                self.programmed(z, load.end);
-                self.complete_wordline(core, z, index, load.end);
-            }
+        let (mut index, last) = (from / lpp, to / lpp);
+        while index < last {
+            let count = self.native.rest_of_row(index).min(last - index);
+            let completes = self.native.completes(index);
+            let row = (self.native.flash_page(zone.sb, index), count);
+            core.load_row(ready, row, lpp, |observer, i, loaded| {
+                end = end.max(loaded);
+                if completes {
+                    self.programmed(z, loaded);
+                    self.complete_wordline(observer, z, (index + i) * lpp, loaded);
+                }
+            });
+            index += count;
         }
         let slot = self.zone_mut(z);
         slot.planned = to;
@@ -373,18 +378,17 @@ impl Zoned {
         self.cache_native(core, z, from, to);
     }
 
-    /// The wordline that flash page `index` completes is durable from `end` on: copies of it in pSLC
-    /// are not needed any more.
-    pub fn complete_wordline(&mut self, core: &mut Core, z: u32, index: u32, end: Instant) {
-        let (lpp, first) = (self.shape.lpp, self.first_lpn(z));
+    /// The wordline that the flash page at `page` of zone `z` completes is durable from `end` on: copies
+    /// of it in pSLC are not needed any more.
+    pub fn complete_wordline(&mut self, observer: &mut Observer, z: u32, page: u32, end: Instant) {
         let zone = *self.zone(z);
-        for page in self.native.wordline(index).map(|index| index * lpp) {
-            let loc = self.native_loc(&zone, page);
-            self.native.programs_until(loc, lpp, end);
-            core.observe_durable(&self.native, loc, lpp, end);
-            if self.zone(z).held == 0 {
-                continue;
-            }
+        let start = self.native.start(zone.sb);
+        self.native.wordline_until(observer, start + page, end);
+        if zone.held == 0 {
+            return;
+        }
+        let (lpp, first) = (self.shape.lpp, self.first_lpn(z));
+        for page in self.native.wordline(start + page).map(|loc| loc - start) {
             for lpn in first + page..first + page + lpp {
                 if let Some(copy) = self.index.remove(lpn) {
                     self.slc.clear(copy, end);
