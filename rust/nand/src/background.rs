@@ -177,6 +177,9 @@ impl Media {
     /// than the instant run to. `None` when nothing is queued.
     #[must_use]
     pub fn next_background(&self) -> Option<Instant> {
+        if self.queued() == 0 {
+            return None;
+        }
         let ends = self
             .backlog
             .agenda
@@ -319,9 +322,6 @@ impl Media {
         let Some(&item) = self.backlog.front(plane) else {
             return;
         };
-        if let Some(p) = self.planes.get_mut(plane) {
-            p.book.prune(self.horizon.as_nanos());
-        }
         match item.stage {
             Stage::Moving => self.take_move(plane, at, &item),
             Stage::Array { suspended, .. } => {
@@ -403,12 +403,13 @@ impl Media {
             return;
         };
         p.stats.busy += Nanos::new(end - start);
-        p.book.insert(Booked {
+        let booked = Booked {
             start,
             end,
             block: item.block,
             kind: item.shape.kind,
-        });
+        };
+        p.book.insert(booked, self.horizon.as_nanos());
         self.note(plane, item.block, what, (start, end), true);
     }
 

@@ -14,7 +14,6 @@
 //! forgotten, and beyond [`Book::MAX_BOOKINGS`] the oldest are, with the idle time before them.
 
 use state::{state, state_enum, Decoder, Encoder, State};
-use std::collections::VecDeque;
 
 /// A block's number, unique within the drive: blocks of different superblocks never share one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,6 +42,7 @@ pub(crate) struct Booked {
 
 impl Booked {
     /// Whether what is to be done to `block` has to wait until this is over.
+    #[inline]
     fn comes_before(&self, block: BlockId, kind: Kind) -> bool {
         match kind {
             Kind::Read => false,
@@ -55,11 +55,13 @@ impl Booked {
 /// The bookings of one plane.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Book {
-    busy: VecDeque<Booked>,
+    busy: Vec<Booked>,
     /// End of what was forgotten.
     floor: u64,
-    /// End of everything that is booked.
-    end: u64,
+    /// What is past is forgotten when there are so many.
+    most: usize,
+    /// The last booking, forgotten or not.
+    last: Booked,
 }
 
 impl State for BlockId {
@@ -83,26 +85,30 @@ state!(Booked {
     block,
     kind
 });
-state!(Book { busy, floor; end } => restore);
+state!(Book { busy, floor, most; last } => restore);
 
 impl Book {
     /// Bookings kept. A drive whose queues are full of one plane's reads has as many.
     pub const MAX_BOOKINGS: usize = 1024;
 
+    /// So many are kept before what is past is forgotten, at least.
+    const FEW_BOOKINGS: usize = 32;
+
     /// End of everything that is booked.
     pub const fn end(&self) -> u64 {
-        self.end
+        self.last.end
     }
 
     /// When an operation asked for at `from` starts if it comes after everything booked: nothing is
     /// booked from then on, or last something that it has to follow ([`Book::after_block`]). `None`
     /// if it may go into a gap.
+    #[inline]
     pub fn at_end(&self, from: u64, block: BlockId, kind: Kind) -> Option<u64> {
-        if self.end <= from {
+        if self.last.end <= from {
             return Some(from);
         }
-        let last = self.busy.back()?;
-        last.comes_before(block, kind).then_some(self.end)
+        let follows = self.last.comes_before(block, kind);
+        follows.then_some(self.last.end)
     }
 
     /// Where the first gap at or after `from` begins that `holds(start, end)`. The gap after
@@ -110,7 +116,7 @@ impl Book {
     pub fn first_gap(&self, from: u64, mut holds: impl FnMut(u64, u64) -> bool) -> u64 {
         let mut start = from.max(self.floor);
         let first = self.busy.partition_point(|b| b.end <= start);
-        for next in self.busy.range(first..) {
+        for next in self.busy.iter().skip(first) {
             if next.start >= start && holds(start, next.start) {
                 return start;
             }
@@ -128,43 +134,63 @@ impl Book {
     /// When an operation of this kind on `block` asked for at `from` may start at the earliest:
     /// what changes a block goes after what is booked to change it, an erase after reads, too.
     pub fn after_block(&self, from: u64, block: BlockId, kind: Kind) -> u64 {
-        let before = |b: &&Booked| b.comes_before(block, kind);
-        let last = self.busy.iter().rev().find(before);
-        last.map_or(from, |b| from.max(b.end))
+        let mut later = self.busy.iter().rev().take_while(|b| b.end > from);
+        let last = later.find(|b| b.comes_before(block, kind));
+        last.map_or(from, |b| b.end)
     }
 
-    /// Books what [`Book::first_gap`] has placed.
-    pub fn insert(&mut self, booked: Booked) {
+    /// Books what [`Book::first_gap`] has placed. Nothing will be asked for before `horizon`.
+    #[inline]
+    pub fn insert(&mut self, booked: Booked, horizon: u64) {
         if booked.start >= booked.end {
             return;
         }
-        if booked.start >= self.end {
-            self.end = booked.end;
-            self.busy.push_back(booked);
+        if booked.start >= self.last.end && self.busy.len() < self.most {
+            self.last = booked;
+            self.busy.push(booked);
         } else {
-            let at = self.busy.partition_point(|b| b.end <= booked.start);
-            self.busy.insert(at, booked);
+            self.insert_before(booked, horizon);
         }
+    }
+
+    /// The same before other bookings, or when there is no room left.
+    #[inline(never)]
+    fn insert_before(&mut self, booked: Booked, horizon: u64) {
+        if self.busy.len() >= self.most {
+            self.make_room(horizon);
+        }
+        if booked.start >= self.last.end {
+            self.last = booked;
+        }
+        let at = self.busy.partition_point(|b| b.end <= booked.start);
+        self.busy.insert(at, booked);
         if self.busy.len() > Self::MAX_BOOKINGS {
-            self.forget_first();
+            self.forget(1);
         }
     }
 
-    /// Forgets what ended at or before `horizon`.
-    pub fn prune(&mut self, horizon: u64) {
-        while self.busy.front().is_some_and(|b| b.end <= horizon) {
-            self.forget_first();
-        }
+    /// Forgets what ended at or before `horizon`, and makes room for as much again as is kept.
+    fn make_room(&mut self, horizon: u64) {
+        self.forget(self.busy.partition_point(|b| b.end <= horizon));
+        let kept = self.busy.len();
+        self.most = (2 * kept).clamp(Self::FEW_BOOKINGS, Self::MAX_BOOKINGS);
+        self.busy.reserve(self.most + 1 - kept);
     }
 
-    fn forget_first(&mut self) {
-        if let Some(first) = self.busy.pop_front() {
-            self.floor = first.end;
+    fn forget(&mut self, count: usize) {
+        if let Some(last) = count.checked_sub(1).and_then(|i| self.busy.get(i)) {
+            self.floor = last.end;
+            self.busy.drain(..count);
         }
     }
 
     fn restore(&mut self) -> Result<(), state::Error> {
-        self.end = self.busy.back().map_or(self.floor, |b| b.end);
+        let forgotten = Booked {
+            end: self.floor,
+            ..Booked::default()
+        };
+        self.last = self.busy.last().copied().unwrap_or(forgotten);
+        state::ensure!(self.most <= Self::MAX_BOOKINGS);
         self.check_invariants()
     }
 
@@ -179,7 +205,7 @@ impl Book {
             );
             end = booked.end;
         }
-        state::ensure_eq!(end, self.end);
+        state::ensure_eq!(end, self.end());
         Ok(())
     }
 }
@@ -199,9 +225,9 @@ mod tests {
 
     fn book() -> Book {
         let mut book = Book::default();
-        book.insert(booked(50, 60, 2, Kind::Write));
-        book.insert(booked(10, 20, 1, Kind::Write));
-        book.insert(booked(20, 25, 3, Kind::Read));
+        book.insert(booked(50, 60, 2, Kind::Write), 0);
+        book.insert(booked(10, 20, 1, Kind::Write), 0);
+        book.insert(booked(20, 25, 3, Kind::Read), 0);
         book.check_invariants().unwrap();
         book
     }
@@ -236,11 +262,11 @@ mod tests {
     #[test]
     fn what_was_forgotten_is_not_booked_again() {
         let mut book = book();
-        book.prune(20);
+        book.make_room(20);
         assert_eq!(book.first_gap(0, |start, end| end > start), 25);
         book.check_invariants().unwrap();
         for i in 0..2 * Book::MAX_BOOKINGS as u64 {
-            book.insert(booked(100 + 2 * i, 101 + 2 * i, 1, Kind::Read));
+            book.insert(booked(100 + 2 * i, 101 + 2 * i, 1, Kind::Read), 0);
             book.check_invariants().unwrap();
         }
         // The idle time before the oldest that is kept is given up.

@@ -16,7 +16,6 @@
 //! are forgotten, touching ones are merged, and beyond [`Link::MAX_BOOKINGS`] the oldest idle gap
 //! is given up.
 
-use std::collections::VecDeque;
 use units::{Bytes, Instant, Nanos, PAGE_BYTES};
 
 /// What a link has done so far.
@@ -37,7 +36,11 @@ pub struct Link {
     /// Link time of each 4 KiB (started) beyond that of its bytes.
     overhead: Nanos,
     /// Disjoint, non-touching busy intervals `[start, end)`, ascending.
-    busy: VecDeque<(u64, u64)>,
+    busy: Vec<(u64, u64)>,
+    /// What is past is forgotten when there are so many.
+    most: usize,
+    /// No request can come from before it.
+    horizon: u64,
     stats: LinkStats,
 }
 
@@ -46,11 +49,14 @@ state::state!(LinkStats {
     bytes,
     longest_wait
 });
-state::state!(Link { busy, stats; bytes_per_second, overhead } => check_invariants);
+state::state!(Link { busy, most, horizon, stats; bytes_per_second, overhead } => restore);
 
 impl Link {
     /// Bookings kept; a drive with every queue full has a few hundred.
     pub const MAX_BOOKINGS: usize = 4096;
+
+    /// So many are kept before what is past is forgotten, at least.
+    const FEW_BOOKINGS: usize = 64;
 
     /// An idle link of `mbps` MB/s (at least 1).
     #[must_use]
@@ -58,7 +64,9 @@ impl Link {
         Self {
             bytes_per_second: mbps.max(1).saturating_mul(1 << 20),
             overhead: Nanos::ZERO,
-            busy: VecDeque::with_capacity(64),
+            busy: Vec::with_capacity(Self::FEW_BOOKINGS + 1),
+            most: Self::FEW_BOOKINGS,
+            horizon: 0,
             stats: LinkStats::default(),
         }
     }
@@ -103,6 +111,7 @@ impl Link {
     }
 
     /// The same for bytes whose link time is known.
+    #[inline]
     pub(crate) fn carry(&mut self, at: u64, bytes: u64, need: Nanos) -> u64 {
         self.stats.bytes = self.stats.bytes.saturating_add(bytes);
         self.stats.busy += need;
@@ -124,7 +133,7 @@ impl Link {
         }
         let mut clock = at.as_nanos();
         let first = self.busy.partition_point(|b| b.1 <= clock);
-        for &(from, to) in self.busy.range(first..) {
+        for &(from, to) in self.busy.iter().skip(first) {
             let gap = from.saturating_sub(clock);
             if left <= gap {
                 break;
@@ -135,17 +144,22 @@ impl Link {
         Instant::from_nanos(clock.saturating_add(left))
     }
 
-    /// Forgets bookings that ended at or before `horizon`.
+    /// No request will come from before `horizon`: what ended by then is forgotten as soon as its memory
+    /// is needed.
+    #[inline]
     pub fn prune(&mut self, horizon: Instant) {
-        while self.busy.front().is_some_and(|b| b.1 <= horizon.as_nanos()) {
-            self.busy.pop_front();
-        }
+        self.horizon = horizon.as_nanos();
     }
 
     /// What it has done so far.
     #[must_use]
     pub const fn stats(&self) -> LinkStats {
         self.stats
+    }
+
+    fn restore(&mut self) -> Result<(), state::Error> {
+        state::ensure!(self.most <= Self::MAX_BOOKINGS);
+        self.check_invariants()
     }
 
     /// Is an error unless the bookings are ascending and apart.
@@ -157,9 +171,10 @@ impl Link {
         Ok(())
     }
 
+    #[inline]
     fn book(&mut self, at: u64, need: u64) -> u64 {
         // Most requests come at or after everything booked.
-        match self.busy.back_mut() {
+        match self.busy.last_mut() {
             Some(last) if at <= last.1 && at >= last.0 => {
                 last.1 = last.1.saturating_add(need);
                 return last.1;
@@ -176,6 +191,7 @@ impl Link {
 
     /// Fills the gaps from `at` on. What it fills becomes one interval with its neighbours, from
     /// where it starts to its end, since every gap in between is used up.
+    #[inline(never)]
     fn backfill(&mut self, at: u64, need: u64) -> u64 {
         let first = self.busy.partition_point(|b| b.1 < at);
         let mut start = at;
@@ -207,8 +223,7 @@ impl Link {
 
     fn replace(&mut self, first: usize, next: usize, with: (u64, u64)) {
         if first == next {
-            self.busy.insert(first, with);
-            self.limit();
+            self.insert(first, with);
         } else {
             if let Some(slot) = self.busy.get_mut(first) {
                 *slot = with;
@@ -217,19 +232,35 @@ impl Link {
         }
     }
 
+    #[inline]
     fn push(&mut self, start: u64, end: u64) {
-        if start < end {
-            self.busy.push_back((start, end));
-            self.limit();
+        if self.busy.len() >= self.most {
+            self.insert(self.busy.len(), (start, end));
+        } else if start < end {
+            self.busy.push((start, end));
         }
     }
 
-    fn limit(&mut self) {
+    /// Puts an interval in before that at `at`. If there are many, what ended before the horizon is
+    /// forgotten, and there is room for as much again as is kept.
+    #[inline(never)]
+    fn insert(&mut self, at: usize, with: (u64, u64)) {
+        let mut at = at;
+        if self.busy.len() >= self.most {
+            let past = self.busy.partition_point(|b| b.1 <= self.horizon);
+            self.busy.drain(..past);
+            at = at.saturating_sub(past);
+            let kept = self.busy.len();
+            self.most = (2 * kept).clamp(Self::FEW_BOOKINGS, Self::MAX_BOOKINGS);
+            self.busy.reserve(self.most + 1 - kept);
+        }
+        if with.0 < with.1 {
+            self.busy.insert(at, with);
+        }
         if self.busy.len() > Self::MAX_BOOKINGS {
-            if let Some(oldest) = self.busy.pop_front() {
-                if let Some(front) = self.busy.front_mut() {
-                    front.0 = oldest.0;
-                }
+            let oldest = self.busy.remove(0);
+            if let Some(first) = self.busy.first_mut() {
+                first.0 = oldest.0;
             }
         }
     }
@@ -271,7 +302,7 @@ mod tests {
         assert_eq!(link.transfer(at(85_000), ten_us), at(95_000));
         link.check_invariants().unwrap();
         link.prune(at(10_000));
-        assert_eq!(link.busy, [(85_000, 125_000)]);
+        assert_eq!(link.busy, [(0, 10_000), (85_000, 125_000)]);
     }
 
     #[test]

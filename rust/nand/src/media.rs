@@ -151,8 +151,9 @@ struct Request {
 }
 
 /// A plane: its firm bookings.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Plane {
+    channel: u32,
     pub book: Book,
     pub stats: PlaneStats,
 }
@@ -162,7 +163,7 @@ state!(PlaneStats {
     operations,
     longest_wait
 });
-state!(Plane { book, stats });
+state!(Plane { book, stats; channel });
 
 /// Planes and channels with their reservations.
 #[derive(Clone, Debug)]
@@ -170,7 +171,6 @@ pub struct Media {
     timing: Timing,
     pub(crate) suspension: Suspension,
     pub(crate) planes: Vec<Plane>,
-    channel_of: Vec<u32>,
     channels: Vec<Link>,
     /// Run to; no operation will be asked for before this.
     pub(crate) horizon: Instant,
@@ -182,7 +182,7 @@ pub struct Media {
 // decodes has set them.
 state!(Media {
     planes[fixed], channels[fixed], horizon, backlog;
-    timing, suspension, channel_of, observed
+    timing, suspension, observed
 } => restore);
 
 impl Media {
@@ -190,7 +190,7 @@ impl Media {
     #[must_use]
     pub fn new(geometry: &Geometry, timing: &Timing) -> Self {
         let planes = 0..geometry.planes();
-        let channel_of = planes.map(|p| geometry.channel_of(p)).collect();
+        let channel_of = planes.map(|p| geometry.channel_of(p));
         // Not `vec![..; n]`: a clone of a queue does not keep its room.
         let channels = 0..geometry.channels;
         let links = channels.map(|_| Link::new(timing.channel_mbps)).collect();
@@ -212,17 +212,22 @@ impl Media {
             erase: chips.erase,
             channel_mbps: chips.channel_mbps,
         };
-        let channel_of = planes.map(|p| chips.channel_of(PlaneId(p))).collect();
+        let channel_of = planes.map(|p| chips.channel_of(PlaneId(p)));
         Self::idle(timing, channel_of, (0..chips.channels).map(link).collect())
     }
 
-    fn idle(timing: Timing, channel_of: Vec<u32>, channels: Vec<Link>) -> Self {
+    fn idle(timing: Timing, channel_of: impl Iterator<Item = u32>, channels: Vec<Link>) -> Self {
+        let plane = |channel| Plane {
+            channel,
+            book: Book::default(),
+            stats: PlaneStats::default(),
+        };
+        let planes: Vec<Plane> = channel_of.map(plane).collect();
         Self {
             timing,
             suspension: Suspension::default(),
-            planes: vec![Plane::default(); channel_of.len()],
-            backlog: Backlog::new(channel_of.len()),
-            channel_of,
+            backlog: Backlog::new(planes.len()),
+            planes,
             channels,
             horizon: Instant::ZERO,
             observed: None,
@@ -271,6 +276,7 @@ impl Media {
         }
     }
 
+    #[inline]
     fn request(&self, at: Instant, block: BlockId, op: Op) -> Request {
         let shape = self.shape(op);
         // All channels are alike.
@@ -286,43 +292,44 @@ impl Media {
         }
     }
 
+    #[inline]
     fn book(&mut self, plane: usize, request: &Request) -> Booking {
         let Request {
             at, block, shape, ..
         } = *request;
-        let horizon = self.horizon;
-        let from = at.max(horizon).as_nanos();
-        let Some(p) = self.planes.get_mut(plane) else {
+        let horizon = self.horizon.as_nanos();
+        let from = at.as_nanos().max(horizon);
+        let Some(p) = self.planes.get(plane) else {
             return Booking { start: at, end: at };
         };
-        p.book.prune(horizon.as_nanos());
         // Most operations come to a plane that is idle from then on, or follow one of their block.
-        let last = p.book.at_end(from, block, shape.kind);
         let is_busy = self.backlog.is_busy(plane);
-        let start = match last {
+        let start = match p.book.at_end(from, block, shape.kind) {
             Some(start) if !is_busy => start,
             _ => self.start(plane, from, block, &shape),
         };
+        let Some(p) = self.planes.get_mut(plane) else {
+            return Booking { start: at, end: at };
+        };
         let mut moved = start.saturating_add(shape.sense);
         if shape.bytes > 0 {
-            if let Some(link) = self.link_of(plane) {
-                link.prune(horizon);
+            if let Some(link) = self.channels.get_mut(p.channel as usize) {
+                link.prune(self.horizon);
                 moved = link.carry(moved, shape.bytes, request.crossing);
             }
         }
         let end = moved.saturating_add(shape.array);
-        if let Some(p) = self.planes.get_mut(plane) {
-            p.book.insert(Booked {
-                start,
-                end,
-                block,
-                kind: shape.kind,
-            });
-            p.stats.operations += 1;
-            p.stats.busy += Nanos::new(end - start);
-            let waited = Nanos::new(start.saturating_sub(at.as_nanos()));
-            p.stats.longest_wait = p.stats.longest_wait.max(waited);
-        }
+        let booked = Booked {
+            start,
+            end,
+            block,
+            kind: shape.kind,
+        };
+        p.book.insert(booked, horizon);
+        p.stats.operations += 1;
+        p.stats.busy += Nanos::new(end - start);
+        let waited = Nanos::new(start.saturating_sub(at.as_nanos()));
+        p.stats.longest_wait = p.stats.longest_wait.max(waited);
         if self.observed.is_some() {
             self.note(plane, block, shape.what, (start, moved), false);
             self.note(plane, block, shape.array_what(), (moved, end), false);
@@ -357,6 +364,7 @@ impl Media {
     }
 
     /// An operation's parts.
+    #[inline]
     pub(crate) fn shape(&self, op: Op) -> Shape {
         let (sense, bytes, array, kind, what) = match op {
             Op::Read { mode, row, bytes } => {
@@ -409,7 +417,7 @@ impl Media {
     /// When an operation that starts at `start` would have its transfer behind it.
     pub(crate) fn would_cross(&self, plane: usize, start: u64, shape: &Shape) -> u64 {
         let sensed = start.saturating_add(shape.sense);
-        let channel = self.channel_of.get(plane).copied().unwrap_or(0);
+        let channel = self.planes.get(plane).map_or(0, |p| p.channel);
         match self.channels.get(channel as usize) {
             Some(link) => link
                 .would_end(Instant::from_nanos(sensed), Bytes::new(shape.bytes))
@@ -419,7 +427,7 @@ impl Media {
     }
 
     pub(crate) fn link_of(&mut self, plane: usize) -> Option<&mut Link> {
-        let channel = self.channel_of.get(plane).copied()?;
+        let channel = self.planes.get(plane)?.channel;
         self.channels.get_mut(channel as usize)
     }
 

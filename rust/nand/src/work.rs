@@ -150,6 +150,7 @@ impl Backlog {
     }
 
     /// Whether anything is queued on a plane that exists.
+    #[inline]
     pub fn is_busy(&self, plane: usize) -> bool {
         self.lanes[plane].head != NONE
     }

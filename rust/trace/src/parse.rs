@@ -158,6 +158,7 @@ impl<'a> Fields<'a> {
         Some(n)
     }
 
+    #[inline]
     fn number(&mut self, field: &'static str) -> Result<u64, Problem> {
         if let Some(n) = self.short_number() {
             return Ok(n);
@@ -166,6 +167,7 @@ impl<'a> Fields<'a> {
         parse_u64(text).ok_or_else(|| bad(field, text, "a whole number below 2^64"))
     }
 
+    #[inline]
     fn number_u32(&mut self, field: &'static str) -> Result<u32, Problem> {
         let start = self.rest;
         if let Some(Ok(n)) = self.short_number().map(u32::try_from) {
@@ -188,6 +190,7 @@ impl<'a> Fields<'a> {
         None
     }
 
+    #[inline]
     fn bit(&mut self, field: &'static str, expected: &'static str) -> Result<bool, Problem> {
         let start = self.rest;
         match self.letter() {
@@ -202,6 +205,7 @@ impl<'a> Fields<'a> {
         }
     }
 
+    #[inline]
     fn op(&mut self) -> Result<Op, Problem> {
         let start = self.rest;
         match self.letter() {
@@ -316,6 +320,7 @@ fn other(fields: &mut Fields<'_>) -> Result<Line, Problem> {
 }
 
 /// The command whose first field has been taken.
+#[inline]
 fn command(arrival: u64, fields: &mut Fields<'_>) -> Result<Command, Problem> {
     Ok(Command {
         arrival: Instant::from_nanos(arrival),

@@ -172,7 +172,7 @@ impl Zms {
             let step = self.next_step();
             let due = window.map(|w| w.0).into_iter().chain(step).min();
             self.now = due.map_or(now, |due| due.min(now)).max(self.now);
-            self.core.prune(self.now);
+            self.prune();
             self.pump();
             match window {
                 Some((at, buffer)) if at <= self.now => self.end_window(buffer),
@@ -209,16 +209,26 @@ impl Zms {
         let now = self.now;
         if let Some(meta) = &mut self.meta {
             meta.pump(&mut self.core, now);
+        }
+        match &mut self.data {
+            Data::Zoned(zoned) => zoned.pump(&mut self.core, now),
+            Data::Block(block) => block.pump(&mut self.core, now),
+        }
+    }
+
+    /// Nobody will ask for anything before the present.
+    fn prune(&mut self) {
+        let now = self.now;
+        self.core.prune(now);
+        if let Some(meta) = &mut self.meta {
             meta.slc.pool.prune(now);
         }
         match &mut self.data {
             Data::Zoned(zoned) => {
-                zoned.pump(&mut self.core, now);
                 zoned.slc.pool.prune(now);
                 zoned.native.prune(now);
             }
             Data::Block(block) => {
-                block.pump(&mut self.core, now);
                 block.slc.pool.prune(now);
                 if let Some(native) = &mut block.native {
                     native.pool.prune(now);

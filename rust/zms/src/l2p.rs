@@ -163,35 +163,35 @@ impl Tiling {
     /// The entry of `key`.
     fn part(self, key: Key) -> Part {
         let (slot, place) = (key.first % self.slots, key.first / self.slots);
+        self.part_at(key.grain, key.namespace, slot, place, 1)
+    }
+
+    /// Entries of one slot from `place` on, which are in one tile.
+    fn part_at(self, grain: Grain, namespace: u8, slot: u32, place: u32, n: u32) -> Part {
         let number = place / self.places * self.slots + slot;
-        let space = (key.grain as u64) << 8 | u64::from(key.namespace);
+        let space = (grain as u64) << 8 | u64::from(namespace);
         // Below `places`, which is small.
         let from = (place % self.places) as u16;
         Part {
             tile: Tile(space << 32 | u64::from(number)),
             from,
-            to: from + 1,
+            to: from + n as u16,
         }
     }
 
     /// The entries of `n` pages from `first` on: slot by slot, ascending.
-    fn parts(self, namespace: u8, first: u32, n: u32) -> impl Iterator<Item = Part> {
-        let part = move |i: u32, end: u32| {
-            let mut part = self.part(Key::new(Grain::Page, namespace, i));
-            // Pages up to the tile's end, or the range's.
-            let left = (end - i).div_ceil(self.slots);
-            part.to = part.from + left.min(self.places - u32::from(part.from)) as u16;
-            part
-        };
+    fn each_part(self, namespace: u8, first: u32, n: u32, mut each: impl FnMut(Part)) {
         let end = first.saturating_add(n);
-        (first..end.min(first.saturating_add(self.slots))).flat_map(move |start| {
-            let mut at = start;
-            core::iter::from_fn(move || {
-                let part = (at < end).then(|| part(at, end))?;
-                at = at.saturating_add(u32::from(part.to - part.from) * self.slots);
-                Some(part)
-            })
-        })
+        for start in first..end.min(first.saturating_add(self.slots)) {
+            let (slot, mut place) = (start % self.slots, start / self.slots);
+            let mut left = (end - start).div_ceil(self.slots);
+            while left > 0 {
+                let n = left.min(self.places - place % self.places);
+                each(self.part_at(Grain::Page, namespace, slot, place, n));
+                place += n;
+                left -= n;
+            }
+        }
     }
 
     fn slot(self, tile: Tile) -> usize {
@@ -433,9 +433,8 @@ impl Cache {
 
     /// The same for `n` pages from `first` on, in order.
     pub fn insert_pages(&mut self, namespace: u8, first: u32, n: u32) {
-        for part in self.tiling.parts(namespace, first, n) {
-            self.insert_part(part);
-        }
+        let tiling = self.tiling;
+        tiling.each_part(namespace, first, n, |part| self.insert_part(part));
     }
 
     /// Drops `key` if it is held.
@@ -445,9 +444,8 @@ impl Cache {
 
     /// Drops those of `n` pages from `first` on that are held.
     pub fn remove_pages(&mut self, namespace: u8, first: u32, n: u32) {
-        for part in self.tiling.parts(namespace, first, n) {
-            self.remove_part(part);
-        }
+        let tiling = self.tiling;
+        tiling.each_part(namespace, first, n, |part| self.remove_part(part));
     }
 
     fn insert_part(&mut self, part: Part) {

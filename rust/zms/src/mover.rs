@@ -250,7 +250,15 @@ pub(crate) trait Moving: Sized {
     fn retire(&mut self, core: &mut Core, step: Step, end: Instant);
 
     /// Retires the steps that have ended and queues others; the time is `now`.
+    #[inline]
     fn pump(&mut self, core: &mut Core, now: Instant) {
+        if !self.mover().is_idle() {
+            self.go_on(core, now);
+        }
+    }
+
+    /// The same with something under way.
+    fn go_on(&mut self, core: &mut Core, now: Instant) {
         while let Some(&step) = self.mover().steps.front() {
             let Some(end) = core.media.ended(step.work) else {
                 break;

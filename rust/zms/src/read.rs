@@ -111,6 +111,7 @@ impl Tally {
 }
 
 /// Reads what is wanted; returns the completion and what to count.
+#[inline(never)]
 pub(crate) fn read<M: Map>(
     core: &mut Core,
     map: &M,

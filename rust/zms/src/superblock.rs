@@ -127,9 +127,13 @@ pub(crate) struct Pool {
     lists: Vec<(u32, u32)>,
     /// A lower bound of the first list but 0 that is not empty.
     least: usize,
-    programs: VecDeque<Program>,
+    /// Programs that run, and some that have ended: those are forgotten when there are so many in all.
+    programs: Vec<Program>,
+    most_programs: usize,
     /// When the last of them ends.
     quiet: Instant,
+    /// Nobody asks about earlier instants.
+    now: Instant,
 }
 
 state_enum!(SbState {
@@ -159,7 +163,9 @@ impl State for Pool {
             lists: _,
             least: _,
             programs,
+            most_programs,
             quiet,
+            now,
         } = self;
         sbs.encode_fixed(out);
         numbers::encode(free, out);
@@ -167,7 +173,9 @@ impl State for Pool {
         opened.encode(out);
         erases.encode(out);
         programs.encode(out);
+        most_programs.encode(out);
         quiet.encode(out);
+        now.encode(out);
     }
 
     fn decode(&mut self, from: &mut Decoder<'_>) -> Result<(), state::Error> {
@@ -178,7 +186,9 @@ impl State for Pool {
         self.opened.decode(from)?;
         self.erases.decode(from)?;
         self.programs.decode(from)?;
+        self.most_programs.decode(from)?;
         self.quiet.decode(from)?;
+        self.now.decode(from)?;
         self.restore(&closed)
     }
 }
@@ -186,6 +196,9 @@ impl State for Pool {
 impl Pool {
     /// Superblocks looked at to find the oldest of those with the fewest valid pages.
     const CANDIDATES: usize = 1 << 12;
+
+    /// Programs that are kept whether they have ended or not.
+    const FEW_PROGRAMS: usize = 32;
 
     /// A pool of `count` erased superblocks, numbered from `first_block` drive-wide.
     pub fn new(
@@ -215,8 +228,10 @@ impl Pool {
             victims,
             lists: vec![(NONE, NONE); lists],
             least: lists,
-            programs: VecDeque::with_capacity(1 << 10),
+            programs: Vec::with_capacity(1 << 10),
+            most_programs: Self::FEW_PROGRAMS,
             quiet: Instant::ZERO,
+            now: Instant::ZERO,
         }
     }
 
@@ -386,18 +401,20 @@ impl Pool {
         }
         let locations = u64::from(self.count()) * u64::from(self.pages);
         let (rows, row) = (self.mode.bits(), self.row());
-        let inside = |p: &Program| match p.rows {
-            1 => u64::from(p.first) + u64::from(p.pages) <= locations,
-            n => {
-                let before = u64::from(p.first) + u64::from(n - 1) * u64::from(row);
-                before + u64::from(p.pages) <= locations && p.pages <= row
-            }
+        let is_sound = |p: &Program| {
+            let before = u64::from(p.rows.saturating_sub(1)) * u64::from(row);
+            let end = u64::from(p.first) + before + u64::from(p.pages);
+            (p.rows == 1 || p.rows == rows && p.pages <= row) && end <= locations
         };
         ensure!(
-            self.programs
-                .iter()
-                .all(|p| (p.rows == 1 || p.rows == rows) && inside(p)),
+            self.programs.iter().all(is_sound),
             "a program of no superblock"
+        );
+        let most = (2 * self.programs.len()).max(Self::FEW_PROGRAMS);
+        ensure!(
+            self.most_programs <= most,
+            "{} programs at most, of {most}",
+            self.most_programs
         );
         for program in &mut self.programs {
             program.row = if program.rows == 1 { u32::MAX } else { row };
@@ -503,14 +520,17 @@ impl Pool {
             s.until = s.until.max(end);
         }
         // Neighbours of one flush mostly end together.
-        if let Some(last) = self.programs.back_mut() {
+        if let Some(last) = self.programs.last_mut() {
             if last.end == end && last.rows == rows && last.first + last.pages == first {
                 last.pages += pages;
                 return;
             }
         }
+        if self.programs.len() >= self.most_programs {
+            self.forget_programs();
+        }
         let row = if rows == 1 { u32::MAX } else { self.row() };
-        self.programs.push_back(Program {
+        self.programs.push(Program {
             first,
             pages,
             rows,
@@ -519,17 +539,23 @@ impl Pool {
         });
     }
 
+    /// Forgets programs that have ended.
+    #[inline(never)]
+    fn forget_programs(&mut self) {
+        let now = self.now;
+        self.programs.retain(|p| p.end > now);
+        self.most_programs = (2 * self.programs.len()).max(Self::FEW_PROGRAMS);
+    }
+
     /// Whether `loc` is being programmed at `at`.
     pub fn is_programming(&self, loc: Loc, at: Instant) -> bool {
         let mut programs = self.programs.iter();
         at < self.quiet && programs.any(|p| p.end > at && p.holds(loc))
     }
 
-    /// Forgets programs that have ended: nobody asks about earlier instants.
+    /// Nobody asks about instants before `now`.
     pub fn prune(&mut self, now: Instant) {
-        while self.programs.front().is_some_and(|p| p.end <= now) {
-            self.programs.pop_front();
-        }
+        self.now = now;
     }
 
     /// First location of a superblock.

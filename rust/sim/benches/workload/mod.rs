@@ -45,7 +45,7 @@ pub const WORKLOADS: [Workload; 8] = [
         zones: 16,
         command: large_write,
         count: 1_000,
-        bound: Some(20_000),
+        bound: Some(15_600),
     },
     Workload {
         name: "4 KiB sequential write",
