@@ -128,9 +128,10 @@ impl Command {
 }
 
 /// Zone management actions (ZNS Command Set 1.1, figure "Zone Send Action").
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ZoneAction {
     /// Explicit open.
+    #[default]
     Open,
     /// Explicit open, with a random write area.
     OpenZrwa,
@@ -145,6 +146,16 @@ pub enum ZoneAction {
     /// The descriptor extension is set; the zone becomes closed. (Not for all zones at once.)
     SetExtension,
 }
+
+state::state_enum!(ZoneAction {
+    Open = 0,
+    OpenZrwa = 1,
+    Close = 2,
+    Finish = 3,
+    Reset = 4,
+    Offline = 5,
+    SetExtension = 6,
+});
 
 impl ZoneAction {
     /// With "select all": what to do with a zone in `state`, if it is one of those that ZNS 1.1 names

@@ -12,7 +12,15 @@ pub(crate) struct ChangedZones {
     overflowed: bool,
 }
 
+state::state!(ChangedZones { zones, overflowed } => check);
+
 impl ChangedZones {
+    fn check(&mut self) -> Result<(), state::Error> {
+        let zones = self.zones.len();
+        state::ensure!(zones <= MAX_CHANGED, "{zones} zones");
+        Ok(())
+    }
+
     pub(crate) fn new() -> Self {
         Self {
             zones: Vec::with_capacity(MAX_CHANGED),

@@ -23,6 +23,15 @@ pub(crate) struct Counters {
     busy_since: Option<Instant>,
 }
 
+state::state!(Counters {
+    sectors_read,
+    sectors_written,
+    reads,
+    writes,
+    busy,
+    busy_since
+});
+
 impl Counters {
     /// A Read, Compare or Verify of `bytes`.
     pub(crate) fn read(&mut self, bytes: u64) {

@@ -14,8 +14,18 @@ use units::{Bytes, Instant, Nsid, Sector, ZoneId};
 pub const LBA_SHIFTS: [u8; 2] = [9, 12];
 
 /// Index of a namespace in [`Drive::namespaces`]; the namespace identifier is one more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NsIndex(pub u8);
+
+impl state::State for NsIndex {
+    fn encode(&self, out: &mut state::Encoder) {
+        self.0.encode(out);
+    }
+
+    fn decode(&mut self, from: &mut state::Decoder<'_>) -> Result<(), state::Error> {
+        self.0.decode(from)
+    }
+}
 
 impl NsIndex {
     /// The namespace identifier the guest uses.
@@ -46,7 +56,21 @@ pub struct NamespaceInfo {
     pub zoned: Option<ZonedInfo>,
 }
 
+state::state!(NamespaceInfo {
+    lba_shift;
+    size, capacity, media_offset, eui64, nguid, preferred_write, zoned
+} => check_format);
+
 impl NamespaceInfo {
+    fn check_format(&mut self) -> Result<(), state::Error> {
+        state::ensure!(
+            LBA_SHIFTS.contains(&self.lba_shift),
+            "LBAs of 2^{}",
+            self.lba_shift
+        );
+        Ok(())
+    }
+
     /// Size in LBAs of the current format.
     #[must_use]
     pub fn blocks(&self) -> u64 {
@@ -84,10 +108,13 @@ pub struct ZrwaInfo {
     pub max_zones: u32,
 }
 
+state::state_enum!(Failure { Lost = 0, Fatal = 1 });
+
 /// What a command does to the drive beyond its [`Outcome`], which then does not matter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Failure {
     /// It is lost: there is no completion, and Abort does not help.
+    #[default]
     Lost,
     /// The drive stops: CSTS.CFS is set.
     Fatal,
@@ -113,7 +140,7 @@ pub struct Health {
 }
 
 /// Something the guest may want to be told of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DriveEvent {
     /// A zone's descriptor changed without the guest's doing: an injected state change, an
     /// excursion, a recommendation.
@@ -124,8 +151,11 @@ pub enum DriveEvent {
         zone: ZoneId,
     },
     /// What [`Drive::health`] says has become worse.
+    #[default]
     HealthChanged,
 }
+
+state::state_enum!(DriveEvent { ZoneChanged { ns, zone } = 0, HealthChanged = 1 });
 
 /// Size of the vendor statistics log (log page C0h).
 pub const VENDOR_LOG_BYTES: usize = 4096;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The Error Information log: the last failures, newest first (Base, section 5.16.1.2).
 
+use state::{Decoder, Encoder, Raw, State};
+
 use nvme_spec::{ErrorLogEntry, ERROR_ENTRY_BYTES};
 
 /// Entries kept (ELPE + 1): a page of them.
@@ -12,6 +14,52 @@ pub(crate) struct ErrorLog {
     ring: [ErrorLogEntry; ENTRIES],
     /// Failures since power-on; the newest entry has this number.
     count: u64,
+}
+
+/// Entries in use.
+impl State for ErrorLog {
+    fn encode(&self, out: &mut Encoder) {
+        let Self { ring, count } = self;
+        count.encode(out);
+        for entry in ring.iter().filter(|entry| entry.count != 0) {
+            let ErrorLogEntry {
+                count: _,
+                sq_id,
+                cid,
+                status,
+                location_byte,
+                location_bit,
+                lba,
+                nsid,
+            } = entry;
+            sq_id.encode(out);
+            cid.encode(out);
+            status.encode(out);
+            location_byte.encode(out);
+            location_bit.encode(out);
+            lba.encode_raw(out);
+            nsid.encode(out);
+        }
+    }
+
+    fn decode(&mut self, from: &mut Decoder<'_>) -> Result<(), state::Error> {
+        self.count.decode(from)?;
+        let oldest = self.count.saturating_sub(ENTRIES as u64) + 1;
+        // In the order of their places, which begin with the multiple of their number.
+        for (place, entry) in (0..).zip(&mut self.ring) {
+            let count = (oldest..=self.count).find(|count| count % ENTRIES as u64 == place);
+            let Some(count) = count else { continue };
+            entry.count = count;
+            entry.sq_id.decode(from)?;
+            entry.cid.decode(from)?;
+            entry.status.decode(from)?;
+            entry.location_byte.decode(from)?;
+            entry.location_bit.decode(from)?;
+            entry.lba.decode_raw(from)?;
+            entry.nsid.decode(from)?;
+        }
+        Ok(())
+    }
 }
 
 impl ErrorLog {

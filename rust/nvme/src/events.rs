@@ -6,6 +6,7 @@
 //! type, wait; one of each kind at most, so the queue is bounded.
 
 use nvme_spec::{AsyncEvent, LogId};
+use state::state;
 
 /// AERL, zero-based: Linux keeps one request outstanding, other hosts up to four.
 pub(crate) const LIMIT_Z: u8 = 3;
@@ -24,7 +25,53 @@ pub(crate) struct Events {
     warnings: u8,
 }
 
+state!(Events {
+    requests,
+    held[wire],
+    silent,
+    warnings
+} => restore);
+
+/// Events as they are on the wire.
+mod wire {
+    use nvme_spec::{AsyncEvent, AsyncEventType, LogId};
+    use state::{Decoder, Encoder, Error, State};
+
+    pub fn encode(events: &[AsyncEvent], out: &mut Encoder) {
+        events.len().encode(out);
+        events.iter().for_each(|event| out.put(event.result()));
+    }
+
+    pub fn decode(events: &mut Vec<AsyncEvent>, from: &mut Decoder<'_>) -> Result<(), Error> {
+        events.clear();
+        let count = from.take_below(super::MAX_HELD as u64 + 1)?;
+        for _ in 0..count {
+            let [kind, information, log, _, rest @ ..] = from.take_raw()?.to_le_bytes();
+            let kind = AsyncEventType::from_wire(kind);
+            let (Some(kind), Some(log)) = (kind, LogId::from_wire(log)) else {
+                return Err(Error::new("an event that there is not"));
+            };
+            events.push(AsyncEvent {
+                kind,
+                information,
+                log,
+                nsid: u32::from_le_bytes(rest),
+            });
+        }
+        Ok(())
+    }
+}
+
 impl Events {
+    fn restore(&mut self) -> Result<(), state::Error> {
+        state::ensure!(
+            self.requests.len() <= Self::capacity(),
+            "{} requests",
+            self.requests.len()
+        );
+        Ok(())
+    }
+
     pub(crate) fn new() -> Self {
         Self {
             requests: Vec::with_capacity(usize::from(LIMIT_Z) + 1),

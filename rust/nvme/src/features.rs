@@ -7,6 +7,7 @@
 use nvme_spec::{
     Arbitration, AsyncEventConfig, ErrorRecovery, FeatureId, InterruptCoalescing, Status,
 };
+use state::state;
 use units::Instant;
 
 use crate::reject::{Reject, CDW11};
@@ -36,6 +37,8 @@ struct Value {
     default: u32,
     saved: Option<u32>,
 }
+
+state!(Value { current, saved; default });
 
 impl Value {
     const fn new(default: u32) -> Self {
@@ -150,6 +153,8 @@ pub(crate) struct Timestamp {
     set: Option<(u64, Instant)>,
 }
 
+state!(Timestamp { set });
+
 impl Timestamp {
     /// The host sets the clock.
     pub(crate) fn set(&mut self, milliseconds: u64, now: Instant) {
@@ -166,6 +171,20 @@ impl Timestamp {
         milliseconds | origin << 49
     }
 }
+
+state!(Features {
+    arbitration,
+    power,
+    over_temperature,
+    under_temperature,
+    write_cache,
+    coalescing,
+    atomicity,
+    events,
+    error_recovery[fixed],
+    retries_as_told,
+    timestamp
+});
 
 impl Features {
     pub(crate) fn new(namespaces: usize) -> Self {

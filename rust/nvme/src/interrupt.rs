@@ -5,6 +5,7 @@
 //! vectors are signalled now and which wait for more ([`Coalescing`]). The pin's level is high while a completion queue
 //! that was signalled holds entries the guest has not consumed.
 
+use state::state;
 use units::{Instant, Nanos};
 
 use crate::host::Host;
@@ -45,6 +46,15 @@ struct Vector {
     moderation: Moderation,
 }
 
+state!(Vector {
+    count,
+    since,
+    queues,
+    coalescing_disabled,
+    is_late,
+    moderation
+});
+
 impl Vector {
     /// Completions that wait for one more.
     fn patience(&self, coalescing: Coalescing) -> u32 {
@@ -80,6 +90,13 @@ pub(crate) struct Interrupts {
     unacknowledged: Set,
     pin: bool,
 }
+
+state!(Interrupts {
+    vectors[fixed],
+    marked,
+    unacknowledged,
+    pin
+});
 
 impl Interrupts {
     pub(crate) fn new(vectors: u16) -> Self {

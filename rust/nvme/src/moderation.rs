@@ -51,6 +51,18 @@ pub(crate) struct Moderation {
     rest: u64,
 }
 
+state::state!(Moderation {
+    is_better,
+    is_trial,
+    begun,
+    last_signal,
+    left,
+    reference,
+    lost,
+    next_trial,
+    rest
+} => check);
+
 impl Default for Moderation {
     fn default() -> Self {
         Self {
@@ -68,6 +80,11 @@ impl Default for Moderation {
 }
 
 impl Moderation {
+    fn check(&mut self) -> Result<(), state::Error> {
+        state::ensure!(self.left <= BLOCK && self.lost <= LOST && self.rest <= REST.1);
+        Ok(())
+    }
+
     /// Completions that wait for one more.
     pub(crate) const fn limit(&self) -> u32 {
         if self.is_better == self.is_trial {

@@ -15,6 +15,8 @@ use std::collections::BinaryHeap;
 
 use units::Instant;
 
+use crate::events::Events;
+
 /// A command that waits for its completion.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Waiting {
@@ -59,9 +61,96 @@ pub(crate) struct Pending {
     next_number: u64,
 }
 
+state::state!(Waiting {
+    sq,
+    cq,
+    cid,
+    status,
+    result[raw]
+});
+
+/// Commands without their slots.
+#[derive(Debug, Default)]
+pub(crate) struct Commands {
+    /// With the instants at which they are due, and their numbers.
+    due: Vec<(Instant, (u64, Waiting))>,
+    lost: Vec<Waiting>,
+    next_number: u64,
+}
+
+state::state!(Commands {
+    due,
+    lost,
+    next_number
+});
+
 impl Pending {
+    /// All commands but those that wait for room in completion queues.
+    pub(crate) fn commands(&self) -> Commands {
+        let Self {
+            slots: _,
+            free: _,
+            due,
+            lost,
+            next_number,
+        } = self;
+        let mut due: Vec<_> = due.iter().map(|Reverse(due)| *due).collect();
+        due.sort_unstable();
+        let due = due
+            .into_iter()
+            .filter_map(|(at, number, index)| Some((at, (number, self.command(index)?))));
+        Commands {
+            due: due.collect(),
+            lost: self.list(*lost),
+            next_number: *next_number,
+        }
+    }
+
+    /// The commands of a list.
+    pub(crate) fn list(&self, mut list: List) -> Vec<Waiting> {
+        core::iter::from_fn(|| self.pop_front(&mut list).map(|(_, command)| command)).collect()
+    }
+
+    /// Takes commands over that were decoded; there is room for those that can be.
+    pub(crate) fn restore(&mut self, commands: &Commands) -> Result<(), state::Error> {
+        for (at, (number, command)) in &commands.due {
+            state::ensure!(
+                *number < commands.next_number,
+                "a command of number {number}"
+            );
+            let index = self.restore_one(*command)?;
+            self.due.push(Reverse((*at, *number, index)));
+        }
+        self.next_number = commands.next_number;
+        self.lost = self.restore_list(&commands.lost)?;
+        Ok(())
+    }
+
+    /// The same for those of a list.
+    pub(crate) fn restore_list(&mut self, commands: &[Waiting]) -> Result<List, state::Error> {
+        let mut list = List::EMPTY;
+        for command in commands {
+            let index = self.restore_one(*command)?;
+            self.append(&mut list, index);
+        }
+        Ok(list)
+    }
+
+    fn restore_one(&mut self, command: Waiting) -> Result<u32, state::Error> {
+        state::ensure!(
+            !self.free.is_empty(),
+            "more commands than the queues have room for"
+        );
+        let index = self.take_slot(command);
+        index.ok_or_else(|| state::Error::new("no room for a command"))
+    }
+
     /// Makes room for `total` commands.
-    pub(crate) fn reserve(&mut self, total: usize) {
+    pub(crate) fn reserve_for(&mut self, entries: usize) {
+        self.reserve(entries.saturating_add(Events::capacity()));
+    }
+
+    fn reserve(&mut self, total: usize) {
         let have = self.slots.len();
         if total <= have {
             return;

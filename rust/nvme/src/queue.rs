@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Submission and completion queues (Base, section 3.3).
 
+use state::{state, Decoder, Encoder, Raw, State};
 use units::{GuestAddr, Instant};
 
 use crate::config::MAX_IO_QUEUES;
@@ -12,6 +13,19 @@ pub(crate) const MAX_QUEUES: usize = MAX_IO_QUEUES as usize + 1;
 /// A set of queue or vector numbers below [`MAX_QUEUES`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Set(u128);
+
+impl State for Set {
+    fn encode(&self, out: &mut Encoder) {
+        // Its two halves.
+        (self.0 as u64).encode_raw(out);
+        ((self.0 >> 64) as u64).encode_raw(out);
+    }
+
+    fn decode(&mut self, from: &mut Decoder<'_>) -> Result<(), state::Error> {
+        self.0 = u128::from(from.take_raw()?) | u128::from(from.take_raw()?) << 64;
+        Ok(())
+    }
+}
 
 impl Set {
     pub(crate) fn insert(&mut self, n: u16) {
@@ -51,14 +65,14 @@ impl Set {
 
 /// Shadow doorbell of a queue in guest memory, and where to say when to ring the real one (Base,
 /// section 5.8, and Annex B.5).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Shadow {
     pub(crate) doorbell: GuestAddr,
     pub(crate) event_index: GuestAddr,
 }
 
 /// A submission queue.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct SubmissionQueue {
     pub(crate) base: u64,
     pub(crate) entries: u32,
@@ -70,6 +84,20 @@ pub(crate) struct SubmissionQueue {
     pub(crate) in_flight: u32,
     pub(crate) shadow: Option<Shadow>,
 }
+
+state!(Shadow {
+    doorbell,
+    event_index
+});
+state!(SubmissionQueue {
+    base[raw],
+    entries,
+    head,
+    tail,
+    cq,
+    in_flight,
+    shadow
+});
 
 impl SubmissionQueue {
     pub(crate) const fn new(base: u64, entries: u32, cq: u16) -> Self {
@@ -103,7 +131,7 @@ impl SubmissionQueue {
 }
 
 /// A completion queue.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct CompletionQueue {
     pub(crate) base: u64,
     pub(crate) entries: u32,
@@ -120,6 +148,12 @@ pub(crate) struct CompletionQueue {
     /// The guest has been told not to ring for its head: the shadow is ahead of `head`.
     pub(crate) is_parked: bool,
 }
+
+// What waits for room the controller writes, who knows the commands.
+state!(CompletionQueue {
+    base[raw], entries, head, tail, phase, vector, users, shadow, is_parked;
+    waiting
+});
 
 impl CompletionQueue {
     pub(crate) const fn new(base: u64, entries: u32, vector: Option<u16>) -> Self {
@@ -208,6 +242,19 @@ pub(crate) struct Queues {
     /// Submission and completion queues whose doorbells were rung since the last run.
     pub(crate) rung: (Set, Set),
 }
+
+state!(Queues {
+    sqs[fixed],
+    cqs[fixed],
+    ready,
+    unblocked,
+    cursor,
+    has_parked,
+    ahead,
+    look_at,
+    doorbell_buffer,
+    rung
+});
 
 impl Queues {
     pub(crate) fn new() -> Self {

@@ -63,6 +63,11 @@ pub(crate) struct Registers {
     shutdown: u8,
 }
 
+state::state!(Registers {
+    cc, aqa, asq[raw], acq[raw], interrupt_mask, ready, fatal, shutdown;
+    cap
+});
+
 impl Registers {
     pub(crate) fn new(config: &ControllerConfig) -> Self {
         let mqes_z = u16::try_from(config.queue_entries.saturating_sub(1)).unwrap_or(u16::MAX);

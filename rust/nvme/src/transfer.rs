@@ -27,7 +27,7 @@ pub(crate) enum Direction {
 }
 
 /// A run of guest memory, or of bytes to be dropped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Run {
     /// `None` for a bit bucket.
     at: Option<GuestAddr>,
@@ -42,7 +42,15 @@ pub(crate) struct Transfer {
     max_runs: usize,
 }
 
+state::state!(Run { at, len });
+state::state!(Transfer { runs; max_runs } => check);
+
 impl Transfer {
+    fn check(&mut self) -> Result<(), state::Error> {
+        state::ensure!(self.runs.len() <= self.max_runs, "{} runs", self.runs.len());
+        Ok(())
+    }
+
     /// Room for transfers of up to `max_bytes`.
     pub(crate) fn new(max_bytes: u64) -> Self {
         // One run per page, one more for an offset in the first, and as much again so that SGLs

@@ -17,6 +17,7 @@ use core::ops::Range;
 
 use command::ZoneAction;
 use nvme_spec::{Sqe, ZoneReportFilter};
+use state::{state, state_enum};
 use units::Instant;
 
 use crate::drive::NsIndex;
@@ -53,9 +54,10 @@ const STEP_ZONES: u32 = 4096;
 pub(crate) const LONGEST_COMMAND: u64 = 600;
 
 /// What is left of a long command, apart from bytes to discard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Task {
     /// Nothing.
+    #[default]
     Discard,
     /// Zone Management Receive.
     Report(Report),
@@ -86,7 +88,7 @@ pub(crate) enum Task {
 }
 
 /// A long command being worked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Job {
     pub(crate) sq: u16,
     pub(crate) sqe: Sqe,
@@ -149,6 +151,82 @@ pub(crate) struct Report {
     pub(crate) found: u64,
 }
 
+impl Default for Report {
+    fn default() -> Self {
+        Self {
+            ns: NsIndex::default(),
+            next: 0,
+            filter: ZoneReportFilter::All,
+            partial: false,
+            extension: 0,
+            flushed: 0,
+            filled: 0,
+            room: 0,
+            found: 0,
+        }
+    }
+}
+
+state_enum!(Task {
+    Discard = 0,
+    Report(report) = 1,
+    Zones { ns, action, next } = 2,
+    Deallocate { ns, ranges, at, inside } = 3,
+    Format { first, last, format, wipes, at, next } = 4,
+});
+state!(Job {
+    sq,
+    sqe[sqe],
+    task,
+    discard,
+    done
+});
+state!(Report {
+    ns,
+    next,
+    filter[filter],
+    partial,
+    extension,
+    flushed,
+    filled,
+    room,
+    found
+});
+
+/// A submission queue entry as it lies in memory.
+mod sqe {
+    use nvme_spec::{Sqe, SQE_BYTES};
+    use state::{Decoder, Encoder, Error};
+
+    pub fn encode(sqe: &Sqe, out: &mut Encoder) {
+        out.put_bytes(&sqe.encode());
+    }
+
+    pub fn decode(sqe: &mut Sqe, from: &mut Decoder<'_>) -> Result<(), Error> {
+        let bytes = from.take_bytes(SQE_BYTES)?.first_chunk();
+        *sqe = Sqe::decode(bytes.ok_or_else(|| Error::new("no entry"))?);
+        Ok(())
+    }
+}
+
+/// A filter of zone reports as it is on the wire.
+mod filter {
+    use nvme_spec::ZoneReportFilter;
+    use state::{Decoder, Encoder, Error, State};
+
+    pub fn encode(filter: &ZoneReportFilter, out: &mut Encoder) {
+        filter.wire().encode(out);
+    }
+
+    pub fn decode(filter: &mut ZoneReportFilter, from: &mut Decoder<'_>) -> Result<(), Error> {
+        let mut wire = 0;
+        State::decode(&mut wire, from)?;
+        let known = ZoneReportFilter::from_wire(wire);
+        *filter = known.ok_or_else(|| Error::new(format!("{wire} is no filter")))?;
+        Ok(())
+    }
+}
+
 /// What the present run has done and may do, and the long command in hand.
 #[derive(Debug, Default)]
 pub(crate) struct Work {
@@ -156,6 +234,9 @@ pub(crate) struct Work {
     budget: u64,
     job: Option<Job>,
 }
+
+// Between two runs nothing is counted.
+state!(Work { job; done, budget });
 
 impl Work {
     /// A run begins.

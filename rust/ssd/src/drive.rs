@@ -14,11 +14,13 @@ use crate::plan::{Plan, Space};
 use crate::series::Series;
 use crate::stats::vendor_log;
 use command::{Command, Error, Outcome, ZoneReport};
+use core::ops::Range;
 use ftl::Namespace;
 use nand::Cell;
 use nvme::{DriveEvent, Failure, Health, NamespaceInfo, NsIndex, LBA_SHIFTS, VENDOR_LOG_BYTES};
+use state::state;
 use std::collections::VecDeque;
-use units::{Instant, Nanos, Sector, ZoneId, SECTOR_BYTES};
+use units::{Instant, Nanos, Sector, ZoneId, PAGE_BYTES, PAGE_SECTORS, SECTOR_BYTES};
 
 /// Failed reads and writes from which on the SMART log calls the drive's reliability degraded (our
 /// choice: vendors do not say).
@@ -65,7 +67,30 @@ pub struct Drive {
     write_faults: u64,
 }
 
+// Times, and whether there are any, can be changed while the drive runs: whoever decodes has set
+// them.
+state!(Drive {
+    model, namespaces[fixed], events, extensions[fixed], faults, failure, series[fixed],
+    media_errors, write_faults;
+    kinds, timed, rated_erases, sample_interval
+} => check);
+
 impl Drive {
+    fn check(&mut self) -> Result<(), state::Error> {
+        state::ensure!(
+            self.events.len() <= MAX_EVENTS,
+            "{} events",
+            self.events.len()
+        );
+        let zoned: Vec<_> = self
+            .namespaces
+            .iter()
+            .map(|info| info.zoned.is_some())
+            .collect();
+        let checked = self.faults.check(&zoned);
+        checked.map_err(|e| state::Error::new(e.to_string()))
+    }
+
     /// An erased drive.
     ///
     /// # Errors
@@ -143,6 +168,48 @@ impl Drive {
             self.sample_interval = plan.sample_interval;
             self.series = Series::new(plan.sample_interval);
         }
+    }
+
+    /// Media bytes that may hold data, in pieces that may touch: what is before write pointers or in random
+    /// write areas, and pages that are mapped. Others read as zeroes. A model without a map cannot
+    /// tell.
+    pub fn written(&self) -> impl Iterator<Item = Range<u64>> + '_ {
+        let spaces = self.namespaces.iter().zip(&self.kinds);
+        spaces.flat_map(move |(info, &kind)| {
+            let zones = info.zoned.as_ref().map_or(0, |zoned| zoned.zones);
+            let in_zones = (0..zones).map(|zone| self.written_in(info, zone));
+            let pages = match info.zoned {
+                Some(_) => 0,
+                None => info.size.get() / PAGE_BYTES,
+            };
+            let mapped = (0..pages).filter(move |page| {
+                let at = Sector::new(page * PAGE_SECTORS);
+                !self.model.has_unmapped(kind, at, PAGE_SECTORS)
+            });
+            let mapped = mapped.map(|page| page * PAGE_BYTES..(page + 1) * PAGE_BYTES);
+            let pieces = in_zones
+                .chain(joined(mapped))
+                .filter(|piece| !piece.is_empty());
+            pieces.map(|piece| piece.start + info.media_offset..piece.end + info.media_offset)
+        })
+    }
+
+    /// Bytes of its namespace that a zone may hold.
+    fn written_in(&self, info: &NamespaceInfo, zone: u32) -> Range<u64> {
+        let area = info.zoned.as_ref().and_then(|zoned| zoned.zrwa);
+        let area = area.map_or(0, |zrwa| zrwa.size.get());
+        let Some(report) = self.model.zone(ZoneId::new(zone)) else {
+            return 0..0;
+        };
+        let start = report.start.get() * SECTOR_BYTES;
+        let capacity = report.capacity * SECTOR_BYTES;
+        let mut end = capacity;
+        if report.state.has_write_pointer() {
+            let written = report.write_pointer.get() * SECTOR_BYTES - start;
+            let area = if report.zrwa { area } else { 0 };
+            end = written.saturating_add(area).min(capacity);
+        }
+        start..start.saturating_add(end)
     }
 
     /// Makes a zone read-only or offline, and tells the guest.
@@ -250,6 +317,18 @@ impl Drive {
         }
         outcome
     }
+}
+
+/// Ascending ranges with those that touch made one.
+fn joined(ranges: impl Iterator<Item = Range<u64>>) -> impl Iterator<Item = Range<u64>> {
+    let mut ranges = ranges.peekable();
+    core::iter::from_fn(move || {
+        let mut range = ranges.next()?;
+        while let Some(next) = ranges.next_if(|next| next.start == range.end) {
+            range.end = next.end;
+        }
+        Some(range)
+    })
 }
 
 /// A controller with a drive behind it: all that a device needs.

@@ -27,6 +27,7 @@ use core::fmt;
 use core::ops::Range;
 use ftl::Random;
 use nvme::Failure;
+use state::{Decoder, Encoder, State};
 use units::{Bytes, Nanos, Sector, ZoneId, SECTOR_BYTES};
 
 /// Most rules at a time: each of them looks at each command.
@@ -151,6 +152,32 @@ pub(crate) struct Verdict {
 #[derive(Clone, Debug, Default)]
 pub struct Faults {
     rules: Vec<Rule>,
+}
+
+/// Rules as they can be set again, with what has become of them.
+impl State for Faults {
+    fn encode(&self, out: &mut Encoder) {
+        let Self { rules } = self;
+        rules.len().encode(out);
+        for rule in rules {
+            rule.to_string().encode(out);
+            rule.random.encode(out);
+            rule.hits.encode(out);
+        }
+    }
+
+    fn decode(&mut self, from: &mut Decoder<'_>) -> Result<(), state::Error> {
+        self.rules.clear();
+        let mut text = String::new();
+        for _ in 0..from.take_below(MAX_RULES as u64 + 1)? {
+            text.decode(from)?;
+            let mut rule = Rule::parse(&text).map_err(|e| state::Error::new(e.to_string()))?;
+            rule.random.decode(from)?;
+            rule.hits.decode(from)?;
+            self.rules.push(rule);
+        }
+        Ok(())
+    }
 }
 
 impl Faults {

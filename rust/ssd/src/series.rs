@@ -16,6 +16,7 @@
 use crate::model::Model;
 use crate::stats::COUNTERS;
 use core::fmt::Write;
+use state::state;
 use units::{Instant, Nanos};
 
 /// Rows kept: enough for a picture of two pixels a row, a quarter of a MiB.
@@ -39,7 +40,24 @@ pub struct Series {
     rows: Vec<Row>,
 }
 
+impl Default for Row {
+    fn default() -> Self {
+        Self {
+            time: 0,
+            totals: [0; COUNTERS.len()],
+        }
+    }
+}
+
+state!(Row { time, totals[fixed] });
+state!(Series { interval, next, rows } => check);
+
 impl Series {
+    fn check(&mut self) -> Result<(), state::Error> {
+        state::ensure!(self.interval > 0 && self.rows.len() <= ROWS);
+        Ok(())
+    }
+
     /// A sampler with this distance of its marks; none if that is 0.
     #[must_use]
     pub fn new(interval: Nanos) -> Option<Self> {

@@ -3,6 +3,7 @@
 
 use crate::{Decoder, Encoder, Error, State};
 use core::mem::{size_of, swap};
+use core::ops::Range;
 use std::collections::VecDeque;
 
 /// Something whose length the configuration gives.
@@ -176,5 +177,33 @@ impl<A: State, B: State> State for (A, B) {
     fn decode(&mut self, from: &mut Decoder<'_>) -> Result<(), Error> {
         self.0.decode(from)?;
         self.1.decode(from)
+    }
+}
+
+impl<T: State> State for Range<T> {
+    fn encode(&self, out: &mut Encoder) {
+        self.start.encode(out);
+        self.end.encode(out);
+    }
+
+    fn decode(&mut self, from: &mut Decoder<'_>) -> Result<(), Error> {
+        self.start.decode(from)?;
+        self.end.decode(from)
+    }
+}
+
+impl State for String {
+    fn encode(&self, out: &mut Encoder) {
+        self.len().encode(out);
+        out.put_bytes(self.as_bytes());
+    }
+
+    fn decode(&mut self, from: &mut Decoder<'_>) -> Result<(), Error> {
+        let len = usize::try_from(from.take()?).unwrap_or(usize::MAX);
+        let text = core::str::from_utf8(from.take_bytes(len)?);
+        let text = text.map_err(|_| Error::new("a text is not UTF-8"))?;
+        self.clear();
+        self.push_str(text);
+        Ok(())
     }
 }

@@ -12,6 +12,7 @@ mod check;
 mod queue_commands;
 mod run;
 mod shadow;
+mod stored;
 
 use nvme_spec::{AsyncEvent, Status};
 use units::{Instant, Nanos, QueueId};
@@ -169,11 +170,7 @@ impl<D: Drive> Controller<D> {
 
     /// Makes room for all commands the queues can hold.
     fn reserve(&mut self) {
-        let total = self
-            .queues
-            .total_entries()
-            .saturating_add(Events::capacity());
-        self.pending.reserve(total);
+        self.pending.reserve_for(self.queues.total_entries());
     }
 
     /// Drops queues and commands (controller reset).
