@@ -49,7 +49,9 @@ impl Link {
             bytes: bytes.get(),
         });
         let latest = self.recent.iter().map(|t| t.to).max().unwrap_or(to);
-        self.windows_to(to)?;
+        if latest > to {
+            self.windows_to(to)?;
+        }
         self.windows_to(latest)
     }
 

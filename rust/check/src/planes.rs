@@ -6,6 +6,9 @@ use crate::violation::{Law, Violation};
 use std::collections::BTreeMap;
 use units::{Instant, Nanos};
 
+/// Segments of a plane that are remembered however old they are.
+const REMEMBERED: usize = 256;
+
 /// One plane's time.
 #[derive(Clone, Debug, Default)]
 struct Plane {
@@ -55,8 +58,12 @@ impl Planes {
             .insert(start, (end, occupied.what, occupied.block.0));
         plane.busy += end.since(start);
         plane.last_end = plane.last_end.max(end);
-        if plane.segments.len() > 256 && plane.segments.len() % 64 == 0 {
-            plane.segments.retain(|_, segment| segment.0 >= old);
+        // They do not overlap, so those that ended first are the first.
+        while plane.segments.len() > REMEMBERED {
+            match plane.segments.first_entry() {
+                Some(first) if first.get().0 < old => first.remove(),
+                _ => break,
+            };
         }
         Ok(())
     }
