@@ -63,3 +63,31 @@ fn a_load_crosses_then_programs_if_the_wordline_is_complete() {
 fn a_plane_that_does_not_exist_does_nothing() {
     assert_eq!(run(&mut media(), 7, 99, Op::Erase), (7, 7));
 }
+
+/// Past their end, too: such planes do nothing.
+#[test]
+fn neighbours_are_booked_as_one_by_one() {
+    let load = Op::Load {
+        mode: Cell::Tlc,
+        bytes: Bytes::kib(16),
+        program: true,
+    };
+    let (mut together, mut apart) = (media(), media());
+    let last = together.plane_stats().len() as u32;
+    for (at, first, count) in [(0, 0, 3), (5, 1, 2), (7, last - 1, 3)] {
+        for op in [load, Op::Erase] {
+            let mut ends = Vec::new();
+            let planes = (PlaneId(first), count);
+            let now = Instant::from_nanos(at);
+            together.schedule_each(now, planes, BlockId(0), op, |n, end| {
+                assert_eq!(n as usize, ends.len());
+                ends.push(end.as_nanos());
+            });
+            let planes = first..first + count;
+            let expected: Vec<_> = planes.map(|p| run(&mut apart, at, p, op).1).collect();
+            assert_eq!(ends, expected);
+        }
+    }
+    assert!(together.plane_stats().eq(apart.plane_stats()));
+    together.check_invariants().unwrap();
+}

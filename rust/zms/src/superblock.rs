@@ -746,3 +746,36 @@ impl Appender {
         (loc, n)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use units::Bytes;
+
+    #[test]
+    fn a_wordline_is_being_programmed_on_its_plane_until_its_end() {
+        let geometry = Geometry {
+            channels: 2,
+            luns_per_channel: 1,
+            planes_per_lun: 2,
+            dies_per_group: 2,
+            flash_page: Bytes::kib(8),
+            block: Bytes::kib(8 * 3 * 4),
+            cell: Cell::Tlc,
+        };
+        let mut pool = Pool::new(&geometry, Cell::Tlc, 2, 0, Victims::Oldest);
+        let at = Instant::from_nanos;
+        // Rows have 4 planes x 2 pages; these are planes 1 and 2 of the second wordline of superblock 1.
+        let wordline = pool.start(1) + 3 * 8;
+        for plane in [1, 2] {
+            let last = wordline + 2 * 8 + plane * 2;
+            pool.wordline_until(&mut Observer::default(), last, at(100));
+        }
+        for loc in 0..2 * pool.pages {
+            let page = loc.wrapping_sub(wordline);
+            let is_in = page < 3 * 8 && (2..6).contains(&(page % 8));
+            assert_eq!(pool.is_programming(loc, at(99)), is_in, "{loc}");
+            assert!(!pool.is_programming(loc, at(100)));
+        }
+    }
+}
