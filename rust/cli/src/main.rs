@@ -37,7 +37,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use lab::progress::Progress;
-use lab::{failure, out, properties, sim, table, validate};
+use lab::{convert, failure, out, properties, sim, table, validate};
 
 use crate::paths::Paths;
 
@@ -93,6 +93,8 @@ enum Command {
     Top(top::Args),
     /// Run a trace through the flash model alone, in virtual time
     Sim(sim::Args),
+    /// Work on traces
+    Trace(convert::Args),
     /// Compare the model with closed forms, reference traces and papers
     Validate(validate::Args),
     /// List the drive's properties
@@ -131,6 +133,7 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Log(args) => log::run(&args),
         Command::Top(args) => top::run(&args),
         Command::Sim(args) => sim::run(progress, &args),
+        Command::Trace(args) => convert::run(&args),
         Command::Validate(args) => {
             let golden = Paths::look()?.map(|paths| paths.root().join("tests/golden"));
             validate::run(progress, &args, golden)

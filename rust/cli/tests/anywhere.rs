@@ -37,6 +37,30 @@ fn the_model_needs_no_repository() {
         .success()
         .stdout(predicate::str::contains("errors 0"));
     assert!(empty.path().join("o.gz").exists());
+    fs::write(
+        empty.path().join("b.csv"),
+        "1,W,8192,4096,5\n1,R,8192,4096,90\n",
+    )
+    .unwrap();
+    run(&["sim", "--trace", "b.csv"])
+        .code(1)
+        .stderr(predicate::str::contains("b.csv:1: ").and(predicate::str::contains("--place log")));
+    run(&[
+        "sim", "--trace", "b.csv", "--place", "log", "--out", "b.csv",
+    ])
+    .code(2)
+    .stderr(predicate::str::contains("the trace that is read"));
+    let placed = [
+        "trace", "convert", "--place", "log", "--trace", "b.csv", "--out",
+    ];
+    run(&[&placed[..], &["c"]].concat())
+        .success()
+        .stdout(predicate::str::contains("write_amplification"));
+    let converted = fs::read_to_string(empty.path().join("c")).unwrap();
+    assert_eq!(converted, "0 1 W 0 8 0\n85000 1 R 0 8 0\n");
+    run(&["sim", "--trace", "c", "--place", "log"])
+        .code(2)
+        .stderr(predicate::str::contains("--place is for block traces"));
     run(&["properties", "--json"])
         .success()
         .stdout(predicate::str::contains("write-buffers"));

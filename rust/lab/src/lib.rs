@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! sim         a trace through the model                      out         results on standard output
-//! properties  what can be set on a drive                     progress    bars on a terminal, silence when piped
+//! convert     other programs' traces become ours             progress    bars on a terminal, silence when piped
+//! properties  what can be set on a drive                     input       which trace is meant, and how it is written
 //! validate    the model against closed forms and others      table, plot how figures look
 //! experiment  ready-made studies                             provenance  how to get the same results again
 //! drive       which drive is meant                           failure     which exit status an error has
@@ -14,9 +15,11 @@
 #![forbid(unsafe_code)]
 #![deny(clippy::print_stdout)] // crate::out forgives readers that went away
 
+pub mod convert;
 pub mod drive;
 pub mod experiment;
 pub mod failure;
+pub mod input;
 pub mod out;
 pub mod plot;
 pub mod progress;

@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! `cargo conzone sim`: the flash model alone.
 
-use std::io::{BufRead, Read, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use indicatif::ProgressBar;
 use serde_json::{json, Map, Value};
-use sim::{Latencies, Simulation};
-use trace::{Output, Reader};
+use sim::{Input, Latencies, Simulation};
+use trace::Output;
 
 use crate::drive::{sample, Drive};
 use crate::failure::Prerequisite;
+use crate::input::{self, TraceArgs};
 use crate::out::{self, say};
 use crate::progress::Progress;
 
@@ -22,7 +23,11 @@ const REPORT_EVERY: u64 = 1 << 16;
 /// Run a trace through the flash model alone, in virtual time
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Trace: one command a line, `arrival_ns ns op slba nlb fua`; ns 0 = meta, 1 = data; op R W A F RST
+Traces of block devices are recognised: fio's iolog, blkparse, block_rq_issue of ftrace and perf, MSR
+Cambridge, Alibaba, Tencent, MobileBlockIOTraces; --columns names those of any CSV file. Zoned drives
+need --place log for most of them. docs/traces.md has more.
+
+Our own: one command a line, `arrival_ns ns op slba nlb fua`; ns 0 = meta, 1 = data; op R W A F RST
 FIN OPN CLS TRIM WZ; slba and nlb in 512-byte sectors; `Q depth` closes the loop, `I ns` idles,
 `#` starts a comment. Files that end in .gz are compressed; - is standard input or output.
 
@@ -30,9 +35,8 @@ Example: cargo conzone sim --preset ufs4-tlc --trace in.trace.gz --out out.gz --
 pub struct Args {
     #[command(flatten)]
     drive: Drive,
-    /// The trace to run
-    #[arg(long, value_name = "FILE")]
-    trace: PathBuf,
+    #[command(flatten)]
+    input: TraceArgs,
     /// Where to write one line a command, with its completion and status
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -58,14 +62,27 @@ pub fn run(progress: Progress, args: &Args) -> anyhow::Result<ExitCode> {
         sample(&mut config)?;
     }
     let mut simulation = Simulation::new(&config)?;
-    let bar = bar(progress, &args.trace);
-    let input = open(&args.trace, &bar)?;
+    for (option, path) in [
+        ("--out", &args.out),
+        ("--stats", &args.stats),
+        ("--series", &args.series),
+    ] {
+        args.input.check_output(option, path.as_deref())?;
+    }
+    let bar = bar(progress, &args.input.trace);
+    let wrapped = bar.clone();
+    let mut input = args
+        .input
+        .open(&simulation, &config, move |raw| wrapped.wrap_read(raw))?;
     let out = args.out.as_deref().map(create).transpose()?;
-    let mut reader = Reader::new(input, &args.trace.display().to_string());
-    replay(&mut simulation, &mut reader, out, &bar)
+    replay(&mut simulation, &mut input, out, &bar)
         .with_context(|| format!("--out {}", shown(args.out.as_deref())))?;
     bar.finish_and_clear();
-    let stats = statistics(&simulation)?;
+    let mut stats = statistics(&simulation)?;
+    let figures = input::figures(&input);
+    if let Some(stats) = stats.as_object_mut() {
+        stats.extend(figures);
+    }
     if let Some(path) = &args.stats {
         let mut file = create(path)?;
         serde_json::to_writer_pretty(&mut file, &stats)?;
@@ -93,15 +110,16 @@ fn shown(path: Option<&Path>) -> String {
 
 fn replay(
     simulation: &mut Simulation,
-    reader: &mut Reader<Box<dyn BufRead>>,
+    input: &mut Input,
     mut out: Option<Output>,
     bar: &ProgressBar,
 ) -> anyhow::Result<()> {
     let mut commands = 0_u64;
-    while let Some(line) = reader.next_line()? {
+    while let Some(line) = input.next_line()? {
         let Some(answer) = simulation.step(&line) else {
             continue;
         };
+        input.check(&answer)?;
         if let Some(out) = &mut out {
             answer.write(out)?;
         }
@@ -122,12 +140,6 @@ fn bar(progress: Progress, path: &Path) -> ProgressBar {
         Ok(meta) if meta.is_file() => progress.bar("0 commands", meta.len()),
         _ => progress.spinner("commands"),
     }
-}
-
-fn open(path: &Path, bar: &ProgressBar) -> anyhow::Result<Box<dyn BufRead>> {
-    let bar = bar.clone();
-    trace::open(path, move |raw: Box<dyn Read>| bar.wrap_read(raw))
-        .with_context(|| format!("--trace {}", path.display()))
 }
 
 fn create(path: &Path) -> anyhow::Result<Output> {
@@ -187,7 +199,32 @@ fn table(latencies: &Latencies, stats: &Value) -> String {
         ratio("raf_with_map"),
         rate(hits, hits + misses)
     );
+    if let Some(log) = stats.get("log") {
+        text += &placement(log);
+    }
+    if let Some(seen) = stats.get("trace") {
+        text += &format!(
+            "trace: {} requests, {} duplicates, {} out of order\n",
+            seen["requests"], seen["duplicates"], seen["out_of_order"]
+        );
+    }
     text
+}
+
+/// What the placement on zones did.
+fn placement(log: &Value) -> String {
+    let own = log["write_amplification"].as_f64();
+    format!(
+        "log: {} pages written, {} moved, {} padded (write amplification of its own {}), {} zones reset, at most {} open; {} of {} pages read were never written\n",
+        log["pages_written"],
+        log["pages_moved"],
+        log["pages_padded"],
+        own.map_or_else(|| "-".into(), |own| format!("{own:.3}")),
+        log["zone_resets"],
+        log["most_open_zones"],
+        log["pages_unwritten"],
+        log["pages_unwritten"].as_u64().unwrap_or(0) + log["pages_read"].as_u64().unwrap_or(0),
+    )
 }
 
 fn micros(ns: u64) -> String {

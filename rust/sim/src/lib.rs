@@ -12,8 +12,14 @@
 
 #![forbid(unsafe_code)]
 
+mod input;
 mod latency;
+mod log;
 mod simulation;
+mod space;
 
+pub use input::{Input, InputError};
 pub use latency::{Latencies, Latency};
+pub use log::{Cleaning, Log, LogError, LogFigures, LogOptions, Streams};
 pub use simulation::{to_model, Simulation};
+pub use space::Space;

@@ -106,6 +106,29 @@ pub enum Line {
     Idle(Nanos),
 }
 
+impl Line {
+    /// Writes it as a trace has it.
+    ///
+    /// # Errors
+    /// The output's.
+    pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        match self {
+            Self::Depth(depth) => writeln!(out, "Q {depth}"),
+            Self::Idle(pause) => writeln!(out, "I {}", pause.get()),
+            Self::Command(c) => writeln!(
+                out,
+                "{} {} {} {} {} {}",
+                c.arrival.as_nanos(),
+                u8::from(c.data),
+                c.op.code(),
+                c.slba,
+                c.nlb,
+                u8::from(c.fua)
+            ),
+        }
+    }
+}
+
 /// What became of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Answer {

@@ -14,11 +14,14 @@
 //! `arrival_ns ns op slba nlb completion_ns status`, where the status is the NVMe status code type
 //! and code as one decimal number, 0 for success.
 //!
-//! Both are streamed in bounded memory, through gzip if the file's name ends in `.gz`. What this
+//! [`block`] reads what other programs record of a block device: requests that know no zones.
+//!
+//! All are streamed in bounded memory, through gzip if the file's name ends in `.gz`. What this
 //! crate does not do: it knows no drive; [`Pacer`] only says when the next command arrives.
 
 #![forbid(unsafe_code)]
 
+pub mod block;
 mod entry;
 mod files;
 mod pacer;

@@ -10,12 +10,14 @@ const MAX_LINE_BYTES: u64 = 4096;
 
 /// A file that cannot be read as a trace, and where.
 #[derive(Debug, thiserror::Error)]
-#[error("{file}:{line}: {problem}")]
+#[error("{file}:{line}{}: {problem}", column.map_or_else(String::new, |column| format!(":{column}")))]
 pub struct TraceError {
     /// The file.
     pub file: String,
     /// The line, from 1.
     pub line: u64,
+    /// Where on it, from 1; not in traces of our own.
+    pub column: Option<u64>,
     /// What is wrong with it.
     pub problem: Problem,
 }
@@ -56,21 +58,24 @@ pub enum Problem {
     /// The line does not end.
     #[error("the line is longer than {MAX_LINE_BYTES} bytes")]
     TooLong,
+    /// It cannot be read as it was asked for.
+    #[error("{0}")]
+    Options(&'static str),
     /// The file cannot be read.
     #[error(transparent)]
     Io(#[from] io::Error),
 }
 
 /// Streams lines with their numbers, in one reused buffer.
-struct Lines<R> {
+pub(crate) struct Lines<R> {
     input: R,
     file: String,
-    line: u64,
-    text: Vec<u8>,
+    pub(crate) line: u64,
+    pub(crate) text: Vec<u8>,
 }
 
 impl<R: BufRead> Lines<R> {
-    fn new(input: R, file: &str) -> Self {
+    pub(crate) fn new(input: R, file: &str) -> Self {
         Self {
             input,
             file: file.to_string(),
@@ -80,7 +85,7 @@ impl<R: BufRead> Lines<R> {
     }
 
     /// Goes to the next line that is neither blank nor a comment; false at the end.
-    fn advance(&mut self) -> Result<bool, Problem> {
+    pub(crate) fn advance(&mut self) -> Result<bool, Problem> {
         loop {
             self.text.clear();
             self.line += 1;
@@ -98,33 +103,43 @@ impl<R: BufRead> Lines<R> {
         }
     }
 
-    fn fields(&self) -> Fields<'_> {
-        Fields { rest: &self.text }
+    pub(crate) fn fields(&self) -> Fields<'_> {
+        Fields::of(&self.text)
     }
 
     fn error(&self, problem: Problem) -> TraceError {
         TraceError {
             file: self.file.clone(),
             line: self.line,
+            column: None,
             problem,
         }
     }
 }
 
 /// What is left of a line.
-struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Fields<'a> {
+    pub(crate) const fn of(line: &'a [u8]) -> Self {
+        Self { rest: line }
+    }
+
+    /// Bytes left.
+    pub(crate) const fn left(&self) -> usize {
+        self.rest.len()
+    }
+
     /// Goes to the next field's first byte.
-    fn skip_blanks(&mut self) {
+    pub(crate) fn skip_blanks(&mut self) {
         while let [b' ' | b'\t' | b'\r' | b'\n', rest @ ..] = self.rest {
             self.rest = rest;
         }
     }
 
-    fn next_text(&mut self) -> Option<&'a [u8]> {
+    pub(crate) fn next_text(&mut self) -> Option<&'a [u8]> {
         self.skip_blanks();
         let is_blank = |b: &u8| matches!(b, b' ' | b'\t' | b'\r' | b'\n');
         let len = self.rest.iter().position(is_blank);
@@ -228,7 +243,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-fn parse_u64(text: &[u8]) -> Option<u64> {
+pub(crate) fn parse_u64(text: &[u8]) -> Option<u64> {
     let mut n: u64 = 0;
     for digit in text {
         let digit = digit.wrapping_sub(b'0');
@@ -241,7 +256,7 @@ fn parse_u64(text: &[u8]) -> Option<u64> {
 }
 
 #[cold]
-fn bad(field: &'static str, found: &[u8], expected: &'static str) -> Problem {
+pub(crate) fn bad(field: &'static str, found: &[u8], expected: &'static str) -> Problem {
     Problem::Field {
         field,
         found: shown(found),

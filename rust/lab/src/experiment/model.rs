@@ -5,21 +5,18 @@
 //!   jobs ──(instant, job) heap──> next command ──> sim::Simulation ──> completion ──> heap
 //! ```
 //! A job keeps its depth of commands outstanding and sends the next when one completes; the host itself takes no time.
-//! Block namespaces are cut into extents of [`EXTENT`] that stand for zones: what resets a zone trims an extent.
+//! Block namespaces are cut into extents that stand for zones ([`Space`]): what resets a zone trims an extent.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
 use anyhow::{bail, ensure, Context, Result};
-use sim::{Latency, Simulation};
+use sim::{Latency, Simulation, Space};
 use trace::{Command, Line, Op};
-use units::{Bytes, Instant, Nanos, ZoneId, SECTOR_BYTES};
+use units::{Instant, Nanos, SECTOR_BYTES};
 
 use super::case::{Access, Case, Phase, Row, Workload};
 use crate::drive::Drive;
-
-/// What a block namespace is cut into: a zone of `tlc-zoned`.
-const EXTENT: u64 = 96 << 20;
 
 /// Runs a case; one row for each measured phase.
 ///
@@ -51,51 +48,6 @@ pub fn difference(before: &Counters, after: &Counters) -> Counters {
         (name.clone(), now.saturating_sub(then))
     };
     after.iter().map(less).collect()
-}
-
-/// Where the data namespace can be written. Zones, or the extents that stand for them.
-#[derive(Clone, Copy, Debug)]
-struct Space {
-    zoned: bool,
-    /// Bytes from one zone's start to the next.
-    span: u64,
-    /// Bytes of a zone that can be written.
-    capacity: u64,
-    zones: u64,
-}
-
-impl Space {
-    fn of(simulation: &Simulation, config: &ssd::Config) -> Result<Self> {
-        let zone = |id| simulation.model().zone(ZoneId::new(id));
-        if let Some(first) = zone(0) {
-            let bytes = |sectors: u64| sectors * SECTOR_BYTES;
-            let zones = (0..).take_while(|id| zone(*id).is_some()).count() as u64;
-            let capacity = bytes(first.capacity);
-            let span = zone(1).map_or(capacity, |second| bytes(second.start.get()));
-            return Ok(Self {
-                zoned: true,
-                span,
-                capacity,
-                zones,
-            });
-        }
-        let size = config.get("block-data-size")?;
-        let size = size.parse::<Bytes>().ok().context("block-data-size")?.get();
-        ensure!(
-            size >= EXTENT,
-            "property 'block-data-size' = {size}: experiments need at least {EXTENT} bytes"
-        );
-        Ok(Self {
-            zoned: false,
-            span: EXTENT,
-            capacity: EXTENT,
-            zones: size / EXTENT,
-        })
-    }
-
-    fn bytes(&self) -> u64 {
-        self.capacity * self.zones
-    }
 }
 
 /// What came of a phase.
@@ -160,7 +112,7 @@ impl Host {
     fn new(drive: &Drive) -> Result<Self> {
         let config = drive.config()?;
         let simulation = Simulation::new(&config)?;
-        let space = Space::of(&simulation, &config)?;
+        let space = Space::of(&simulation, &config).map_err(anyhow::Error::msg)?;
         Ok(Self {
             written: vec![0; usize::try_from(space.zones)?],
             space,
@@ -344,6 +296,8 @@ impl Host {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const EXTENT: u64 = 96 << 20;
 
     fn case(preset: &str, set: &[&str], phases: Vec<Phase>) -> Case {
         Case::raw("s", Drive::new(preset, set), phases)
