@@ -237,6 +237,7 @@ impl Log {
             arrival: request.at,
             fua: request.fua,
             begin: 0,
+            emptied: Vec::new(),
         };
         commands.begin = commands.out.len();
         // A discard frees whole pages only; the others touch every page that they reach.
@@ -293,6 +294,7 @@ impl Log {
                 }
             }
         }
+        commands.resets();
         Ok(())
     }
 
@@ -356,7 +358,7 @@ impl Log {
         zone.valid = 0;
         self.free.push_back(number);
         self.figures.resets += 1;
-        commands.reset(number);
+        commands.emptied.push(number);
     }
 
     /// Writes a page to the end of a log.
@@ -424,11 +426,12 @@ impl Log {
         // Cleaning may have given this log one.
         match self.heads.get(log).copied().flatten() {
             Some(head) => Ok(head),
-            None => self.take_zone(log),
+            None => self.take_zone(log, commands),
         }
     }
 
-    fn take_zone(&mut self, log: usize) -> Result<usize, LogError> {
+    fn take_zone(&mut self, log: usize, commands: &mut Commands<'_>) -> Result<usize, LogError> {
+        commands.resets();
         let taken = self.free.pop_front().ok_or_else(|| self.full())?;
         if let Some(head) = self.heads.get_mut(log) {
             *head = Some(taken);
@@ -457,13 +460,14 @@ impl Log {
         for page in pages.into_iter().flatten() {
             let head = match self.heads.get(log).copied().flatten() {
                 Some(head) => head,
-                None => self.take_zone(log)?,
+                None => self.take_zone(log, commands)?,
             };
             self.figures.moved += 1;
             // The last one that moves away resets the zone.
             self.put(Some(page), log, head, commands);
         }
         self.pad(log, commands);
+        commands.resets();
         Ok(())
     }
 
@@ -495,6 +499,9 @@ struct Commands<'a> {
     fua: bool,
     /// The first of this request.
     begin: usize,
+    /// Zones to reset. That waits until no write is under way, which it would cut in two, and comes before any of them is
+    /// written again.
+    emptied: Vec<usize>,
 }
 
 impl Commands<'_> {
@@ -531,13 +538,15 @@ impl Commands<'_> {
         });
     }
 
-    fn reset(&mut self, zone: usize) {
-        let slba = zone as u64 * self.space.span / SECTOR_BYTES;
-        if self.space.zoned {
-            self.push(Op::Reset, slba, 0);
-        } else {
-            let sectors = self.space.capacity / SECTOR_BYTES;
-            self.push(Op::Trim, slba, u32::try_from(sectors).unwrap_or(u32::MAX));
+    fn resets(&mut self) {
+        for zone in std::mem::take(&mut self.emptied) {
+            let slba = zone as u64 * self.space.span / SECTOR_BYTES;
+            if self.space.zoned {
+                self.push(Op::Reset, slba, 0);
+            } else {
+                let sectors = self.space.capacity / SECTOR_BYTES;
+                self.push(Op::Trim, slba, u32::try_from(sectors).unwrap_or(u32::MAX));
+            }
         }
     }
 }
