@@ -21,7 +21,7 @@ use lab::provenance::Setting;
 use crate::paths::Paths;
 use crate::report::fio;
 use crate::vm::{self, Timing};
-use crate::{setup, vendor_log, Context};
+use crate::{setup, Context};
 
 /// A case may take so long on a busy host.
 const LIMIT: Duration = Duration::from_secs(1800);
@@ -98,7 +98,7 @@ fn row(case: &Case, x: f64, work: &Path, number: usize) -> Result<Row> {
     let path = |file: &str| work.join(format!("{number}.{file}"));
     let text = fs::read_to_string(path("fio")).context("fio's output")?;
     let output = fio::parse(&text).context("fio's output")?;
-    let log = |file: &str| vendor_log::parse(&fs::read(path(file))?).context("the vendor log");
+    let log = |file: &str| ssd::VendorLog::parse(&fs::read(path(file))?).context("the vendor log");
     let (before, after) = (log("before")?.totals(), log("after")?.totals());
     // More than one where the phase is jobs one after another.
     let parts = output.jobs.iter().flat_map(fio::Job::directions);

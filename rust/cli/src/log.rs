@@ -15,7 +15,7 @@ use crate::out::say;
 use crate::qom;
 use crate::report::accounts;
 use crate::report::statistics::{self, Section};
-use crate::{table, vendor_log};
+use crate::table;
 
 /// More than any page or statistics have.
 const MOST_BYTES: u64 = 64 << 20;
@@ -79,7 +79,7 @@ fn read(file: &Path) -> Result<Vec<u8>> {
 /// Either kind.
 #[derive(Debug)]
 enum Log {
-    Page(vendor_log::VendorLog),
+    Page(ssd::VendorLog),
     Statistics(Value),
 }
 
@@ -87,7 +87,7 @@ impl Log {
     fn decode(bytes: &[u8]) -> Result<Self> {
         let text = bytes.trim_ascii_start();
         if !matches!(text.first(), Some(b'{' | b'"')) {
-            return Ok(Self::Page(vendor_log::parse(bytes)?));
+            return Ok(Self::Page(ssd::VendorLog::parse(bytes)?));
         }
         let value: Value = serde_json::from_slice(text).context("neither a log page nor JSON")?;
         // QEMU answers with the statistics as a text, and QMP puts that into "return".
@@ -156,7 +156,15 @@ fn shown(section: &Section) -> Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vendor_log::tests::page;
+
+    /// A page whose meta counters are 1, 2, ... and whose data counters go on from there.
+    fn page() -> Vec<u8> {
+        let n = ssd::COUNTERS.len() as u16;
+        let mut page = [b"CZST".as_slice(), &1_u16.to_le_bytes(), &n.to_le_bytes()].concat();
+        page.extend((1..=2 * u64::from(n)).flat_map(u64::to_le_bytes));
+        page.resize(4096, 0);
+        page
+    }
 
     #[test]
     fn pages_are_decoded_by_namespace() {

@@ -29,7 +29,6 @@ mod setup;
 mod shell;
 mod test;
 mod top;
-mod vendor_log;
 mod vm;
 
 use std::process::ExitCode;

@@ -71,6 +71,18 @@ impl Conv {
         self.engine.stats()
     }
 
+    /// The same in the terms that all models have in common.
+    #[must_use]
+    pub fn report(&self) -> ftl::Stats {
+        let stats = self.stats();
+        ftl::Stats::of(
+            &self.flash,
+            ftl::Counters::default(),
+            stats.counters(),
+            stats.pool(),
+        )
+    }
+
     /// Mean erases of a superblock, rounded down; in constant time.
     #[must_use]
     pub fn mean_erases(&self) -> u64 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What the drive has done.
 
-use ftl::HostStats;
+use ftl::{HostStats, PoolStats};
 use units::{Bytes, Nanos};
 
 /// Flash work, of one partition or of all. Pages are 4 KiB.
@@ -116,4 +116,63 @@ pub struct Stats {
     pub erases_min: u32,
     /// Most erases of a superblock.
     pub erases_max: u32,
+}
+
+impl Stats {
+    /// The counters in common terms.
+    #[must_use]
+    pub fn counters(&self) -> ftl::Counters {
+        let (host, flash) = (ftl::Counters::from(&self.host), &self.flash);
+        let for_host = host
+            .host_read_pages
+            .saturating_sub(flash.buffer_hits)
+            .saturating_sub(flash.unmapped_reads);
+        let by_page = |page| ftl::ByGrain {
+            page,
+            ..ftl::ByGrain::default()
+        };
+        ftl::Counters {
+            buffer_hits: flash.buffer_hits,
+            unmapped_reads: flash.unmapped_reads,
+            pages_native: flash.pages_host + flash.pages_gc + flash.pages_padded,
+            pages_gc: flash.pages_gc,
+            pages_read: for_host + flash.partial_reads + flash.pages_gc,
+            map_reads: flash.map_reads,
+            l2p_hits: by_page(flash.l2p_hits),
+            l2p_misses: by_page(flash.l2p_misses),
+            gc_runs: flash.gc_runs,
+            gc_time: flash.gc_time,
+            ..host
+        }
+    }
+
+    pub(crate) fn pool(&self) -> PoolStats {
+        let count = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+        PoolStats {
+            superblocks: count(self.superblocks),
+            free: count(self.free_superblocks),
+            erases: self.flash.erases,
+            erases_min: self.erases_min,
+            erases_max: self.erases_max,
+            ..PoolStats::default()
+        }
+    }
+
+    /// What has no common name.
+    #[must_use]
+    pub fn own(&self) -> Vec<(&'static str, u64)> {
+        let flash = &self.flash;
+        vec![
+            ("buffer_waits", self.buffer_waits),
+            ("buffer_wait_ns", self.buffer_wait.get()),
+            ("programs", flash.programs),
+            ("senses", flash.senses),
+            ("gc_senses", flash.gc_senses),
+            ("partial_reads", flash.partial_reads),
+            ("pages_padded", flash.pages_padded),
+            ("pages_rewritten", flash.pages_rewritten),
+            ("pages_unmapped", flash.unmapped),
+            ("superblock_bytes", self.superblock.get()),
+        ]
+    }
 }

@@ -14,12 +14,14 @@
 //! - [`Observer`]: what happened to pages, for checks.
 //! - [`Random`]: numbers that follow from a seed.
 //! - [`HostStats`] and [`Histogram`]: what the host asked for, and how long it took.
+//! - [`Counters`] and [`Stats`]: what a drive has done, in common terms.
 //!
 //! Not here: any policy (placement, reclaim, mapping), zones (`zone`), cell timing (`nand`).
 
 #![forbid(unsafe_code)]
 
 mod buffer;
+mod counters;
 mod flash;
 mod namespace;
 mod observe;
@@ -30,6 +32,7 @@ pub use buffer::ByteBuffer;
 pub use command::{
     zone_at, Command, Error, Outcome, Reply, ZoneAction, ZoneReport, ZoneTarget, MAX_SECTORS,
 };
+pub use counters::{pages, ByGrain, Counters, PoolStats, Stats};
 pub use flash::{Costs, Flash};
 pub use namespace::Namespace;
 pub use observe::{Event, Observer, Place};

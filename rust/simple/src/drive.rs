@@ -3,7 +3,7 @@
 
 use crate::{Config, ConfigError, Times};
 use core::ops::Range;
-use ftl::{Command, Error, HostStats, Outcome};
+use ftl::{Command, Counters, Error, HostStats, Outcome};
 use units::{Instant, Sector, SECTOR_BYTES};
 
 /// What the drive has done.
@@ -80,6 +80,17 @@ impl Simple {
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.stats.clone()
+    }
+
+    /// The host's side in the terms that all models have in common; what it asked for is what is done.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        let host = Counters::from(&self.stats.host);
+        Counters {
+            pages_native: host.host_write_pages,
+            pages_read: host.host_read_pages,
+            ..host
+        }
     }
 
     /// The configuration it was made from.

@@ -12,7 +12,7 @@ use crate::layout::{eui64, nguid};
 use crate::model::Model;
 use crate::plan::{Plan, Space};
 use crate::series::Series;
-use crate::stats::vendor_log;
+use crate::vendor_log;
 use command::{Command, Error, Outcome, ZoneReport};
 use core::ops::Range;
 use ftl::Namespace;
@@ -446,6 +446,6 @@ impl nvme::Drive for Drive {
     }
 
     fn vendor_log(&self, page: &mut [u8; VENDOR_LOG_BYTES]) {
-        vendor_log(&self.model, page);
+        vendor_log::fill(&self.model, page);
     }
 }

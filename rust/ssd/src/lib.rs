@@ -30,6 +30,7 @@ mod saved;
 mod series;
 mod stats;
 mod table;
+mod vendor_log;
 mod zone_map;
 
 pub use config::Config;
@@ -45,5 +46,6 @@ pub use saved::{load, save};
 pub use series::Series;
 pub use stats::{device_json, stats_json, COUNTERS};
 pub use table::PROPERTIES;
+pub use vendor_log::{VendorLog, VendorLogError};
 pub use zms::Histogram;
 pub use zone_map::zone_map;

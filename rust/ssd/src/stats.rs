@@ -1,20 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The model's statistics as JSON and as the vendor log page.
+//! The model's statistics as JSON.
 //!
 //! The JSON object has the device's totals under the names of [`COUNTERS`], the write and read
 //! amplification, the same counters for each namespace, the superblock pools, every plane, channel
 //! and the host link, and latency histograms in model time; then, in `model`, what only that flash
 //! model counts. Counters of things that a model does not have are zero.
-//!
-//! The vendor log page (C0h) is binary, little-endian: the bytes `CZST`, a version (u16, 1), the
-//! number of counters n (u16), then n counters of u64 each for meta, then n for data, in the order
-//! of [`COUNTERS`]; zeroes follow.
 
 use crate::model::Model;
 use core::fmt::Write;
-use nvme::VENDOR_LOG_BYTES;
+use ftl::{ByGrain, Counters, Histogram, PoolStats, Stats};
 use units::{PAGE_BYTES, SECTOR_BYTES};
-use zms::{ByGrain, Counters, Histogram, PoolStats, Stats};
 
 /// How to read one counter.
 type Getter = fn(&Counters) -> u64;
@@ -201,20 +196,6 @@ fn resources(json: &mut Json, stats: &Stats) {
     });
 }
 
-/// Fills the vendor log page.
-pub(crate) fn vendor_log(model: &Model, page: &mut [u8; VENDOR_LOG_BYTES]) {
-    let stats = model.stats();
-    let count = u16::try_from(COUNTERS.len()).unwrap_or(0).to_le_bytes();
-    let header = b"CZST".iter().chain(&[1, 0]).chain(&count).copied();
-    let counters = [&stats.meta, &stats.data]
-        .into_iter()
-        .flat_map(|c| COUNTERS.iter().flat_map(|(_, get)| get(c).to_le_bytes()));
-    page.fill(0);
-    for (byte, value) in page.iter_mut().zip(header.chain(counters)) {
-        *byte = value;
-    }
-}
-
 /// Writes nested JSON objects of numbers. Names must need no escaping.
 struct Json {
     text: String,
@@ -301,10 +282,5 @@ mod tests {
             json.end(),
             "{\n \"a\": 1,\n \"b\": {\n  \"c\": 1.666666,\n  \"d\": {}\n }\n}"
         );
-    }
-
-    #[test]
-    fn the_vendor_log_holds_all_counters() {
-        assert!(8 + 2 * 8 * COUNTERS.len() <= VENDOR_LOG_BYTES);
     }
 }

@@ -7,11 +7,11 @@ use crate::l2p::Grain;
 use crate::mover::Moving;
 use crate::paged::Paged;
 use crate::read::{Found, Map};
-use crate::stats::{Counters, PoolStats, Stats};
+use crate::stats::of_pool;
 use crate::superblock::{Pool, Victims};
 use crate::write::Cause;
 use crate::zoned::{page_range, Zoned};
-use ftl::{Command, Error, Event, Namespace, Outcome, ZoneReport};
+use ftl::{Command, Counters, Error, Event, Namespace, Outcome, Stats, ZoneReport};
 use nand::Cell;
 use state::{state, Decoder, Encoder, State};
 use units::{Bytes, Instant, Nanos, Sector, ZoneId, PAGE_BYTES, PAGE_SECTORS};
@@ -359,7 +359,7 @@ impl Zms {
             Data::Block(block) => block.counters.clone(),
         };
         for (which, pool) in self.pools() {
-            let pool = PoolStats::of(pool);
+            let pool = of_pool(pool);
             match which {
                 Pools::Meta => stats.meta_pool = pool,
                 Pools::Slc => stats.slc_pool = pool,

@@ -14,9 +14,9 @@ use crate::area::{Area, Placed, Pointer};
 use crate::core::Core;
 use crate::mover::{Kind, Move, Mover, Moving, Step, Wanted};
 use crate::paged::{Paged, BUFFERED};
-use crate::stats::Counters;
 use crate::superblock::{Appender, Loc, Pool, NATIVE, NONE};
 use crate::Error;
+use ftl::Counters;
 use units::Instant;
 
 impl<const NS: u8> Paged<NS> {

@@ -47,8 +47,8 @@ pub use config::{
 };
 pub use drive::{Pools, Zms};
 pub use ftl::{
-    Command, Costs, Error, Histogram, Namespace, Outcome, Reply, ZoneAction, ZoneReport, ZoneTarget,
+    ByGrain, Command, Costs, Counters, Error, Histogram, Namespace, Outcome, PoolStats, Reply,
+    Stats, ZoneAction, ZoneReport, ZoneTarget,
 };
 pub use l2p::Grain;
 pub use nand::{Suspend, Suspension};
-pub use stats::{ByGrain, Counters, PoolStats, Stats};

@@ -20,9 +20,9 @@
 
 use crate::area::{Area, Pointer};
 use crate::core::Core;
-use crate::stats::Counters;
 use crate::superblock::{FlashPage, Loc, Pool, SbState, NATIVE, NONE};
 use crate::Error;
+use ftl::Counters;
 use nand::{PlaneId, Work};
 use state::{ensure, state, state_enum};
 use std::collections::VecDeque;

@@ -18,11 +18,11 @@ use crate::l2p::{Grain, Key};
 use crate::mover::Mover;
 use crate::read::{Found, Map, Search, Wanted};
 use crate::sparse::Sparse;
-use crate::stats::Counters;
+use crate::stats::count_flush;
 use crate::superblock::{FlashPage, Loc, Pool, SbState, NATIVE};
 use crate::write::{Cause, Write};
 use crate::Error;
-use ftl::{Event, Namespace, Observer, Place};
+use ftl::{Counters, Event, Namespace, Observer, Place};
 use state::{ensure, ensure_eq, state};
 use units::{Bytes, Instant, Nanos, Sector, PAGE_BYTES, PAGE_SECTORS, SECTOR_BYTES};
 
@@ -268,7 +268,7 @@ impl<const NS: u8> Paged<NS> {
 
     /// Flushes the buffer at `at`; returns when its operations have ended.
     pub fn flush(&mut self, core: &mut Core, cause: Cause, at: Instant) -> Instant {
-        self.counters.count_flush(cause);
+        count_flush(&mut self.counters, cause);
         let mut buffer = core::mem::take(&mut self.buffer);
         let end = self.place(core, &buffer, at);
         buffer.clear();

@@ -11,9 +11,9 @@
 use crate::config::L2pSearch;
 use crate::core::Core;
 use crate::l2p::{Grain, Key};
-use crate::stats::{ByGrain, Counters};
 use crate::superblock::FlashPage;
 use crate::zoned::page_range;
+use ftl::{ByGrain, Counters};
 use units::{Bytes, Instant, Sector, PAGE_BYTES, SECTOR_BYTES};
 
 /// Where a page is.

@@ -15,12 +15,11 @@ use crate::config::SlcMap;
 use crate::core::Core;
 use crate::l2p::Grain;
 use crate::mover::{Kind, Load, Mover, Moving, Step, Wanted};
-use crate::stats::Counters;
 use crate::superblock::{Loc, Pool, NONE};
 use crate::write::Cause;
 use crate::zoned::Zoned;
 use crate::Error;
-use ftl::{Event, Namespace};
+use ftl::{Counters, Event, Namespace};
 use units::{Instant, ZoneId};
 
 impl Zoned {

@@ -1,247 +1,34 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! What the drive has done: counters and latencies (zms-model §10).
+//! What the drive has done (zms-model §10): counting what only this model knows the cause of.
 
 use crate::superblock::{Pool, SbState, Superblock};
 use crate::write::Cause;
-use ftl::Histogram;
-use state::state;
-use units::Nanos;
+use ftl::{Counters, PoolStats};
 
-/// Hits or misses by granularity of the mapping.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ByGrain {
-    /// Whole zones.
-    pub zone: u64,
-    /// pSLC superblocks of one zone.
-    pub sub_zone: u64,
-    /// Chunks.
-    pub chunk: u64,
-    /// Pages.
-    pub page: u64,
-}
-
-impl ByGrain {
-    pub(crate) fn add(&mut self, more: Self) {
-        self.zone += more.zone;
-        self.sub_zone += more.sub_zone;
-        self.chunk += more.chunk;
-        self.page += more.page;
-    }
-
-    /// All of them.
-    #[must_use]
-    pub const fn total(&self) -> u64 {
-        self.zone + self.sub_zone + self.chunk + self.page
+/// A buffer is flushed.
+pub(crate) fn count_flush(counters: &mut Counters, cause: Cause) {
+    match cause {
+        Cause::Full => counters.flush_full += 1,
+        Cause::Premature => counters.flush_premature += 1,
+        Cause::Window => counters.flush_window += 1,
+        Cause::Durable => counters.flush_durable += 1,
     }
 }
 
-/// One namespace's counters. Pages are 4 KiB.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Read commands.
-    pub host_reads: u64,
-    /// Write, append and write-zeroes commands.
-    pub host_writes: u64,
-    /// Flush commands.
-    pub host_flushes: u64,
-    /// Pages that reads touched: a page for each command that reads some of it.
-    pub host_read_pages: u64,
-    /// Pages that writes touched, likewise: eight writes that fill a page between them count it eight times.
-    pub host_write_pages: u64,
-    /// Sectors of 512 bytes that reads asked for: what they are measured by.
-    pub host_read_sectors: u64,
-    /// Sectors that writes brought, or would have (Write Zeroes).
-    pub host_write_sectors: u64,
-    /// Those of them that went to a random write area.
-    pub zrwa_pages: u64,
-    /// Pages committed from random write areas to the write path: what is missing to
-    /// `zrwa_pages` was overwritten in time, or is there still.
-    pub zrwa_commits: u64,
-    /// Pages read from a write buffer.
-    pub buffer_hits: u64,
-    /// Buffers flushed because they were full.
-    pub flush_full: u64,
-    /// Buffers flushed because another zone needed them.
-    pub flush_premature: u64,
-    /// Buffers flushed because the dwell window ended.
-    pub flush_window: u64,
-    /// Buffers flushed for Flush, FUA or zone finish.
-    pub flush_durable: u64,
-    /// Pages programmed to pSLC, backups included.
-    pub pages_slc: u64,
-    /// Pages programmed (or loaded) to native cells.
-    pub pages_native: u64,
-    /// Pages read back from pSLC to complete a program unit.
-    pub pages_combined: u64,
-    /// Copies of loaded, incomplete wordlines to pSLC.
-    pub pages_backup: u64,
-    /// Pages moved by migration.
-    pub pages_migrated: u64,
-    /// Pages moved by garbage collection.
-    pub pages_gc: u64,
-    /// Pages read from flash, for whatever reason; map reads apart.
-    pub pages_read: u64,
-    /// Reads of the map in flash.
-    pub map_reads: u64,
-    /// Pages whose mapping was cached.
-    pub l2p_hits: ByGrain,
-    /// Pages whose mapping had to be read.
-    pub l2p_misses: ByGrain,
-    /// Pages read that no write had reached.
-    pub unmapped_reads: u64,
-    /// Zones reset.
-    pub zone_resets: u64,
-    /// Zones finished.
-    pub zone_finishes: u64,
-    /// Garbage collections (one victim each).
-    pub gc_runs: u64,
-    /// Time from the start of each to the end of its erase, summed; those that overlap count twice.
-    pub gc_time: Nanos,
-    /// Migrations (one victim each).
-    pub migrations: u64,
-    /// Time from the start of each to the end of its erase, summed.
-    pub migration_time: Nanos,
-    /// Latency of reads.
-    pub read_latency: Histogram,
-    /// Latency of writes and appends.
-    pub write_latency: Histogram,
-    /// Latency of flushes.
-    pub flush_latency: Histogram,
-    /// Latency of zone resets.
-    pub reset_latency: Histogram,
-}
-
-state!(ByGrain {
-    zone,
-    sub_zone,
-    chunk,
-    page
-});
-state!(Counters {
-    host_reads,
-    host_writes,
-    host_flushes,
-    host_read_pages,
-    host_write_pages,
-    host_read_sectors,
-    host_write_sectors,
-    zrwa_pages,
-    zrwa_commits,
-    buffer_hits,
-    flush_full,
-    flush_premature,
-    flush_window,
-    flush_durable,
-    pages_slc,
-    pages_native,
-    pages_combined,
-    pages_backup,
-    pages_migrated,
-    pages_gc,
-    pages_read,
-    map_reads,
-    l2p_hits,
-    l2p_misses,
-    unmapped_reads,
-    zone_resets,
-    zone_finishes,
-    gc_runs,
-    gc_time,
-    migrations,
-    migration_time,
-    read_latency,
-    write_latency,
-    flush_latency,
-    reset_latency
-});
-
-impl Counters {
-    /// A buffer is flushed.
-    pub(crate) fn count_flush(&mut self, cause: Cause) {
-        match cause {
-            Cause::Full => self.flush_full += 1,
-            Cause::Premature => self.flush_premature += 1,
-            Cause::Window => self.flush_window += 1,
-            Cause::Durable => self.flush_durable += 1,
-        }
+/// A superblock pool's state.
+pub(crate) fn of_pool(pool: &Pool) -> PoolStats {
+    let count = |f: &dyn Fn(&Superblock) -> bool| {
+        u32::try_from(pool.iter().filter(|(_, s)| f(s)).count()).unwrap_or(u32::MAX)
+    };
+    PoolStats {
+        superblocks: pool.count(),
+        free: pool.free_count(),
+        open: count(&|s| s.state == SbState::Open),
+        full: count(&|s| s.state == SbState::Closed && s.valid == pool.pages),
+        victims: count(&|s| s.state == SbState::Closed && s.valid < pool.pages),
+        valid_pages: pool.iter().map(|(_, s)| u64::from(s.valid)).sum(),
+        erases: pool.erases,
+        erases_min: pool.iter().map(|(_, s)| s.erases).min().unwrap_or(0),
+        erases_max: pool.iter().map(|(_, s)| s.erases).max().unwrap_or(0),
     }
-
-    /// Pages programmed to any cells.
-    #[must_use]
-    pub const fn pages_programmed(&self) -> u64 {
-        self.pages_slc + self.pages_native
-    }
-
-    /// Flushes of buffers, whatever the reason.
-    #[must_use]
-    pub const fn flushes(&self) -> u64 {
-        self.flush_full + self.flush_premature + self.flush_window + self.flush_durable
-    }
-}
-
-/// One superblock pool's state.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PoolStats {
-    /// Superblocks in all.
-    pub superblocks: u32,
-    /// Erased ones.
-    pub free: u32,
-    /// Ones with a write pointer in them.
-    pub open: u32,
-    /// Closed ones with nothing but valid pages.
-    pub full: u32,
-    /// Closed ones with invalid pages: victims to choose from.
-    pub victims: u32,
-    /// Valid pages.
-    pub valid_pages: u64,
-    /// Erases of superblocks.
-    pub erases: u64,
-    /// Fewest erases of a superblock.
-    pub erases_min: u32,
-    /// Most erases of a superblock.
-    pub erases_max: u32,
-}
-
-impl PoolStats {
-    pub(crate) fn of(pool: &Pool) -> Self {
-        let count = |f: &dyn Fn(&Superblock) -> bool| {
-            u32::try_from(pool.iter().filter(|(_, s)| f(s)).count()).unwrap_or(u32::MAX)
-        };
-        Self {
-            superblocks: pool.count(),
-            free: pool.free_count(),
-            open: count(&|s| s.state == SbState::Open),
-            full: count(&|s| s.state == SbState::Closed && s.valid == pool.pages),
-            victims: count(&|s| s.state == SbState::Closed && s.valid < pool.pages),
-            valid_pages: pool.iter().map(|(_, s)| u64::from(s.valid)).sum(),
-            erases: pool.erases,
-            erases_min: pool.iter().map(|(_, s)| s.erases).min().unwrap_or(0),
-            erases_max: pool.iter().map(|(_, s)| s.erases).max().unwrap_or(0),
-        }
-    }
-}
-
-/// Everything at once.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// The meta namespace.
-    pub meta: Counters,
-    /// The data namespace.
-    pub data: Counters,
-    /// Entries evicted from the L2P cache.
-    pub l2p_evictions: u64,
-    /// Entries in the L2P cache now.
-    pub l2p_entries: u64,
-    /// Meta pSLC.
-    pub meta_pool: PoolStats,
-    /// Data pSLC.
-    pub slc_pool: PoolStats,
-    /// Data native.
-    pub native_pool: PoolStats,
-    /// Each plane, die by die.
-    pub planes: Vec<nand::PlaneStats>,
-    /// Each channel.
-    pub channels: Vec<nand::LinkStats>,
-    /// The host link.
-    pub link: nand::LinkStats,
 }

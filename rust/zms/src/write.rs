@@ -13,6 +13,7 @@ use crate::config::SlcMap;
 use crate::core::Core;
 use crate::l2p::{Grain, Key};
 use crate::read::Map;
+use crate::stats::count_flush;
 use crate::superblock::{Appender, NONE};
 use crate::zoned::{page_range, Zoned};
 use crate::Error;
@@ -213,7 +214,7 @@ impl Zoned {
 
     /// Flushes a buffer at `at`; returns when the flush's operations have ended.
     pub fn flush(&mut self, core: &mut Core, index: usize, cause: Cause, at: Instant) -> Instant {
-        self.counters.count_flush(cause);
+        count_flush(&mut self.counters, cause);
         let (z, n) = self.buffers.empty(index);
         self.zone_mut(z).buffer = NONE;
         let end = self.place(core, z, n, at);

@@ -203,6 +203,14 @@ impl Zns {
         }
     }
 
+    /// The same in the terms that all models have in common.
+    #[must_use]
+    pub fn report(&self) -> ftl::Stats {
+        let stats = self.stats();
+        let [meta, data] = stats.counters();
+        ftl::Stats::of(&self.flash, meta, data, stats.pool(self.config.zones))
+    }
+
     /// Mean erases of a zone's block, rounded down; in constant time.
     #[must_use]
     pub fn mean_erases(&self) -> u64 {
@@ -210,12 +218,6 @@ impl Zns {
         let lanes = u64::from(self.config.dies_per_zone) * u64::from(chips.planes_per_lun);
         let blocks = u64::from(self.config.zones).saturating_mul(lanes);
         self.stats.erases / blocks.max(1)
-    }
-
-    /// The flash and the host link, for their statistics.
-    #[must_use]
-    pub const fn flash(&self) -> &Flash {
-        &self.flash
     }
 
     /// For checks in tests: remembers what happens to pages and planes while switched on.

@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The flash model behind the drive. The one place that knows which models there are.
 
-mod counted;
-
 use crate::error::ConfigError;
 use crate::plan::{ModelConfig, Plan};
 use crate::series::Totals;
 use crate::stats::COUNTERS;
 use command::{Command, Error, Outcome, ZoneReport};
 use conv::Conv;
-use ftl::Namespace;
+use ftl::{Counters, Namespace, Stats};
 use simple::Simple;
 use state::{Decoder, Encoder, State};
 use units::{Instant, Sector, ZoneId};
@@ -133,12 +131,15 @@ impl Model {
 
     /// What it has done so far. Counters of what a model does not have are zero.
     #[must_use]
-    pub fn stats(&self) -> zms::Stats {
+    pub fn stats(&self) -> Stats {
         match self {
             Self::Zms(zms) => zms.stats(),
-            Self::Zns(zns) => counted::zns(zns),
-            Self::Conv(conv) => counted::conv(conv),
-            Self::Simple(simple) => counted::simple(simple),
+            Self::Zns(zns) => zns.report(),
+            Self::Conv(conv) => conv.report(),
+            Self::Simple(simple) => Stats {
+                data: simple.counters(),
+                ..Stats::default()
+            },
         }
     }
 
@@ -146,9 +147,9 @@ impl Model {
     pub(crate) fn totals(&self) -> Totals {
         match self {
             Self::Zms(zms) => totals([Namespace::Meta, Namespace::Data].map(|ns| zms.counters(ns))),
-            Self::Zns(zns) => totals(counted::zns_counters(zns).each_ref().map(Some)),
-            Self::Conv(conv) => totals([Some(&counted::conv_counters(conv)), None]),
-            Self::Simple(simple) => totals([Some(&counted::simple_counters(simple)), None]),
+            Self::Zns(zns) => totals(zns.stats().counters().each_ref().map(Some)),
+            Self::Conv(conv) => totals([Some(&conv.stats().counters()), None]),
+            Self::Simple(simple) => totals([Some(&simple.counters()), None]),
         }
     }
 
@@ -172,8 +173,8 @@ impl Model {
     pub fn own_stats(&self) -> Vec<(&'static str, u64)> {
         match self {
             Self::Zms(_) => Vec::new(),
-            Self::Zns(zns) => counted::zns_own(zns),
-            Self::Conv(conv) => counted::conv_own(&conv.stats()),
+            Self::Zns(zns) => zns.stats().own(),
+            Self::Conv(conv) => conv.stats().own(),
             Self::Simple(simple) => vec![("pieces", simple.stats().pieces)],
         }
     }
@@ -223,8 +224,8 @@ impl Model {
     }
 }
 
-fn totals(namespaces: [Option<&zms::Counters>; 2]) -> Totals {
-    let sum = |(_, get): &(&str, fn(&zms::Counters) -> u64)| {
+fn totals(namespaces: [Option<&Counters>; 2]) -> Totals {
+    let sum = |(_, get): &(&str, fn(&Counters) -> u64)| {
         let values = namespaces.iter().flatten().map(|counters| get(counters));
         values.fold(0, u64::saturating_add)
     };
