@@ -19,6 +19,7 @@ typedef enum memory_order {
 #include "hw/pci/msix.h"
 #include "hw/pci/pci_device.h"
 #include "hw/pci/pcie.h"
+#include "migration/qemu-file-types.h"
 #include "qapi/visitor-impl.h"
 #include "qapi/visitor.h"
 #include "qemu/log.h"

@@ -71,6 +71,11 @@ impl Alarm {
         }
     }
 
+    /// When the device will be woken, if it will.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.armed.get()
+    }
+
     /// Takes back any request.
     pub(crate) fn cancel(&self) {
         self.armed.set(None);

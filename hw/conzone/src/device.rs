@@ -17,9 +17,8 @@ use qemu_api::qdev::{DeviceImpl, DeviceState, ResetType, ResettablePhasesImpl};
 use qemu_api::qom::{ObjectImpl, Owned, ParentField};
 use qemu_api::qom_isa;
 use qemu_api::vmstate::VMStateDescription;
-use qemu_api::zeroable::Zeroable;
-use ssd::{Config, Drive, Faults, Property};
-use units::{Instant, ZoneId};
+use ssd::{Config, Drive, Faults, Plan, Property};
+use units::{Instant, Nanos, ZoneId};
 
 use crate::alarm::Alarm;
 use crate::host::{GuestLog, Signals, Visit};
@@ -47,9 +46,9 @@ const INTERFACE_NVM_EXPRESS: u8 = 0x02;
 const BOOT_SUFFIX: &CStr = c"/namespace@1,0";
 
 /// What exists between realize and unplug.
-struct Inner {
-    core: Controller<Drive>,
-    media: Store,
+pub(crate) struct Inner {
+    pub(crate) core: Controller<Drive>,
+    pub(crate) media: Store,
     serial: String,
 }
 
@@ -57,13 +56,13 @@ struct Inner {
 #[repr(C)]
 #[derive(qemu_api_macros::Object)]
 pub struct ConzoneNvme {
-    parent_obj: ParentField<PciDevice>,
+    pub(crate) parent_obj: ParentField<PciDevice>,
     registers: MemoryRegion,
-    alarm: Alarm,
-    config: BqlRefCell<Config>,
+    pub(crate) alarm: Alarm,
+    pub(crate) config: BqlRefCell<Config>,
     /// Fault rules set before realize.
     early_faults: BqlRefCell<Faults>,
-    inner: BqlRefCell<Option<Inner>>,
+    pub(crate) inner: BqlRefCell<Option<Inner>>,
     /// Set while `inner` is borrowed or its signals are delivered. Looked at before any borrow.
     busy: BqlCell<bool>,
     /// A reset arrived while busy.
@@ -90,12 +89,7 @@ impl ObjectImpl for ConzoneNvme {
 
 impl DeviceImpl for ConzoneNvme {
     fn vmsd() -> Option<&'static VMStateDescription> {
-        static VMSTATE: VMStateDescription = VMStateDescription {
-            name: c"conzone-nvme".as_ptr(),
-            unmigratable: true,
-            ..Zeroable::ZERO
-        };
-        Some(&VMSTATE)
+        Some(pci::migration!(ConzoneNvme, c"conzone-nvme", 1))
     }
 }
 
@@ -120,8 +114,8 @@ impl PciDeviceImpl for ConzoneNvme {
         let mut core = ssd::build(&plan).map_err(config_error)?;
         let faults = self.early_faults.borrow().clone();
         core.drive_mut().put_faults(faults).map_err(config_error)?;
-        core.set_interrupt_hold(plan.interrupt_hold(VirtualTimer::is_counted()));
-        let media = Store::open(&plan.media, plan.layout.size)?;
+        core.set_interrupt_hold(Self::interrupt_hold(&plan));
+        let media = Store::open(&plan.media, plan.layout.size, &self.parent_obj)?;
         if let Some(memory) = media.memory() {
             self.refuse_shared_media(memory)?;
         }
@@ -245,6 +239,11 @@ impl ConzoneNvme {
         unsafe { self.alarm.init(self) }
     }
 
+    /// How long interrupts may be held back in this machine.
+    pub(crate) fn interrupt_hold(plan: &Plan) -> Nanos {
+        plan.interrupt_hold(VirtualTimer::is_counted())
+    }
+
     /// Whether some other drive of the machine is like this.
     fn has_other(&self, like: impl Fn(&Inner) -> bool) -> bool {
         let mut found = false;
@@ -293,7 +292,7 @@ impl ConzoneNvme {
         config.set(property.name(), text).map_err(config_error)?;
         if plugged {
             let plan = config.plan().map_err(config_error)?;
-            let hold = plan.interrupt_hold(VirtualTimer::is_counted());
+            let hold = Self::interrupt_hold(&plan);
             self.change(|core| {
                 core.drive_mut().set_times(&plan);
                 core.set_interrupt_hold(hold);

@@ -25,6 +25,7 @@ mod alarm;
 mod device;
 mod host;
 mod media;
+mod migration;
 mod properties;
 
 pub use device::ConzoneNvme;

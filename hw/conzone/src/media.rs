@@ -14,8 +14,12 @@ pub(crate) enum Store {
 
 impl Store {
     /// Opens the media that the properties ask for; it has at least `needed` bytes.
-    pub(crate) fn open(media: &Media, needed: Bytes) -> Result<Self, Error> {
-        memory(media, needed).map(|memory| memory.map_or(Self::Nothing, Self::Memory))
+    pub(crate) fn open(
+        media: &Media,
+        needed: Bytes,
+        device: &PciDevice,
+    ) -> Result<Self, Error> {
+        memory(media, needed, device).map(|memory| memory.map_or(Self::Nothing, Self::Memory))
     }
 
     /// The memory, if there is any.
@@ -23,6 +27,30 @@ impl Store {
         match self {
             Self::Memory(ram) => Some(ram),
             Self::Nothing => None,
+        }
+    }
+
+    /// Whether nobody but the device can save what is in it.
+    pub(crate) fn is_private(&self) -> bool {
+        self.memory().is_some_and(Ram::is_private)
+    }
+
+    /// What kind of media it is, for streams: those of one kind travel alike.
+    pub(crate) fn kind(&self) -> u64 {
+        match self {
+            Self::Nothing => 0,
+            Self::Memory(ram) if ram.is_private() => 1,
+            Self::Memory(_) => 2,
+        }
+    }
+
+    /// The name of a kind.
+    pub(crate) const fn kind_name(kind: u64) -> &'static str {
+        match kind {
+            0 => "media=none",
+            1 => "private media",
+            2 => "media in memory of the machine's",
+            _ => "media of an unknown kind",
         }
     }
 
@@ -76,7 +104,7 @@ impl Store {
 }
 
 /// The memory that the properties ask for.
-fn memory(media: &Media, needed: Bytes) -> Result<Option<Ram>, Error> {
+fn memory(media: &Media, needed: Bytes, device: &PciDevice) -> Result<Option<Ram>, Error> {
     match media {
         Media::None => Ok(None),
         Media::Private => Ram::private(needed.get()).map(Some).map_err(|e| {
@@ -86,7 +114,7 @@ fn memory(media: &Media, needed: Bytes) -> Result<Option<Ram>, Error> {
         }),
         Media::Backend(id) => {
             let ram =
-                Ram::backend(id).map_err(|e| e.context(&format!("property 'memdev' = {id}")))?;
+                Ram::backend(id, device).map_err(|e| e.context(&format!("property 'memdev' = {id}")))?;
             let size = Bytes::new(ram.size());
             if size < needed {
                 return Err(Error::new(format!(

@@ -35,6 +35,7 @@ mod dma;
 mod error;
 mod iothread;
 mod log;
+pub mod migration;
 mod property;
 mod ram;
 mod stale;
@@ -48,6 +49,7 @@ pub use dma::DmaFault;
 pub use error::Error;
 pub use iothread::ThreadTimer;
 pub use log::guest_error;
+pub use migration::{Incoming, Migrate, Outgoing};
 pub use property::{
     add_bootindex, add_property, show_properties, Access, PropertyValue, TextProperties,
 };

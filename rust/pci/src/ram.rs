@@ -22,8 +22,9 @@ use std::ptr::{self, NonNull};
 use qemu_api::bindings::{
     get_system_memory, memory_region_find, memory_region_get_ram_ptr, memory_region_set_dirty,
     memory_region_size, memory_region_unref, object_ref, object_resolve_path_type, object_unref,
-    ram_block_discard_is_disabled, ram_block_discard_range, MemoryRegion as CMemoryRegion,
-    RAMBlock,
+    ram_block_discard_is_disabled, ram_block_discard_range, DeviceState,
+    vmstate_register_ram, vmstate_unregister_ram,
+    MemoryRegion as CMemoryRegion, RAMBlock,
 };
 use qemu_api::cell::bql_locked;
 
@@ -37,8 +38,12 @@ use crate::dma::{DmaFault, ZEROES};
 use crate::error::Error;
 use crate::stale::{covered, touched, Stale, CHUNK};
 
-/// A counted reference to a memory backend that nobody else uses while it exists.
-struct Backend(NonNull<bindings::HostMemoryBackend>);
+/// A counted reference to a memory backend that nobody else uses while it exists. Its memory travels
+/// with snapshots and migrations as a RAM block of the device's.
+struct Backend {
+    backend: NonNull<bindings::HostMemoryBackend>,
+    device: *mut DeviceState,
+}
 
 impl Drop for Backend {
     fn drop(&mut self) {
@@ -46,8 +51,10 @@ impl Drop for Backend {
         // SAFETY: the backend is alive because of the reference taken in Ram::backend, which is
         // given back here, once.
         unsafe {
-            host_memory_backend_set_mapped(self.0.as_ptr(), false);
-            object_unref(self.0.as_ptr());
+            let memory = host_memory_backend_get_memory(self.backend.as_ptr());
+            vmstate_unregister_ram(memory, self.device);
+            host_memory_backend_set_mapped(self.backend.as_ptr(), false);
+            object_unref(self.backend.as_ptr());
         }
     }
 }
@@ -123,11 +130,11 @@ impl Ram {
         })
     }
 
-    /// The whole memory of the backend object `id`.
+    /// The whole memory of the backend object `id`, for a device that outlives it.
     ///
     /// # Errors
     /// There is no such object, it is not a memory backend, or it is in use.
-    pub fn backend(id: &str) -> Result<Self, Error> {
+    pub fn backend(id: &str, device: &PciDevice) -> Result<Self, Error> {
         assert!(bql_locked());
         let path = CString::new(id).map_err(|_| Error::new("an id has no NUL"))?;
         // SAFETY: path is NUL-terminated; the result is null or an object of the type asked for,
@@ -150,11 +157,16 @@ impl Ram {
             }
             object_ref(found.as_ptr());
             host_memory_backend_set_mapped(found.as_ptr(), true);
-            Backend(found)
+            let device = device.as_mut_ptr().cast::<DeviceState>();
+            vmstate_register_ram(host_memory_backend_get_memory(found.as_ptr()), device);
+            Backend {
+                backend: found,
+                device,
+            }
         };
         // SAFETY: a complete backend object has its memory, which lives as long as the object.
         unsafe {
-            let region = host_memory_backend_get_memory(backend.0.as_ptr());
+            let region = host_memory_backend_get_memory(backend.backend.as_ptr());
             let size = memory_region_size(region);
             Self::of_region(region, 0, size, |r| Owner::Backend(r, backend))
         }
@@ -231,6 +243,12 @@ impl Ram {
     #[must_use]
     pub const fn size(&self) -> u64 {
         self.size
+    }
+
+    /// Whether it is the device's own, which nothing but the device saves.
+    #[must_use]
+    pub const fn is_private(&self) -> bool {
+        matches!(self.owner, Owner::Device(_))
     }
 
     /// Whether the two share any byte of host memory.
@@ -472,9 +490,9 @@ impl Ram {
         }
     }
 
-    /// Guest RAM changed behind the CPU's back: migration and TCG must know.
+    /// RAM of the machine's changed behind the CPU's back: migration and TCG must know.
     fn mark_dirty(&self, at: u64, bytes: u64) {
-        if let Owner::Guest(region, _) = &self.owner {
+        if let Owner::Guest(region, _) | Owner::Backend(region, _) = &self.owner {
             // SAFETY: the region is alive and the range was checked by the caller.
             unsafe { memory_region_set_dirty(region.region.as_ptr(), region.offset + at, bytes) }
         }

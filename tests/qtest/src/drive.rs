@@ -59,6 +59,15 @@ impl<'m> Drive<'m> {
         Ok(Self { nvme, queue })
     }
 
+    /// The same drive in a machine that has taken this one over.
+    #[must_use]
+    pub fn on<'n>(&self, machine: &'n Machine) -> Drive<'n> {
+        Drive {
+            nvme: self.nvme.on(machine),
+            queue: self.queue.clone(),
+        }
+    }
+
     /// Runs an I/O command.
     pub fn run(&mut self, command: &Sqe) -> Result<Cqe> {
         self.nvme.run(&mut self.queue, command)

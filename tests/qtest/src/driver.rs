@@ -136,7 +136,7 @@ impl Cqe {
 }
 
 /// A submission queue and its completion queue.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Queue {
     /// Identifier of both.
     pub id: u16,
@@ -234,6 +234,17 @@ impl<'m> NvmeDriver<'m> {
         let mut admin = std::mem::replace(&mut self.admin, other);
         self.submit(&mut admin, &Sqe::new(0x0c))?;
         Ok(admin)
+    }
+
+    /// The same function in a machine that has taken this one over.
+    #[must_use]
+    pub fn on<'n>(&self, machine: &'n Machine) -> NvmeDriver<'n> {
+        NvmeDriver {
+            pci: self.pci.on(machine),
+            admin: self.admin.clone(),
+            buffer: self.buffer,
+            prp_list: self.prp_list,
+        }
     }
 
     /// The machine.

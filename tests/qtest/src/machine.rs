@@ -143,6 +143,12 @@ impl Machine {
         Ok(at)
     }
 
+    /// Takes over what another machine has handed out of its memory: this one has the same guest.
+    pub fn go_on_from(&self, other: &Self) {
+        self.next_free.set(other.next_free.get());
+        self.next_bar.set(other.next_bar.get());
+    }
+
     /// A free range of the PCI memory window, naturally aligned.
     pub(crate) fn alloc_bar(&self, bytes: u64) -> u64 {
         let at = self.next_bar.get().next_multiple_of(bytes);

@@ -136,6 +136,17 @@ impl<'m> PciDevice<'m> {
         Ok(device)
     }
 
+    /// The same function in a machine that has taken this one over.
+    #[must_use]
+    pub(crate) fn on<'n>(&self, machine: &'n Machine) -> PciDevice<'n> {
+        PciDevice {
+            machine,
+            address: self.address,
+            bars: self.bars,
+            msix: self.msix,
+        }
+    }
+
     fn set_command(&self, command: u32) -> Result<()> {
         self.address.set_config(self.machine, COMMAND, command)
     }

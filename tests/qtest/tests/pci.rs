@@ -206,12 +206,3 @@ fn unplugging_gives_the_memory_back() -> Result<()> {
     }
     bail!("{} KiB are still resident", machine.resident_kib()?)
 }
-
-#[test]
-fn migration_is_refused_rather_than_wrong() -> Result<()> {
-    let machine = Machine::with_device(DEVICE)?;
-    let answer = machine.qmp("migrate", &json!({ "uri": "exec:cat >/dev/null" }));
-    let error = answer.err().context("a machine with the device migrated")?;
-    ensure!(error.to_string().contains("conzone-nvme"), "{error}");
-    machine.quit()
-}
