@@ -116,7 +116,8 @@ impl ThreadTimer {
                 "there is no iothread '{id}' (see -object iothread)"
             )));
         }
-        let shared = Box::leak(Box::new(Shared {
+        // Raw from here on: C keeps this pointer, which a reference made later would end.
+        let shared = Box::into_raw(Box::new(Shared {
             thread,
             timer: UnsafeCell::default(),
             bottom_half: std::ptr::null_mut(),
@@ -127,13 +128,13 @@ impl ThreadTimer {
             owner: Cell::new(std::ptr::from_ref(owner).cast()),
             call: call::<T, F>,
         }));
-        let opaque: *mut c_void = std::ptr::from_mut(shared).cast();
+        let opaque: *mut c_void = shared.cast();
         // SAFETY: the iothread stays because of the reference; the callbacks fit the opaque, which
         // only `free` ends, in the iothread and after the bottom half is deleted.
         unsafe {
             object_ref(thread.cast());
             let context = iothread_get_aio_context(thread);
-            shared.bottom_half = aio_bh_new_full(
+            (*shared).bottom_half = aio_bh_new_full(
                 context,
                 Some(work),
                 opaque,
@@ -141,7 +142,7 @@ impl ThreadTimer {
                 std::ptr::null_mut(),
             );
             timer_init_full(
-                shared.timer.get(),
+                (*shared).timer.get(),
                 addr_of_mut!((*context).tlg),
                 QEMUClockType::QEMU_CLOCK_VIRTUAL,
                 SCALE_NS as c_int,
@@ -150,7 +151,8 @@ impl ThreadTimer {
                 opaque,
             );
         }
-        Ok(Self(NonNull::from(shared)))
+        // SAFETY: a box is not null.
+        Ok(Self(unsafe { NonNull::new_unchecked(shared) }))
     }
 
     fn shared(&self) -> &Shared {
@@ -163,11 +165,13 @@ impl ThreadTimer {
         assert!(bql_locked());
         let shared = self.shared();
         shared.deadline.store(deadline_ns, Ordering::SeqCst);
-        if shared.is_queued.load(Ordering::SeqCst) {
-            return;
-        }
-        shared.set_timer_early(deadline_ns);
-        if shared.is_queued.load(Ordering::SeqCst) {
+        while !shared.is_queued.load(Ordering::SeqCst) {
+            shared.set_timer_early(deadline_ns);
+            if !shared.is_queued.load(Ordering::SeqCst) {
+                return;
+            }
+            // It fired meanwhile. If it has also given up by now, what is cleared here is the deadline that it set,
+            // and nobody else would set it again.
             shared.clear_timer();
         }
     }
