@@ -53,3 +53,14 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::Error;
+
+    #[test]
+    fn errors_are_told_apart_by_their_text() {
+        assert_eq!(Error::Boundary.to_string(), "zone boundary error");
+        assert_eq!(Error::NoSuchZone.to_string(), "no such zone");
+    }
+}

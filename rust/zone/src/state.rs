@@ -61,3 +61,25 @@ impl State {
         !matches!(self, Self::Full | Self::ReadOnly | Self::Offline)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::State;
+
+    #[test]
+    fn states_say_what_they_take_and_what_their_pointer_means() {
+        let said = State::ALL.map(|s| (s.is_open(), s.is_active(), s.has_write_pointer()));
+        assert_eq!(
+            said,
+            [
+                (false, false, true),
+                (true, true, true),
+                (true, true, true),
+                (false, true, true),
+                (false, false, false),
+                (false, false, false),
+                (false, false, false),
+            ]
+        );
+    }
+}

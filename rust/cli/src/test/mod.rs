@@ -11,6 +11,7 @@
 //! soak-laws    the same with a hundred thousand: an hour or two, and not part of `all`
 //! docs         the commands in README.md and docs/, executed
 //!
+//! mutants      the code broken in thousands of small ways, one at a time: does a test notice? Hours
 //! soak-clock   one of the functional tests for an hour: whether runs in virtual time are the same on a busy host
 //! ```
 //! A runner's output is passed on as it comes; its own summary line is repeated at the end. All runners run, even
@@ -69,6 +70,8 @@ enum Suite {
     SoakLaws,
     /// The commands in the documentation
     Docs,
+    /// The code broken on purpose, to see that tests notice: hours, and not part of all
+    Mutants,
     /// Virtual time for an hour: 20 runs each on a host with 20 busy processes beside them, while a client asks
     SoakClock,
     /// All of them but soaks
@@ -173,6 +176,7 @@ fn runners(context: &Context, suite: Suite, arguments: &[OsString]) -> Result<Ve
             runner.command.envs(SOAK);
             vec![runner]
         }
+        Suite::Mutants => vec![mutants(context, cargo, arguments)?],
         Suite::Fuzz | Suite::Docs | Suite::All => Vec::new(),
     };
     Ok(runners)
@@ -213,6 +217,41 @@ fn laws(
     ]);
     command.arg("--runs").arg(runs.to_string()).args(arguments);
     Runner::new(name, command)
+}
+
+/// What is broken on purpose.
+const MUTATED: [&str; 5] = ["zone", "nvme", "ssd", "zms", "nand"];
+
+/// cargo-mutants, installed where it is missing. Each crate's own tests are asked; what they need not notice is in
+/// .cargo/mutants.toml with the reason. Arguments that name packages take the place of all.
+fn mutants(
+    context: &Context,
+    cargo: impl Fn(&[&str]) -> Command,
+    arguments: &[OsString],
+) -> Result<Runner> {
+    if !works(cargo(&["mutants", "--version"])) {
+        let spinner = context.progress.spinner("installing cargo-mutants");
+        let made = cargo(&["install", "--locked", "cargo-mutants"]).output();
+        spinner.finish_and_clear();
+        runner::succeeded(made, "cargo install --locked cargo-mutants")?;
+    }
+    let mut command = cargo(&[
+        "mutants",
+        "--baseline",
+        "skip",
+        "--timeout",
+        "300",
+        "--output",
+    ]);
+    command.arg(context.paths.target());
+    let names_some = |word: &OsString| word == "-p" || word == "--package";
+    if !arguments.iter().any(names_some) {
+        for name in MUTATED {
+            command.arg("-p").arg(format!("conzone-{name}"));
+        }
+    }
+    command.args(arguments);
+    Ok(Runner::new("mutants", command))
 }
 
 /// avocado, in a virtual environment of its own.

@@ -188,6 +188,8 @@ fn reads_stay_in_one_zone_and_out_of_offline_ones() {
     let mut z = table(0, 0);
     assert_eq!(z.check_read(Sector::new(15), 1), Ok(Z0));
     assert_eq!(z.check_read(Sector::new(15), 2), Err(Error::Boundary));
+    assert_eq!(z.check_read(Sector::new(31), 1), Ok(id(1)));
+    assert_eq!(z.check_read(Sector::new(31), 2), Err(Error::Boundary));
     assert_eq!(z.check_read(Sector::new(0), u64::MAX), Err(Error::Boundary));
     assert_eq!(z.check_read(Sector::new(128), 1), Err(Error::NoSuchZone));
     assert_eq!(
@@ -274,6 +276,7 @@ fn a_zone_that_has_failed_gets_no_better_and_fails_once() {
 fn a_zone_closed_without_data_is_closed_and_stays_active() {
     let mut z = table(1, 1);
     z.open(Z0).unwrap();
+    assert_eq!((z.open_count(), z.active_count()), (1, 1));
     assert_eq!(z.open(id(1)), Err(Error::TooManyActive));
     z.close(Z0).unwrap();
     assert_eq!(z.get(Z0).unwrap().state, Closed);
