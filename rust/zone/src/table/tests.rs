@@ -190,6 +190,10 @@ fn reads_stay_in_one_zone_and_out_of_offline_ones() {
     assert_eq!(z.check_read(Sector::new(15), 2), Err(Error::Boundary));
     assert_eq!(z.check_read(Sector::new(31), 1), Ok(id(1)));
     assert_eq!(z.check_read(Sector::new(31), 2), Err(Error::Boundary));
+    // Away from the write pointer, to the end of the zone and beyond.
+    let write = |at, n| z.check_write(Sector::new(at), n);
+    assert_eq!(write(40, 8), Err(Error::InvalidWrite));
+    assert_eq!(write(40, 9), Err(Error::Boundary));
     assert_eq!(z.check_read(Sector::new(0), u64::MAX), Err(Error::Boundary));
     assert_eq!(z.check_read(Sector::new(128), 1), Err(Error::NoSuchZone));
     assert_eq!(
