@@ -13,7 +13,6 @@
 //! read: whatever is wrong with the stream leaves the old drive.
 
 use pci::{Error, Incoming, Migrate, Outgoing};
-use qemu_api::prelude::*;
 use units::Instant;
 
 use crate::device::ConzoneNvme;
