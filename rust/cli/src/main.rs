@@ -134,8 +134,13 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Sim(args) => sim::run(progress, &args),
         Command::Trace(args) => convert::run(&args),
         Command::Validate(args) => {
-            let golden = Paths::look()?.map(|paths| paths.root().join("tests/golden"));
-            validate::run(progress, &args, golden)
+            let paths = Paths::look()?;
+            let below_root = |path| paths.as_ref().map(|paths| paths.root().join(path));
+            let files = validate::Files {
+                golden: below_root("tests/golden"),
+                hardware: below_root("tests/hardware"),
+            };
+            validate::run(progress, &args, files)
         }
         Command::Properties(args) => properties::run(&args),
         Command::Completions(args) => completions::run(&args),

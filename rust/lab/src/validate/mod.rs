@@ -6,6 +6,7 @@
 //! family    those of the other drives (docs/family.md)
 //! golden    the traces and figures below tests/golden
 //! figures   mean, median and 99th percentile of each operation
+//! hardware  points that real drives were measured at (tests/hardware), instead of all that
 //! compare   ours beside theirs, and whether the deviation is inside the band
 //! ```
 //! Against `spec/` every completion is the same, and there are bands for what is not; against
@@ -17,6 +18,7 @@ mod compare;
 mod family;
 mod figures;
 mod golden;
+mod hardware;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -59,6 +61,12 @@ pub struct Args {
     /// Where the golden files are [default: tests/golden of the repository; without them closed forms only]
     #[arg(long, value_name = "DIR")]
     golden: Option<PathBuf>,
+    /// Instead, against what real drives did; without DIR what the repository has in tests/hardware
+    #[arg(long, value_name = "DIR", num_args = 0..=1, conflicts_with_all = ["trace", "against", "golden"])]
+    hardware: Option<Option<PathBuf>>,
+    /// With --hardware: change a property of the presets
+    #[arg(long, value_name = "KEY=VALUE", requires = "hardware")]
+    set: Vec<String>,
 }
 
 /// The whole result.
@@ -74,12 +82,34 @@ struct Report {
     identical: usize,
 }
 
-/// Compares and prints; `golden` is where the golden files are if the user does not say.
+/// Where the files of the repository are, which the user may not have.
+#[derive(Clone, Debug, Default)]
+pub struct Files {
+    /// The golden traces.
+    pub golden: Option<PathBuf>,
+    /// What real drives did.
+    pub hardware: Option<PathBuf>,
+}
+
+/// Compares and prints; `files` are where the user does not say.
 ///
 /// # Errors
-/// A drive that cannot be built, golden files that cannot be read.
-pub fn run(progress: Progress, args: &Args, golden: Option<PathBuf>) -> anyhow::Result<ExitCode> {
-    let golden = args.golden.clone().or(golden);
+/// A drive that cannot be built, files that cannot be read.
+pub fn run(progress: Progress, args: &Args, files: Files) -> anyhow::Result<ExitCode> {
+    if let Some(dir) = &args.hardware {
+        let Some(dir) = dir.clone().or(files.hardware) else {
+            let why = "--hardware needs DIR here: the repository's tests/hardware";
+            return Err(Prerequisite(why.into()).into());
+        };
+        let options = hardware::Options {
+            preset: args.preset.clone(),
+            set: args.set.clone(),
+            all: args.all,
+            json: args.json,
+        };
+        return hardware::run(progress, &dir, &options);
+    }
+    let golden = args.golden.clone().or(files.golden);
     let report = report(progress, args, golden.as_deref())?;
     if args.json {
         say!("{}", serde_json::to_string_pretty(&report)?)?;

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! `cargo conzone validate --hardware`: the model against drives that can be bought.
+//!
+//! ```text
+//! points    rows of tests/hardware: what was asked, and what the drive took
+//! host      the threads that asked
+//! play      the same on the model
+//! judge     by group: how far, how many, inside which bands
+//! ```
+
+mod host;
+mod judge;
+mod play;
+mod points;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use rayon::prelude::*;
+
+use crate::out::say;
+use crate::progress::Progress;
+use judge::{Compared, Report};
+use points::Point;
+
+/// The zoned drive of the data.
+const ZNS_DRIVE: &str = "zns-a";
+
+/// Which preset stands for which drive.
+const DRIVES: [(&str, &str, &[&str]); 1] = [(
+    ZNS_DRIVE,
+    "zns-zn540",
+    &["zones=904", "zone-capacity=1077M", "zone-size=2G"],
+)];
+
+/// What is to be compared, and how it is shown.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Only this preset's drive.
+    pub preset: Option<String>,
+    /// `key=value` over the presets.
+    pub set: Vec<String>,
+    /// Every point.
+    pub all: bool,
+    /// As JSON.
+    pub json: bool,
+}
+
+/// Compares with the files below `dir`, and prints.
+///
+/// # Errors
+/// A file cannot be read, a preset makes no drive, a point does not fit it.
+pub fn run(progress: Progress, dir: &Path, options: &Options) -> anyhow::Result<ExitCode> {
+    let report = report(progress, options, dir)?;
+    if options.json {
+        say!("{}", serde_json::to_string_pretty(&report)?)?;
+    } else {
+        say!("{}", report.text(options.all))?;
+    }
+    Ok(match report.inside() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
+}
+
+fn report(progress: Progress, options: &Options, dir: &Path) -> anyhow::Result<Report> {
+    let mut measured = points::by_drive(points::read(dir)?);
+    let mut compared = Vec::new();
+    for (drive, preset, settings) in DRIVES {
+        let points = measured.remove(drive).unwrap_or_default();
+        if points.is_empty() || options.preset.as_deref().is_some_and(|p| p != preset) {
+            continue;
+        }
+        let mut config = ssd::Config::preset(preset)?;
+        let set = options.set.iter().map(String::as_str);
+        for pair in settings.iter().copied().chain(set) {
+            config.set_pair(pair)?;
+        }
+        let drive = play::Drive::new(&config).with_context(|| format!("preset {preset}"))?;
+        let bar = progress.bar(preset, points.len() as u64);
+        let compare = |point: &Point| {
+            let model = drive.play(&point.play);
+            bar.inc(1);
+            let model = model.with_context(|| point.name.clone())?;
+            Ok(Compared::new(preset, point, model))
+        };
+        let each: anyhow::Result<Vec<_>> = points.par_iter().map(compare).collect();
+        bar.finish_and_clear();
+        compared.append(&mut each?);
+    }
+    Ok(Report::new(compared))
+}
