@@ -12,10 +12,20 @@ pub struct Costs {
     pub read_4k: Nanos,
     /// Firmware time of a larger read.
     pub read: Nanos,
+    /// Firmware time of an append beyond that of a write.
+    pub append: Nanos,
     /// Write buffer access, once per access.
     pub buffer_base: Nanos,
     /// Write buffer access, for each 4 KiB.
     pub buffer_page: Nanos,
+}
+
+/// What a plane's page register holds: a part of a flash page, from then on.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sensed {
+    block: BlockId,
+    part: u64,
+    end: Instant,
 }
 
 /// A program.
@@ -34,14 +44,20 @@ pub struct Flash {
     link: Link,
     /// Programs that may not have ended, by plane: of the one-shot page with this number.
     running: Vec<VecDeque<Running>>,
+    /// By plane; nobody looks unless registers keep something.
+    sensed: Vec<Option<Sensed>>,
     now: Instant,
     costs: Costs,
 }
 
 state::state!(Running { block, unit, end });
-state::state!(Flash { media, link, running[fixed], now; chips, costs });
+state::state!(Sensed { block, part, end });
+state::state!(Flash { media, link, running[fixed], sensed[fixed], now; chips, costs });
 
 impl Flash {
+    /// Slices of one program at most.
+    const MOST_SLICES: u64 = 64;
+
     /// An idle array. `chips` has been validated.
     #[must_use]
     pub fn new(chips: &Chips, link_mbps: u64, costs: Costs) -> Self {
@@ -50,6 +66,7 @@ impl Flash {
             media: Media::with_chips(chips),
             link: Link::new(link_mbps),
             running: vec![VecDeque::new(); chips.planes() as usize],
+            sensed: vec![None; chips.planes() as usize],
             now: Instant::ZERO,
             costs,
         }
@@ -64,6 +81,7 @@ impl Flash {
             program: chips.program,
             erase: chips.erase,
             channel_overhead: chips.channel_overhead,
+            finer: chips.finer,
             ..self.chips
         };
         self.costs = costs;
@@ -92,6 +110,12 @@ impl Flash {
         }
     }
 
+    /// Firmware time of an append beyond that of a write.
+    #[must_use]
+    pub const fn append(&self) -> Nanos {
+        self.costs.append
+    }
+
     /// Time of one access to the write buffer for `bytes`.
     #[must_use]
     pub fn buffer_access(&self, bytes: Bytes) -> Nanos {
@@ -116,8 +140,52 @@ impl Flash {
         page: u64,
         bytes: Bytes,
     ) -> Instant {
+        self.read_from(at, (plane, block, page), 0, bytes)
+    }
+
+    /// The same of bytes that begin at `offset` of the flash page. They need no sense if the plane's register holds
+    /// them.
+    pub fn read_from(
+        &mut self,
+        at: Instant,
+        (plane, block, page): (PlaneId, BlockId, u64),
+        offset: u64,
+        bytes: Bytes,
+    ) -> Instant {
         let op = self.chips.read(page, bytes);
-        self.media.schedule(at, plane, block, op).end
+        let register = self.chips.finer.register.get();
+        if register == 0 {
+            return self.media.schedule(at, plane, block, op).end;
+        }
+        let first = page * self.chips.flash_page.get() + offset;
+        let last = first + bytes.get().saturating_sub(1);
+        let (from, to) = (first / register, last / register);
+        let sensed = self.sensed.get(plane.0 as usize).copied().flatten();
+        let held = sensed.filter(|s| from == to && (s.block, s.part) == (block, from));
+        let booking = match held {
+            Some(sensed) => {
+                let time = Nanos::ZERO;
+                let op = Op::Sense { time, bytes };
+                self.media.schedule(at.max(sensed.end), plane, block, op)
+            }
+            None => self.media.schedule(at, plane, block, op),
+        };
+        if let Some(sensed) = self.sensed.get_mut(plane.0 as usize) {
+            // What was sensed last is what stays.
+            let end = booking.end;
+            if sensed.is_none_or(|s| s.end <= end) {
+                let part = to;
+                *sensed = Some(Sensed { block, part, end });
+            }
+        }
+        booking.end
+    }
+
+    /// The plane's page register holds something else from now on.
+    fn overwrite_register(&mut self, plane: PlaneId) {
+        if let Some(sensed) = self.sensed.get_mut(plane.0 as usize) {
+            *sensed = None;
+        }
     }
 
     /// Programs the one-shot page that flash page `page` of a block is in with `bytes` of data;
@@ -131,10 +199,73 @@ impl Flash {
         page: u64,
         bytes: Bytes,
     ) -> Instant {
-        let op = self.chips.program(bytes);
-        let end = self.media.schedule(at, plane, block, op).end;
+        let end = if self.windows() == Nanos::ZERO {
+            let op = self.chips.program(bytes);
+            self.media.schedule(at, plane, block, op).end
+        } else {
+            self.program_in_slices(at, plane, block, bytes)
+        };
+        self.overwrite_register(plane);
         self.hold(plane, block, page, end);
         end
+    }
+
+    /// A program that lets others at the plane between its slices.
+    fn program_in_slices(
+        &mut self,
+        at: Instant,
+        plane: PlaneId,
+        block: BlockId,
+        bytes: Bytes,
+    ) -> Instant {
+        let (slice, window) = (self.slice(), self.chips.finer.window);
+        let mut left = self.chips.program.get();
+        let (mut at, mut bytes) = (at, bytes);
+        loop {
+            let time = left.min(slice);
+            let op = Op::Program {
+                time: Nanos::new(time),
+                bytes,
+            };
+            let end = self.media.schedule(at, plane, block, op).end;
+            left -= time;
+            if left == 0 {
+                return end;
+            }
+            (at, bytes) = (end + window, Bytes::ZERO);
+        }
+    }
+
+    /// Fills `count` one-shot pages of a block with nothing, one after the other; returns when the last is programmed.
+    /// Their transfers take the plane's time, and the channel's between others'.
+    pub fn pad(&mut self, at: Instant, plane: PlaneId, block: BlockId, count: u64) -> Instant {
+        let transfer = self.channel_time(self.chips.one_shot);
+        let windows = self.windows();
+        let time = (self.chips.program + windows + transfer).times(count);
+        let bytes = Bytes::ZERO;
+        self.overwrite_register(plane);
+        let op = Op::Program { time, bytes };
+        self.media.schedule(at, plane, block, op).end
+    }
+
+    /// How long a program works at a time: a book is to hold many programs.
+    fn slice(&self) -> u64 {
+        let least = self.chips.program.get().div_ceil(Self::MOST_SLICES);
+        self.chips.finer.slice.get().max(least).max(1)
+    }
+
+    /// For how long a program leaves the plane to others, in all.
+    fn windows(&self) -> Nanos {
+        let slices = self.chips.program.get().div_ceil(self.slice());
+        self.chips.finer.window.times(slices.saturating_sub(1))
+    }
+
+    /// Time that `bytes` take on an idle channel.
+    fn channel_time(&self, bytes: Bytes) -> Nanos {
+        let finer = &self.chips.finer;
+        let link = Link::new(self.chips.channel_mbps);
+        link.with_overheads(self.chips.channel_overhead, finer.channel_command)
+            .time(bytes)
     }
 
     /// What is programmed into the one-shot page of flash page `page` is in memory until `end`.
@@ -207,6 +338,7 @@ impl Flash {
 
     /// Queues an erase, not before `at`. It goes after what is booked or queued on the block.
     pub fn defer_erase(&mut self, at: Instant, plane: PlaneId, block: BlockId, work: Work) {
+        self.overwrite_register(plane);
         self.media.defer(at, plane, block, Op::Erase, work, None);
     }
 

@@ -21,6 +21,7 @@
 #![forbid(unsafe_code)]
 
 mod buffer;
+mod cores;
 mod counters;
 mod flash;
 mod namespace;
@@ -32,6 +33,7 @@ pub use buffer::ByteBuffer;
 pub use command::{
     zone_at, Command, Error, Outcome, Reply, ZoneAction, ZoneReport, ZoneTarget, MAX_SECTORS,
 };
+pub use cores::{CoreCosts, Cores, Service, Turn, MAX_CORES};
 pub use counters::{pages, ByGrain, Counters, PoolStats, Stats};
 pub use flash::{Costs, Flash};
 pub use namespace::Namespace;

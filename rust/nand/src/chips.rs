@@ -43,6 +43,22 @@ pub struct Chips {
     pub channel_mbps: u64,
     /// Time a channel is busy beyond the transfer for each 4 KiB (commands, addresses, ECC).
     pub channel_overhead: Nanos,
+    /// What few figures say of chips, and most drives leave off.
+    pub finer: Finer,
+}
+
+/// Finer points of chips; by default there are none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Finer {
+    /// Time a channel is busy beyond the transfer for each operation (commands, addresses, status polls).
+    pub channel_command: Nanos,
+    /// Of the flash page that a plane sensed last, the aligned part of this size stays in its page register: what lies
+    /// in it needs no sense. 0: nothing stays.
+    pub register: Bytes,
+    /// A program works for so long at a time ...
+    pub slice: Nanos,
+    /// ... and leaves the plane free for so long in between; 0: it works to its end.
+    pub window: Nanos,
 }
 
 impl Chips {
@@ -153,6 +169,7 @@ mod tests {
             erase: ns(3_000),
             channel_mbps: 800,
             channel_overhead: ns(413),
+            finer: Finer::default(),
         }
     }
 

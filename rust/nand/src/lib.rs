@@ -35,7 +35,7 @@ mod work;
 pub use background::{Suspend, Suspension};
 pub use book::BlockId;
 pub use cell::{Booking, Cell, CellTiming, Timing};
-pub use chips::Chips;
+pub use chips::{Chips, Finer};
 pub use error::GeometryError;
 pub use geometry::Geometry;
 pub use link::{Link, LinkStats};

@@ -35,6 +35,8 @@ pub struct Link {
     bytes_per_second: u64,
     /// Link time of each 4 KiB (started) beyond that of its bytes.
     overhead: Nanos,
+    /// Link time of each transfer beyond all that.
+    command: Nanos,
     /// Disjoint, non-touching busy intervals `[start, end)`, ascending.
     busy: Vec<(u64, u64)>,
     /// What is past is forgotten when there are so many.
@@ -49,7 +51,7 @@ state::state!(LinkStats {
     bytes,
     longest_wait
 });
-state::state!(Link { busy, most, horizon, stats; bytes_per_second, overhead } => restore);
+state::state!(Link { busy, most, horizon, stats; bytes_per_second, overhead, command } => restore);
 
 impl Link {
     /// Bookings kept; a drive with every queue full has a few hundred.
@@ -64,6 +66,7 @@ impl Link {
         Self {
             bytes_per_second: mbps.max(1).saturating_mul(1 << 20),
             overhead: Nanos::ZERO,
+            command: Nanos::ZERO,
             busy: Vec::with_capacity(Self::FEW_BOOKINGS + 1),
             most: Self::FEW_BOOKINGS,
             horizon: 0,
@@ -71,25 +74,30 @@ impl Link {
         }
     }
 
-    /// The same link with each 4 KiB (started) taking `overhead` longer.
+    /// The same link with each 4 KiB (started) taking `overhead` longer, and each transfer `command`.
     #[must_use]
-    pub fn with_overhead(self, overhead: Nanos) -> Self {
-        Self { overhead, ..self }
+    pub fn with_overheads(self, overhead: Nanos, command: Nanos) -> Self {
+        Self {
+            overhead,
+            command,
+            ..self
+        }
     }
 
-    /// Changes the overhead of transfers booked from now on.
-    pub fn set_overhead(&mut self, overhead: Nanos) {
+    /// Changes the overheads of transfers booked from now on: for each 4 KiB (started), and for each transfer.
+    pub fn set_overheads(&mut self, overhead: Nanos, command: Nanos) {
         self.overhead = overhead;
+        self.command = command;
     }
 
     /// Link time of `bytes`.
     #[must_use]
     pub fn time(&self, bytes: Bytes) -> Nanos {
         let time = self.bandwidth_time(bytes);
-        if self.overhead == Nanos::ZERO {
+        if self.overhead + self.command == Nanos::ZERO || bytes == Bytes::ZERO {
             return time;
         }
-        time + self.overhead.times(bytes.get().div_ceil(PAGE_BYTES))
+        time + self.command + self.overhead.times(bytes.get().div_ceil(PAGE_BYTES))
     }
 
     fn bandwidth_time(&self, bytes: Bytes) -> Nanos {

@@ -202,7 +202,10 @@ impl Media {
     #[must_use]
     pub fn with_chips(chips: &Chips) -> Self {
         let none = CellTiming::uniform(Nanos::ZERO, Nanos::ZERO);
-        let link = |_| Link::new(chips.channel_mbps).with_overhead(chips.channel_overhead);
+        let link = |_| {
+            let link = Link::new(chips.channel_mbps);
+            link.with_overheads(chips.channel_overhead, chips.finer.channel_command)
+        };
         let planes = 0..chips.planes();
         let timing = Timing {
             slc: none,
@@ -247,7 +250,7 @@ impl Media {
     pub fn set_chip_times(&mut self, chips: &Chips) {
         self.timing.erase = chips.erase;
         for channel in &mut self.channels {
-            channel.set_overhead(chips.channel_overhead);
+            channel.set_overheads(chips.channel_overhead, chips.finer.channel_command);
         }
     }
 

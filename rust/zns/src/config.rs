@@ -2,9 +2,9 @@
 //! What the drive is made of: every parameter, typed and checked.
 
 use core::fmt;
-use ftl::Costs;
+use ftl::{CoreCosts, Costs};
 use nand::{Chips, GeometryError};
-use units::{Bytes, PAGE_BYTES, SECTOR_BYTES};
+use units::{Bytes, Nanos, PAGE_BYTES, SECTOR_BYTES};
 
 /// What a write buffer belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +13,30 @@ pub enum BufferScope {
     Global,
     /// Each zone has a buffer of its own.
     PerZone,
+}
+
+/// What zone management costs beside a core's time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ZoneCosts {
+    /// Latency of the reset of a zone that has been opened.
+    pub reset: Nanos,
+    /// A core's time for each 4 KiB that had been written to it: their map entries.
+    pub reset_page: Nanos,
+    /// Latency of a finish, beyond its programs.
+    pub finish: Nanos,
+    /// Whether finish programs the rest of the zone.
+    pub finish_pads: bool,
+}
+
+/// Reading ahead of sequential streams.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReadAhead {
+    /// Streams that are followed at once; 0 for no reading ahead.
+    pub streams: u32,
+    /// Reads in a row, each where the one before ended, that make a stream.
+    pub trigger: u32,
+    /// How far ahead.
+    pub size: Bytes,
 }
 
 /// All parameters.
@@ -32,6 +56,9 @@ pub struct Config {
     pub zone_size: Bytes,
     /// Dies that a zone is striped over.
     pub dies_per_zone: u32,
+    /// Of how many of its dies each zone begins further on than the one before, so that zones which are written at the
+    /// same pace are on different dies.
+    pub zone_stagger: u32,
     /// What a write buffer belongs to.
     pub buffer_scope: BufferScope,
     /// Bytes of each write buffer.
@@ -44,6 +71,12 @@ pub struct Config {
     pub max_active: u32,
     /// What zones can do beyond the basics.
     pub zone_options: zone::Options,
+    /// The controller's cores.
+    pub cores: CoreCosts,
+    /// Zone management.
+    pub zone_costs: ZoneCosts,
+    /// Reading ahead.
+    pub read_ahead: ReadAhead,
     /// Whether a zone reset waits for the erases that it causes.
     pub reset_wait: bool,
     /// A conventional namespace on the same dies, if any.
@@ -55,6 +88,8 @@ pub struct Config {
 pub enum ConfigError {
     /// The flash array's shape.
     Chips(GeometryError),
+    /// Reading ahead of this many streams, or this far, is too much.
+    ReadAhead,
     /// A bandwidth is zero.
     Bandwidth,
     /// Zones are striped over no die, or over more than there are.
@@ -86,6 +121,9 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Chips(error) => error.fmt(f),
+            Self::ReadAhead => {
+                f.write_str("readahead-streams x readahead-size must be at most 65536 flash pages")
+            }
             Self::Bandwidth => f.write_str("a bandwidth must be at least 1 MB/s"),
             Self::DiesPerZone => {
                 f.write_str("dies-per-zone must be 1 to channels x luns-per-channel")
@@ -127,6 +165,9 @@ impl Config {
     /// Bound of the one-shot pages in all buffers: each takes 16 bytes of the host's memory.
     pub const MAX_BUFFERED: u64 = 1 << 24;
 
+    /// Bound of the flash pages read ahead: each takes 24 bytes of the host's memory.
+    pub const MAX_AHEAD: u64 = 1 << 16;
+
     /// Checks every bound that the model relies on.
     ///
     /// # Errors
@@ -135,6 +176,10 @@ impl Config {
         self.chips.validate().map_err(ConfigError::Chips)?;
         if self.link_mbps == 0 || self.chips.channel_mbps == 0 {
             return Err(ConfigError::Bandwidth);
+        }
+        let ahead = self.read_ahead.size.get() / self.chips.flash_page.get().max(1) + 1;
+        if ahead.saturating_mul(self.read_ahead.streams.into()) > Self::MAX_AHEAD {
+            return Err(ConfigError::ReadAhead);
         }
         if self.dies_per_zone == 0 || self.dies_per_zone > self.chips.dies() {
             return Err(ConfigError::DiesPerZone);

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The drive: zones on dies, commands in, completions out.
 
+use crate::ahead::Ahead;
 use crate::{BufferScope, Config, ConfigError, Stats};
 use conv::Engine;
 use core::ops::Range;
 use ftl::{
-    ByteBuffer, Command, Error, Event, Flash, Namespace, Observer, Outcome, ZoneReport, MAX_SECTORS,
+    ByteBuffer, Command, Cores, Error, Event, Flash, Namespace, Observer, Outcome, Service,
+    ZoneAction, ZoneReport, ZoneTarget, MAX_SECTORS,
 };
 use nand::{BlockId, PlaneId};
-use units::{Bytes, Instant, Sector, ZoneId, PAGE_SECTORS, SECTOR_BYTES};
+use units::{Bytes, Instant, Nanos, Sector, ZoneId, PAGE_SECTORS, SECTOR_BYTES};
 use zone::{Limits, State, Zones};
 
 /// What flash holds of a zone.
@@ -41,6 +43,8 @@ pub struct Zns {
     pub(crate) bodies: Vec<Body>,
     /// One, or one for each zone.
     pub(crate) buffers: Vec<ByteBuffer>,
+    cores: Cores,
+    pub(crate) ahead: Ahead,
     /// The conventional namespace.
     meta: Option<Engine>,
     /// When the last program issued so far ends.
@@ -57,7 +61,7 @@ state::state!(Body {
     erases
 });
 state::state!(Zns {
-    flash, zones, bodies[fixed], buffers[fixed], meta[fixed], durable, now, stats;
+    flash, zones, bodies[fixed], buffers[fixed], cores, ahead, meta[fixed], durable, now, stats;
     config, observer
 } => check_invariants);
 
@@ -86,6 +90,8 @@ impl Zns {
             bodies: vec![Body::default(); config.zones as usize],
             // Not `vec![..; n]`: a clone of a queue does not keep its room.
             buffers: (0..buffers).map(|_| buffer()).collect(),
+            cores: Cores::new(&config.cores),
+            ahead: Ahead::new(config.read_ahead, config.chips.flash_page.get()),
             meta: meta.transpose().map_err(ConfigError::Meta)?,
             durable: Instant::ZERO,
             now: Instant::ZERO,
@@ -101,6 +107,11 @@ impl Zns {
         self.flash.set_times(&config.chips, config.costs);
         self.config.chips = *self.flash.chips();
         self.config.costs = config.costs;
+        self.config.zone_costs = config.zone_costs;
+        self.config.cores = ftl::CoreCosts {
+            cores: self.config.cores.cores,
+            ..config.cores
+        };
     }
 
     /// Runs a command that arrives at `now`; an earlier `now` than the latest so far counts as that.
@@ -113,7 +124,7 @@ impl Zns {
                 None => Outcome::failed(now, Error::Unsupported),
             };
         }
-        let result = self.run(command, now);
+        let result = self.serve(command, now);
         self.stats.host.counted(command, now, result)
     }
 
@@ -284,6 +295,84 @@ impl Zns {
         self.now
     }
 
+    /// Runs a command when a core has time for it. One that fails takes none.
+    fn serve(&mut self, command: &Command, now: Instant) -> Result<Outcome, Error> {
+        if self.config.cores.cores == 0 {
+            return self.run(command, now);
+        }
+        let turn = self.cores.turn(now, self.service(command));
+        let outcome = self.run(command, turn.begin)?;
+        self.cores.take(turn);
+        Ok(Outcome {
+            done: outcome.done.max(turn.end),
+            ..outcome
+        })
+    }
+
+    /// What a command asks of a core.
+    fn service(&self, command: &Command) -> Service {
+        let costs = &self.config.cores;
+        let management = |more| Service {
+            command: costs.zone + more,
+            pages: Nanos::ZERO,
+        };
+        match *command {
+            Command::Read { sectors, .. } => costs.of_read(sectors),
+            Command::Write { at, sectors, .. } | Command::WriteZeroes { at, sectors, .. } => {
+                self.opening(at, costs.of_write(at.get(), sectors))
+            }
+            Command::Append { zone, sectors, .. } => {
+                let id = self.zones.locate(zone);
+                let written = id
+                    .and_then(|id| self.zones.get(id))
+                    .map_or(0, |z| z.written);
+                let at = zone.get().saturating_add(written);
+                self.opening(zone, costs.of_append(at, sectors))
+            }
+            Command::Flush | Command::Deallocate { .. } => Service::default(),
+            Command::CommitZrwa { .. } => management(Nanos::ZERO),
+            Command::Zone {
+                action: ZoneAction::Reset,
+                target,
+            } => {
+                let pages = match target {
+                    // Nothing but the command itself.
+                    ZoneTarget::One(at) if self.is_empty(at) => return costs.of_read(0),
+                    ZoneTarget::One(at) => self.zones.locate(at).map_or(0, |id| self.pages_of(id)),
+                    ZoneTarget::All => {
+                        let all = self.zones.ids().map(|id| self.pages_of(ZoneId::new(id)));
+                        all.fold(0, u64::saturating_add)
+                    }
+                };
+                management(self.config.zone_costs.reset_page.times(pages))
+            }
+            Command::Zone { .. } => management(Nanos::ZERO),
+        }
+    }
+
+    /// A write at `at`, which may open its zone.
+    fn opening(&self, at: Sector, write: Service) -> Service {
+        let zone = self.zones.locate(at).and_then(|id| self.zones.get(id));
+        match zone {
+            Some(zone) if !zone.state.is_open() => Service {
+                command: write.command + self.config.cores.open,
+                ..write
+            },
+            _ => write,
+        }
+    }
+
+    fn is_empty(&self, at: Sector) -> bool {
+        let zone = self.zones.locate(at).and_then(|id| self.zones.get(id));
+        zone.is_some_and(|zone| zone.state == State::Empty)
+    }
+
+    /// Pages of a zone that have been written.
+    fn pages_of(&self, id: ZoneId) -> u64 {
+        let written = self.zones.get(id).map_or(0, |z| z.written);
+        written.div_ceil(PAGE_SECTORS)
+    }
+
     fn run(&mut self, command: &Command, now: Instant) -> Result<Outcome, Error> {
         match *command {
             Command::Read {
@@ -328,7 +417,9 @@ impl Zns {
         let unit = offset / one_shot;
         let lane = unit % (per_zone * planes);
         let row = unit / (per_zone * planes);
-        let die = (u64::from(id.get()) * per_zone + lane / planes) % u64::from(chips.dies().max(1));
+        let zone = u64::from(id.get());
+        let turned = (lane / planes + zone * u64::from(self.config.zone_stagger)) % per_zone;
+        let die = (zone * per_zone + turned) % u64::from(chips.dies().max(1));
         // Lossless: a die's and a plane's number are below their u32 counts.
         Place {
             plane: chips.plane(die as u32, (lane % planes) as u32),

@@ -13,6 +13,8 @@
 //!   page has arrived; the last one of a zone may be short.
 //! - **Read**: data is in the buffer until its program has ended, in flash afterwards. A flash page
 //!   is sensed once per command, and crosses the host link while the next crosses its channel.
+//! - **Read-ahead**: pages of sequential streams are sensed before they are asked for (`ahead.rs`).
+//! - **Cores**: commands wait for a core of the controller ([`ftl::Cores`]), where those are modelled.
 //! - **Reset**: drops what is buffered; the blocks are erased in the background, in idle time or when
 //!   the zone is written again: nothing is programmed into a block before its erase has ended.
 //!
@@ -30,6 +32,7 @@
 
 #![forbid(unsafe_code)]
 
+mod ahead;
 mod config;
 mod drive;
 mod manage;
@@ -38,6 +41,6 @@ mod stats;
 mod write;
 mod zrwa;
 
-pub use config::{BufferScope, Config, ConfigError};
+pub use config::{BufferScope, Config, ConfigError, ReadAhead, ZoneCosts};
 pub use drive::Zns;
 pub use stats::Stats;

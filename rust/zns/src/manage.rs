@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Zone management.
 
+use crate::stats::add;
 use crate::Zns;
 use ftl::{zone_at, Error, Event, Namespace, Outcome, ZoneAction, ZoneTarget};
-use units::{Bytes, Instant, ZoneId, PAGE_SECTORS, SECTOR_BYTES};
+use units::{Bytes, Instant, Nanos, ZoneId, PAGE_SECTORS, SECTOR_BYTES};
 use zone::State;
 
 impl Zns {
@@ -73,10 +74,48 @@ impl Zns {
 
     fn finish(&mut self, id: ZoneId, now: Instant) -> Result<Instant, Error> {
         self.commit_held(id, now)?;
+        let opened = self.is_opened(id);
         self.zones.finish(id)?;
         self.program_rest(id, now);
         self.stats.zone_finishes += 1;
-        Ok(now.max(self.body(id).durable))
+        let padded = match self.config.zone_costs.finish_pads && opened {
+            true => self.pad(id, now),
+            false => now,
+        };
+        Ok(padded.max(self.body(id).durable) + self.config.zone_costs.finish)
+    }
+
+    /// Programs the one-shot pages of the zone that were not written, on all its planes at once: a run of programs on
+    /// each. Returns when the last ends.
+    fn pad(&mut self, id: ZoneId, now: Instant) -> Instant {
+        let one_shot = self.config.chips.one_shot.get().max(1);
+        let first = self.body(id).programmed.div_ceil(one_shot);
+        let end = self.config.zone_capacity.get().div_ceil(one_shot);
+        let lanes = self.lanes();
+        let mut done = now;
+        for unit in first..end.min(first.saturating_add(lanes)) {
+            let place = self.place(id, unit * one_shot);
+            let count = (end - unit).div_ceil(lanes);
+            let padded = self.flash.pad(now, place.plane, place.block, count);
+            done = done.max(padded);
+        }
+        add(
+            &mut self.stats.padded_bytes,
+            end.saturating_sub(first).saturating_mul(one_shot),
+        );
+        done
+    }
+
+    /// Whether the zone has been opened since it was empty.
+    fn is_opened(&self, id: ZoneId) -> bool {
+        let state = self.zones.get(id).map(|z| z.state);
+        state.is_some_and(|state| state.is_active())
+    }
+
+    /// Planes that the zone's one-shot pages go round.
+    fn lanes(&self) -> u64 {
+        let planes = u64::from(self.config.chips.planes_per_lun.max(1));
+        u64::from(self.config.dies_per_zone.max(1)).saturating_mul(planes)
     }
 
     fn reset(&mut self, id: ZoneId, now: Instant) -> Result<Instant, Error> {
@@ -87,7 +126,17 @@ impl Zns {
         self.drop_buffered(id, now);
         self.zones.reset(id)?;
         self.drop_data(id);
-        Ok(self.erase(id, now))
+        self.ahead.end(id);
+        // The zone's map entries go when its programs have ended, which may have begun to be waited for sooner.
+        let running = match self.config.reset_wait {
+            true => self.body(id).durable.since(self.arrival()),
+            false => Nanos::ZERO,
+        };
+        let erased = self.erase(id, now);
+        Ok(match state {
+            Some(State::Empty) => erased,
+            _ => erased.max(now + running) + self.config.zone_costs.reset,
+        })
     }
 
     /// Erases the blocks that hold data of the zone, in the background: what is written to the zone
@@ -95,8 +144,7 @@ impl Zns {
     fn erase(&mut self, id: ZoneId, now: Instant) -> Instant {
         let one_shot = self.config.chips.one_shot.get().max(1);
         let used = self.body(id).programmed.div_ceil(one_shot);
-        let lanes = u64::from(self.config.dies_per_zone)
-            .saturating_mul(u64::from(self.config.chips.planes_per_lun));
+        let lanes = self.lanes();
         let blocks = used.min(lanes);
         let work = self.flash.begin();
         for lane in 0..blocks {

@@ -44,7 +44,10 @@ impl Zns {
         let in_area = self.bytes_in_area(id, range);
         let unwritten = end - in_flash - in_buffer - in_area;
 
-        let (mut done, held) = self.read_flash(id, start, in_flash, internal, ready);
+        let (mut done, held) = match self.ahead.is_off() {
+            true => self.read_flash(id, start, in_flash, internal, ready),
+            false => self.read_stream(id, start..in_flash, internal, ready),
+        };
         let buffered = in_buffer + in_area + held;
         if buffered > 0 {
             let read = ready + self.flash.buffer_access(Bytes::new(buffered));
@@ -56,6 +59,54 @@ impl Zns {
             add(&mut self.stats.unwritten_bytes, unwritten);
         }
         done
+    }
+
+    /// The same as [`Self::read_flash`] where what was read ahead is in memory already, and what comes next is read
+    /// ahead.
+    fn read_stream(
+        &mut self,
+        id: ZoneId,
+        range: Range<u64>,
+        internal: bool,
+        ready: Instant,
+    ) -> (Instant, u64) {
+        let Some((stream, ahead)) = self.ahead.follow(id, range.start, range.end) else {
+            return self.read_flash(id, range.start, range.end, internal, ready);
+        };
+        let mut at = range.start;
+        let mut done = ready;
+        if let Some((there, stop)) = self.ahead.take(stream, range.end).filter(|t| t.1 > at) {
+            done = done.max(self.send(ready.max(there), stop - at, internal));
+            add(&mut self.stats.read_ahead_bytes, stop - at);
+            at = stop;
+        }
+        let (read, held) = self.read_flash(id, at, range.end, internal, ready);
+        if ahead {
+            self.read_ahead(id, stream, ready);
+        }
+        (done.max(read), held)
+    }
+
+    /// Reads on ahead of a stream, a flash page at a time, as far as data is in flash.
+    fn read_ahead(&mut self, id: ZoneId, stream: usize, ready: Instant) {
+        let flash_page = self.config.chips.flash_page.get().max(1);
+        let programmed = self.body(id).programmed;
+        let wanted = self.ahead.wanted(stream, programmed);
+        let mut at = wanted.start;
+        while at < wanted.end {
+            let stop = programmed.min((at / flash_page + 1) * flash_page);
+            let Place { plane, block, page } = self.place(id, at);
+            if self.flash.is_held(ready, plane, block, page) {
+                return;
+            }
+            let bytes = stop.div_ceil(PAGE_BYTES) * PAGE_BYTES - at / PAGE_BYTES * PAGE_BYTES;
+            let offset = at % flash_page / PAGE_BYTES * PAGE_BYTES;
+            let from = (plane, block, page);
+            let there = self.flash.read_from(ready, from, offset, Bytes::new(bytes));
+            self.stats.senses += 1;
+            self.ahead.add(stream, stop, there);
+            at = stop;
+        }
     }
 
     /// Reads a range whose programs have been issued; whole 4 KiB units cross the channel. Returns
@@ -81,7 +132,9 @@ impl Zns {
                 at = stop;
                 continue;
             }
-            let read = self.flash.read(ready, plane, block, page, bytes);
+            let offset = at % flash_page / PAGE_BYTES * PAGE_BYTES;
+            let from = (plane, block, page);
+            let read = self.flash.read_from(ready, from, offset, bytes);
             done = done.max(self.send(read, stop - at, internal));
             self.stats.senses += 1;
             at = stop;

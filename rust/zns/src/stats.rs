@@ -19,6 +19,10 @@ pub struct Stats {
     pub programs: u64,
     /// Bytes in them.
     pub program_bytes: Bytes,
+    /// Bytes that finishing zones programmed without data.
+    pub padded_bytes: Bytes,
+    /// Bytes of reads that had been read ahead.
+    pub read_ahead_bytes: Bytes,
     /// Writes that had to wait for room in the buffer.
     pub buffer_waits: u64,
     /// How long they waited, summed.
@@ -41,7 +45,8 @@ pub struct Stats {
 
 // Those of the conventional namespace are its own state.
 state::state!(Stats {
-    host, buffer_hit_bytes, unwritten_bytes, senses, programs, program_bytes, buffer_waits,
+    host, buffer_hit_bytes, unwritten_bytes, senses, programs, program_bytes, padded_bytes,
+    read_ahead_bytes, buffer_waits,
     buffer_wait, zone_resets, zone_finishes, zrwa_pages, zrwa_commits, erases, zone_erases_max;
     meta
 });

@@ -28,6 +28,7 @@ impl Zns {
             return Ok(Outcome::done(now));
         }
         let id = self.zones.check_write(at, sectors)?;
+        self.ahead.end(id);
         let arrived = self.take_in(id, sectors * SECTOR_BYTES, internal, now)?;
         let durable = if fua { self.body(id).durable } else { arrived };
         Ok(Outcome::done(arrived.max(durable)))
@@ -44,7 +45,7 @@ impl Zns {
         let at = self.zones.check_append(id, sectors)?;
         Ok(Outcome {
             result: Ok(Reply::Appended(at)),
-            ..self.write(at, sectors, fua, false, now)?
+            ..self.write(at, sectors, fua, false, now + self.flash.append())?
         })
     }
 

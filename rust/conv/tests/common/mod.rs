@@ -4,7 +4,7 @@
 
 use conv::{Config, Conv, Paged};
 use ftl::{Command, Costs};
-use nand::{Cell, Chips};
+use nand::{Cell, Chips, Finer};
 use units::{Bytes, Instant, Nanos, Sector};
 
 pub const PAGE: u64 = 8;
@@ -27,11 +27,13 @@ pub fn pro970() -> Config {
             erase: Nanos::ZERO,
             channel_mbps: 800,
             channel_overhead: Nanos::ZERO,
+            finer: Finer::default(),
         },
         link_mbps: 3360,
         costs: Costs {
             read_4k: Nanos::new(21_500),
             read: Nanos::new(30_490),
+            append: Nanos::ZERO,
             buffer_base: Nanos::new(4_000),
             buffer_page: Nanos::new(460),
         },

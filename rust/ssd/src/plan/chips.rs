@@ -4,7 +4,7 @@
 use super::Planner;
 use crate::properties::Key;
 use ::conv::Paged;
-use nand::{Cell, Chips, GeometryError};
+use nand::{Cell, Chips, Finer, GeometryError};
 use units::{Bytes, Nanos};
 
 impl Planner<'_> {
@@ -33,6 +33,12 @@ impl Planner<'_> {
             erase: self.nanos(Key::Erase),
             channel_mbps: self.u64(Key::ChannelBandwidth),
             channel_overhead: self.nanos(Key::ChannelOverhead),
+            finer: Finer {
+                channel_command: self.nanos(Key::ChannelCommand),
+                register: self.bytes(Key::PageRegister),
+                slice: self.nanos(Key::ProgramSlice),
+                window: self.nanos(Key::ProgramWindow),
+            },
         }
     }
 

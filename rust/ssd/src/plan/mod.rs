@@ -296,6 +296,7 @@ impl Planner<'_> {
         ftl::Costs {
             read_4k: self.nanos(Key::FwRead4k),
             read: self.nanos(Key::FwRead),
+            append: self.nanos(Key::FwAppend),
             buffer_base: self.nanos(Key::WbufBase),
             buffer_page: self.nanos(Key::WbufPage),
         }

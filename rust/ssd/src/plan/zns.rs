@@ -4,8 +4,9 @@
 use super::{ModelConfig, Planned, Planner, Space};
 use crate::error::ConfigError;
 use crate::properties::Key;
-use ::zns::{BufferScope, Config};
-use units::Bytes;
+use ::zns::{BufferScope, Config, ReadAhead, ZoneCosts};
+use ftl::CoreCosts;
+use units::{Bytes, PAGE_BYTES};
 
 impl Planner<'_> {
     pub(super) fn zns(&self) -> Result<Planned, ConfigError> {
@@ -21,6 +22,7 @@ impl Planner<'_> {
             zone_capacity: capacity,
             zone_size: self.zns_zone_size(),
             dies_per_zone: self.u32(Key::DiesPerZone),
+            zone_stagger: self.u32(Key::ZoneStagger),
             buffer_scope: match self.u64(Key::WbScope) {
                 0 => BufferScope::Global,
                 _ => BufferScope::PerZone,
@@ -30,6 +32,18 @@ impl Planner<'_> {
             max_open: self.u32(Key::MaxOpen),
             max_active: self.u32(Key::MaxActive),
             zone_options: self.zone_options(capacity, self.bytes(Key::WriteUnit))?,
+            cores: self.cores(),
+            zone_costs: ZoneCosts {
+                reset: self.nanos(Key::ResetTime),
+                reset_page: self.nanos(Key::ResetPage),
+                finish: self.nanos(Key::FinishTime),
+                finish_pads: self.on(Key::FinishPads),
+            },
+            read_ahead: ReadAhead {
+                streams: self.u32(Key::ReadAheadStreams),
+                trigger: self.u32(Key::ReadAheadTrigger),
+                size: self.bytes(Key::ReadAheadSize),
+            },
             reset_wait: self.on(Key::ResetWait),
             meta: (meta.size > Bytes::ZERO).then_some(meta),
         };
@@ -51,6 +65,22 @@ impl Planner<'_> {
         })
     }
 
+    fn cores(&self) -> CoreCosts {
+        CoreCosts {
+            cores: self.u32(Key::Cores),
+            read: self.nanos(Key::CoreRead),
+            read_page: self.nanos(Key::CoreReadPage),
+            write: self.nanos(Key::CoreWrite),
+            write_page: self.nanos(Key::CoreWritePage),
+            append: self.nanos(Key::CoreAppend),
+            open: self.nanos(Key::CoreOpen),
+            zone: self.nanos(Key::CoreZone),
+            unit_pages: self.u64(Key::CoreUnit) / PAGE_BYTES,
+            partial: self.nanos(Key::CorePartial),
+            subpage: self.nanos(Key::CoreSubpage),
+        }
+    }
+
     pub(super) fn zns_zone_size(&self) -> Bytes {
         let power = self.u64(Key::ZoneCapacity).checked_next_power_of_two();
         Bytes::new(self.number(Key::ZoneSize).or(power).unwrap_or(u64::MAX))
@@ -62,6 +92,7 @@ impl Planner<'_> {
         let chips = self.chips();
         match error {
             E::Chips(error) => self.chips_rule(error),
+            E::ReadAhead => (Key::ReadAheadSize, error.to_string()),
             E::Bandwidth => (Key::LinkBandwidth, error.to_string()),
             E::DiesPerZone => (
                 Key::DiesPerZone,

@@ -3,7 +3,7 @@
 
 use super::{
     count, row, size, CHIPS, CONV, FAMILY, FLASH, GIB, MBPS, OURS, PAGE_TIME, REFERENCE, TIME, ZMS,
-    ZONED,
+    ZNS, ZONED,
 };
 use crate::properties::{Default, Key, Kind, Property};
 use units::{KIB, MIB};
@@ -58,6 +58,14 @@ pub(super) const ROWS: &[Property] = &[
     )
     .only(ZONED),
     row(
+        Key::ZoneStagger,
+        count(0, 4096),
+        "of how many of its dies each zone begins further on than the one before it",
+        Default::All("0"),
+        OURS,
+    )
+    .only(ZNS),
+    row(
         Key::FlashPageSize,
         size(4 * KIB, MIB),
         "bytes that one plane senses at a time",
@@ -103,6 +111,38 @@ pub(super) const ROWS: &[Property] = &[
         "time a channel is busy beyond the transfer, per 4 KiB",
         Default::All("0"),
         FAMILY,
+    )
+    .only(CHIPS),
+    row(
+        Key::ChannelCommand,
+        TIME,
+        "time a channel is busy beyond the transfer, for each operation (commands, addresses, status polls)",
+        Default::All("0"),
+        OURS,
+    )
+    .only(CHIPS),
+    row(
+        Key::PageRegister,
+        size(0, MIB),
+        "the part of the flash page sensed last that stays in the page register, to be read again without a sense; 0 for none",
+        Default::All("0"),
+        OURS,
+    )
+    .only(ZNS),
+    row(
+        Key::ProgramSlice,
+        TIME,
+        "how long a program works at a time before it leaves the plane to others (program-window-ns)",
+        Default::All("0"),
+        OURS,
+    )
+    .only(CHIPS),
+    row(
+        Key::ProgramWindow,
+        TIME,
+        "for how long a program leaves the plane to others between its slices; 0 for no slices",
+        Default::All("0"),
+        OURS,
     )
     .only(CHIPS),
     row(

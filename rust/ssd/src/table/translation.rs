@@ -6,7 +6,7 @@ use super::{
     ZONED,
 };
 use crate::properties::{Default, Key, Kind, Property};
-use units::KIB;
+use units::{KIB, MIB};
 
 /// MQSim is another simulator of SSDs; its `ssdconfig.xml` has a program's suspension take 100 us.
 const SUSPENDED: &str =
@@ -29,6 +29,126 @@ pub(super) const ROWS: &[Property] = &[
         REFERENCE,
     )
     .only(FLASH),
+    row(
+        Key::FwAppend,
+        TIME,
+        "firmware time of a zone append beyond that of a write",
+        Default::All("0"),
+        OURS,
+    )
+    .only(ZNS),
+    row(
+        Key::Cores,
+        count(0, 64),
+        "cores of the controller that commands keep busy; 0: commands wait for no core, and take none of the core times",
+        Default::All("0"),
+        OURS,
+    )
+    .only(ZNS),
+    row(
+        Key::CoreRead,
+        TIME,
+        "core time of a read",
+        Default::All("0"),
+        OURS,
+    )
+    .only(ZNS),
+    row(
+        Key::CoreReadPage,
+        TIME,
+        "core time of a read, per 4 KiB",
+        Default::All("0"),
+        OURS,
+    )
+    .only(ZNS),
+    row(
+        Key::CoreWrite,
+        TIME,
+        "core time of a write",
+        Default::All("0"),
+        OURS,
+    )
+    .only(ZNS),
+    row(
+        Key::CoreWritePage,
+        TIME,
+        "core time of a write, per 4 KiB",
+        Default::All("0"),
+        OURS,
+    )
+    .only(ZNS),
+    row(
+        Key::CoreAppend,
+        TIME,
+        "core time of a zone append beyond that of a write",
+        Default::All("0"),
+        OURS,
+    )
+    .only(ZNS),
+    row(
+        Key::CoreOpen,
+        TIME,
+        "core time more of a write or append that opens its zone",
+        Default::All("0"),
+        OURS,
+    )
+    .only(ZNS),
+    row(
+        Key::CoreZone,
+        TIME,
+        "core time of zone management",
+        Default::All("0"),
+        OURS,
+    )
+    .only(ZNS),
+    row(
+        Key::CoreUnit,
+        size(4 * KIB, MIB),
+        "what writes come in best: others take core-partial-ns more",
+        Default::All("4K"),
+        OURS,
+    )
+    .only(ZNS),
+    row(
+        Key::CorePartial,
+        TIME,
+        "core time more of a write that begins or ends within a core-unit",
+        Default::All("0"),
+        OURS,
+    )
+    .only(ZNS),
+    row(
+        Key::CoreSubpage,
+        TIME,
+        "core time more of a write that begins or ends within 4 KiB",
+        Default::All("0"),
+        OURS,
+    )
+    .only(ZNS),
+    row(
+        Key::ReadAheadStreams,
+        count(0, 64),
+        "sequential streams that are read ahead of at once; 0 for none",
+        Default::All("0"),
+        OURS,
+    )
+    .only(ZNS),
+    row(
+        Key::ReadAheadTrigger,
+        count(1, 1024),
+        "reads in a row, each where the one before ended, that make a stream",
+        Default::All("2"),
+        OURS,
+    )
+    .only(ZNS),
+    row(
+        Key::ReadAheadSize,
+        size(4 * KIB, GIB),
+        "how far streams are read ahead",
+        Default::All("1M"),
+        OURS,
+    )
+    .only(ZNS),
     row(
         Key::WbufBase,
         TIME,
@@ -261,6 +381,38 @@ pub(super) const ROWS: &[Property] = &[
         OURS,
     )
     .only(ZONED),
+    row(
+        Key::ResetTime,
+        TIME,
+        "latency of the reset of a zone that has been opened, beyond its erases",
+        Default::All("0"),
+        OURS,
+    )
+    .only(ZNS),
+    row(
+        Key::ResetPage,
+        TIME,
+        "core time of a zone reset for each 4 KiB that had been written: their map entries",
+        Default::All("0"),
+        OURS,
+    )
+    .only(ZNS),
+    row(
+        Key::FinishTime,
+        TIME,
+        "latency of finishing a zone, beyond its programs",
+        Default::All("0"),
+        OURS,
+    )
+    .only(ZNS),
+    row(
+        Key::FinishPads,
+        Kind::Bool,
+        "whether finishing an opened zone programs the rest of it, which takes the time of these programs",
+        Default::All("off"),
+        OURS,
+    )
+    .only(ZNS),
     row(
         Key::IoUnits,
         count(1, 1024),

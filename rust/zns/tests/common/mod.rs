@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use ftl::{Command, Costs, Error, Namespace, Outcome, ZoneAction, ZoneTarget};
-use nand::{Cell, Chips};
+use nand::{Cell, Chips, Finer};
 use units::{Bytes, Instant, Nanos, Sector};
 use zns::{BufferScope, Config, Zns};
 
@@ -24,6 +24,7 @@ fn chips(channels: u32, luns_per_channel: u32) -> Chips {
         erase: Nanos::ZERO,
         channel_mbps: 800,
         channel_overhead: Nanos::new(413),
+        finer: Finer::default(),
     }
 }
 
@@ -35,6 +36,7 @@ pub fn proto() -> Config {
         costs: Costs {
             read_4k: Nanos::new(32_150),
             read: Nanos::new(32_150),
+            append: Nanos::ZERO,
             buffer_base: Nanos::ZERO,
             buffer_page: Nanos::ZERO,
         },
@@ -42,12 +44,16 @@ pub fn proto() -> Config {
         zone_capacity: Bytes::mib(32),
         zone_size: Bytes::mib(32),
         dies_per_zone: 1,
+        zone_stagger: 0,
         buffer_scope: BufferScope::Global,
         buffer: Bytes::mib(32),
         write_unit: Bytes::kib(128),
         max_open: 0,
         max_active: 0,
         zone_options: Default::default(),
+        cores: Default::default(),
+        zone_costs: Default::default(),
+        read_ahead: Default::default(),
         reset_wait: false,
         meta: None,
     }
@@ -57,6 +63,7 @@ fn costs() -> Costs {
     Costs {
         read_4k: Nanos::new(20_000),
         read: Nanos::new(13_000),
+        append: Nanos::ZERO,
         buffer_base: Nanos::new(5_600),
         buffer_page: Nanos::new(600),
     }

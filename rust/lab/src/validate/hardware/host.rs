@@ -248,7 +248,7 @@ mod tests {
         // 256 reads a second: 50 of them are 195 ms, in which the other job reads 19 500 times.
         let jobs = vec![reads(4, true).held_to(1), reads(1, false)];
         run(&mut model, &space, jobs, Instant::ZERO, (0, 51)).unwrap();
-        let reads = model.stats().data.host_read_commands;
+        let reads = model.stats().data.host_reads;
         assert!((19_400..19_700).contains(&reads), "{reads}");
     }
 

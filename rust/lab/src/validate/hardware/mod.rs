@@ -28,11 +28,7 @@ use points::Point;
 const ZNS_DRIVE: &str = "zns-a";
 
 /// Which preset stands for which drive.
-const DRIVES: [(&str, &str, &[&str]); 1] = [(
-    ZNS_DRIVE,
-    "zns-zn540",
-    &["zones=904", "zone-capacity=1077M", "zone-size=2G"],
-)];
+const DRIVES: [(&str, &str); 1] = [(ZNS_DRIVE, "zns-zn540")];
 
 /// What is to be compared, and how it is shown.
 #[derive(Clone, Debug)]
@@ -67,14 +63,13 @@ pub fn run(progress: Progress, dir: &Path, options: &Options) -> anyhow::Result<
 fn report(progress: Progress, options: &Options, dir: &Path) -> anyhow::Result<Report> {
     let mut measured = points::by_drive(points::read(dir)?);
     let mut compared = Vec::new();
-    for (drive, preset, settings) in DRIVES {
+    for (drive, preset) in DRIVES {
         let points = measured.remove(drive).unwrap_or_default();
         if points.is_empty() || options.preset.as_deref().is_some_and(|p| p != preset) {
             continue;
         }
         let mut config = ssd::Config::preset(preset)?;
-        let set = options.set.iter().map(String::as_str);
-        for pair in settings.iter().copied().chain(set) {
+        for pair in &options.set {
             config.set_pair(pair)?;
         }
         let drive = play::Drive::new(&config).with_context(|| format!("preset {preset}"))?;
