@@ -150,6 +150,7 @@ mod tests {
                 "max-open=0",
                 "max-active=0",
                 "write-buffer-size=960K",
+                "wb-scope=zone",
             ],
         );
         for zone in (0..20_000).step_by(2) {

@@ -81,7 +81,9 @@ impl Ahead {
         for stream in &mut self.streams {
             let ascends = stream.pages.iter().is_sorted_by_key(|page| page.0);
             if stream.pages.len() > self.room || !ascends {
-                return Err(state::Error::new("pages that were read ahead are too many, or not in order"));
+                return Err(state::Error::new(
+                    "pages that were read ahead are too many, or not in order",
+                ));
             }
             stream.pages.reserve(self.room - stream.pages.len());
         }

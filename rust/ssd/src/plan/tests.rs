@@ -26,7 +26,7 @@ fn presets_have_the_figures_of_the_models_tables() {
         ("qlc-block", 1, 32, 0, 0),
         ("zns-proto", 0, 128, 32, 32),
         ("zns-large", 0, 192, 528, 1024),
-        ("zns-zn540", 0, 96, 2048, 2048),
+        ("zns-zn540", 0, 96, 1077, 2048),
         ("conv-970pro", 0, 32, 0, 0),
         ("nvm-optane", 0, 4, 0, 0),
     ];

@@ -46,8 +46,9 @@ pub enum Work {
 pub struct Job {
     work: Work,
     depth: u32,
-    /// Zones that are its own: the first, and how many.
+    /// Zones that are its own: the first, and how many; each is `step` zones after the one before.
     zones: (u64, u64),
+    step: u64,
     /// Bytes a second that it is held to.
     rate: Option<u64>,
     /// Whether its latencies count.
@@ -66,6 +67,7 @@ impl Job {
             work,
             depth,
             zones: (first, count),
+            step: 1,
             rate: None,
             timed,
             done: 0,
@@ -73,6 +75,11 @@ impl Job {
             thread: Instant::ZERO,
             random: fastrand::Rng::with_seed(first),
         }
+    }
+
+    /// The same, where of so many jobs each has every so many-th zone.
+    pub fn one_of(self, jobs: u64) -> Self {
+        Self { step: jobs, ..self }
     }
 
     /// The same, held to so many MiB a second.
@@ -101,22 +108,24 @@ impl Job {
         let blocks = (space.capacity / block).max(1);
         let (zone, offset) = match access {
             Access::RandomRead | Access::RandomWrite => (
-                first + self.random.u64(0..count.max(1)),
+                self.random.u64(0..count.max(1)),
                 self.random.u64(0..blocks) * block,
             ),
             Access::Read | Access::Write | Access::Append => {
                 let (zone, offset) = (self.done / space.capacity, self.done % space.capacity);
                 self.done += block.min(space.capacity - offset);
-                (first + zone, offset)
+                (zone, offset)
             }
         };
         let sectors = block.min(space.capacity - offset);
+        let is_own = zone < count;
+        let zone = first + zone * self.step;
         let at = Sector::new(zone * space.span + offset);
         let again = matches!(access, Access::Read);
         if again && self.done >= count * space.capacity {
             self.done = 0;
         }
-        (zone < first + count).then(|| match access {
+        is_own.then(|| match access {
             Access::RandomRead | Access::Read => Command::read(at, sectors),
             Access::Write | Access::RandomWrite => Command::write(at, sectors, false),
             Access::Append => Command::Append {

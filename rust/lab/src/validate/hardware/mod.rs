@@ -31,7 +31,7 @@ const ZNS_DRIVE: &str = "zns-a";
 const DRIVES: [(&str, &str); 1] = [(ZNS_DRIVE, "zns-zn540")];
 
 /// What is to be compared, and how it is shown.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Options {
     /// Only this preset's drive.
     pub preset: Option<String>,

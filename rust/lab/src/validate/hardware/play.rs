@@ -94,9 +94,13 @@ impl Drive {
         let each = |n| match jobs.access {
             Access::RandomRead | Access::RandomWrite => (0, FILLED.min(zones)),
             Access::Read => (n, 1),
-            Access::Write | Access::Append => (n * (zones / count), zones / count),
+            Access::Write | Access::Append => (n, zones / count),
         };
-        let threads = (0..count).map(|n| Job::new(work, jobs.depth, each(n), true));
+        let thread = |n| Job::new(work, jobs.depth, each(n), true).one_of(count);
+        let threads = (0..count).map(|n| match jobs.access {
+            Access::RandomRead | Access::RandomWrite => Job::new(work, jobs.depth, each(n), true),
+            _ => thread(n),
+        });
         let outstanding = u64::from(jobs.depth) * count;
         let warm = (WARM_BYTES / jobs.block).clamp(2 * outstanding, WARM);
         let take = COUNT.max(ROUNDS * outstanding);
