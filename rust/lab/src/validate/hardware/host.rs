@@ -82,9 +82,10 @@ impl Job {
         Self { step: jobs, ..self }
     }
 
-    /// The same, held to so many MiB a second.
+    /// The same with depth 1, held to so many MiB a second.
     pub fn held_to(self, rate: u64) -> Self {
         Self {
+            depth: 1,
             rate: Some(rate << 20),
             ..self
         }
@@ -255,7 +256,7 @@ mod tests {
     fn a_job_is_held_to_its_rate() {
         let (mut model, space) = drive();
         // 256 reads a second: 50 of them are 195 ms, in which the other job reads 19 500 times.
-        let jobs = vec![reads(4, true).held_to(1), reads(1, false)];
+        let jobs = vec![reads(1, true).held_to(1), reads(1, false)];
         run(&mut model, &space, jobs, Instant::ZERO, (0, 51)).unwrap();
         let reads = model.stats().data.host_reads;
         assert!((19_400..19_700).contains(&reads), "{reads}");

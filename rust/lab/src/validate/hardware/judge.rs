@@ -238,7 +238,7 @@ mod tests {
         assert_eq!((group.inside, report.inside()), (Some(false), false));
         let text = report.text(false);
         assert!(
-            text.contains("+100.0 %") && !text.contains("-10.0 %"),
+            text.contains("+100.0 %") && !text.contains("+0.0 %"),
             "{text}"
         );
     }
