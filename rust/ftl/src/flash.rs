@@ -239,7 +239,7 @@ impl Flash {
     /// Fills `count` one-shot pages of a block with nothing, one after the other; returns when the last is programmed.
     /// Their transfers take the plane's time, and the channel's between others'.
     pub fn pad(&mut self, at: Instant, plane: PlaneId, block: BlockId, count: u64) -> Instant {
-        let transfer = self.channel_time(self.chips.one_shot);
+        let transfer = self.media.channel_time(self.chips.one_shot);
         let windows = self.windows();
         let time = (self.chips.program + windows + transfer).times(count);
         let bytes = Bytes::ZERO;
@@ -256,16 +256,11 @@ impl Flash {
 
     /// For how long a program leaves the plane to others, in all.
     fn windows(&self) -> Nanos {
+        if self.chips.finer.window == Nanos::ZERO {
+            return Nanos::ZERO;
+        }
         let slices = self.chips.program.get().div_ceil(self.slice());
         self.chips.finer.window.times(slices.saturating_sub(1))
-    }
-
-    /// Time that `bytes` take on an idle channel.
-    fn channel_time(&self, bytes: Bytes) -> Nanos {
-        let finer = &self.chips.finer;
-        let link = Link::new(self.chips.channel_mbps);
-        link.with_overheads(self.chips.channel_overhead, finer.channel_command)
-            .time(bytes)
     }
 
     /// What is programmed into the one-shot page of flash page `page` is in memory until `end`.

@@ -429,6 +429,13 @@ impl Media {
         }
     }
 
+    /// Time that `bytes` take on an idle channel.
+    #[must_use]
+    pub fn channel_time(&self, bytes: Bytes) -> Nanos {
+        let first = self.channels.first();
+        first.map_or(Nanos::ZERO, |channel| channel.time(bytes))
+    }
+
     pub(crate) fn link_of(&mut self, plane: usize) -> Option<&mut Link> {
         let channel = self.planes.get(plane)?.channel;
         self.channels.get_mut(channel as usize)

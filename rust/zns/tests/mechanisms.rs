@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{at, done, read, submit, tiny, write, zn540, zone, KIB, PAGE};
+use common::{at, done, everything, read, submit, tiny, write, zn540, zone, KIB, PAGE};
 use ftl::{Command, CoreCosts, ZoneAction};
 use nand::Finer;
 use proptest::prelude::*;
@@ -263,43 +263,6 @@ fn finish_programs_the_rest_of_an_opened_zone() {
     assert_eq!(written.stats().unwritten_bytes, Bytes::kib(4));
 }
 
-/// A small drive with everything on.
-fn everything() -> Config {
-    let mut config = tiny(BufferScope::PerZone);
-    config.chips.finer = Finer {
-        channel_command: us(1),
-        register: Bytes::kib(4),
-        slice: us(300),
-        window: us(40),
-    };
-    config.cores = CoreCosts {
-        cores: 2,
-        read: us(1),
-        read_page: us(1),
-        write: us(2),
-        write_page: us(1),
-        append: us(1),
-        open: us(2),
-        zone: us(5),
-        unit_pages: 2,
-        partial: us(1),
-        subpage: us(5),
-    };
-    config.zone_costs = ZoneCosts {
-        reset: us(100),
-        reset_page: us(1),
-        finish: us(2),
-        finish_pads: true,
-    };
-    config.read_ahead = ReadAhead {
-        streams: 2,
-        trigger: 2,
-        size: Bytes::kib(16),
-    };
-    config.zone_stagger = 1;
-    config
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     /// Whatever is asked, books stay sound, a command ends after it arrived, the same answers come again, and what fails
@@ -308,7 +271,7 @@ proptest! {
     fn everything_together_keeps_the_promises(
         commands in prop::collection::vec((0u8..6, 0u64..6, 0u64..104, 1u64..40, 0u64..400_000), 1..120),
     ) {
-        let mut drive = Zns::new(&everything()).unwrap();
+        let mut drive = Zns::new(&everything(tiny(BufferScope::PerZone))).unwrap();
         let mut again = drive.clone();
         let mut plain = Zns::new(&tiny(BufferScope::PerZone)).unwrap();
         let mut now = 0;
@@ -325,7 +288,7 @@ proptest! {
             };
             let outcome = submit(&mut drive, &command, now);
             prop_assert!(outcome.done.as_nanos() >= now);
-            prop_assert_eq!(submit(&mut again, &command, now), outcome.clone());
+            prop_assert_eq!(submit(&mut again, &command, now), outcome);
             let other = submit(&mut plain, &command, now);
             prop_assert_eq!(outcome.result, other.result);
         }

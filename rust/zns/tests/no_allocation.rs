@@ -6,7 +6,7 @@
 
 mod common;
 
-use common::{at, fua, large, proto, read, write, zn540, zone, KIB, PAGE};
+use common::{at, everything, fua, large, proto, read, write, zn540, zone, KIB, PAGE};
 use ftl::{Command, Namespace, ZoneAction};
 use zns::{Config, Zns};
 
@@ -40,7 +40,7 @@ fn round(drive: &mut Zns, config: &Config, start: u64) -> u64 {
 
 #[test]
 fn no_command_allocates() {
-    for config in [proto(), large(), zn540()] {
+    for config in [proto(), large(), zn540(), everything(zn540())] {
         let mut drive = Zns::new(&config).unwrap();
         let now = round(&mut drive, &config, 0);
         let now = round(&mut drive, &config, now);

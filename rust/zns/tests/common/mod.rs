@@ -2,10 +2,10 @@
 //! The three presets at their full size, and short ways to say commands.
 #![allow(dead_code, reason = "each test file uses its part")]
 
-use ftl::{Command, Costs, Error, Namespace, Outcome, ZoneAction, ZoneTarget};
+use ftl::{Command, CoreCosts, Costs, Error, Namespace, Outcome, ZoneAction, ZoneTarget};
 use nand::{Cell, Chips, Finer};
 use units::{Bytes, Instant, Nanos, Sector};
-use zns::{BufferScope, Config, Zns};
+use zns::{BufferScope, Config, ReadAhead, Zns, ZoneCosts};
 
 pub const PAGE: u64 = 8;
 pub const KIB: u64 = 2;
@@ -143,6 +143,42 @@ pub fn tiny(scope: BufferScope) -> Config {
         zone_options: Default::default(),
         ..proto()
     }
+}
+
+/// The same drive with all that measured drives have.
+pub fn everything(mut config: Config) -> Config {
+    config.chips.finer = Finer {
+        channel_command: Nanos::from_micros(1),
+        register: Bytes::kib(4),
+        slice: Nanos::from_micros(300),
+        window: Nanos::from_micros(40),
+    };
+    config.cores = CoreCosts {
+        cores: 2,
+        read: Nanos::from_micros(1),
+        read_page: Nanos::from_micros(1),
+        write: Nanos::from_micros(2),
+        write_page: Nanos::from_micros(1),
+        append: Nanos::from_micros(1),
+        open: Nanos::from_micros(2),
+        zone: Nanos::from_micros(5),
+        unit_pages: 2,
+        partial: Nanos::from_micros(1),
+        subpage: Nanos::from_micros(5),
+    };
+    config.zone_costs = ZoneCosts {
+        reset: Nanos::from_micros(100),
+        reset_page: Nanos::from_micros(1),
+        finish: Nanos::from_micros(2),
+        finish_pads: true,
+    };
+    config.read_ahead = ReadAhead {
+        streams: 2,
+        trigger: 2,
+        size: Bytes::kib(256),
+    };
+    config.zone_stagger = 1;
+    config
 }
 
 pub fn at(ns: u64) -> Instant {
