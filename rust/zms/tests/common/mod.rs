@@ -112,6 +112,7 @@ pub fn config(preset: &str, settings: &[(&str, &str)]) -> Config {
         costs: Costs {
             read_4k: Nanos::new(20_000),
             read: Nanos::new(13_000),
+            append: Nanos::ZERO,
             buffer_base: Nanos::new(5_600),
             buffer_page: Nanos::new(600),
         },
