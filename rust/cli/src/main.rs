@@ -21,6 +21,7 @@ mod exec;
 mod experiment;
 mod log;
 mod paths;
+mod python;
 mod qemu;
 mod qom;
 mod report;
@@ -78,6 +79,8 @@ enum Command {
     Shell(shell::Args),
     /// Start our qemu-system-x86_64 with arguments of your own
     Qemu(qemu::Args),
+    /// Build the model as a Python module into target/wheels
+    Wheel(python::Args),
     /// Run the tests
     Test(test::Args),
     /// Measure the model's and the device's own speed
@@ -125,6 +128,7 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Exec(args) => exec::run(&context()?, &args),
         Command::Shell(args) => shell::run(&context()?, &args),
         Command::Qemu(args) => qemu::run(&context()?, &args),
+        Command::Wheel(args) => python::run(&context()?, &args),
         Command::Test(args) => test::run(&context()?, &args),
         Command::Bench(args) => bench::run(&context()?, &args),
         Command::Experiment(args) => experiment::run(progress, &args),

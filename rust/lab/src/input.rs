@@ -82,11 +82,11 @@ impl TraceArgs {
     ///
     /// # Errors
     /// Options that do not fit, a file that cannot be read.
-    pub fn open<W: Read + 'static>(
+    pub fn open<W: Read + Send + 'static>(
         &self,
         simulation: &Simulation,
         config: &ssd::Config,
-        wrap: impl FnOnce(Box<dyn Read>) -> W,
+        wrap: impl FnOnce(Box<dyn Read + Send>) -> W,
     ) -> Result<Input> {
         let options = self.options()?;
         let input = self.raw(wrap)?;
@@ -106,10 +106,10 @@ impl TraceArgs {
         Ok(Input::new(trace, log))
     }
 
-    fn raw<W: Read + 'static>(
+    fn raw<W: Read + Send + 'static>(
         &self,
-        wrap: impl FnOnce(Box<dyn Read>) -> W,
-    ) -> Result<Box<dyn BufRead>> {
+        wrap: impl FnOnce(Box<dyn Read + Send>) -> W,
+    ) -> Result<Box<dyn BufRead + Send>> {
         let named = || format!("--trace {}", self.trace.display());
         trace::open(&self.trace, wrap).with_context(named)
     }

@@ -20,13 +20,13 @@ fn is_gz(path: &Path) -> bool {
 /// The file system's.
 pub fn open<W>(
     path: &Path,
-    wrap: impl FnOnce(Box<dyn io::Read>) -> W,
-) -> io::Result<Box<dyn BufRead>>
+    wrap: impl FnOnce(Box<dyn io::Read + Send>) -> W,
+) -> io::Result<Box<dyn BufRead + Send>>
 where
-    W: io::Read + 'static,
+    W: io::Read + Send + 'static,
 {
-    let raw: Box<dyn io::Read> = if path.as_os_str() == "-" {
-        Box::new(io::stdin().lock())
+    let raw: Box<dyn io::Read + Send> = if path.as_os_str() == "-" {
+        Box::new(io::stdin())
     } else {
         Box::new(File::open(path)?)
     };

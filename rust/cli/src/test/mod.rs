@@ -9,6 +9,7 @@
 //! fuzz         every target of fuzz/ from its seeds, for a few seconds
 //! laws         a thousand random drives against what the flash models promise (rust/check); optimized
 //! soak-laws    the same with a hundred thousand: an hour or two, and not part of `all`
+//! python       pytest over rust/python: the model as a Python module
 //! docs         the commands in README.md and docs/, executed
 //!
 //! mutants      the code broken in thousands of small ways, one at a time: does a test notice? Hours
@@ -31,7 +32,7 @@ use serde_json::json;
 
 use crate::failure::Prerequisite;
 use crate::out::say;
-use crate::{setup, Context};
+use crate::{python, setup, Context};
 use runner::{Ended, Runner};
 
 #[derive(Debug, clap::Args)]
@@ -68,6 +69,8 @@ enum Suite {
     Laws,
     /// The same, a hundred times as many; not part of all
     SoakLaws,
+    /// The model as a Python module
+    Python,
     /// The commands in the documentation
     Docs,
     /// The code broken on purpose, to see that tests notice: hours, and not part of all
@@ -96,6 +99,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
             Suite::Functional,
             Suite::Fuzz,
             Suite::Laws,
+            Suite::Python,
             Suite::Docs,
         ],
         one => vec![one],
@@ -168,6 +172,17 @@ fn runners(context: &Context, suite: Suite, arguments: &[OsString]) -> Result<Ve
         }
         Suite::Laws => vec![laws(cargo, "laws", 1000, arguments)],
         Suite::SoakLaws => vec![laws(cargo, "soak-laws", 100_000, arguments)],
+        Suite::Python => {
+            let python = python::environment(context)?;
+            python::install(&python, &python::wheel(context, &python)?)?;
+            let mut command = Command::new(python);
+            command
+                .current_dir(context.paths.root().join("rust/python"))
+                .args(["-m", "pytest", "-q", "-p", "no:cacheprovider"])
+                .args(arguments)
+                .envs(environment(context)?);
+            vec![Runner::new("python", command)]
+        }
         Suite::SoakClock => {
             setup::ensure(context)?;
             let test = OsString::from("tests/functional/test_repeat.py");
@@ -257,33 +272,8 @@ fn mutants(
 /// avocado, in a virtual environment of its own.
 fn functional(context: &Context, arguments: &[OsString]) -> Result<Runner> {
     let root = context.paths.root();
-    let venv = context.paths.target().join("avocado");
-    let python = venv.join("bin/python");
-    let wanted = std::fs::read(root.join("tests/functional/requirements.txt"))
-        .context("reading tests/functional/requirements.txt")?;
-    let installed = venv.join("requirements.txt");
-    if std::fs::read(&installed).ok().as_ref() != Some(&wanted) {
-        let spinner = context.progress.spinner("installing avocado");
-        let made = Command::new("python3")
-            .args(["-m", "venv"])
-            .arg(&venv)
-            .output();
-        runner::succeeded(made, "python3 -m venv (install python3-venv)")?;
-        let pip = Command::new(&python)
-            .args([
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--disable-pip-version-check",
-                "-r",
-            ])
-            .arg(root.join("tests/functional/requirements.txt"))
-            .output();
-        runner::succeeded(pip, "pip install -r tests/functional/requirements.txt")?;
-        std::fs::write(&installed, wanted).context("recording what was installed")?;
-        spinner.finish_and_clear();
-    }
+    let wanted = root.join("tests/functional/requirements.txt");
+    let python = python::venv(context, "avocado", &wanted)?;
     let mut command = Command::new(python);
     command.current_dir(root).args(["-m", "avocado"]);
     let config = root.join("tests/functional/avocado.conf");

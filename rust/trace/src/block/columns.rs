@@ -231,7 +231,7 @@ fn plain(name: &str, unit: &str) -> Result<u64, String> {
 
 /// A file of comma-separated values.
 pub struct Table {
-    reader: csv::Reader<Box<dyn BufRead>>,
+    reader: csv::Reader<Box<dyn BufRead + Send>>,
     record: csv::ByteRecord,
     columns: Columns,
     line: u64,
@@ -239,7 +239,7 @@ pub struct Table {
 }
 
 impl Table {
-    pub fn new(input: Box<dyn BufRead>, columns: Columns) -> Self {
+    pub fn new(input: Box<dyn BufRead + Send>, columns: Columns) -> Self {
         let reader = csv::ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)

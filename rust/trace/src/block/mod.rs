@@ -154,7 +154,7 @@ pub struct Seen {
 /// An opened trace.
 pub enum Trace {
     /// Commands of a drive.
-    Commands(Reader<Box<dyn BufRead>>),
+    Commands(Reader<Box<dyn BufRead + Send>>),
     /// Requests to a block device.
     Requests(Box<Requests>),
 }
@@ -164,7 +164,7 @@ pub enum Trace {
 /// # Errors
 /// It cannot be read, or columns were given for a format that has its own, or none for one that has not.
 pub fn open_any(
-    mut input: Box<dyn BufRead>,
+    mut input: Box<dyn BufRead + Send>,
     file: &str,
     options: &Options,
 ) -> Result<Trace, TraceError> {
@@ -183,7 +183,7 @@ pub fn open_any(
         (None, None) => Format::of(&head),
     };
     // The last line may not be ended.
-    let input: Box<dyn BufRead> = Box::new(Cursor::new(head).chain(input).chain(&b"\n"[..]));
+    let input: Box<dyn BufRead + Send> = Box::new(Cursor::new(head).chain(input).chain(&b"\n"[..]));
     let source = match format {
         Format::Conzone => return Ok(Trace::Commands(Reader::new(input, file))),
         Format::FioV2 | Format::FioV3 | Format::Blkparse | Format::Ftrace => {

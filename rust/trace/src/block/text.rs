@@ -48,14 +48,14 @@ fn is_device(text: &[u8]) -> bool {
 
 /// A text file.
 pub struct Text {
-    lines: Lines<Box<dyn BufRead>>,
+    lines: Lines<Box<dyn BufRead + Send>>,
     format: Format,
     /// What fio's `wait` lines add up to, in ns.
     waited: u64,
 }
 
 impl Text {
-    pub fn new(input: Box<dyn BufRead>, file: &str, format: Format) -> Self {
+    pub fn new(input: Box<dyn BufRead + Send>, file: &str, format: Format) -> Self {
         Self {
             lines: Lines::new(input, file),
             format,
