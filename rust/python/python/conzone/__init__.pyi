@@ -32,7 +32,14 @@ class Drive:
         """
 
     @overload
-    def run(self, trace: Trace) -> Result:
+    def run(
+        self,
+        trace: Trace,
+        *,
+        op: None = None,
+        slba: None = None,
+        nlb: None = None,
+    ) -> Result:
         """Runs a trace. ValueError: file, line, and what is wrong there."""
 
     @overload
