@@ -248,7 +248,7 @@ fn mutants(
         let spinner = context.progress.spinner("installing cargo-mutants");
         let made = cargo(&["install", "--locked", "cargo-mutants"]).output();
         spinner.finish_and_clear();
-        runner::succeeded(made, "cargo install --locked cargo-mutants")?;
+        python::succeeded(made, "cargo install --locked cargo-mutants")?;
     }
     let mut command = cargo(&[
         "mutants",
