@@ -13,6 +13,7 @@
 //! docs         the commands in README.md and docs/, executed
 //!
 //! mutants      the code broken in thousands of small ways, one at a time: does a test notice? Hours
+//! soak-snapshots  fio under Linux goes back to snapshots 20 times on each of three drives: ten minutes
 //! soak-clock   one of the functional tests for an hour: whether runs in virtual time are the same on a busy host
 //! ```
 //! A runner's output is passed on as it comes; its own summary line is repeated at the end. All runners run, even
@@ -77,6 +78,8 @@ enum Suite {
     Mutants,
     /// Virtual time for an hour: 20 runs each on a host with 20 busy processes beside them, while a client asks
     SoakClock,
+    /// Linux and fio, taken back to snapshots 20 times on each of three drives
+    SoakSnapshots,
     /// All of them but soaks
     All,
 }
@@ -192,6 +195,14 @@ fn runners(context: &Context, suite: Suite, arguments: &[OsString]) -> Result<Ve
             vec![runner]
         }
         Suite::Mutants => vec![mutants(context, cargo, arguments)?],
+        Suite::SoakSnapshots => {
+            setup::ensure(context)?;
+            let test = OsString::from("tests/functional/test_snapshots.py");
+            let arguments = [&[test], arguments].concat();
+            let mut runner = functional(context, &arguments)?;
+            runner.command.env("CONZONE_ROUNDS", "20");
+            vec![runner]
+        }
         Suite::Fuzz | Suite::Docs | Suite::All => Vec::new(),
     };
     Ok(runners)

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Linux and fio, verifying what it wrote, go back to snapshots of the machine and on again without noticing.
+
+`cargo conzone test soak-snapshots` does the same for longer: CONZONE_ROUNDS times.
+"""
+
+import json
+import os
+import shlex
+import time
+
+from conzone import DATA, GuestTest, Monitored
+
+ROUNDS = int(os.environ.get("CONZONE_ROUNDS", "5"))
+
+# Seconds that the guest runs before it is taken back, and after.
+LOST, KEPT = 0.5, 1.0
+
+DRIVES = {
+    "zoned": ("--set", "zones=8"),
+    "block": ("--preset", "tlc-block", "--set", "block-data-size=512M"),
+    "untimed": ("--set", "zones=8", "--timing", "off"),
+}
+
+
+def job(zoned):
+    """Four writers that read back and check all that they write, for longer than the rounds take."""
+    options = {
+        "name": "job",
+        "filename": DATA,
+        "direct": 1,
+        "ioengine": "libaio",
+        "iodepth": 32,
+        "numjobs": 4,
+        "bs": "16k",
+        "verify": "crc32c",
+        "verify_fatal": 1,
+        "randseed": 1,
+        "time_based": 1,
+        "runtime": 10 + 3 * ROUNDS,
+        "output-format": "json",
+    }
+    if zoned:
+        options |= {"zonemode": "zbd", "rw": "write", "size": "2z", "offset_increment": "2z"}
+    else:
+        options |= {"rw": "randwrite", "size": "64m", "offset_increment": "64m", "verify_backlog": 256}
+    return shlex.join(["fio", *(f"--{name}={value}" for name, value in options.items())])
+
+
+SCRIPT = """
+{job} > /root/out 2> /root/err & pid=$!
+sleep 2; kill -0 $pid && echo STARTED
+wait $pid; status=$?
+grep -E "verify|error=" /root/err
+dmesg | grep -iE "timeout|I/O error|resetting controller" && status=9
+echo VERIFIED $(grep -c . /root/out) lines
+exit $status
+"""
+
+
+class Snapshots(GuestTest):
+    """Snapshots of a machine whose drive is at work."""
+
+    timeout = 240 + 60 * ROUNDS
+
+    def run_job(self, guest, command, **arguments):
+        """Runs one of QEMU's jobs to its end."""
+        name = arguments["job-id"]
+        guest.qmp(command, **arguments)
+        for _ in range(3000):
+            state = next(job for job in guest.qmp("query-jobs") if job["id"] == name)
+            if state["status"] == "concluded":
+                self.assertNotIn("error", state, command)
+                guest.qmp("job-dismiss", id=name)
+                return
+            time.sleep(0.02)
+        self.fail(f"{command} does not end")
+
+    def add_image(self, guest):
+        """An image that holds snapshots, node `vm`."""
+        path = os.path.join(guest.folder.name, "vm.qcow2")
+        create = {"driver": "file", "filename": path, "size": 0}
+        self.run_job(guest, "blockdev-create", **{"job-id": "a", "options": create})
+        guest.qmp("blockdev-add", **{"driver": "file", "filename": path, "node-name": "file"})
+        create = {"driver": "qcow2", "file": "file", "size": 1 << 20}
+        self.run_job(guest, "blockdev-create", **{"job-id": "b", "options": create})
+        guest.qmp("blockdev-add", **{"driver": "qcow2", "file": "file", "node-name": "vm"})
+
+    def statistics(self, guest):
+        """What the drive has counted."""
+        return json.loads(guest.qmp("qom-get", path="/machine/peripheral/conzone0", property="stats"))
+
+    def rounds(self, guest):
+        """Saves, runs, goes back, runs."""
+        guest.until("STARTED")
+        self.add_image(guest)
+        for count in range(ROUNDS):
+            snapshot = {"job-id": "s", "tag": f"t{count}", "vmstate": "vm", "devices": ["vm"]}
+            self.run_job(guest, "snapshot-save", **snapshot)
+            before = self.statistics(guest)["host_write_pages"]
+            time.sleep(LOST)
+            self.run_job(guest, "snapshot-load", **snapshot)
+            self.run_job(guest, "snapshot-delete", **{"job-id": "d", "tag": f"t{count}", "devices": ["vm"]})
+            time.sleep(KEPT)
+            after = self.statistics(guest)["host_write_pages"]
+            self.log.info("round %d: %d pages written, then %d", count, before, after)
+            self.assertGreater(after, before, "fio goes on")
+
+    def check_drive(self, name):
+        """fio ends without an error, however often it was taken back."""
+        guest = Monitored(self, SCRIPT.format(job=job(name != "block")), DRIVES[name])
+        try:
+            self.rounds(guest)
+            result = guest.finish()
+        finally:
+            guest.close()
+        self.assertEqual(result.status, 0, result.stdout)
+        self.assertIn("VERIFIED", result.stdout)
+
+    def test_zoned(self):
+        """The consumer drive, in time."""
+        self.check_drive("zoned")
+
+    def test_block(self):
+        """A page-mapped drive."""
+        self.check_drive("block")
+
+    def test_untimed(self):
+        """Commands that complete inside their doorbells."""
+        self.check_drive("untimed")
