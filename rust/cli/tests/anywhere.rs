@@ -74,6 +74,41 @@ fn the_model_needs_no_repository() {
 }
 
 #[test]
+fn what_sim_reads_and_writes_is_checked_before_it_runs() {
+    let (program, empty) = nowhere();
+    let put = |name: &str, text: &str| fs::write(empty.path().join(name), text).unwrap();
+    let sim = |words: &[&str]| {
+        let words = [&["sim", "--trace"], words].concat();
+        conzone(program.path(), empty.path(), &words).assert()
+    };
+    put("t", "0 1 W 0 8 0\n100000 1 W 0 8 0\n200000 1 R 0 8 0\n");
+    put("bad", "0 1 W 0 8 0\n100 1 X 0 8 0\n");
+    for option in ["--out", "--stats", "--series"] {
+        sim(&["t", option, "t"])
+            .code(2)
+            .stderr(predicate::str::contains("the trace that is read"));
+        // Nothing is run for figures that cannot be kept: there would be a table.
+        let lost = sim(&["t", option, "no/x"]).code(2).stdout("");
+        lost.stderr(predicate::str::contains(format!("{option} no/x: ")));
+    }
+    sim(&["t", "--out", "o", "--stats", "o"])
+        .code(2)
+        .stderr(predicate::str::contains("both o"));
+    let named =
+        predicate::str::contains("--trace bad:2").and(predicate::str::contains("--out").not());
+    sim(&["bad"]).failure().stderr(named.clone());
+    sim(&["bad", "--out", "o"]).failure().stderr(named);
+    sim(&["."])
+        .failure()
+        .stderr(predicate::str::contains("--trace .").and(predicate::str::contains("--out").not()));
+    let shown = sim(&["t"]).success();
+    shown.stdout(
+        predicate::str::contains("1 times Zone Invalid Write")
+            .and(predicate::str::contains("MB/s")),
+    );
+}
+
+#[test]
 fn what_needs_the_repository_says_so() {
     let (program, empty) = nowhere();
     for (words, why) in [

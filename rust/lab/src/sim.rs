@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! `cargo conzone sim`: the flash model alone.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context as _;
+use anyhow::{anyhow, Context as _};
 use indicatif::ProgressBar;
+use nvme_spec::Status;
 use serde_json::{json, Map, Value};
 use sim::{Input, Latencies, Simulation};
-use trace::Output;
+use trace::{Answer, Op, Output};
 
 use crate::drive::{sample, Drive};
 use crate::failure::Prerequisite;
@@ -62,40 +64,42 @@ pub fn run(progress: Progress, args: &Args) -> anyhow::Result<ExitCode> {
         sample(&mut config)?;
     }
     let mut simulation = Simulation::new(&config)?;
-    for (option, path) in [
-        ("--out", &args.out),
-        ("--stats", &args.stats),
-        ("--series", &args.series),
-    ] {
-        args.input.check_output(option, path.as_deref())?;
+    let outputs = [
+        ("--out", args.out.as_deref()),
+        ("--stats", args.stats.as_deref()),
+        ("--series", args.series.as_deref()),
+    ];
+    for (at, (option, path)) in outputs.iter().enumerate() {
+        args.input.check_output(option, *path)?;
+        let mut before = outputs.iter().take(at);
+        if let (Some(path), Some((other, _))) = (path, before.find(|(_, other)| other == path)) {
+            let why = format!("{other} and {option} are both {}", path.display());
+            return Err(Prerequisite(why).into());
+        }
     }
     let bar = bar(progress, &args.input.trace);
     let wrapped = bar.clone();
     let mut input = args
         .input
         .open(&simulation, &config, move |raw| wrapped.wrap_read(raw))?;
-    let out = args.out.as_deref().map(create).transpose()?;
-    replay(&mut simulation, &mut input, out, &bar)
-        .with_context(|| format!("--out {}", shown(args.out.as_deref())))?;
+    // Before the run: a place that cannot be written would be noticed when the figures are lost.
+    let mut out = Place::open("--out", args.out.as_deref())?;
+    let mut stats_file = Place::open("--stats", args.stats.as_deref())?;
+    let mut series_file = Place::open("--series", args.series.as_deref())?;
+    let mut seen = Seen::default();
+    replay(&mut simulation, &mut input, &mut out, &mut seen, &bar)?;
     bar.finish_and_clear();
     let mut stats = statistics(&simulation)?;
-    let figures = input::figures(&input);
     if let Some(stats) = stats.as_object_mut() {
-        stats.extend(figures);
+        stats.extend(input::figures(&input));
+        stats.extend(seen.figures());
     }
-    if let Some(path) = &args.stats {
-        let mut file = create(path)?;
-        serde_json::to_writer_pretty(&mut file, &stats)?;
-        writeln!(file)
-            .and_then(|()| file.finish())
-            .with_context(|| format!("--stats {}", path.display()))?;
-    }
-    if let Some(path) = &args.series {
-        let mut file = create(path)?;
-        file.write_all(simulation.series_csv().as_bytes())
-            .and_then(|()| file.finish())
-            .with_context(|| format!("--series {}", path.display()))?;
-    }
+    out.finish(|_| Ok(()))?;
+    stats_file.finish(|file| {
+        serde_json::to_writer_pretty(&mut *file, &stats)?;
+        Ok(writeln!(file)?)
+    })?;
+    series_file.finish(|file| Ok(file.write_all(simulation.series_csv().as_bytes())?))?;
     if args.json {
         say!("{}", serde_json::to_string_pretty(&stats)?)?;
     } else if args.out.as_deref() != Some(Path::new("-")) {
@@ -104,32 +108,131 @@ pub fn run(progress: Progress, args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn shown(path: Option<&Path>) -> String {
-    path.map_or_else(String::new, |p| p.display().to_string())
+/// An output that was asked for, or none.
+struct Place {
+    name: String,
+    file: Option<Output>,
+}
+
+impl Place {
+    fn open(option: &str, path: Option<&Path>) -> anyhow::Result<Self> {
+        let name = path.map_or_else(String::new, |path| format!("{option} {}", path.display()));
+        let refused = |error| Prerequisite(format!("{name}: {error}"));
+        let file = path.map(trace::create).transpose().map_err(refused)?;
+        Ok(Self { name, file })
+    }
+
+    fn write(&mut self, answer: &Answer) -> anyhow::Result<()> {
+        match &mut self.file {
+            Some(file) => answer.write(file).with_context(|| self.name.clone()),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes the last of it.
+    fn finish(
+        &mut self,
+        last: impl FnOnce(&mut Output) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let Some(mut file) = self.file.take() else {
+            return Ok(());
+        };
+        last(&mut file)
+            .and_then(|()| Ok(file.finish()?))
+            .with_context(|| self.name.clone())
+    }
+}
+
+/// What the answers add up to, beside their latencies.
+#[derive(Default)]
+struct Seen {
+    first: Option<u64>,
+    last: u64,
+    bytes: u64,
+    commands: u64,
+    refused: BTreeMap<u16, u64>,
+}
+
+impl Seen {
+    fn add(&mut self, answer: &Answer) {
+        self.first.get_or_insert(answer.command.arrival.as_nanos());
+        self.last = self.last.max(answer.completion.as_nanos());
+        if answer.status != 0 {
+            *self.refused.entry(answer.status).or_default() += 1;
+            return;
+        }
+        self.commands += 1;
+        if matches!(answer.command.op, Op::Read | Op::Write | Op::Append) {
+            self.bytes += u64::from(answer.command.nlb) * units::SECTOR_BYTES;
+        }
+    }
+
+    /// From the first arrival to the last completion, ns.
+    fn elapsed(&self) -> u64 {
+        self.last.saturating_sub(self.first.unwrap_or(0))
+    }
+
+    fn per_second(&self, n: u64) -> f64 {
+        n as f64 * 1e9 / self.elapsed().max(1) as f64
+    }
+
+    fn figures(&self) -> Map<String, Value> {
+        let by_name = self.refused.iter();
+        let by_name: Map<String, Value> = by_name
+            .map(|(status, n)| (status_name(*status), (*n).into()))
+            .collect();
+        let figures = json!({
+            "elapsed_ns": self.elapsed(),
+            "iops": self.per_second(self.commands),
+            "bytes_per_second": self.per_second(self.bytes),
+            "errors_by_status": by_name,
+        });
+        match figures {
+            Value::Object(figures) => figures,
+            _ => Map::new(),
+        }
+    }
+}
+
+/// A status as the specification calls it, such as `Zone Invalid Write`; its number if it is unknown.
+fn status_name(status: u16) -> String {
+    let Some(known) = Status::from_wire(status) else {
+        return format!("{status:#x}");
+    };
+    let mut name = String::new();
+    for letter in format!("{known:?}").chars() {
+        if letter.is_uppercase() && !name.is_empty() {
+            name.push(' ');
+        }
+        name.push(letter);
+    }
+    name
 }
 
 fn replay(
     simulation: &mut Simulation,
     input: &mut Input,
-    mut out: Option<Output>,
+    out: &mut Place,
+    seen: &mut Seen,
     bar: &ProgressBar,
 ) -> anyhow::Result<()> {
     let mut commands = 0_u64;
-    while let Some(line) = input.next_line()? {
+    while let Some(line) = input
+        .next_line()
+        .map_err(|error| anyhow!("--trace {error}"))?
+    {
         let Some(answer) = simulation.step(&line) else {
             continue;
         };
-        input.check(&answer)?;
-        if let Some(out) = &mut out {
-            answer.write(out)?;
-        }
+        input
+            .check(&answer)
+            .map_err(|error| anyhow!("--trace {error}"))?;
+        seen.add(&answer);
+        out.write(&answer)?;
         commands += 1;
         if commands % REPORT_EVERY == 0 {
             bar.set_message(format!("{commands} commands"));
         }
-    }
-    if let Some(out) = out {
-        out.finish()?;
     }
     Ok(())
 }
@@ -140,10 +243,6 @@ fn bar(progress: Progress, path: &Path) -> ProgressBar {
         Ok(meta) if meta.is_file() => progress.bar("0 commands", meta.len()),
         _ => progress.spinner("commands"),
     }
-}
-
-fn create(path: &Path) -> anyhow::Result<Output> {
-    trace::create(path).with_context(|| path.display().to_string())
 }
 
 /// The model's statistics and the latencies of the commands, as JSON.
@@ -199,6 +298,16 @@ fn table(latencies: &Latencies, stats: &Value) -> String {
         ratio("raf_with_map"),
         rate(hits, hits + misses)
     );
+    let figure = |key: &str| stats[key].as_f64().unwrap_or(0.0);
+    text += &format!(
+        "{:.6} s, {:.0} commands/s, {:.1} MB/s\n",
+        figure("elapsed_ns") / 1e9,
+        figure("iops"),
+        figure("bytes_per_second") / 1e6
+    );
+    for (name, n) in stats["errors_by_status"].as_object().into_iter().flatten() {
+        text += &format!("{n} times {name}\n");
+    }
     if let Some(log) = stats.get("log") {
         text += &placement(log);
     }
@@ -248,5 +357,12 @@ mod tests {
         assert_eq!(micros(64_050), "64.050");
         assert_eq!(rate(0, 0), "-");
         assert_eq!(rate(2, 3), "66.6 %");
+    }
+
+    #[test]
+    fn statuses_have_the_names_of_the_specification() {
+        assert_eq!(status_name(0x1bc), "Zone Invalid Write");
+        assert_eq!(status_name(0x081), "Capacity Exceeded");
+        assert_eq!(status_name(0x7ff), "0x7ff");
     }
 }
