@@ -95,9 +95,9 @@ fn what_sim_reads_and_writes_is_checked_before_it_runs() {
         .code(2)
         .stderr(predicate::str::contains("both o"));
     let named =
-        predicate::str::contains("--trace bad:2").and(predicate::str::contains("--out").not());
-    sim(&["bad"]).failure().stderr(named.clone());
-    sim(&["bad", "--out", "o"]).failure().stderr(named);
+        || predicate::str::contains("--trace bad:2").and(predicate::str::contains("--out").not());
+    sim(&["bad"]).failure().stderr(named());
+    sim(&["bad", "--out", "o"]).failure().stderr(named());
     sim(&["."])
         .failure()
         .stderr(predicate::str::contains("--trace .").and(predicate::str::contains("--out").not()));

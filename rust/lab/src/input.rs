@@ -4,7 +4,7 @@
 use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{anyhow, Context as _, Result};
 use clap::builder::PossibleValuesParser;
 use clap::ValueEnum;
 use serde_json::{json, Map, Value};
@@ -90,7 +90,8 @@ impl TraceArgs {
     ) -> Result<Input> {
         let options = self.options()?;
         let input = self.raw(wrap)?;
-        let trace = block::open_any(input, &self.trace.display().to_string(), &options)?;
+        let trace = block::open_any(input, &self.trace.display().to_string(), &options)
+            .map_err(|error| anyhow!("--trace {error}"))?;
         let placed = self.place == Some(Place::Log);
         if let (block::Trace::Commands(_), Some(_)) = (&trace, self.place) {
             let why = "--place is for block traces: this one's commands have their places (--format says otherwise)";
