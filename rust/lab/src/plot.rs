@@ -213,11 +213,20 @@ impl Plot {
     }
 }
 
+/// A time on an axis of any length: the digits that it has, four at most.
+#[must_use]
+pub fn seconds(x: f64) -> String {
+    let text = format!("{x:.4}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 /// As few digits as tell it from its neighbours on an axis.
 pub fn number(x: f64) -> String {
     match x.abs() {
-        tiny if tiny < 0.1 && tiny > 1e-9 => format!("{x:.4}").trim_end_matches('0').to_owned(),
-        small if small < 0.995 && small > 1e-9 => format!("{x:.2}"),
+        tiny if tiny < 0.1 && tiny > 1e-9 => seconds(x),
+        small if small < 0.995 && small > 1e-9 => {
+            format!("{x:.2}").trim_end_matches('0').to_owned()
+        }
         middle if middle < 9.95 && (x - x.round()).abs() > 0.005 => format!("{x:.1}"),
         _ => format!("{x:.0}"),
     }
@@ -282,7 +291,8 @@ mod tests {
 
     #[test]
     fn labels_have_the_digits_they_need() {
-        let texts = [0.0, 0.25, 1.0, 1.5, 512.0].map(number);
-        assert_eq!(texts, ["0", "0.25", "1", "1.5", "512"]);
+        let texts = [0.0, 0.0004, 0.25, 0.5, 1.0, 1.5, 512.0].map(number);
+        assert_eq!([4.25, 2.0, 0.0].map(seconds), ["4.25", "2", "0"]);
+        assert_eq!(texts, ["0", "0.0004", "0.25", "0.5", "1", "1.5", "512"]);
     }
 }

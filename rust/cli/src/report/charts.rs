@@ -82,13 +82,13 @@ pub fn timeline(timeline: &Timeline, fio: &Output) -> Result<Option<String>> {
 /// drawn by their means, so that no job is left out.
 fn with_short_jobs(timeline: &Timeline, fio: &Output) -> Timeline {
     let mut whole = timeline.clone();
-    let known = fio.jobs.iter().filter_map(|job| job.job_start);
+    let started = started(timeline, fio);
     if whole.bandwidth.is_empty() && whole.latency.is_empty() {
-        whole.origin_ms = known.min().unwrap_or(0);
+        whole.origin_ms = started.iter().flatten().copied().min().unwrap_or(0);
     }
     let seconds = |ms: u64| ms.saturating_sub(whole.origin_ms) as f64 / 1e3;
-    for job in &fio.jobs {
-        let Some(start) = job.job_start.map(seconds) else {
+    for (job, start) in fio.jobs.iter().zip(started) {
+        let Some(start) = start.map(seconds) else {
             continue;
         };
         // Reads that verify follow the job's writes.
@@ -160,14 +160,22 @@ fn draw_latency<'a>(
     Ok(())
 }
 
-/// When each job started, in seconds on the picture's axis, as far as fio tells.
+/// When each job started, milliseconds of the guest's clock, as far as fio tells: by itself, or by its samples if each
+/// job is a thread.
+fn started(timeline: &Timeline, fio: &Output) -> Vec<Option<u64>> {
+    let threads = (timeline.began_ms.len() == fio.jobs.len()).then_some(&timeline.began_ms);
+    let began = |job: usize| threads.and_then(|began| began.get(job)).copied();
+    let jobs = fio.jobs.iter().enumerate();
+    jobs.map(|(at, job)| job.job_start.or_else(|| began(at)))
+        .collect()
+}
+
+/// The same in seconds on the picture's axis, with the jobs' names.
 fn starts(timeline: &Timeline, fio: &Output) -> Vec<(f64, String)> {
-    let started = fio
-        .jobs
-        .iter()
-        .filter_map(|job| Some((job.job_start?, job.jobname.clone())));
     let seconds = |ms: u64| ms.saturating_sub(timeline.origin_ms) as f64 / 1e3;
-    started.map(|(ms, name)| (seconds(ms), name)).collect()
+    let jobs = fio.jobs.iter().zip(started(timeline, fio));
+    jobs.filter_map(|(job, ms)| Some((seconds(ms?), job.jobname.clone())))
+        .collect()
 }
 
 fn draw_timeline<'a>(
@@ -233,7 +241,7 @@ where
         .bold_line_style(GRID)
         .light_line_style(TRANSPARENT)
         .y_labels(6)
-        .x_label_formatter(&|x| plot::number(*x))
+        .x_label_formatter(&|at| plot::seconds(*at))
         .y_label_formatter(&|y| plot::number(*y))
         .label_style((FONT, 13))
         .draw()?;
@@ -346,6 +354,11 @@ mod tests {
         assert_eq!(whole.bandwidth["read"].points, [(3.0, 67e6), (3.061, 67e6)]);
         assert_eq!(whole.latency["read"].points.len(), 2);
         assert_eq!(whole.bandwidth["write"], parsed.bandwidth["write"]);
+        // Before fio 3.36 a job's start is its first sample.
+        let mut old = output.clone();
+        old.jobs.iter_mut().for_each(|job| job.job_start = None);
+        let both = logs::parse(samples::LOGS, 20).unwrap();
+        assert_eq!(starts(&both, &old), starts(&both, &output));
         // And without any: by the jobs' own clock.
         let alone = with_short_jobs(&Timeline::default(), &output);
         assert_eq!(alone.bandwidth["write"].points[0].0, 0.0);

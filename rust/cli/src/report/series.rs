@@ -23,6 +23,8 @@ const PLOT_HEIGHT: u32 = 280;
 const RATIO_HEIGHT: u32 = 110;
 const LANE: u32 = 24;
 const LEFT: u32 = 150;
+/// Of that, before the title.
+const MARGIN: u32 = 12;
 const RIGHT: u32 = 24;
 const SECTOR: f64 = units::SECTOR_BYTES as f64;
 /// Steps of a line over time, at most about twice as many.
@@ -229,7 +231,8 @@ fn draw_ratio<'a>(area: &Area<'a>, (title, runs): &Ratio, time: Range<f64>) -> D
         .margin_top(8)
         .margin_right(RIGHT)
         .margin_bottom(4)
-        .y_label_area_size(LEFT)
+        .margin_left(MARGIN)
+        .y_label_area_size(LEFT - MARGIN)
         .build_cartesian_2d(time, 0.0..top)?;
     chart
         .configure_mesh()
@@ -261,12 +264,14 @@ fn draw_bandwidth<'a>(
         .margin_top(28)
         .margin_right(RIGHT)
         .margin_bottom(4)
+        .margin_left(MARGIN)
         .x_label_area_size(44)
-        .y_label_area_size(LEFT)
+        .y_label_area_size(LEFT - MARGIN)
         .build_cartesian_2d(time, 0.0..top)?;
     chart
         .configure_mesh()
         .x_desc("model time, s")
+        .x_label_formatter(&|at| plot::seconds(*at))
         .y_desc("bandwidth, MB/s")
         .bold_line_style(GRID)
         .light_line_style(TRANSPARENT)

@@ -26,6 +26,9 @@ pub struct Timeline {
     pub latency: BTreeMap<&'static str, Series>,
     /// The guest's clock at time 0, milliseconds since its epoch.
     pub origin_ms: u64,
+    /// The first sample of each of fio's threads, in their order, on the same clock: a job's start, where fio does not
+    /// tell it (before 3.36), to the distance of samples.
+    pub began_ms: Vec<u64>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -56,9 +59,13 @@ pub fn parse(text: &str, interval_ms: u64) -> Result<Timeline> {
     let mut kind = Kind::Other;
     let mut bandwidth: BTreeMap<&'static str, Slots> = BTreeMap::new();
     let mut latency: BTreeMap<&'static str, Slots> = BTreeMap::new();
+    let mut began: BTreeMap<u32, u64> = BTreeMap::new();
+    let mut thread = 0;
     for (number, line) in text.lines().enumerate() {
         if let Some(name) = line.strip_prefix("# ") {
             kind = Kind::of(name);
+            let mut parts = name.trim_end_matches(".log").rsplit('.');
+            thread = parts.next().and_then(|n| n.parse().ok()).unwrap_or(0);
             continue;
         }
         let into = match kind {
@@ -68,6 +75,8 @@ pub fn parse(text: &str, interval_ms: u64) -> Result<Timeline> {
         };
         let sample =
             sample(line).with_context(|| format!("fio log line {}: {line:?}", number + 1))?;
+        let first = began.entry(thread).or_insert(sample.time_ms);
+        *first = sample.time_ms.min(*first);
         let slot = into
             .entry(sample.direction)
             .or_default()
@@ -100,6 +109,7 @@ pub fn parse(text: &str, interval_ms: u64) -> Result<Timeline> {
             .map(|(d, s)| (d, series(s, |sum, n| sum / f64::from(n))))
             .collect(),
         origin_ms: first * interval_ms,
+        began_ms: began.into_values().collect(),
     })
 }
 
@@ -152,6 +162,7 @@ whatever
     fn threads_are_summed_in_bandwidth_and_averaged_in_latency() {
         let timeline = parse(LOGS, 20).unwrap();
         assert_eq!(timeline.origin_ms, 1000);
+        assert_eq!(timeline.began_ms, [1000, 1000]);
         assert_eq!(
             timeline.bandwidth["write"].points,
             [(0.0, 150.0 * 1024.0), (0.02, 300.0 * 1024.0)]
