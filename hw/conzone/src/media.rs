@@ -14,11 +14,7 @@ pub(crate) enum Store {
 
 impl Store {
     /// Opens the media that the properties ask for; it has at least `needed` bytes.
-    pub(crate) fn open(
-        media: &Media,
-        needed: Bytes,
-        device: &PciDevice,
-    ) -> Result<Self, Error> {
+    pub(crate) fn open(media: &Media, needed: Bytes, device: &PciDevice) -> Result<Self, Error> {
         memory(media, needed, device).map(|memory| memory.map_or(Self::Nothing, Self::Memory))
     }
 
@@ -113,8 +109,8 @@ fn memory(media: &Media, needed: Bytes, device: &PciDevice) -> Result<Option<Ram
             )
         }),
         Media::Backend(id) => {
-            let ram =
-                Ram::backend(id, device).map_err(|e| e.context(&format!("property 'memdev' = {id}")))?;
+            let ram = Ram::backend(id, device)
+                .map_err(|e| e.context(&format!("property 'memdev' = {id}")))?;
             let size = Bytes::new(ram.size());
             if size < needed {
                 return Err(Error::new(format!(

@@ -109,7 +109,7 @@ impl Incoming<'_> {
             let piece = left.min(Self::PIECE as u64) as usize;
             let start = bytes.len();
             bytes.resize(start + piece, 0);
-            self.get(&mut bytes[start..])?;
+            self.get(bytes.split_at_mut(start).1)?;
             left -= piece as u64;
         }
         Ok(bytes)

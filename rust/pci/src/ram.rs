@@ -22,9 +22,8 @@ use std::ptr::{self, NonNull};
 use qemu_api::bindings::{
     get_system_memory, memory_region_find, memory_region_get_ram_ptr, memory_region_set_dirty,
     memory_region_size, memory_region_unref, object_ref, object_resolve_path_type, object_unref,
-    ram_block_discard_is_disabled, ram_block_discard_range, DeviceState,
-    vmstate_register_ram, vmstate_unregister_ram,
-    MemoryRegion as CMemoryRegion, RAMBlock,
+    ram_block_discard_is_disabled, ram_block_discard_range, vmstate_register_ram,
+    vmstate_unregister_ram, DeviceState, MemoryRegion as CMemoryRegion, RAMBlock,
 };
 use qemu_api::cell::bql_locked;
 
