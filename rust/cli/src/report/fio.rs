@@ -51,8 +51,11 @@ impl Job {
     /// [`Job::directions`], and `sync`: the calls of fsync and fdatasync, which move no bytes of their own.
     pub fn operations(&self) -> impl Iterator<Item = (&'static str, Direction)> + use<'_> {
         let seconds = self.job_runtime as f64 / 1e3;
-        let sync = (self.sync.total_ios > 0).then(|| Direction {
-            iops: self.sync.total_ios as f64 / seconds.max(1e-3),
+        // fio counts them beside their latencies, and 3.33 says 0 where it counts other I/Os.
+        let calls = self.sync.total_ios.max(self.sync.lat_ns.samples);
+        let sync = (calls > 0).then(|| Direction {
+            total_ios: calls,
+            iops: calls as f64 / seconds.max(1e-3),
             runtime: self.job_runtime,
             ..self.sync.clone()
         });
@@ -136,6 +139,9 @@ pub struct Latency {
     pub max: u64,
     /// Mean.
     pub mean: f64,
+    /// How many it is of.
+    #[serde(rename = "N")]
+    samples: u64,
     /// Percentile ("99.000000") to latency.
     percentile: BTreeMap<String, u64>,
     /// Latency to number of I/Os (`json+`).
@@ -262,7 +268,7 @@ mod tests {
     fn fsync_is_an_operation_that_moves_nothing() {
         let text = r#"{"fio version": "fio-3.39", "jobs": [{"jobname": "db", "job_runtime": 500,
             "write": {"total_ios": 100, "io_bytes": 409600},
-            "sync": {"total_ios": 50, "lat_ns": {"max": 900, "mean": 800.0, "bins": {"800": 50}}}}]}"#;
+            "sync": {"total_ios": 0, "lat_ns": {"max": 900, "mean": 800.0, "N": 50, "bins": {"800": 50}}}}]}"#;
         let output = parse(text).unwrap();
         let job = &output.jobs[0];
         assert_eq!(job.directions().count(), 1);
