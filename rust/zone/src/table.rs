@@ -285,9 +285,8 @@ impl Zones {
     /// Resources.
     pub const fn check_open_all(&self) -> Result<(), Error> {
         let Limits { max_open, .. } = self.limits;
-        let any = self.active > self.open;
-        // Closing one of them to open another would not open all.
-        if max_open > 0 && any && self.active > max_open {
+        // Closing one of them to open another would not open all. No more are open than can be, so some are closed.
+        if max_open > 0 && self.active > max_open {
             return Err(Error::TooManyOpen);
         }
         Ok(())

@@ -258,6 +258,31 @@ fn the_lowest_implicitly_opened_zone_is_closed_for_another() {
 }
 
 #[test]
+fn all_closed_zones_open_together_or_not_at_all() {
+    let mut z = table(2, 4);
+    assert_eq!(z.check_open_all(), Ok(()));
+    for n in [0, 1] {
+        z.open(id(n)).unwrap();
+    }
+    assert_eq!(z.check_open_all(), Ok(()), "none is closed");
+    z.close(id(0)).unwrap();
+    assert_eq!(z.check_open_all(), Ok(()), "as many as can be open");
+    z.open(id(2)).unwrap();
+    assert_eq!(z.check_open_all(), Err(Error::TooManyOpen));
+    z.close(id(1)).unwrap();
+    assert_eq!(z.check_open_all(), Err(Error::TooManyOpen), "one is open");
+    z.finish(id(1)).unwrap();
+    assert_eq!(z.check_open_all(), Ok(()));
+
+    let mut unlimited = table(0, 0);
+    for n in [0, 1, 2] {
+        unlimited.open(id(n)).unwrap();
+        unlimited.close(id(n)).unwrap();
+    }
+    assert_eq!(unlimited.check_open_all(), Ok(()));
+}
+
+#[test]
 fn a_zone_that_has_failed_gets_no_better_and_fails_once() {
     for state in State::ALL {
         for (offline, to) in [(false, ReadOnly), (true, Offline)] {
