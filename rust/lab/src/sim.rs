@@ -199,14 +199,21 @@ fn status_name(status: u16) -> String {
     let Some(known) = Status::from_wire(status) else {
         return format!("{status:#x}");
     };
-    let mut name = String::new();
-    for letter in format!("{known:?}").chars() {
-        if letter.is_uppercase() && !name.is_empty() {
-            name.push(' ');
-        }
-        name.push(letter);
-    }
-    name
+    let variant = format!("{known:?}");
+    let starts: Vec<usize> = variant
+        .match_indices(char::is_uppercase)
+        .map(|(at, _)| at)
+        .collect();
+    let ends = starts.iter().skip(1).copied().chain([variant.len()]);
+    let words = starts.iter().zip(ends);
+    let words = words.map(
+        |(&start, end)| match variant.get(start..end).unwrap_or_default() {
+            short @ ("Lba" | "Prp" | "Sgl" | "Zrwa") => short.to_uppercase(),
+            small @ ("Of" | "Or" | "In") => small.to_lowercase(),
+            word => word.to_owned(),
+        },
+    );
+    Vec::from_iter(words).join(" ")
 }
 
 fn replay(
@@ -362,6 +369,7 @@ mod tests {
     #[test]
     fn statuses_have_the_names_of_the_specification() {
         assert_eq!(status_name(0x1bc), "Zone Invalid Write");
+        assert_eq!(status_name(0x080), "LBA Out of Range");
         assert_eq!(status_name(0x081), "Capacity Exceeded");
         assert_eq!(status_name(0x7ff), "0x7ff");
     }
