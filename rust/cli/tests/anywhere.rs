@@ -61,6 +61,16 @@ fn the_model_needs_no_repository() {
     run(&["sim", "--trace", "c", "--place", "log"])
         .code(2)
         .stderr(predicate::str::contains("--place is for block traces"));
+    fs::write(empty.path().join("d.csv"), "x,10,write,0,8192\n").unwrap();
+    let columns = [
+        "--columns",
+        "-,time,op,offset,length",
+        "--unit",
+        "-,us,-,4K,B",
+    ];
+    run(&[&["sim", "--trace", "d.csv"], &columns[..]].concat())
+        .success()
+        .stdout(predicate::str::contains("errors 0"));
     run(&["properties", "--json"])
         .success()
         .stdout(predicate::str::contains("write-buffers"));

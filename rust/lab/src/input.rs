@@ -23,10 +23,15 @@ pub struct TraceArgs {
     #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(Format::ALL.map(Format::name)))]
     pub format: Option<String>,
     /// Which columns a CSV file has: time, op, offset, length, process, device, or - for one that does not matter
-    #[arg(long, value_name = "NAMES")]
+    #[arg(long, value_name = "NAMES", allow_hyphen_values = true)]
     pub columns: Option<String>,
     /// The columns' units: ns, 100ns, us, ms, s; B, sector, K, 4K; - for none [default: ns and B]
-    #[arg(long, value_name = "UNITS", requires = "columns")]
+    #[arg(
+        long,
+        value_name = "UNITS",
+        requires = "columns",
+        allow_hyphen_values = true
+    )]
     pub unit: Option<String>,
     /// Leave out requests that repeat one of the last 2 ms
     #[arg(long)]
