@@ -35,17 +35,17 @@ impl Migrate for ConzoneNvme {
         to.put(&state);
         to.put_u64(inner.media.kind());
         if inner.media.is_private() {
-            let mut chunk = vec![0; CHUNK as usize];
+            let mut chunk = Vec::with_capacity(CHUNK as usize);
             for range in inner.core.drive().written() {
                 let mut at = range.start;
                 while at < range.end {
                     let end = range.end.min((at / CHUNK + 1) * CHUNK);
-                    let bytes = &mut chunk[..(end - at) as usize];
-                    inner.media.read(at, bytes);
-                    if bytes.iter().any(|byte| *byte != 0) {
+                    chunk.resize((end - at) as usize, 0);
+                    inner.media.read(at, &mut chunk);
+                    if chunk.iter().any(|byte| *byte != 0) {
                         to.put_u64(at);
                         to.put_u64(end - at);
-                        to.put(bytes);
+                        to.put(&chunk);
                     }
                     at = end;
                 }
@@ -92,7 +92,7 @@ impl Migrate for ConzoneNvme {
 
 /// Reads chunks up to the end mark into media of nothing but zeroes.
 fn read_media(from: &mut Incoming<'_>, media: &Store, size: u64) -> Result<(), Error> {
-    let mut chunk = vec![0; CHUNK as usize];
+    let mut chunk = Vec::with_capacity(CHUNK as usize);
     loop {
         let at = from.get_u64()?;
         if at == NONE {
@@ -105,8 +105,8 @@ fn read_media(from: &mut Incoming<'_>, media: &Store, size: u64) -> Result<(), E
                 "conzone-nvme: {length} bytes at {at:#x} of the stream are outside the media"
             )));
         }
-        let bytes = &mut chunk[..length as usize];
-        from.get(bytes)?;
-        media.write(at, bytes);
+        chunk.resize(length as usize, 0);
+        from.get(&mut chunk)?;
+        media.write(at, &chunk);
     }
 }
