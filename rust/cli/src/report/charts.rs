@@ -16,6 +16,8 @@ use super::timeline::{Series, Timeline};
 const WIDTH: u32 = 900;
 const LATENCY_HEIGHT: u32 = 380;
 const TIMELINE_HEIGHT: u32 = 520;
+/// Distance of points where there are no samples.
+const SAMPLE_MS: u64 = 20;
 
 /// A colour for each direction, the same in every picture of time.
 pub fn direction_colour(direction: &str) -> RGBColor {
@@ -105,7 +107,10 @@ fn with_short_jobs(timeline: &Timeline, fio: &Output) -> Timeline {
             ] {
                 let points = &mut series.entry(op).or_default().points;
                 if !points.iter().any(|(x, _)| (start..=end).contains(x)) {
-                    points.extend([(from, mean), (to, mean)]);
+                    // As close as samples would be: a gap is drawn as one.
+                    let steps = (direction.runtime / SAMPLE_MS).max(1);
+                    let step = (to - from) / steps as f64;
+                    points.extend((0..=steps).map(|n| (from + step * n as f64, mean)));
                     points.sort_by(|a, b| a.0.total_cmp(&b.0));
                 }
             }
@@ -351,8 +356,11 @@ mod tests {
         let parsed = logs::parse(&lines.join("\n"), 20).unwrap();
         assert!(!parsed.bandwidth.contains_key("read"));
         let whole = with_short_jobs(&parsed, &output);
-        assert_eq!(whole.bandwidth["read"].points, [(3.0, 67e6), (3.061, 67e6)]);
-        assert_eq!(whole.latency["read"].points.len(), 2);
+        for (of, mean) in [(&whole.bandwidth, 67e6), (&whole.latency, 60_500.0)] {
+            let points = &of["read"].points;
+            assert_eq!((points[0], points.len()), ((3.0, mean), 4));
+            assert!((points[3].0 - 3.061).abs() < 1e-9 && unbroken(points).len() == 1);
+        }
         assert_eq!(whole.bandwidth["write"], parsed.bandwidth["write"]);
         // Before fio 3.36 a job's start is its first sample.
         let mut old = output.clone();
