@@ -56,6 +56,27 @@ class Faults(GuestTest):
         self.assertIn("failed", result.stdout)
         self.assertIn("noticed", result.stdout)
 
+    def test_linux_recovers(self):
+        """A command that never completes is aborted, then the controller reset; one that stops is reset; reads go on."""
+        said = {"hang": ["aborting", "reset controller"], "fatal": ["controller is down; will reset"]}
+        for kind, lines in said.items():
+            results = self.checks(
+                {
+                    "data": "head -c 4k /dev/urandom > /root/data",
+                    "first": write(0),
+                    "second": write(8),
+                    "hurry": f"echo 2000 > /sys/block/{DATA.removeprefix('/dev/')}/queue/io_timeout",
+                    "read": f"dd if={DATA} of=/root/back bs=4k skip=1 count=1 iflag=direct",
+                    "compare": "cmp /root/data /root/back",
+                    "log": "dmesg",
+                    "write": write(16),
+                },
+                ("--device", f"conzone-nvme,zones=8,fault={kind},,ns=2,,op=read,,lba=8+8,,count=1"),
+            )
+            self.assert_all_succeed(results)
+            for line in lines:
+                self.assertIn(line, results["log"].stdout, kind)
+
     def test_zone_features(self):
         """Random write areas, descriptor extensions and reads across zones, as nvme-cli asks for them."""
         features = (
