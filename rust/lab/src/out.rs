@@ -25,7 +25,7 @@ pub fn line(text: impl Display) -> Result<()> {
 /// Prints a text as it is.
 ///
 /// # Errors
-/// As for [`line`].
+/// As for [`line()`].
 pub fn text(text: impl Display) -> Result<()> {
     text_to(&mut io::stdout().lock(), text)
 }

@@ -54,7 +54,7 @@ pub struct Options {
 #[derive(Clone, Debug)]
 pub struct Image {
     dir: PathBuf,
-    /// Whether the call of [`crate::build`] had to do anything.
+    /// Whether the call of [`crate::build()`] had to do anything.
     pub rebuilt: bool,
 }
 

@@ -2,7 +2,7 @@
 //! `cargo conzone test`: every runner of the project, and one table of how they ended.
 //!
 //! ```text
-//! lint         cargo fmt, cargo clippy
+//! lint         cargo fmt, cargo clippy, cargo doc without warnings
 //! unit         cargo nextest (or cargo test) over the workspace, and the examples in its documentation
 //! qtest        the same for tests/qtest: the real QEMU, driven without a guest
 //! functional   avocado over tests/functional: Linux on the device
@@ -153,6 +153,11 @@ fn runners(context: &Context, suite: Suite, arguments: &[OsString]) -> Result<Ve
                     "warnings",
                 ]),
             ),
+            Runner::new("rustdoc", {
+                let mut command = cargo(&["doc", "--workspace", "--no-deps", "--quiet"]);
+                command.env("RUSTDOCFLAGS", "-D warnings");
+                command
+            }),
         ],
         Suite::Unit => {
             let what = ["--workspace", "--exclude", "conzone-qtest"];
