@@ -63,19 +63,20 @@ pub fn wheel(context: &Context, python: &Path) -> Result<PathBuf> {
     }
 }
 
+/// `pip install`, which says nothing unless it fails.
+fn pip_install(python: &Path) -> Command {
+    let mut pip = Command::new(python);
+    pip.args(["-m", "pip", "install", "--quiet"])
+        .arg("--disable-pip-version-check");
+    pip
+}
+
 /// Installs a wheel in place of an older one of the same version.
 ///
 /// # Errors
 /// pip's.
 pub fn install(python: &Path, wheel: &Path) -> Result<()> {
-    let pip = Command::new(python)
-        .args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-        ])
+    let pip = pip_install(python)
         .args(["--no-deps", "--force-reinstall"])
         .arg(wheel)
         .output();
@@ -101,17 +102,7 @@ pub fn venv(context: &Context, name: &str, wanted: &Path) -> Result<PathBuf> {
             .arg(&venv)
             .output();
         succeeded(made, "python3 -m venv (install python3-venv)")?;
-        let pip = Command::new(&python)
-            .args([
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--disable-pip-version-check",
-                "-r",
-            ])
-            .arg(wanted)
-            .output();
+        let pip = pip_install(&python).arg("-r").arg(wanted).output();
         succeeded(pip, &format!("pip install -r {}", shown.display()))?;
         fs::write(&installed, list).context("recording what was installed")?;
         spinner.finish_and_clear();

@@ -11,13 +11,11 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 
 use super::fio::Output;
-use super::timeline::{Series, Timeline};
+use super::timeline::{Series, Timeline, SAMPLE_MS};
 
 const WIDTH: u32 = 900;
 const LATENCY_HEIGHT: u32 = 380;
 const TIMELINE_HEIGHT: u32 = 520;
-/// Distance of points where there are no samples.
-const SAMPLE_MS: u64 = 20;
 
 /// A colour for each direction, the same in every picture of time.
 pub fn direction_colour(direction: &str) -> RGBColor {

@@ -10,6 +10,9 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 
+/// Distance of fio's samples: its `log_avg_msec` in guest.sh.
+pub const SAMPLE_MS: u64 = 20;
+
 /// Read or write samples over time.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Series {

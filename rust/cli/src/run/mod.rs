@@ -44,9 +44,6 @@ const JOBS: [(&str, &str); 4] = [
 /// guest.sh's exit status for a drive that cannot have the file system that was asked for.
 const MISFIT: i32 = 3;
 
-/// fio's `log_avg_msec` in guest.sh.
-const SAMPLE_MS: u64 = 20;
-
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Without --job and fio arguments: fill zones, read 4 KiB at random, write and verify.
@@ -143,7 +140,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         fio,
         stats: execution.statistics()?,
         timed: execution.timed,
-        timeline: timeline::parse(&execution.samples, SAMPLE_MS)?,
+        timeline: timeline::parse(&execution.samples, timeline::SAMPLE_MS)?,
         properties: properties(vm)?,
         job: execution.job.clone(),
         series: execution.series.clone(),
@@ -370,6 +367,7 @@ mod tests {
         for name in execution::RESULTS {
             assert!(GUEST_SCRIPT.contains(&format!("$out/{name}")), "{name}");
         }
-        assert!(GUEST_SCRIPT.contains(&format!("--log_avg_msec={SAMPLE_MS} ")));
+        let samples = format!("--log_avg_msec={} ", timeline::SAMPLE_MS);
+        assert!(GUEST_SCRIPT.contains(&samples));
     }
 }

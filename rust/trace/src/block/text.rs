@@ -118,6 +118,26 @@ impl<'a> Line<'a> {
         operation(text).map_err(|()| bad("op", text, OPERATIONS))
     }
 
+    /// A request whose place is read next.
+    fn request(
+        &mut self,
+        at: u64,
+        (kind, fua): (Kind, bool),
+        process: u64,
+        device: u64,
+    ) -> Result<Request, Problem> {
+        let (offset, length) = self.extent(kind)?;
+        Ok(Request {
+            at: Instant::from_nanos(at),
+            kind,
+            fua,
+            offset,
+            length,
+            process,
+            device,
+        })
+    }
+
     /// `sector + sectors`, in bytes; nothing where a flush has none.
     fn extent(&mut self, kind: Kind) -> Result<(u64, u64), Problem> {
         if kind == Kind::Flush {
@@ -144,19 +164,11 @@ fn blkparse(line: &mut Line<'_>) -> Result<Option<Request>, Problem> {
     if line.text("action")? != b"D" {
         return Ok(None);
     }
-    let Some((kind, fua)) = line.operation()? else {
+    let Some(operation) = line.operation()? else {
         return Ok(None);
     };
-    let (offset, length) = line.extent(kind)?;
-    Ok(Some(Request {
-        at: Instant::from_nanos(at),
-        kind,
-        fua,
-        offset,
-        length,
-        process,
-        device: identity(device),
-    }))
+    line.request(at, operation, process, identity(device))
+        .map(Some)
 }
 
 /// `fio-1234 [002] d..1 4567.890123: block_rq_issue: 8,0 W 4096 () 1234 + 8 [fio]`; other events are passed over.
@@ -176,21 +188,12 @@ fn event(line: &mut Line<'_>) -> Result<Option<Request>, Problem> {
     let at = time.strip_suffix(b":").and_then(|text| decimal(text, S));
     let at = at.ok_or_else(|| bad("time", time, "seconds and a colon"))?;
     let device = identity(line.text("device")?);
-    let Some((kind, fua)) = line.operation()? else {
+    let Some(operation) = line.operation()? else {
         return Ok(None);
     };
     line.number("bytes", 1)?;
     line.text("command")?;
-    let (offset, length) = line.extent(kind)?;
-    Ok(Some(Request {
-        at: Instant::from_nanos(at),
-        kind,
-        fua,
-        offset,
-        length,
-        process,
-        device,
-    }))
+    line.request(at, operation, process, device).map(Some)
 }
 
 /// `file action [offset length]`, in version 3 with us before it; version 2 has `wait us` instead.
