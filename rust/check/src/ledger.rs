@@ -166,6 +166,7 @@ impl Ledger {
                 durable,
             } => return self.copied(PageKey::new(namespace, lpn), from, to, durable),
             Event::Durable { place, at } => return self.durable(place, at),
+            Event::Delayed { place, at } => self.delayed(place, at),
             // The checker drops what commands drop; see `drop_pages`.
             Event::Dropped { .. } => {}
         }
@@ -233,6 +234,20 @@ impl Ledger {
             }
         }
         Ok(())
+    }
+
+    /// A copy is durable later than was said: what was promised in between may not have held.
+    fn delayed(&mut self, place: Place, at: Instant) {
+        let Some((slot, said)) = self.blocks.delayed(place, at) else {
+            return;
+        };
+        if let Some(page) = self.pages.get_mut(&slot.key) {
+            page.delay(slot.serial, said, at);
+            self.fresh.push(Suspect {
+                key: slot.key,
+                from: said,
+            });
+        }
     }
 
     /// A segment of an erase. Copies in the block die at the start of its first.

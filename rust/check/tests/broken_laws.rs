@@ -342,6 +342,26 @@ fn a_copy_of_what_the_place_does_not_hold_is_a_copy_of_nothing() {
 }
 
 #[test]
+fn a_program_that_was_delayed_behind_an_acknowledgement_is_found() {
+    let delayed = |at| Event::Delayed {
+        place: place(1, 0),
+        at: ns(at),
+    };
+    for (at, holds) in [(210, true), (211, false)] {
+        let mut s = Stream::block();
+        s.write(7, true, (0, 210), place(1, 0), Some(100)).unwrap();
+        s.takes(&write(8, false), (50, 60), &[entered(8), delayed(at)], &[])
+            .unwrap();
+        if holds {
+            s.end().unwrap();
+        } else {
+            let seen = "data page 7 is acknowledged at 210 ns, but not durable until 211 ns";
+            broken(s.end(), Law::EarlyAcknowledgement, seen);
+        }
+    }
+}
+
+#[test]
 fn a_plane_does_not_do_two_things_at_once() {
     let mut s = Stream::block();
     let two = [does(What::Read, 1, 0, 100), does(What::Program, 2, 99, 200)];

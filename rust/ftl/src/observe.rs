@@ -53,6 +53,13 @@ pub enum Event {
         /// From then on.
         at: Instant,
     },
+    /// The copy at this place, of which it was said when it is durable, is so later: from `at` on.
+    Delayed {
+        /// The copy.
+        place: Place,
+        /// From then on.
+        at: Instant,
+    },
     /// What the host wrote to these pages need not be kept from now on.
     Dropped {
         /// Namespace.

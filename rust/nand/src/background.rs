@@ -37,8 +37,7 @@ pub enum Suspend {
     Off,
     /// Programs and erases of background work.
     Background,
-    /// So far the same as [`Suspend::Background`]: the host's own programs and erases are not
-    /// suspended, since their ends have been told to somebody.
+    /// Those, and for reads the host's own, as long as nobody counts on their end.
     All,
 }
 
@@ -66,6 +65,9 @@ impl Media {
     /// Changes the rule, for what is suspended and resumed from now on.
     pub fn set_suspend(&mut self, rule: Suspension) {
         self.suspension = rule;
+        if rule.rule != Suspend::All {
+            self.tell(|_, _| true);
+        }
         for plane in 0..self.planes.len() {
             if self.backlog.is_busy(plane) {
                 self.requeue(plane);
@@ -143,6 +145,9 @@ impl Media {
             self.step(due);
         }
         self.horizon = now;
+        if !self.running.is_empty() {
+            self.forget_ended();
+        }
     }
 
     /// A host command needs it: what is left of `work`, of what it waits for and of what is queued

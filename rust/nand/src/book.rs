@@ -169,6 +169,26 @@ impl Book {
         }
     }
 
+    /// What is booked from `at` on is given up; what lasts longer ends there.
+    pub fn give_up(&mut self, at: u64) {
+        while self.busy.last().is_some_and(|b| b.start >= at) {
+            self.busy.pop();
+        }
+        if let Some(last) = self.busy.last_mut() {
+            last.end = last.end.min(at);
+        }
+        self.last = self.last_kept();
+    }
+
+    /// The last booking that is kept; when what was forgotten ended, if there is none.
+    fn last_kept(&self) -> Booked {
+        let forgotten = Booked {
+            end: self.floor,
+            ..Booked::default()
+        };
+        self.busy.last().copied().unwrap_or(forgotten)
+    }
+
     /// Forgets what ended at or before `horizon`, and makes room for as much again as is kept.
     fn make_room(&mut self, horizon: u64) {
         self.forget(self.busy.partition_point(|b| b.end <= horizon));
@@ -185,11 +205,7 @@ impl Book {
     }
 
     fn restore(&mut self) -> Result<(), state::Error> {
-        let forgotten = Booked {
-            end: self.floor,
-            ..Booked::default()
-        };
-        self.last = self.busy.last().copied().unwrap_or(forgotten);
+        self.last = self.last_kept();
         state::ensure!(self.most <= Self::MAX_BOOKINGS);
         self.check_invariants()
     }

@@ -2,9 +2,11 @@
 //! The whole array: planes on channels.
 
 use crate::book::{Book, Booked, Kind};
+use crate::foreground::{Moved, Purpose, Running};
 use crate::work::Backlog;
 use crate::{
-    BlockId, Booking, Cell, CellTiming, Chips, Geometry, Link, LinkStats, Suspension, Timing,
+    BlockId, Booking, Cell, CellTiming, Chips, Geometry, Link, LinkStats, Suspend, Suspension,
+    Timing,
 };
 use state::{state, state_enum};
 use units::{Bytes, Instant, Nanos};
@@ -148,6 +150,10 @@ struct Request {
     shape: Shape,
     /// Link time of its bytes.
     crossing: Nanos,
+    /// What it is for, if its array work may be suspended.
+    purpose: Option<Purpose>,
+    /// Whether it has one, or is told to tests.
+    is_watched: bool,
 }
 
 /// A plane: its firm bookings.
@@ -175,14 +181,18 @@ pub struct Media {
     /// Run to; no operation will be asked for before this.
     pub(crate) horizon: Instant,
     pub(crate) backlog: Backlog,
+    /// Of the host's, in the order of booking.
+    pub(crate) running: Vec<Running>,
+    /// Not told yet.
+    pub(crate) moved: Vec<Moved>,
     observed: Option<Vec<Occupied>>,
 }
 
 // The rule of suspension and the array times can be changed while the drive runs: whoever
-// decodes has set them.
+// decodes has set them. What has moved is told before that.
 state!(Media {
-    planes[fixed], channels[fixed], horizon, backlog;
-    timing, suspension, observed
+    planes[fixed], channels[fixed], horizon, backlog, running;
+    timing, suspension, moved, observed
 } => restore);
 
 impl Media {
@@ -233,6 +243,8 @@ impl Media {
             planes,
             channels,
             horizon: Instant::ZERO,
+            running: Vec::new(),
+            moved: Vec::new(),
             observed: None,
         }
     }
@@ -258,40 +270,63 @@ impl Media {
     /// that holds all of it, after what is booked or queued to change its block if it changes it,
     /// too. Its end stays. A plane that does not exist does nothing, at once.
     pub fn schedule(&mut self, at: Instant, plane: PlaneId, block: BlockId, op: Op) -> Booking {
-        let request = self.request(at, block, op);
+        let request = self.request(at, block, op, None);
+        self.book(plane.0 as usize, &request)
+    }
+
+    /// The same of a program or erase with a purpose: with [`Suspend::All`](crate::Suspend::All) its end can move until it is
+    /// told ([`Media::tell`]).
+    pub fn schedule_for(
+        &mut self,
+        at: Instant,
+        plane: PlaneId,
+        block: BlockId,
+        op: Op,
+        purpose: Purpose,
+    ) -> Booking {
+        let request = self.request(at, block, op, Some(purpose));
         self.book(plane.0 as usize, &request)
     }
 
     /// The same `op` on each of `count` neighbouring planes from `first` on, in their order;
-    /// `booked` is told each plane's number among them, and when the plane is done.
+    /// `booked` is told each plane's number among them, and when the plane is done. Each plane's pages
+    /// in the purpose follow its neighbour's.
     pub fn schedule_each(
         &mut self,
         at: Instant,
         (first, count): (PlaneId, u32),
         block: BlockId,
         op: Op,
+        purpose: Option<Purpose>,
         mut booked: impl FnMut(u32, Instant),
     ) {
-        let request = self.request(at, block, op);
+        let mut request = self.request(at, block, op, purpose);
         for plane in 0..count {
             let booking = self.book(first.0.saturating_add(plane) as usize, &request);
             booked(plane, booking.end);
+            if request.is_watched {
+                request.purpose = request.purpose.map(Purpose::of_neighbour);
+            }
         }
     }
 
     #[inline]
-    fn request(&self, at: Instant, block: BlockId, op: Op) -> Request {
+    fn request(&self, at: Instant, block: BlockId, op: Op, purpose: Option<Purpose>) -> Request {
         let shape = self.shape(op);
         // All channels are alike.
         let crossing = match self.channels.first() {
             Some(link) if shape.bytes > 0 => link.time(Bytes::new(shape.bytes)),
             _ => Nanos::ZERO,
         };
+        let may_halt = self.suspension.rule == Suspend::All && shape.array > 0;
+        let purpose = purpose.filter(|_| may_halt);
         Request {
             at,
             block,
             shape,
             crossing,
+            purpose,
+            is_watched: purpose.is_some() || self.observed.is_some(),
         }
     }
 
@@ -307,8 +342,8 @@ impl Media {
         };
         // Most operations come to a plane that is idle from then on, or follow one of their block.
         let is_busy = self.backlog.is_busy(plane);
-        let start = match p.book.at_end(from, block, shape.kind) {
-            Some(start) if !is_busy => start,
+        let (start, halts) = match p.book.at_end(from, block, shape.kind) {
+            Some(start) if !is_busy => (start, false),
             _ => self.start(plane, from, block, &shape),
         };
         let Some(p) = self.planes.get_mut(plane) else {
@@ -333,9 +368,8 @@ impl Media {
         p.stats.busy += Nanos::new(end - start);
         let waited = Nanos::new(start.saturating_sub(at.as_nanos()));
         p.stats.longest_wait = p.stats.longest_wait.max(waited);
-        if self.observed.is_some() {
-            self.note(plane, block, shape.what, (start, moved), false);
-            self.note(plane, block, shape.array_what(), (moved, end), false);
+        if request.is_watched || halts {
+            self.booked(plane, request, (start, moved, end), halts);
         }
         if is_busy {
             // What runs there may have to be suspended sooner.
@@ -347,9 +381,34 @@ impl Media {
         }
     }
 
-    /// When the host's operation starts on a plane that is not idle.
+    /// What comes of a booking that somebody looks at, or that something was stopped for: its start, the end of its
+    /// transfer, and its end.
     #[inline(never)]
-    fn start(&mut self, plane: usize, from: u64, block: BlockId, shape: &Shape) -> u64 {
+    fn booked(
+        &mut self,
+        plane: usize,
+        request: &Request,
+        (start, moved, end): (u64, u64, u64),
+        halts: bool,
+    ) {
+        let Request { block, shape, .. } = *request;
+        self.note(plane, block, shape.what, (start, moved), false);
+        match request.purpose {
+            Some(purpose) => self.runs(plane, block, &shape, purpose, (moved, end)),
+            None => self.note(plane, block, shape.array_what(), (moved, end), false),
+        }
+        if halts {
+            self.go_on_after(plane, end);
+        }
+        if self.observed.is_some() {
+            self.note_passed(plane);
+        }
+    }
+
+    /// When the host's operation starts on a plane that is not idle, and whether what runs there has been
+    /// stopped for it.
+    #[inline(never)]
+    fn start(&mut self, plane: usize, from: u64, block: BlockId, shape: &Shape) -> (u64, bool) {
         let mut from = from;
         if self.backlog.is_busy(plane) {
             if shape.kind != Kind::Read {
@@ -359,11 +418,20 @@ impl Media {
         }
         if let Some(p) = self.planes.get(plane) {
             if p.book.end() <= from {
-                return from;
+                return (from, false);
             }
             from = p.book.after_block(from, block, shape.kind);
         }
-        self.place(plane, from, shape)
+        let start = self.place(plane, from, shape);
+        let halts = |end: &u64| shape.kind == Kind::Read && start >= *end;
+        let way = match self.running.is_empty() {
+            true => None,
+            false => self.halts_before(plane).filter(halts),
+        };
+        match way.and_then(|_| self.halt(plane, from)) {
+            Some(start) => (start, true),
+            None => (start, false),
+        }
     }
 
     /// An operation's parts.
@@ -490,6 +558,7 @@ impl Media {
         for plane in &self.planes {
             plane.book.check_invariants()?;
         }
+        self.check_running()?;
         self.backlog.check_invariants()
     }
 }

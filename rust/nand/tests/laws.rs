@@ -6,7 +6,8 @@ mod common;
 
 use common::Times;
 use nand::{
-    BlockId, Booking, Cell, Link, Media, Occupied, Op, PlaneId, Suspend, Suspension, What, Work,
+    BlockId, Booking, Cell, Link, Media, Occupied, Op, PlaneId, Purpose, Suspend, Suspension, What,
+    Work,
 };
 use proptest::prelude::*;
 use units::{Bytes, Instant, Nanos};
@@ -57,6 +58,9 @@ enum Call {
     Host(u64, u32, u32, Op),
     /// Into the group of the latest `Begin`; after the group before that, or not.
     Defer(u64, u32, u32, Op, bool),
+    /// The same with a purpose: it may be suspended until it is told.
+    HostFor(u64, u32, u32, Op),
+    Tell(u32),
     Begin,
     Run(u64),
     Force(usize),
@@ -67,6 +71,8 @@ fn call() -> impl Strategy<Value = Call> {
     let whole = || (0..PLANES, 0u32..4, operation());
     prop_oneof![
         4 => (later.clone(), whole()).prop_map(|(t, (p, b, op))| Call::Host(t, p, b, op)),
+        4 => (later.clone(), whole()).prop_map(|(t, (p, b, op))| Call::HostFor(t, p, b, op)),
+        1 => (0u32..100).prop_map(Call::Tell),
         4 => (later, whole(), any::<bool>())
             .prop_map(|(t, (p, b, op), after)| Call::Defer(t, p, b, op, after)),
         2 => Just(Call::Begin),
@@ -76,12 +82,13 @@ fn call() -> impl Strategy<Value = Call> {
 }
 
 fn suspension() -> impl Strategy<Value = Suspension> {
-    (any::<bool>(), 0u64..12, 0u64..12, 0u32..4).prop_map(|(on, suspend, resume, max)| Suspension {
-        rule: if on {
-            Suspend::Background
-        } else {
-            Suspend::Off
-        },
+    let rule = prop_oneof![
+        Just(Suspend::Off),
+        Just(Suspend::Background),
+        Just(Suspend::All)
+    ];
+    (rule, 0u64..12, 0u64..12, 0u32..4).prop_map(|(rule, suspend, resume, max)| Suspension {
+        rule,
         suspend: Nanos::new(suspend),
         resume: Nanos::new(resume),
         max,
@@ -96,6 +103,9 @@ struct Answers {
     ends: Vec<Option<Instant>>,
     next: Vec<Option<Instant>>,
     occupied: Vec<Occupied>,
+    /// Ends of what has a purpose, as they are in the end.
+    purposes: Vec<Instant>,
+    told: Vec<Instant>,
 }
 
 /// Times of array work that the calls ask for.
@@ -112,6 +122,7 @@ fn play(calls: &[Call], rule: Suspension, steps: u64) -> (Answers, Media) {
     let mut m = media(rule);
     let mut answers = Answers::default();
     let mut works: Vec<Work> = vec![m.begin()];
+    let mut told = Vec::new();
     let mut now = 0;
     for call in calls {
         match *call {
@@ -119,6 +130,25 @@ fn play(calls: &[Call], rule: Suspension, steps: u64) -> (Answers, Media) {
                 let at = Instant::from_nanos(now + later);
                 let booking = m.schedule(at, PlaneId(plane), BlockId(block), op);
                 answers.bookings.push(booking);
+            }
+            Call::HostFor(later, plane, block, op) => {
+                let at = Instant::from_nanos(now + later);
+                let purpose = Purpose {
+                    owner: answers.purposes.len() as u32,
+                    ..Purpose::default()
+                };
+                let (plane, block) = (PlaneId(plane), BlockId(block));
+                let booking = m.schedule_for(at, plane, block, op, purpose);
+                answers.bookings.push(booking);
+                answers.purposes.push(booking.end);
+                told.push(None);
+            }
+            Call::Tell(owner) => {
+                let end = m.tell(|why, _| why.owner == owner);
+                answers.told.push(end);
+                if let Some(told) = told.get_mut(owner as usize).filter(|_| end > Instant::ZERO) {
+                    *told = Some(end);
+                }
             }
             Call::Defer(later, plane, block, op, after) => {
                 let at = Instant::from_nanos(now + later);
@@ -146,6 +176,16 @@ fn play(calls: &[Call], rule: Suspension, steps: u64) -> (Answers, Media) {
             }
         }
         m.check_invariants().unwrap();
+        m.take_moved(|moved| {
+            let owner = moved.purpose.owner as usize;
+            assert!(answers.purposes[owner] < moved.end, "{moved:?}");
+            assert_eq!(told[owner], None, "{moved:?}");
+            answers.purposes[owner] = moved.end;
+            true
+        });
+    }
+    for (end, told) in answers.purposes.iter().zip(told) {
+        assert_eq!(told.unwrap_or(*end), *end);
     }
     m.seal(works[works.len() - 1]);
     // What would end next does, if nothing else is asked for.
@@ -192,7 +232,9 @@ proptest! {
         let of = |what| answers.occupied.iter().filter(move |o| o.what == what);
         let time = |what| of(what).map(|o| o.end.since(o.start).get()).sum::<u64>();
         let asked: u64 = calls.iter().map(|c| match c {
-            Call::Host(_, _, _, op) | Call::Defer(_, _, _, op, _) => array(*op),
+            Call::Host(_, _, _, op)
+            | Call::HostFor(_, _, _, op)
+            | Call::Defer(_, _, _, op, _) => array(*op),
             _ => 0,
         }).sum();
         prop_assert_eq!(time(What::Program) + time(What::Erase), asked);
@@ -201,8 +243,9 @@ proptest! {
         if rule.rule == Suspend::Off || rule.max == 0 {
             prop_assert_eq!(of(What::Suspend).count(), 0);
         }
-        // A host operation's time is seen where it was booked.
-        let host = answers.occupied.iter().filter(|o| !o.background);
+        // A host operation's time is seen where it was booked, or later.
+        let halts = |o: &Occupied| matches!(o.what, What::Suspend | What::Resume);
+        let host = answers.occupied.iter().filter(|o| !o.background && !halts(o));
         let told: u64 = answers.bookings.iter().map(|b| b.end.since(b.start).get()).sum();
         prop_assert_eq!(host.map(|o| o.end.since(o.start).get()).sum::<u64>(), told);
         prop_assert!(answers.ends.iter().all(Option::is_some));
@@ -224,6 +267,7 @@ proptest! {
         prop_assert_eq!(&one.forced, &many.forced);
         prop_assert_eq!(&one.ends, &many.ends);
         prop_assert_eq!(&one.next, &many.next);
+        prop_assert_eq!(&one.purposes, &many.purposes);
         prop_assert_eq!(by_plane(&one.occupied), by_plane(&many.occupied));
     }
 
@@ -236,12 +280,19 @@ proptest! {
     ) {
         let mut m = media(rule);
         let mut now = 0;
-        let mut asked = Vec::new();
+        let mut asked: Vec<(_, _, _, Result<Work, Booking>)> = Vec::new();
         for (host, later, plane, block, op, pause) in calls {
             let at = Instant::from_nanos(now + later);
             let (p, b) = (PlaneId(plane), BlockId(block));
             let end = if host {
-                let booking = m.schedule(at, p, b, op);
+                let owner = asked.len() as u32;
+                let booking = m.schedule_for(at, p, b, op, Purpose { owner, ..Purpose::default() });
+                m.take_moved(|moved| {
+                    if let Some((_, _, _, Err(before))) = asked.get_mut(moved.purpose.owner as usize) {
+                        before.end = moved.end;
+                    }
+                    true
+                });
                 Err(booking)
             } else {
                 let work = m.begin();

@@ -79,7 +79,7 @@ fn neighbours_are_booked_as_one_by_one() {
             let mut ends = Vec::new();
             let planes = (PlaneId(first), count);
             let now = Instant::from_nanos(at);
-            together.schedule_each(now, planes, BlockId(0), op, |n, end| {
+            together.schedule_each(now, planes, BlockId(0), op, None, |n, end| {
                 assert_eq!(n as usize, ends.len());
                 ends.push(end.as_nanos());
             });

@@ -15,6 +15,7 @@
 use crate::core::Core;
 use crate::sparse::Sparse;
 use crate::superblock::{Appender, Loc, Pool, NONE};
+use nand::Purpose;
 use state::ensure;
 use units::Instant;
 
@@ -23,6 +24,27 @@ use units::Instant;
 pub(crate) enum Pointer {
     Host,
     Internal,
+}
+
+/// Why pages of the host's are programmed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Why {
+    /// Whose they are: the zone, or a namespace without zones ([`crate::paged::Paged::OWNER`]).
+    pub owner: u32,
+    /// The buffer that is flushed, or [`NONE`].
+    pub buffer: u32,
+}
+
+impl Why {
+    /// That, of `n` pages from `loc` on.
+    pub const fn programs(self, loc: Loc, n: u32) -> Purpose {
+        Purpose {
+            owner: self.owner,
+            flush: self.buffer,
+            place: loc,
+            pages: n,
+        }
+    }
 }
 
 /// Pages programmed, or loaded, in one go: neighbours in one flash page.
@@ -137,9 +159,15 @@ impl Area {
 
     /// Loads up to `most` pages of the host's at `pointer`, which is open, those that fit the flash page
     /// there; programs them if that completes the wordline.
-    pub fn load(&mut self, core: &mut Core, pointer: Pointer, most: u32, at: Instant) -> Placed {
+    pub fn load(
+        &mut self,
+        core: &mut Core,
+        pointer: Pointer,
+        (most, why): (u32, Why),
+        at: Instant,
+    ) -> Placed {
         let mut appender = *self.pointer(pointer);
-        let placed = self.load_at(core, &mut appender, most, at);
+        let placed = self.load_at(core, &mut appender, (most, why), at);
         *self.pointer(pointer) = appender;
         placed
     }
@@ -149,12 +177,12 @@ impl Area {
         &mut self,
         core: &mut Core,
         appender: &mut Appender,
-        most: u32,
+        (most, why): (u32, Why),
         at: Instant,
     ) -> Placed {
         let (loc, n) = appender.take(&mut self.pool, most);
         let ready = self.pool.get(loc / self.pool.pages).ready;
-        let load = core.load(at.max(ready), self.pool.place(loc), n);
+        let load = core.load(at.max(ready), self.pool.place(loc), why.programs(loc, n));
         Placed {
             loc,
             n,

@@ -162,6 +162,13 @@ impl Buffers {
         self.list[index].free = at;
     }
 
+    /// A part of the flush that emptied it ends later: at `at`.
+    pub fn moved(&mut self, index: u32, at: Instant) {
+        if let Some(b) = self.list.get_mut(index as usize).filter(|b| b.pages == 0) {
+            b.free = b.free.max(at);
+        }
+    }
+
     /// The next dwell window to end: which buffer, and when its flush is to be issued.
     pub fn next_window(&self) -> Option<(usize, Instant)> {
         let window = self.dwell?;

@@ -10,9 +10,9 @@
 
 use crate::config::Config;
 use crate::l2p::{Cache, Grain};
-use crate::superblock::{FlashPage, Pool};
+use crate::superblock::{FlashPage, Pool, NONE};
 use ftl::{Costs, Observer, Random};
-use nand::{BlockId, Booking, Link, Media, Op, PlaneId, Work};
+use nand::{BlockId, Booking, Link, Media, Moved, Op, PlaneId, Purpose, Work};
 use units::{Bytes, Instant, PAGE_BYTES};
 
 /// Bytes of `n` logical pages.
@@ -65,10 +65,11 @@ impl Core {
         self.link.prune(now);
     }
 
-    /// Moves `n` pages of the host's into a flash page; programs if the wordline is complete then.
-    pub fn load(&mut self, at: Instant, to: FlashPage, n: u32) -> Booking {
-        self.media
-            .schedule(at, to.plane, to.block, Self::load_of(to, n))
+    /// Moves pages of the host's into a flash page, as many as the purpose says; programs if the wordline is
+    /// complete then.
+    pub fn load(&mut self, at: Instant, to: FlashPage, purpose: Purpose) -> Booking {
+        let op = Self::load_of(to, purpose.pages);
+        self.media.schedule_for(at, to.plane, to.block, op, purpose)
     }
 
     /// The same for whole flash pages on `count` neighbouring planes, from `first` on; `loaded` is told
@@ -77,14 +78,14 @@ impl Core {
         &mut self,
         at: Instant,
         (first, count): (FlashPage, u32),
-        n: u32,
+        purpose: Purpose,
         mut loaded: impl FnMut(&mut Observer, u32, Instant),
     ) {
-        let op = Self::load_of(first, n);
+        let op = Self::load_of(first, purpose.pages);
         let planes = (first.plane, count);
         let observer = &mut self.observer;
         self.media
-            .schedule_each(at, planes, first.block, op, |i, end| {
+            .schedule_each(at, planes, first.block, op, Some(purpose), |i, end| {
                 loaded(observer, i, end);
             });
     }
@@ -106,14 +107,37 @@ impl Core {
     }
 
     /// Erases a superblock for the host, not before what replaced its pages is durable; returns when
-    /// the last plane has.
-    pub fn erase(&mut self, at: Instant, pool: &Pool, sb: u32) -> Instant {
-        let at = at.max(pool.get(sb).until);
+    /// the last plane has. With `waits` the host waits for that.
+    pub fn erase(&mut self, at: Instant, pool: &Pool, sb: u32, waits: bool) -> Instant {
+        let at = at.max(self.durable_by(pool.get(sb).until));
+        let purpose = (!waits).then_some(Purpose {
+            owner: NONE,
+            flush: NONE,
+            place: NONE,
+            pages: 0,
+        });
         let mut end = at;
         let erased = |_, erased| end = end.max(erased);
+        let (planes, block) = (pool.planes(sb), pool.block(sb));
         self.media
-            .schedule_each(at, pool.planes(sb), pool.block(sb), Op::Erase, erased);
+            .schedule_each(at, planes, block, Op::Erase, purpose, erased);
         end
+    }
+
+    /// Passes on which programs end later than was said, until they are taken.
+    pub fn settle(&mut self, mut taken: impl FnMut(&mut Observer, &Moved) -> bool) {
+        let observer = &mut self.observer;
+        self.media.take_moved(|moved| taken(observer, moved));
+    }
+
+    /// Whether programs of the host's may end later than was said.
+    pub fn is_halting(&self) -> bool {
+        self.media.running() > 0
+    }
+
+    /// When programs that were to end by `until` have: somebody counts on that now.
+    pub fn durable_by(&mut self, until: Instant) -> Instant {
+        until.max(self.media.tell(|_, promised| promised <= until))
     }
 
     /// Reads the map page with the entry of a unit, from its first page on.

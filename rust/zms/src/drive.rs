@@ -207,6 +207,9 @@ impl Zms {
     /// Background steps that have ended are retired, and others are queued.
     fn pump(&mut self) {
         let now = self.now;
+        if self.core.media.has_moved() {
+            self.settle();
+        }
         if let Some(meta) = &mut self.meta {
             meta.pump(&mut self.core, now);
         }
@@ -214,6 +217,19 @@ impl Zms {
             Data::Zoned(zoned) => zoned.pump(&mut self.core, now),
             Data::Block(block) => block.pump(&mut self.core, now),
         }
+    }
+
+    /// Programs of the host's end later than was said: passes that on.
+    #[inline(never)]
+    fn settle(&mut self) {
+        let (core, meta, data) = (&mut self.core, &mut self.meta, &mut self.data);
+        core.settle(|observer, moved| {
+            let meta = meta.as_mut().is_some_and(|m| m.moved(observer, moved));
+            meta || match data {
+                Data::Zoned(zoned) => zoned.moved(observer, moved),
+                Data::Block(block) => block.moved(observer, moved),
+            }
+        });
     }
 
     /// Nobody will ask for anything before the present.

@@ -10,7 +10,7 @@
 //! Work starts when taking a superblock leaves no more than the threshold free. It is background work:
 //! the host's write is issued without waiting for it as long as there is space.
 
-use crate::area::{Area, Placed, Pointer};
+use crate::area::{Area, Placed, Pointer, Why};
 use crate::core::Core;
 use crate::mover::{Kind, Move, Mover, Moving, Step, Wanted};
 use crate::paged::{Paged, BUFFERED};
@@ -53,7 +53,12 @@ impl<const NS: u8> Paged<NS> {
 
     /// Programs up to `most` pages at the pSLC write pointer for host data: those that fit the flash
     /// page there. Room has been reserved.
-    pub fn program_host(&mut self, core: &mut Core, most: u32, at: Instant) -> Placed {
+    pub fn program_host(
+        &mut self,
+        core: &mut Core,
+        (most, why): (u32, Why),
+        at: Instant,
+    ) -> Placed {
         if !self.slc.host.is_open() {
             let sb = self.open_for_host(core, at);
             self.slc.host = Appender::on(sb);
@@ -61,7 +66,7 @@ impl<const NS: u8> Paged<NS> {
                 self.begin_if_idle(core, false, at);
             }
         }
-        let placed = self.slc.load(core, Pointer::Host, most, at);
+        let placed = self.slc.load(core, Pointer::Host, (most, why), at);
         self.slc
             .pool
             .programs_until(placed.loc, placed.n, placed.end);

@@ -410,8 +410,9 @@ pub(crate) trait Moving: Sized {
         let pool = self.pool(native);
         pool.begin_move(sb);
         let block = pool.block(sb);
-        let from = at.max(pool.get(sb).until);
+        let until = pool.get(sb).until;
         let (first, count) = pool.planes(sb);
+        let from = at.max(core.durable_by(until));
         let work = core.media.begin();
         for plane in (first.0..first.0 + count).map(PlaneId) {
             core.media

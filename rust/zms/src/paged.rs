@@ -10,7 +10,7 @@
 //!
 //! Invariants: see [`Paged::check_invariants`].
 
-use crate::area::{Area, Pointer};
+use crate::area::{Area, Pointer, Why};
 use crate::config::{Config, ConfigError};
 use crate::core::Core;
 use crate::index::Index;
@@ -19,10 +19,11 @@ use crate::mover::Mover;
 use crate::read::{Found, Map, Search, Wanted};
 use crate::sparse::Sparse;
 use crate::stats::count_flush;
-use crate::superblock::{FlashPage, Loc, Pool, SbState, NATIVE};
+use crate::superblock::{FlashPage, Loc, Pool, SbState, NATIVE, NONE};
 use crate::write::{Cause, Write};
 use crate::Error;
 use ftl::{Counters, Event, Namespace, Observer, Place};
+use nand::{Moved, Purpose};
 use state::{ensure, ensure_eq, state};
 use units::{Bytes, Instant, Nanos, Sector, PAGE_BYTES, PAGE_SECTORS, SECTOR_BYTES};
 
@@ -128,6 +129,18 @@ impl<const NS: u8> Paged<NS> {
         Namespace::Data
     };
 
+    /// Whose programs its are; zones have smaller numbers.
+    const OWNER: u32 = NONE - 1 - NS as u32;
+
+    /// Its buffer's number.
+    const FLUSH: u32 = 0;
+
+    /// A flush of its buffer.
+    const FLUSHED: Why = Why {
+        owner: Self::OWNER,
+        buffer: Self::FLUSH,
+    };
+
     /// Sectors of the namespace.
     pub fn sectors(&self) -> u64 {
         self.map.len() as u64 * PAGE_SECTORS
@@ -188,7 +201,7 @@ impl<const NS: u8> Paged<NS> {
         data: bool,
         now: Instant,
     ) -> Instant {
-        let mut at = now.max(self.free);
+        let mut at = self.buffer_free(core, now);
         let mut cursor = from;
         let mut done = now;
         while cursor < end {
@@ -214,9 +227,22 @@ impl<const NS: u8> Paged<NS> {
             cursor = to;
             if self.buffer.len() >= self.capacity as usize {
                 at = self.flush(core, Cause::Full, at);
+                if cursor < end {
+                    at = self.buffer_free(core, at);
+                }
             }
         }
         done
+    }
+
+    /// When the buffer, which is needed from `at` on, can take data. A command waits for that: it stays so.
+    fn buffer_free(&mut self, core: &mut Core, at: Instant) -> Instant {
+        if self.free <= at && !core.is_halting() {
+            return at;
+        }
+        let is_flush = |why: &Purpose| (why.owner, why.flush) == (Self::OWNER, Self::FLUSH);
+        at.max(self.free)
+            .max(core.media.tell(|why, _| is_flush(why)))
     }
 
     /// How far from `cursor` the buffer has room: pages new to it, and the sector reached.
@@ -317,7 +343,7 @@ impl<const NS: u8> Paged<NS> {
             // One flash page's worth at a time, wherever the write pointer stands.
             let mut round = left.len().min(self.slc.pool.lpp() as usize);
             while round > 0 {
-                let p = self.program_host(core, round as u32, at);
+                let p = self.program_host(core, (round as u32, Self::FLUSHED), at);
                 end = end.max(p.end);
                 let (now, rest) = left.split_at(p.n as usize);
                 for (&lpn, loc) in now.iter().zip(p.loc..) {
@@ -368,7 +394,7 @@ impl<const NS: u8> Paged<NS> {
             let Some(native) = &mut self.native else {
                 return end;
             };
-            let placed = native.load(core, Pointer::Host, left.len() as u32, at);
+            let placed = native.load(core, Pointer::Host, (left.len() as u32, Self::FLUSHED), at);
             end = end.max(placed.end);
             let index = placed.loc % native.pool.pages / native.pool.lpp();
             let completes = native.pool.completes(index);
@@ -425,7 +451,8 @@ impl<const NS: u8> Paged<NS> {
             at = self.flush(core, Cause::Durable, at);
         }
         self.back_up(core, at);
-        now.max(self.durable)
+        let programmed = core.media.tell(|why, _| why.owner == Self::OWNER);
+        now.max(self.durable).max(programmed)
     }
 
     /// A native superblock has been opened for the host: nothing in it has a backup.
@@ -454,9 +481,13 @@ impl<const NS: u8> Paged<NS> {
         }
         self.backed = written;
         self.counters.pages_backup += alone.len() as u64;
+        let why = Why {
+            owner: Self::OWNER,
+            buffer: NONE,
+        };
         let mut left = alone.as_slice();
         while !left.is_empty() {
-            let placed = self.program_host(core, left.len() as u32, at);
+            let placed = self.program_host(core, (left.len() as u32, why), at);
             let (now, rest) = left.split_at(placed.n as usize);
             for (&lpn, loc) in now.iter().zip(placed.loc..) {
                 let from = self.flash_loc(lpn);
@@ -728,6 +759,12 @@ impl<const NS: u8> Paged<NS> {
 
 impl<const NS: u8> Map for Paged<NS> {
     const NAMESPACE: u8 = NS;
+
+    fn moved(&mut self, observer: &mut Observer, moved: &Moved) -> bool {
+        let native = self.native.as_mut().map(|native| &mut native.pool);
+        let mut pools = [Some(&mut self.slc.pool), native].into_iter().flatten();
+        pools.any(|pool| pool.moved(observer, moved))
+    }
 
     fn find(&self, lpn: u32, at: Instant) -> Found {
         if self.word(lpn) & BUFFERED != 0 {

@@ -13,7 +13,8 @@ use crate::core::Core;
 use crate::l2p::{Grain, Key};
 use crate::superblock::FlashPage;
 use crate::zoned::page_range;
-use ftl::{ByGrain, Counters};
+use ftl::{ByGrain, Counters, Observer};
+use nand::Moved;
 use units::{Bytes, Instant, Sector, PAGE_BYTES, SECTOR_BYTES};
 
 /// Where a page is.
@@ -35,6 +36,9 @@ pub(crate) struct Search {
 pub(crate) trait Map {
     /// 0 meta, 1 data: part of every key.
     const NAMESPACE: u8;
+
+    /// A program ends later than was said. False if it is not the namespace's.
+    fn moved(&mut self, observer: &mut Observer, moved: &Moved) -> bool;
 
     /// Where `lpn` is at `at`.
     fn find(&self, lpn: u32, at: Instant) -> Found;
@@ -114,7 +118,7 @@ impl Tally {
 #[inline(never)]
 pub(crate) fn read<M: Map>(
     core: &mut Core,
-    map: &M,
+    map: &mut M,
     search: Search,
     wanted: Wanted,
     now: Instant,
@@ -146,6 +150,9 @@ pub(crate) fn read<M: Map>(
             count(&mut tally.hits, grain);
         } else {
             end = end.max(core.read_wanted(at));
+            if core.media.has_moved() {
+                core.settle(|observer, moved| map.moved(observer, moved));
+            }
             at = miss(core, map, search, &mut tally, lpn, at);
         }
         core.want(page);

@@ -292,6 +292,7 @@ impl Zoned {
 
     /// Drops all that a zone holds and erases what held it; returns when that has ended.
     fn drop_data(&mut self, core: &mut Core, z: u32, now: Instant) -> Instant {
+        let waits = self.shape.reset_wait;
         if self.mover.loads(z) {
             self.drain(core, now);
         }
@@ -328,16 +329,16 @@ impl Zoned {
         }
         let mut end = now;
         while let Some(sb) = self.slc.pool.fully_invalid() {
-            end = end.max(Self::erase_now(core, &mut self.slc.pool, sb, now));
+            end = end.max(Self::erase_now(core, &mut self.slc.pool, sb, waits, now));
         }
         if zone.sb != NONE {
-            end = end.max(Self::erase_now(core, &mut self.native, zone.sb, now));
+            end = end.max(Self::erase_now(core, &mut self.native, zone.sb, waits, now));
         }
         end
     }
 
-    fn erase_now(core: &mut Core, pool: &mut Pool, sb: u32, now: Instant) -> Instant {
-        let end = core.erase(now, pool, sb);
+    fn erase_now(core: &mut Core, pool: &mut Pool, sb: u32, waits: bool, now: Instant) -> Instant {
+        let end = core.erase(now, pool, sb, waits);
         pool.begin_move(sb);
         pool.release(sb, end);
         end

@@ -21,7 +21,7 @@
 //! once; the lists hold just the closed ones, each in the list of its valid pages.
 
 use ftl::{Event, Observer};
-use nand::{BlockId, Cell, Geometry, PlaneId};
+use nand::{BlockId, Cell, Geometry, Moved, PlaneId, Purpose};
 use state::{ensure, numbers, state, state_enum, Decoder, Encoder, Fixed, State};
 use std::collections::VecDeque;
 use units::Instant;
@@ -512,6 +512,36 @@ impl Pool {
                 });
             }
         }
+    }
+
+    /// A program ends later than was said. False if it is of none of these superblocks.
+    pub fn moved(&mut self, observer: &mut Observer, moved: &Moved) -> bool {
+        let Purpose { place, pages, .. } = moved.purpose;
+        if !self.has(moved.block) || pages == 0 {
+            return self.has(moved.block);
+        }
+        let rows = self.mode.bits();
+        let (last, n) = match rows {
+            1 => (place, pages),
+            _ => (place - place % self.lpp, self.lpp),
+        };
+        let first = last - (rows - 1) * self.row();
+        self.note_program(first, n, rows, moved.end);
+        if observer.is_on() {
+            for first in (0..rows).map(|row| first + row * self.row()) {
+                let locs = u64::from(first)..u64::from(first + n);
+                observer.each(locs, |loc| Event::Delayed {
+                    place: self.page_place(loc as u32),
+                    at: moved.end,
+                });
+            }
+        }
+        true
+    }
+
+    /// Whether a block is of one of these superblocks.
+    fn has(&self, block: BlockId) -> bool {
+        (block.0.wrapping_sub(self.first_block) as usize) < self.sbs.len()
     }
 
     fn note_program(&mut self, first: Loc, pages: u32, rows: u32, end: Instant) {

@@ -8,7 +8,7 @@
 //!                                           ^ backups of loaded, incomplete wordlines
 //! ```
 
-use crate::area::{Placed, Pointer};
+use crate::area::{Placed, Pointer, Why};
 use crate::config::SlcMap;
 use crate::core::Core;
 use crate::l2p::{Grain, Key};
@@ -107,11 +107,14 @@ impl Zoned {
             };
             arrived = self.fill(core, z, index, (start, piece), at);
             at = arrived;
-            if self.buffers.get(index).pages == self.buffers.capacity {
-                at = self.flush(core, index, Cause::Full, arrived);
-            }
             left.at = Sector::new(piece.at.get() + piece.sectors);
             left.sectors -= piece.sectors;
+            if self.buffers.get(index).pages == self.buffers.capacity {
+                at = self.flush(core, index, Cause::Full, arrived);
+                if left.sectors > 0 {
+                    at = self.buffer_free(core, index, at);
+                }
+            }
         }
         Ok(arrived)
     }
@@ -141,14 +144,25 @@ impl Zoned {
         let own = self.zone(z).buffer;
         let own = (own != NONE).then_some(own as usize);
         let choice = self.buffers.choose(z, own, now);
-        let mut at = now.max(self.buffers.get(choice.buffer).free);
+        let mut at = self.buffer_free(core, choice.buffer, now);
         if choice.evict {
-            at = self.flush(core, choice.buffer, Cause::Premature, at);
+            self.flush(core, choice.buffer, Cause::Premature, at);
+            at = self.buffer_free(core, choice.buffer, at);
         }
         (
             choice.buffer,
             self.fetch_partial_page(core, z, choice.buffer, start, at),
         )
+    }
+
+    /// When a buffer that is needed from `at` on can take data. A command waits for that: it stays so.
+    fn buffer_free(&mut self, core: &mut Core, index: usize, at: Instant) -> Instant {
+        let free = self.buffers.get(index).free;
+        if free <= at && !core.is_halting() {
+            return at;
+        }
+        let flushed = core.media.tell(|why, _| why.flush == index as u32);
+        at.max(free).max(flushed)
     }
 
     /// Moves a piece, which fits it, into a buffer; returns its arrival.
@@ -217,7 +231,11 @@ impl Zoned {
         count_flush(&mut self.counters, cause);
         let (z, n) = self.buffers.empty(index);
         self.zone_mut(z).buffer = NONE;
-        let end = self.place(core, z, n, at);
+        let why = Why {
+            owner: z,
+            buffer: index as u32,
+        };
+        let end = self.place(core, (z, why), n, at);
         self.buffers.set_free(index, end);
         let state = self.zones.get(ZoneId::new(z)).map(|zone| zone.state);
         if state == Some(zone::State::Full) {
@@ -227,7 +245,7 @@ impl Zoned {
     }
 
     /// Puts the next `n` pages of zone `z` into flash (zms-model §4.5); returns the end.
-    fn place(&mut self, core: &mut Core, z: u32, n: u32, at: Instant) -> Instant {
+    fn place(&mut self, core: &mut Core, (z, why): (u32, Why), n: u32, at: Instant) -> Instant {
         let unit = self.shape.unit;
         let (mut end, mut left) = (at, n);
         while left > 0 {
@@ -243,14 +261,14 @@ impl Zoned {
                     0 => (whole / unit * unit).min(to_chunk),
                     _ => unit,
                 };
-                end = end.max(self.program_native(core, z, n, ready));
+                end = end.max(self.program_native(core, (z, why), n, ready));
                 left -= n - zone.a;
                 continue;
             }
             // One flash page's worth at a time, wherever the write pointer stands.
             let mut round = left.min(self.shape.lpp);
             while round > 0 {
-                let p = self.program_slc(core, z, round, at);
+                let p = self.program_slc(core, (z, why), round, at);
                 end = end.max(p.end);
                 round -= p.n;
                 left -= p.n;
@@ -308,7 +326,13 @@ impl Zoned {
 
     /// Loads `n` pages (whole units) at the zone's native write position: A, then pages from the
     /// buffer. Returns the end.
-    fn program_native(&mut self, core: &mut Core, z: u32, n: u32, at: Instant) -> Instant {
+    fn program_native(
+        &mut self,
+        core: &mut Core,
+        (z, why): (u32, Why),
+        n: u32,
+        at: Instant,
+    ) -> Instant {
         self.bind_native(z);
         let (zone, lpp) = (*self.zone(z), self.shape.lpp);
         let ready = at.max(self.native.get(zone.sb).ready);
@@ -323,13 +347,19 @@ impl Zoned {
             let count = self.native.rest_of_row(index).min(last - index);
             let completes = self.native.completes(index);
             let row = (self.native.flash_page(zone.sb, index), count);
-            core.load_row(ready, row, lpp, |observer, i, loaded| {
-                end = end.max(loaded);
-                if completes {
-                    self.programmed(z, loaded);
-                    self.complete_wordline(observer, z, (index + i) * lpp, loaded);
-                }
-            });
+            let first = self.native.start(zone.sb) + index * lpp;
+            core.load_row(
+                ready,
+                row,
+                why.programs(first, lpp),
+                |observer, i, loaded| {
+                    end = end.max(loaded);
+                    if completes {
+                        self.programmed(z, loaded);
+                        self.complete_wordline(observer, z, (index + i) * lpp, loaded);
+                    }
+                },
+            );
             index += count;
         }
         let slot = self.zone_mut(z);
@@ -426,13 +456,19 @@ impl Zoned {
 
     /// Programs up to `most` pages at the pSLC write pointer for host data of `z`: those that fit
     /// the flash page there. Room has been reserved.
-    fn program_slc(&mut self, core: &mut Core, z: u32, most: u32, at: Instant) -> Placed {
+    fn program_slc(
+        &mut self,
+        core: &mut Core,
+        (z, why): (u32, Why),
+        most: u32,
+        at: Instant,
+    ) -> Placed {
         if !self.host_appender(z).is_open() {
             let sb = self.open_slc(core, at);
             *self.host_appender(z) = Appender::on(sb);
         }
         let mut appender = *self.host_appender(z);
-        let placed = self.slc.load_at(core, &mut appender, most, at);
+        let placed = self.slc.load_at(core, &mut appender, (most, why), at);
         *self.host_appender(z) = appender;
         self.programmed_slc(z, placed);
         placed
@@ -474,7 +510,8 @@ impl Zoned {
         }
         self.back_up(core, z, at);
         self.zone_mut(z).kept = 0;
-        now.max(self.zone(z).durable)
+        let programmed = core.media.tell(|why, _| why.owner == z);
+        now.max(self.zone(z).durable).max(programmed)
     }
 
     /// The Flush command: the durability point of the namespace; returns the completion.
@@ -495,7 +532,9 @@ impl Zoned {
         self.all_alone = 0;
         loaded.clear();
         self.loaded = loaded;
-        let done = now.max(self.durable);
+        let zones = self.ftl.len();
+        let programmed = core.media.tell(|why, _| (why.owner as usize) < zones);
+        let done = now.max(self.durable).max(programmed);
         self.counters.host_flushes += 1;
         self.counters.flush_latency.add(done.since(now));
         done
@@ -521,13 +560,18 @@ impl Zoned {
         }
         self.counters.pages_backup += alone.len() as u64;
         let mut end = at;
+        let why = Why {
+            owner: z,
+            buffer: NONE,
+        };
         let mut left = alone.as_slice();
         while !left.is_empty() {
             if !self.slc.host.is_open() {
                 let sb = self.open_slc(core, at);
                 self.slc.host = Appender::on(sb);
             }
-            let placed = self.slc.load(core, Pointer::Host, left.len() as u32, at);
+            let most = (left.len() as u32, why);
+            let placed = self.slc.load(core, Pointer::Host, most, at);
             self.programmed_slc(z, placed);
             end = end.max(placed.end);
             let (now, rest) = left.split_at(placed.n as usize);

@@ -23,8 +23,8 @@ use crate::l2p::{Grain, Key};
 use crate::mover::{Kind, Mover};
 use crate::read::{Found, Map, Search, Wanted};
 use crate::superblock::{Appender, Loc, Pool, SbState, Victims, NONE};
-use ftl::Counters;
-use nand::Cell;
+use ftl::{Counters, Observer};
+use nand::{Cell, Moved};
 use state::{ensure, ensure_eq, state};
 use units::{Instant, Sector, ZoneId, PAGE_BYTES, PAGE_SECTORS};
 
@@ -323,6 +323,14 @@ impl Zoned {
 
 impl Map for Zoned {
     const NAMESPACE: u8 = 1;
+
+    fn moved(&mut self, observer: &mut Observer, moved: &Moved) -> bool {
+        let is_own = self.slc.pool.moved(observer, moved) || self.native.moved(observer, moved);
+        if is_own {
+            self.buffers.moved(moved.purpose.flush, moved.end);
+        }
+        is_own
+    }
 
     fn find(&self, lpn: u32, at: Instant) -> Found {
         let (z, page) = (lpn / self.shape.span, lpn % self.shape.span);

@@ -177,6 +177,16 @@ impl Blocks {
         Ok(None)
     }
 
+    /// The copy at a place, which has not been erased, is durable from `at` on and not as was said. Gives it, and what
+    /// was said.
+    pub fn delayed(&mut self, place: Place, at: Instant) -> Option<(Slot, Instant)> {
+        let block = self.blocks.get_mut(&number(place.plane, place.block))?;
+        let position = Block::position(&block.current, place.page)?;
+        let put = block.current.get_mut(position)?;
+        let said = put.durable.replace(at)?;
+        Some((put.slot, said))
+    }
+
     /// A segment of an erase; gives the copies that end with it.
     pub fn erase(
         &mut self,

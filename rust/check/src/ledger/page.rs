@@ -128,6 +128,20 @@ impl Page {
         }
     }
 
+    /// The copy is durable from `at` on, and not from when was said. So long memory does not let go, either.
+    pub fn delay(&mut self, serial: u32, said: Instant, at: Instant) {
+        let Some(copy) = self.find(serial) else {
+            return;
+        };
+        copy.durable = Some(at);
+        let version = copy.version;
+        for copy in &mut self.copies {
+            if copy.serial == MEMORY && copy.version <= version && copy.dead == Some(said) {
+                copy.dead = Some(at);
+            }
+        }
+    }
+
     /// The copy's block is erased; whether that may leave the page without one.
     pub fn set_dead(&mut self, serial: u32, at: Instant) -> bool {
         let dropped = self.dropped;

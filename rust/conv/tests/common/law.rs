@@ -71,7 +71,9 @@ impl Law {
                         durable: durable.unwrap(),
                     });
                 }
-                Event::Durable { .. } => unreachable!("these drives know when they program"),
+                Event::Durable { .. } | Event::Delayed { .. } => {
+                    unreachable!("these drives know when they program")
+                }
             }
         }
     }

@@ -264,7 +264,7 @@ pub(super) const ROWS: &[Property] = &[
     row(
         Key::Suspend,
         Kind::Choice(&["off", "background", "all"]),
-        "which running programs and erases are suspended for the host's operations: none, or those of migration and collection (all: so far the same as background)",
+        "which running programs and erases are suspended: none; for the host's operations those of migration and collection; all of these, and for reads the host's own as long as no command waits for them",
         Default::All("background"),
         OURS,
     )
