@@ -19,7 +19,7 @@ impl Planner<'_> {
         let flash_page = self.bytes(Key::FlashPageSize);
         let wordline = flash_page.get().saturating_mul(u64::from(cell.bits()));
         let one_shot = self.number(Key::OneShotPageSize).unwrap_or(wordline);
-        let read_page = self.page_nanos(read).unwrap_or([Nanos::ZERO; 4]);
+        let read_page = self.page_times(read).unwrap_or([Nanos::ZERO; 4]);
         Chips {
             channels: self.u32(Key::Channels),
             luns_per_channel: self.u32(Key::LunsPerChannel),
@@ -27,17 +27,17 @@ impl Planner<'_> {
             cell,
             flash_page,
             one_shot: Bytes::new(one_shot),
-            read_4k: self.page_nanos(Key::Read4k).unwrap_or(read_page),
+            read_4k: self.page_times(Key::Read4k).unwrap_or(read_page),
             read_page,
-            program: self.nanos(program),
-            erase: self.nanos(Key::Erase),
+            program: self.time(program),
+            erase: self.time(Key::Erase),
             channel_mbps: self.u64(Key::ChannelBandwidth),
-            channel_overhead: self.nanos(Key::ChannelOverhead),
+            channel_overhead: self.time(Key::ChannelOverhead),
             finer: Finer {
-                channel_command: self.nanos(Key::ChannelCommand),
+                channel_command: self.time(Key::ChannelCommand),
                 register: self.bytes(Key::PageRegister),
-                slice: self.nanos(Key::ProgramSlice),
-                window: self.nanos(Key::ProgramWindow),
+                slice: self.time(Key::ProgramSlice),
+                window: self.time(Key::ProgramWindow),
             },
         }
     }

@@ -265,6 +265,15 @@ impl Planner<'_> {
         Nanos::new(self.u64(key))
     }
 
+    /// A time that the drive takes: none with `timing=off`. What takes no time leaves nothing to be worked off later, either.
+    fn time(&self, key: Key) -> Nanos {
+        if self.on(Key::Timing) {
+            self.nanos(key)
+        } else {
+            Nanos::ZERO
+        }
+    }
+
     fn on(&self, key: Key) -> bool {
         self.u64(key) != 0
     }
@@ -276,9 +285,11 @@ impl Planner<'_> {
         }
     }
 
-    fn page_nanos(&self, key: Key) -> Option<[Nanos; 4]> {
+    /// Times of a wordline's pages, like `time`.
+    fn page_times(&self, key: Key) -> Option<[Nanos; 4]> {
         match self.config.value(key) {
-            Value::PageNanos(times) => Some(times.map(Nanos::new)),
+            Value::PageNanos(times) if self.on(Key::Timing) => Some(times.map(Nanos::new)),
+            Value::PageNanos(_) => Some([Nanos::ZERO; 4]),
             _ => None,
         }
     }
@@ -294,11 +305,11 @@ impl Planner<'_> {
 
     fn costs(&self) -> ftl::Costs {
         ftl::Costs {
-            read_4k: self.nanos(Key::FwRead4k),
-            read: self.nanos(Key::FwRead),
-            append: self.nanos(Key::FwAppend),
-            buffer_base: self.nanos(Key::WbufBase),
-            buffer_page: self.nanos(Key::WbufPage),
+            read_4k: self.time(Key::FwRead4k),
+            read: self.time(Key::FwRead),
+            append: self.time(Key::FwAppend),
+            buffer_base: self.time(Key::WbufBase),
+            buffer_page: self.time(Key::WbufPage),
         }
     }
 

@@ -10,9 +10,9 @@ use units::{Bytes, PAGE_BYTES};
 impl Planner<'_> {
     pub(super) fn simple(&self) -> Result<Planned, ConfigError> {
         let times = |delay, time, trailing| Times {
-            delay: self.nanos(delay),
-            time: self.nanos(time),
-            trailing: self.nanos(trailing),
+            delay: self.time(delay),
+            time: self.time(time),
+            trailing: self.time(trailing),
         };
         let model = Config {
             size: self.bytes(Key::BlockDataSize),

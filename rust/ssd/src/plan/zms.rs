@@ -128,8 +128,8 @@ impl Planner<'_> {
 
     fn cell_timing(&self, read: Key, program: Key) -> CellTiming {
         CellTiming {
-            read: self.page_nanos(read).unwrap_or_default(),
-            program: self.nanos(program),
+            read: self.page_times(read).unwrap_or_default(),
+            program: self.time(program),
         }
     }
 
@@ -139,7 +139,7 @@ impl Planner<'_> {
             mlc: self.cell_timing(Key::MlcRead, Key::MlcProgram),
             tlc: self.cell_timing(Key::TlcRead, Key::TlcProgram),
             qlc: self.cell_timing(Key::QlcRead, Key::QlcProgram),
-            erase: self.nanos(Key::Erase),
+            erase: self.time(Key::Erase),
             channel_mbps: self.u64(Key::ChannelBandwidth),
         }
     }
@@ -163,8 +163,8 @@ impl Planner<'_> {
         })?;
         Ok(Suspension {
             rule: older,
-            suspend: self.nanos(Key::SuspendTime),
-            resume: self.nanos(Key::ResumeTime),
+            suspend: self.time(Key::SuspendTime),
+            resume: self.time(Key::ResumeTime),
             max: self.u32(Key::SuspendMax),
         })
     }

@@ -34,9 +34,9 @@ impl Planner<'_> {
             zone_options: self.zone_options(capacity, self.bytes(Key::WriteUnit))?,
             cores: self.cores(),
             zone_costs: ZoneCosts {
-                reset: self.nanos(Key::ResetTime),
-                reset_page: self.nanos(Key::ResetPage),
-                finish: self.nanos(Key::FinishTime),
+                reset: self.time(Key::ResetTime),
+                reset_page: self.time(Key::ResetPage),
+                finish: self.time(Key::FinishTime),
                 finish_pads: self.on(Key::FinishPads),
             },
             read_ahead: ReadAhead {
@@ -68,16 +68,16 @@ impl Planner<'_> {
     fn cores(&self) -> CoreCosts {
         CoreCosts {
             cores: self.u32(Key::Cores),
-            read: self.nanos(Key::CoreRead),
-            read_page: self.nanos(Key::CoreReadPage),
-            write: self.nanos(Key::CoreWrite),
-            write_page: self.nanos(Key::CoreWritePage),
-            append: self.nanos(Key::CoreAppend),
-            open: self.nanos(Key::CoreOpen),
-            zone: self.nanos(Key::CoreZone),
+            read: self.time(Key::CoreRead),
+            read_page: self.time(Key::CoreReadPage),
+            write: self.time(Key::CoreWrite),
+            write_page: self.time(Key::CoreWritePage),
+            append: self.time(Key::CoreAppend),
+            open: self.time(Key::CoreOpen),
+            zone: self.time(Key::CoreZone),
             unit_pages: self.u64(Key::CoreUnit) / PAGE_BYTES,
-            partial: self.nanos(Key::CorePartial),
-            subpage: self.nanos(Key::CoreSubpage),
+            partial: self.time(Key::CorePartial),
+            subpage: self.time(Key::CoreSubpage),
         }
     }
 
