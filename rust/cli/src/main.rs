@@ -37,7 +37,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use lab::progress::Progress;
-use lab::{convert, failure, out, properties, sim, table, validate};
+use lab::{convert, failure, out, properties, sim, sweep, table, validate};
 
 use crate::paths::Paths;
 
@@ -95,6 +95,8 @@ enum Command {
     Top(top::Args),
     /// Run a trace through the flash model alone, in virtual time
     Sim(sim::Args),
+    /// Run the model at many points: presets, properties, traces and workloads of a plan
+    Sweep(sweep::Args),
     /// Work on traces
     Trace(convert::Args),
     /// Compare the model with closed forms, reference traces and papers
@@ -136,6 +138,7 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Log(args) => log::run(&args),
         Command::Top(args) => top::run(&args),
         Command::Sim(args) => sim::run(progress, &args),
+        Command::Sweep(args) => sweep::run(progress, &args),
         Command::Trace(args) => convert::run(&args),
         Command::Validate(args) => {
             let paths = Paths::look()?;

@@ -81,14 +81,14 @@ fn a_reader_that_goes_away_is_no_failure() {
 #[test]
 fn every_command_explains_itself() {
     for command in [
-        "setup", "run", "exec", "shell", "qemu", "test", "bench", "sim", "validate",
+        "setup", "run", "exec", "shell", "qemu", "test", "bench", "sim", "sweep", "validate",
     ] {
         conzone(&[command, "--help"])
             .assert()
             .success()
             .stdout(predicate::str::contains("Usage:"));
     }
-    for command in ["run", "exec", "shell", "test"] {
+    for command in ["run", "exec", "shell", "test", "sweep"] {
         conzone(&[command, "--help"])
             .assert()
             .success()

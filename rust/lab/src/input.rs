@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Which trace is meant, how it is written, and how a block device's requests get onto a drive.
 
-use std::io::{BufRead, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{anyhow, Context as _, Result};
@@ -93,10 +93,23 @@ impl TraceArgs {
         config: &ssd::Config,
         wrap: impl FnOnce(Box<dyn Read + Send>) -> W,
     ) -> Result<Input> {
+        let file = self.trace.display().to_string();
+        self.open_as("--trace ", &file, simulation, config, wrap)
+    }
+
+    /// The same; messages call it `file`, after `said`.
+    pub(crate) fn open_as<W: Read + Send + 'static>(
+        &self,
+        said: &str,
+        file: &str,
+        simulation: &Simulation,
+        config: &ssd::Config,
+        wrap: impl FnOnce(Box<dyn Read + Send>) -> W,
+    ) -> Result<Input> {
         let options = self.options()?;
-        let input = self.raw(wrap)?;
-        let trace = block::open_any(input, &self.trace.display().to_string(), &options)
-            .map_err(|error| anyhow!("--trace {error}"))?;
+        let input = trace::open(&self.trace, wrap).with_context(|| format!("{said}{file}"))?;
+        let trace =
+            block::open_any(input, file, &options).map_err(|error| anyhow!("{said}{error}"))?;
         let placed = self.place == Some(Place::Log);
         if let (block::Trace::Commands(_), Some(_)) = (&trace, self.place) {
             let why = "--place is for block traces: this one's commands have their places (--format says otherwise)";
@@ -112,16 +125,8 @@ impl TraceArgs {
         Ok(Input::new(trace, log))
     }
 
-    fn raw<W: Read + Send + 'static>(
-        &self,
-        wrap: impl FnOnce(Box<dyn Read + Send>) -> W,
-    ) -> Result<Box<dyn BufRead + Send>> {
-        let named = || format!("--trace {}", self.trace.display());
-        trace::open(&self.trace, wrap).with_context(named)
-    }
-
     /// How to read it.
-    fn options(&self) -> Result<block::Options> {
+    pub(crate) fn options(&self) -> Result<block::Options> {
         let columns = self.columns.as_deref();
         let columns = columns.map(|names| Columns::parse(names, self.unit.as_deref()));
         let format = self.format.as_deref();

@@ -7,6 +7,7 @@
 //! properties  what can be set on a drive                     input       which trace is meant, and how it is written
 //! validate    the model against closed forms and others      table, plot how figures look
 //! experiment  ready-made studies                             provenance  how to get the same results again
+//! sweep       many points, here or on many machines      store       results that are there again after a stop
 //! drive       which drive is meant                           failure     which exit status an error has
 //! ```
 //! `cargo conzone` calls these commands, from any directory. What only the repository has is handed in: the golden
@@ -26,5 +27,7 @@ pub mod progress;
 pub mod properties;
 pub mod provenance;
 pub mod sim;
+pub mod store;
+pub mod sweep;
 pub mod table;
 pub mod validate;

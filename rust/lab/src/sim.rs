@@ -10,7 +10,7 @@ use anyhow::{anyhow, Context as _};
 use indicatif::ProgressBar;
 use nvme_spec::Status;
 use serde_json::{json, Map, Value};
-use sim::{Input, Latencies, Simulation};
+use sim::{Input, InputError, Latencies, Simulation};
 use trace::{Answer, Op, Output};
 
 use crate::drive::{sample, Drive};
@@ -89,11 +89,7 @@ pub fn run(progress: Progress, args: &Args) -> anyhow::Result<ExitCode> {
     let mut seen = Seen::default();
     replay(&mut simulation, &mut input, &mut out, &mut seen, &bar)?;
     bar.finish_and_clear();
-    let mut stats = statistics(&simulation)?;
-    if let Some(stats) = stats.as_object_mut() {
-        stats.extend(input::figures(&input));
-        stats.extend(seen.figures());
-    }
+    let stats = figures(&simulation, &input, &seen)?;
     out.finish(|_| Ok(()))?;
     stats_file.finish(|file| {
         serde_json::to_writer_pretty(&mut *file, &stats)?;
@@ -145,16 +141,18 @@ impl Place {
 
 /// What the answers add up to, beside their latencies.
 #[derive(Default)]
-struct Seen {
+pub(crate) struct Seen {
     first: Option<u64>,
     last: u64,
-    bytes: u64,
-    commands: u64,
+    /// Moved by commands that succeeded.
+    pub(crate) bytes: u64,
+    /// Those that succeeded.
+    pub(crate) commands: u64,
     refused: BTreeMap<u16, u64>,
 }
 
 impl Seen {
-    fn add(&mut self, answer: &Answer) {
+    pub(crate) fn add(&mut self, answer: &Answer) {
         self.first.get_or_insert(answer.command.arrival.as_nanos());
         self.last = self.last.max(answer.completion.as_nanos());
         if answer.status != 0 {
@@ -224,16 +222,9 @@ fn replay(
     bar: &ProgressBar,
 ) -> anyhow::Result<()> {
     let mut commands = 0_u64;
-    while let Some(line) = input
-        .next_line()
-        .map_err(|error| anyhow!("--trace {error}"))?
+    while let Some(answer) =
+        next_answer(simulation, input).map_err(|error| anyhow!("--trace {error}"))?
     {
-        let Some(answer) = simulation.step(&line) else {
-            continue;
-        };
-        input
-            .check(&answer)
-            .map_err(|error| anyhow!("--trace {error}"))?;
         seen.add(&answer);
         out.write(&answer)?;
         commands += 1;
@@ -242,6 +233,34 @@ fn replay(
         }
     }
     Ok(())
+}
+
+/// The answer to the trace's next command; `None` at its end.
+pub(crate) fn next_answer(
+    simulation: &mut Simulation,
+    input: &mut Input,
+) -> Result<Option<Answer>, InputError> {
+    while let Some(line) = input.next_line()? {
+        if let Some(answer) = simulation.step(&line) {
+            input.check(&answer)?;
+            return Ok(Some(answer));
+        }
+    }
+    Ok(None)
+}
+
+/// All that a trace's run has to show.
+pub(crate) fn figures(
+    simulation: &Simulation,
+    input: &Input,
+    seen: &Seen,
+) -> anyhow::Result<Value> {
+    let mut stats = statistics(simulation)?;
+    if let Some(stats) = stats.as_object_mut() {
+        stats.extend(input::figures(input));
+        stats.extend(seen.figures());
+    }
+    Ok(stats)
 }
 
 /// Progress in bytes of the file; none for standard input.

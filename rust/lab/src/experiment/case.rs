@@ -13,7 +13,7 @@ use units::PAGE_SECTORS;
 use crate::drive::Drive;
 
 /// What the host's threads do in a phase.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Access {
     /// Each job writes zones of its own, in order; a zone with data in it is reset first.

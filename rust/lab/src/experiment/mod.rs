@@ -6,19 +6,18 @@
 //! case        drives, phases, rows, metrics
 //! model       runs a case on the flash model, in virtual time
 //! Guest       runs it in a guest with fio; whoever has one gives it
-//! cache       keeps the rows of finished cases
 //! output      tables, figures, files
 //! ```
 //! Exit status 1 if the drives as they are do not show what they should; with `--preset` or `--set` that is the
 //! user's finding, not a failure.
 
-mod cache;
 pub mod case;
 pub mod catalogue;
 pub mod model;
 mod output;
 
 use std::env;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -26,8 +25,8 @@ use anyhow::{Context as _, Result};
 use console::style;
 use indicatif::ProgressBar;
 use rayon::prelude::*;
+use serde_json::{json, Value};
 
-use self::cache::Cache;
 use self::case::{Case, Row};
 use self::catalogue::{by_name, Engine, Experiment, ALL};
 use self::output::Outcome;
@@ -36,6 +35,7 @@ use crate::failure::Prerequisite;
 use crate::out::say;
 use crate::progress::Progress;
 use crate::provenance::{command_line, Setting};
+use crate::store::{self, Store};
 use crate::table;
 
 /// An operating system to run cases in.
@@ -173,8 +173,8 @@ fn uses_guest(experiment: &Experiment, args: &Args) -> bool {
 
 fn list(json: bool) -> Result<ExitCode> {
     if json {
-        let entry = |e: &&Experiment| serde_json::json!({"name": e.name, "title": e.title, "shows": e.shows});
-        say!("{:#}", ALL.iter().map(entry).collect::<serde_json::Value>())?;
+        let entry = |e: &&Experiment| json!({"name": e.name, "title": e.title, "shows": e.shows});
+        say!("{:#}", ALL.iter().map(entry).collect::<Value>())?;
         return Ok(ExitCode::SUCCESS);
     }
     let row = |e: &&Experiment| {
@@ -223,11 +223,13 @@ fn rows(
     if let Some(guest) = site.guest {
         programs.extend(guest.prepare()?);
     }
-    let cache = Cache::open(&out.join("cache"), &programs, args.fresh)?;
-    let known = cases
-        .iter()
-        .filter(|case| cache.get(case).is_some())
-        .count();
+    let dir = out.join("cache");
+    if args.fresh && dir.exists() {
+        fs::remove_dir_all(&dir).with_context(|| format!("--fresh: {}", dir.display()))?;
+    }
+    let store = Store::open(&dir, &programs)?;
+    let known = |case: &&Case| store.get::<Vec<Row>>(&point(case)).is_some();
+    let known = cases.iter().filter(known).count();
     if known > 0 {
         let all = cases.len();
         site.progress.note(format!(
@@ -237,11 +239,11 @@ fn rows(
     let bar = site.progress.bar(experiment.name, cases.len() as u64);
     let rows: Result<Vec<Vec<Row>>> = match site.guest {
         Some(guest) => {
-            let run = |case| run_case(case, |case| guest.run(case), &cache, &bar);
+            let run = |case| run_case(case, |case| guest.run(case), &store, &bar);
             cases.iter().map(run).collect()
         }
         None => {
-            let run = |case| run_case(case, model::run, &cache, &bar);
+            let run = |case| run_case(case, model::run, &store, &bar);
             cases.par_iter().map(run).collect()
         }
     };
@@ -252,19 +254,26 @@ fn rows(
 fn run_case(
     case: &Case,
     run: impl Fn(&Case) -> Result<Vec<Row>>,
-    cache: &Cache,
+    store: &Store,
     bar: &ProgressBar,
 ) -> Result<Vec<Row>> {
-    let rows = match cache.get(case) {
+    let point = point(case);
+    let rows = match store.get(&point) {
         Some(rows) => rows,
         None => {
             let rows = run(case).with_context(|| case.series.clone())?;
-            cache.put(case, &rows)?;
+            store.put(&point, &rows)?;
             rows
         }
     };
     bar.inc(1);
     Ok(rows)
+}
+
+/// What a case's rows depend on, apart from the programs.
+fn point(case: &Case) -> Value {
+    let config = case.drive.config();
+    json!({"case": case, "properties": config.map(|config| store::properties(&config)).ok()})
 }
 
 fn settings(guest: Option<&dyn Guest>) -> Vec<Setting> {

@@ -23,10 +23,18 @@ use crate::drive::Drive;
 /// # Errors
 /// A drive that cannot be built, a workload that does not fit it.
 pub fn run(case: &Case) -> Result<Vec<Row>> {
+    run_seeded(case, 0)
+}
+
+/// The same with other random choices of the host for each seed.
+///
+/// # Errors
+/// As for [`run`].
+pub fn run_seeded(case: &Case, seed: u16) -> Result<Vec<Row>> {
     let Workload::Raw(phases) = &case.workload else {
         bail!("needs the guest");
     };
-    let mut host = Host::new(&case.drive)?;
+    let mut host = Host::new(&case.drive, seed)?;
     let mut rows = Vec::new();
     for phase in phases {
         let before = host.counters()?;
@@ -106,10 +114,11 @@ struct Host {
     written: Vec<u64>,
     now: Instant,
     phases: u64,
+    seed: u64,
 }
 
 impl Host {
-    fn new(drive: &Drive) -> Result<Self> {
+    fn new(drive: &Drive, seed: u16) -> Result<Self> {
         let config = drive.config()?;
         let simulation = Simulation::new(&config)?;
         let space = Space::of(&simulation, &config).map_err(anyhow::Error::msg)?;
@@ -119,6 +128,7 @@ impl Host {
             simulation,
             now: Instant::ZERO,
             phases: 0,
+            seed: seed.into(),
         })
     }
 
@@ -193,7 +203,7 @@ impl Host {
 
     fn job(&self, phase: &Phase, number: u32) -> Result<Job> {
         let (jobs, number) = (u64::from(phase.jobs), u64::from(number));
-        let mut random = fastrand::Rng::with_seed(self.phases << 32 | number);
+        let mut random = fastrand::Rng::with_seed(self.seed << 48 | self.phases << 32 | number);
         let each = phase.bytes / jobs;
         let zones = match phase.access {
             Access::Write => {

@@ -1,0 +1,351 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! `cargo conzone sweep`: many points of one plan, on this machine's cores or on many machines.
+//!
+//! ```text
+//! section   a plan's tables, and what is wrong with them     work    traces and workloads
+//! sample    points spread over ranges                        point   runs one point
+//! plan      drives x properties x work: numbered points      shard   shares of them
+//! table     all results as CSV and Parquet
+//! ```
+//! There is no server and no queue: each point's result is a file of its own, named by all that it depends on
+//! ([`crate::store`]), so whoever runs a point does it for everybody, and whoever is killed loses the point at hand only.
+
+mod plan;
+mod point;
+mod sample;
+mod section;
+mod shard;
+mod table;
+mod work;
+
+use std::collections::BTreeMap;
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{bail, Context as _, Result};
+use rayon::prelude::*;
+use rayon::ThreadPoolBuilder;
+use serde_json::json;
+
+use self::plan::{Plan, Point};
+use self::point::Outcome;
+use self::shard::Shard;
+use self::table::Table;
+use crate::out::say;
+use crate::progress::Progress;
+use crate::store::{self, Store};
+
+/// A dry run times so many points, as long as that takes no longer than this.
+const TIMED: u64 = 20;
+const TIMING: Duration = Duration::from_secs(30);
+/// What a share should take: a job's start costs a second or two.
+const SHARE: f64 = 60.0;
+/// More reasons than that are not listed.
+const REASONS: usize = 10;
+
+/// Run the model at many points: presets, properties, traces and workloads of a plan
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+A plan is a TOML file; docs/sweep.md has a walk and all keys. A smallest one:
+
+  presets = [\"tlc-zoned\", \"ufs4-tlc\"]
+  [grid]
+  write-buffers = [2, 3, 6]
+  [[trace]]
+  file = \"app.csv.gz\"
+  place = \"log\"
+
+Each point's result is kept below the output directory: what was stopped goes on there.
+
+Examples:
+  cargo conzone sweep run plan.toml --dry-run
+  cargo conzone sweep run plan.toml
+  cargo conzone sweep run plan.toml --shard 3/64 --threads 1
+  cargo conzone sweep missing plan.toml --shards 64
+  cargo conzone sweep collect plan.toml")]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Run the points that have no result yet
+    Run(Run),
+    /// Say what points there are
+    List(List),
+    /// Say which points have no result yet, as numbers for a job array
+    Missing(Missing),
+    /// Put all results into one table: results.csv and results.parquet
+    Collect(Collect),
+}
+
+/// A plan, and where its results are.
+#[derive(Debug, clap::Args)]
+struct Place {
+    /// The plan
+    plan: PathBuf,
+    /// Where the results are [default: conzone-out/sweep/NAME, of NAME.toml]
+    #[arg(short, long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+struct Run {
+    #[command(flatten)]
+    place: Place,
+    /// Points that run at the same time [default: one for each processor]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+    /// Only share I of N; without I the number of the job array's task, as Slurm, PBS, HyperQueue or Kubernetes sets it
+    #[arg(long, value_name = "I/N", conflicts_with = "dry_run")]
+    shard: Option<Shard>,
+    /// Run next to nothing: say what points there are, which are refused, and how long they would take
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct List {
+    /// The plan
+    plan: PathBuf,
+    /// Print the points as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct Missing {
+    #[command(flatten)]
+    place: Place,
+    /// Print the shares of so many that are not complete, instead of points
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    shards: Option<u64>,
+}
+
+#[derive(Debug, clap::Args)]
+struct Collect {
+    #[command(flatten)]
+    place: Place,
+    /// Also where points are missing
+    #[arg(long)]
+    partial: bool,
+}
+
+/// Does what was asked for.
+///
+/// # Errors
+/// A plan that is none, a trace that cannot be read, files that cannot be written.
+pub fn run(progress: Progress, args: &Args) -> Result<ExitCode> {
+    match &args.command {
+        Command::Run(args) if args.dry_run => dry_run(&Plan::read(&args.place.plan)?)?,
+        Command::Run(args) => run_points(progress, args)?,
+        Command::List(args) => list(&Plan::read(&args.plan)?, args.json)?,
+        Command::Missing(args) => missing(args)?,
+        Command::Collect(args) => {
+            let plan = Plan::read(&args.place.plan)?;
+            let out = args.place.out()?;
+            collect(&plan, &store(&out)?, &out, args.partial)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Place {
+    fn out(&self) -> Result<PathBuf> {
+        if let Some(out) = &self.out {
+            return Ok(out.clone());
+        }
+        let name = self.plan.file_stem().context("a plan without a name")?;
+        Ok(Path::new("conzone-out/sweep").join(name))
+    }
+}
+
+/// The results below a directory, of this very program.
+fn store(out: &Path) -> Result<Store> {
+    let program = env::current_exe().context("finding this program")?;
+    Store::open(&out.join("points"), &[program])
+}
+
+fn run_points(progress: Progress, args: &Run) -> Result<()> {
+    let shard = args.shard.map_or(Ok(Shard::WHOLE), Shard::resolve)?;
+    let plan = Plan::read(&args.place.plan)?;
+    let out = args.place.out()?;
+    let store = store(&out)?;
+    let threads = args.threads.unwrap_or(0).into();
+    let pool = ThreadPoolBuilder::new().num_threads(threads).build()?;
+    let mine: Vec<Point<'_>> = plan
+        .iter()
+        .filter(|point| shard.has(point.number))
+        .collect();
+    let left: Vec<&Point<'_>> = pool.install(|| {
+        let left = |point: &&Point<'_>| store.get::<Outcome>(&point.key()).is_none();
+        mine.par_iter().filter(left).collect()
+    });
+    let bar = progress.bar("points", mine.len() as u64);
+    bar.set_position((mine.len() - left.len()) as u64);
+    // Time left counts from here, not from what an earlier run has done.
+    bar.reset_eta();
+    let one = |point: &&Point<'_>| -> Result<()> {
+        let outcome = point::run(point).with_context(|| args.place.plan.display().to_string())?;
+        store.put(&point.key(), &outcome)?;
+        bar.inc(1);
+        Ok(())
+    };
+    // One point at a time: some take a thousand times as long as others.
+    pool.install(|| left.par_iter().with_max_len(1).try_for_each(one))?;
+    bar.finish_and_clear();
+    let (all, known) = (mine.len(), mine.len() - left.len());
+    let share = if shard.is_whole() {
+        ""
+    } else {
+        " of this share"
+    };
+    say!("{all} points{share}, {known} of them known from before")?;
+    if shard.is_whole() {
+        collect(&plan, &store, &out, false)?;
+    }
+    Ok(())
+}
+
+fn dry_run(plan: &Plan) -> Result<()> {
+    let mut refused: BTreeMap<String, u64> = BTreeMap::new();
+    let mut good = Vec::new();
+    for point in plan.iter() {
+        match point.drive.config() {
+            Ok(_) => good.push(point.number),
+            Err(error) => *refused.entry(error.to_string()).or_default() += 1,
+        }
+    }
+    let points = plan.points();
+    say!(
+        "{points} points, of which {} make no drive",
+        points - good.len() as u64
+    )?;
+    for (why, times) in refused.iter().take(REASONS) {
+        say!("{times} times {why}")?;
+    }
+    if refused.len() > REASONS {
+        say!("and {} other reasons", refused.len() - REASONS)?;
+    }
+    let begin = Instant::now();
+    let step = good.len().div_ceil(TIMED as usize).max(1);
+    let mut timed = 0_u32;
+    for number in good.iter().step_by(step) {
+        if begin.elapsed() > TIMING {
+            break;
+        }
+        if let Some(point) = plan.point(*number) {
+            point::run(&point)?;
+            timed += 1;
+        }
+    }
+    if timed > 0 {
+        let each = begin.elapsed().as_secs_f64() / f64::from(timed);
+        let whole = each * good.len() as f64;
+        let shares = (whole / SHARE).ceil().clamp(1.0, points as f64);
+        let (time, unit) = match whole {
+            seconds if seconds < 3600.0 => (seconds, "CPU seconds"),
+            seconds => (seconds / 3600.0, "CPU hours"),
+        };
+        let each = each * 1e3;
+        say!("{timed} points timed: {each:.1} ms each, {time:.1} {unit} for all")?;
+        say!("for shares of about a minute: --shard I/{shares:.0}")?;
+    }
+    Ok(())
+}
+
+fn list(plan: &Plan, json: bool) -> Result<()> {
+    let refusal = |point: &Point<'_>| point.drive.config().err().map(|error| error.to_string());
+    if json {
+        let entry = |point: Point<'_>| {
+            let settings: BTreeMap<_, _> = point.settings.iter().copied().collect();
+            let work: BTreeMap<_, _> = point.work.varied.iter().cloned().collect();
+            json!({
+                "point": point.number, "drive": point.drive_name, "settings": settings,
+                "work": point.work.name, "varied": work, "refused": refusal(&point),
+            })
+        };
+        let all: serde_json::Value = plan.iter().map(entry).collect();
+        return say!("{all:#}");
+    }
+    let keys = plan.keys();
+    let names = ["point", "drive"].into_iter().chain(keys.iter().copied());
+    let header = names.chain(["work", "refused"]);
+    let mut table = crate::table::empty(header, 2);
+    for point in plan.iter() {
+        let value = |key: &&str| {
+            let set = point.settings.iter().find(|(known, _)| known == key);
+            set.map_or("-", |(_, value)| value).to_owned()
+        };
+        let varied = point
+            .work
+            .varied
+            .iter()
+            .map(|(key, value)| format!(" {key}={value}"));
+        let work = point.work.name.clone() + &varied.collect::<String>();
+        let first = [point.number.to_string(), point.drive_name.to_owned()];
+        let last = [work, refusal(&point).unwrap_or_default()];
+        table.add_row(first.into_iter().chain(keys.iter().map(value)).chain(last));
+    }
+    say!("{table}")
+}
+
+/// Numbers of the points that have no result.
+fn unfinished(plan: &Plan, store: &Store) -> Vec<u64> {
+    let left = plan
+        .iter()
+        .filter(|point| store.get::<Outcome>(&point.key()).is_none());
+    left.map(|point| point.number).collect()
+}
+
+fn missing(args: &Missing) -> Result<()> {
+    let plan = Plan::read(&args.place.plan)?;
+    let mut left = unfinished(&plan, &store(&args.place.out()?)?);
+    if let Some(shards) = args.shards {
+        left = left
+            .into_iter()
+            .map(|point| shard::of(point, shards))
+            .collect();
+        left.sort_unstable();
+        left.dedup();
+    }
+    match left.is_empty() {
+        true => Ok(()),
+        false => say!("{}", shard::ranges(left)),
+    }
+}
+
+fn collect(plan: &Plan, store: &Store, out: &Path, partial: bool) -> Result<()> {
+    let (mut outcomes, mut left) = (Vec::new(), Vec::new());
+    for point in plan.iter() {
+        match store.get::<Outcome>(&point.key()) {
+            Some(outcome) => outcomes.push((point.number, outcome)),
+            None => left.push(point.number),
+        }
+    }
+    if !left.is_empty() && !partial {
+        let (missing, points) = (left.len(), plan.points());
+        bail!(
+            "{missing} of {points} points have no result of this program in {}: {}; run them, or collect --partial",
+            out.display(),
+            shard::ranges(left)
+        );
+    }
+    let table = Table::new(plan, &outcomes);
+    let (csv, parquet) = (out.join("results.csv"), out.join("results.parquet"));
+    store::write(&csv, &table.csv()?)?;
+    store::write(&parquet, &table.parquet()?)?;
+    let refused = outcomes
+        .iter()
+        .filter(|(_, outcome)| matches!(outcome, Outcome::Refused(_)))
+        .count();
+    let rows = table.rows();
+    say!(
+        "{rows} rows, {refused} of refused points: {}, {}",
+        csv.display(),
+        parquet.display()
+    )
+}

@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The results of all points in one table, as CSV and as Parquet: the same to the byte however and wherever the points
+//! were run.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use parquet::basic::{LogicalType, Repetition, Type as Physical};
+use parquet::column::writer::ColumnWriter;
+use parquet::data_type::ByteArray;
+use parquet::file::properties::WriterProperties;
+use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::types::Type;
+
+use super::plan::{Plan, Point};
+use super::point::{Figures, Outcome};
+use super::work::Kind;
+
+/// A field of the table.
+#[derive(Clone, Debug, PartialEq)]
+enum Cell {
+    None,
+    Int(i64),
+    Float(f64),
+    Text(String),
+}
+
+impl Cell {
+    /// A text, or the whole number that it is.
+    fn read(text: &str) -> Self {
+        match text.parse::<i64>() {
+            Ok(number) if number.to_string() == text => Self::Int(number),
+            _ => Self::Text(text.to_owned()),
+        }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Self::None => String::new(),
+            Self::Int(number) => number.to_string(),
+            Self::Float(number) => number.to_string(),
+            Self::Text(text) => text.clone(),
+        }
+    }
+}
+
+/// A column: numbers if all of its fields are.
+#[derive(Debug)]
+struct Column {
+    name: String,
+    cells: Vec<Cell>,
+}
+
+impl Column {
+    fn physical(&self) -> Physical {
+        let any = |wanted: fn(&Cell) -> bool| self.cells.iter().any(wanted);
+        if any(|cell| matches!(cell, Cell::Text(_))) {
+            Physical::BYTE_ARRAY
+        } else if any(|cell| matches!(cell, Cell::Float(_))) {
+            Physical::DOUBLE
+        } else {
+            Physical::INT64
+        }
+    }
+}
+
+/// The table.
+#[derive(Debug)]
+pub struct Table {
+    columns: Vec<Column>,
+    rows: usize,
+}
+
+impl Table {
+    /// Of the outcomes of a plan's points, in the order of their numbers; a point without an outcome has no row.
+    #[must_use]
+    pub fn new(plan: &Plan, outcomes: &[(u64, Outcome)]) -> Self {
+        let mut named: Vec<String> = ["point", "drive"].map(str::to_owned).into();
+        named.extend(plan.keys().into_iter().map(str::to_owned));
+        named.push("work".into());
+        let varied = plan.works().iter().flat_map(|work| &work.varied);
+        for (column, _) in varied {
+            if !named.contains(column) {
+                named.push(column.clone());
+            }
+        }
+        named.extend(["phase", "refused"].map(str::to_owned));
+        let figures = outcomes.iter().flat_map(|(_, outcome)| match outcome {
+            Outcome::Measured(rows) => rows.as_slice(),
+            Outcome::Refused(_) => &[],
+        });
+        let figures: BTreeSet<&String> = figures.flat_map(Figures::keys).collect();
+        let all = named.iter().chain(figures);
+        let columns = all.map(|name| Column {
+            name: name.clone(),
+            cells: Vec::new(),
+        });
+        let mut table = Self {
+            columns: columns.collect(),
+            rows: 0,
+        };
+        for (number, outcome) in outcomes {
+            let Some(point) = plan.point(*number) else {
+                continue;
+            };
+            match outcome {
+                Outcome::Refused(why) => table.row(&point, "", why, &Figures::new()),
+                Outcome::Measured(rows) => {
+                    for (at, figures) in rows.iter().enumerate() {
+                        let phase = match &point.work.kind {
+                            Kind::Phases { names, .. } => names.get(at).map_or("", String::as_str),
+                            Kind::Trace { .. } => "",
+                        };
+                        table.row(&point, phase, "", figures);
+                    }
+                }
+            }
+        }
+        table
+    }
+
+    fn row(&mut self, point: &Point<'_>, phase: &str, refused: &str, figures: &Figures) {
+        self.rows += 1;
+        let text = |text: &str| match text {
+            "" => Cell::None,
+            text => Cell::Text(text.to_owned()),
+        };
+        for (at, column) in self.columns.iter_mut().enumerate() {
+            let setting = point.settings.iter().find(|(key, _)| *key == column.name);
+            let varied = point
+                .work
+                .varied
+                .iter()
+                .find(|(key, _)| *key == column.name);
+            let figure = figures.get(&column.name);
+            let cell = match (column.name.as_str(), at) {
+                ("point", 0) => i64::try_from(point.number).map_or(Cell::None, Cell::Int),
+                ("drive", 1) => text(point.drive_name),
+                ("work", _) => text(&point.work.name),
+                ("phase", _) => text(phase),
+                ("refused", _) => text(refused),
+                _ => match (setting, varied, figure) {
+                    (Some((_, value)), _, _) => Cell::read(value),
+                    (_, Some((_, value)), _) => Cell::read(value),
+                    (_, _, Some(number)) => match number.as_i64() {
+                        Some(whole) => Cell::Int(whole),
+                        None => number.as_f64().map_or(Cell::None, Cell::Float),
+                    },
+                    _ => Cell::None,
+                },
+            };
+            column.cells.push(cell);
+        }
+    }
+
+    /// How many rows it has.
+    #[must_use]
+    pub const fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// As CSV, with a line of names.
+    ///
+    /// # Errors
+    /// None that is known: it is written to memory.
+    pub fn csv(&self) -> Result<Vec<u8>> {
+        let mut csv = csv::Writer::from_writer(Vec::new());
+        csv.write_record(self.columns.iter().map(|column| &column.name))?;
+        for row in 0..self.rows {
+            let cells = self
+                .columns
+                .iter()
+                .filter_map(|column| column.cells.get(row));
+            csv.write_record(cells.map(Cell::text))?;
+        }
+        csv.into_inner().context("writing CSV")
+    }
+
+    /// As Parquet, without compression: whole numbers, doubles and texts, null where there is none.
+    ///
+    /// # Errors
+    /// None that is known: it is written to memory.
+    pub fn parquet(&self) -> Result<Vec<u8>> {
+        let field = |column: &Column| {
+            let kind = column.physical();
+            let text = (kind == Physical::BYTE_ARRAY).then_some(LogicalType::String);
+            let field = Type::primitive_type_builder(&column.name, kind)
+                .with_repetition(Repetition::OPTIONAL)
+                .with_logical_type(text)
+                .build();
+            field.map(Arc::new)
+        };
+        let fields = self.columns.iter().map(field).collect::<Result<_, _>>()?;
+        let schema = Type::group_type_builder("sweep")
+            .with_fields(fields)
+            .build()?;
+        let properties = Arc::new(WriterProperties::builder().build());
+        let mut file = SerializedFileWriter::new(Vec::new(), Arc::new(schema), properties)?;
+        let mut group = file.next_row_group()?;
+        for column in &self.columns {
+            let Some(mut writer) = group.next_column()? else {
+                break;
+            };
+            write(writer.untyped(), &column.cells)?;
+            writer.close()?;
+        }
+        group.close()?;
+        Ok(file.into_inner()?)
+    }
+}
+
+/// The fields of a column: which there are, and then their values.
+fn write(writer: &mut ColumnWriter<'_>, cells: &[Cell]) -> Result<()> {
+    let is_there = |cell: &Cell| i16::from(*cell != Cell::None);
+    let levels: Vec<i16> = cells.iter().map(is_there).collect();
+    let levels = Some(levels.as_slice());
+    let there = cells.iter().filter(|cell| **cell != Cell::None);
+    match writer {
+        ColumnWriter::Int64ColumnWriter(writer) => {
+            let values = there.filter_map(|cell| match cell {
+                Cell::Int(number) => Some(*number),
+                _ => None,
+            });
+            writer.write_batch(&Vec::from_iter(values), levels, None)?;
+        }
+        ColumnWriter::DoubleColumnWriter(writer) => {
+            let values = there.filter_map(|cell| match cell {
+                Cell::Int(number) => Some(*number as f64),
+                Cell::Float(number) => Some(*number),
+                _ => None,
+            });
+            writer.write_batch(&Vec::from_iter(values), levels, None)?;
+        }
+        ColumnWriter::ByteArrayColumnWriter(writer) => {
+            let values = there.map(|cell| ByteArray::from(cell.text().as_str()));
+            writer.write_batch(&Vec::from_iter(values), levels, None)?;
+        }
+        _ => anyhow::bail!("a column of a type that the table has not"),
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use parquet::file::reader::{FileReader as _, SerializedFileReader};
+    use parquet::record::Field;
+    use serde_json::Number;
+
+    fn figures(pairs: &[(&str, Number)]) -> Figures {
+        let pairs = pairs
+            .iter()
+            .map(|(name, n)| ((*name).to_owned(), n.clone()));
+        pairs.collect()
+    }
+
+    fn table() -> Table {
+        let text = r#"
+            [grid]
+            l2p-cache-size = ["256K", "1020K"]
+            [[workload]]
+            name = "w, x"
+            [[workload.phase]]
+            name = "a"
+            access = "write"
+            bytes = 4096
+            jobs = [1, 2]
+            [[workload.phase]]
+            name = "b"
+            access = "random-read"
+            bytes = 4096
+        "#;
+        let plan = Plan::parse("p", text, std::path::Path::new(".")).unwrap();
+        let half = Number::from_f64(0.1 + 0.2).unwrap();
+        let rows = vec![
+            figures(&[("n", 7.into()), ("waf", half)]),
+            figures(&[("n", 8.into())]),
+        ];
+        let outcomes = [
+            (1, Outcome::Measured(rows)),
+            (4, Outcome::Refused("no \"drive\"".into())),
+        ];
+        Table::new(&plan, &outcomes)
+    }
+
+    #[test]
+    fn rows_are_points_by_phases_and_refusals() {
+        let csv = String::from_utf8(table().csv().unwrap()).unwrap();
+        assert_eq!(
+            csv.lines().collect::<Vec<_>>(),
+            [
+                "point,drive,l2p-cache-size,work,\"w, x.a.jobs\",phase,refused,n,waf",
+                "1,tlc-zoned,256K,\"w, x\",1,a,,7,0.30000000000000004",
+                "1,tlc-zoned,256K,\"w, x\",1,b,,8,",
+                "4,tlc-zoned,1020K,\"w, x\",2,,\"no \"\"drive\"\"\",,",
+            ]
+        );
+    }
+
+    #[test]
+    fn parquet_holds_the_same_with_types() {
+        let table = table();
+        let bytes = bytes::Bytes::from(table.parquet().unwrap());
+        let reader = SerializedFileReader::new(bytes).unwrap();
+        let rows: Vec<_> = reader
+            .get_row_iter(None)
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
+        assert_eq!(rows.len(), 3);
+        let fields = |row: usize| -> Vec<Field> {
+            rows[row]
+                .get_column_iter()
+                .map(|(_, field)| field.clone())
+                .collect()
+        };
+        let text = |text: &str| Field::Str(text.into());
+        assert_eq!(
+            fields(0),
+            [
+                Field::Long(1),
+                text("tlc-zoned"),
+                text("256K"),
+                text("w, x"),
+                Field::Long(1),
+                text("a"),
+                Field::Null,
+                Field::Long(7),
+                Field::Double(0.1 + 0.2),
+            ]
+        );
+        assert_eq!(
+            fields(2)[6..],
+            [text("no \"drive\""), Field::Null, Field::Null]
+        );
+    }
+}
