@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The recipe of docs/sweep.md for Dask, with a worker that is killed in the middle."""
+"""The recipes of docs/sweep.md for other engines, with something killed in the middle."""
 
 import os
 import pathlib
@@ -11,6 +11,7 @@ import time
 
 import pytest
 from distributed import LocalCluster
+from hyperqueue import cluster as hyperqueue
 
 ROOT = pathlib.Path(os.environ["CONZONE_ROOT"])
 SHARES = 4
@@ -41,10 +42,11 @@ def finished(out):
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """A plan, the recipe, and `conzone` on the PATH; all of the plan run by the program alone into `one`."""
+    """A plan, the recipes, and `conzone` on the PATH; all of the plan run by the program alone into `one`."""
     (tmp_path / "plan.toml").write_text(PLAN)
-    (recipe,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/sweep.md").read_text(), re.DOTALL)
-    (tmp_path / "sweep_dask.py").write_text(recipe)
+    page = (ROOT / "docs/sweep.md").read_text()
+    for name, recipe in re.findall(r"```python\n# (\w+\.py) .*?\n(.*?)```", page, re.DOTALL):
+        (tmp_path / name).write_text(recipe)
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/conzone").symlink_to(os.environ["CONZONE_BIN"])
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
@@ -55,17 +57,59 @@ def place(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_dask_gives_the_same_table_though_a_worker_was_killed(place):
-    cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
-    with cluster:
-        words = [cluster.scheduler_address, "plan.toml", "dask", str(SHARES)]
-        recipe = subprocess.Popen([sys.executable, "sweep_dask.py", *words])
-        deadline = time.monotonic() + 120
-        while finished(place / "dask") < 3:
-            assert recipe.poll() is None and time.monotonic() < deadline
-            time.sleep(0.002)
-        os.kill(cluster.workers[0].pid, signal.SIGKILL)
-        assert finished(place / "dask") < POINTS, "it was too fast to be killed"
-        assert recipe.wait(timeout=300) == 0
+def until_begun(recipe, out):
+    """Waits until a few points are finished."""
+    deadline = time.monotonic() + 120
+    while finished(out) < 3:
+        assert recipe.poll() is None and time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def killed(pid, out):
+    os.kill(pid, signal.SIGKILL)
+    assert finished(out) < POINTS, "it was too fast to be killed"
+
+
+def assert_same(out, one):
     for name in ("results.csv", "results.parquet"):
-        assert (place / "dask" / name).read_bytes() == (place / "one" / name).read_bytes()
+        assert (out / name).read_bytes() == (one / name).read_bytes()
+
+
+def test_dask_gives_the_same_table_though_a_worker_was_killed(place):
+    out = place / "dask"
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        words = [cluster.scheduler_address, "plan.toml", out, str(SHARES)]
+        recipe = subprocess.Popen([sys.executable, "sweep_dask.py", *words])
+        until_begun(recipe, out)
+        killed(cluster.workers[0].pid, out)
+        assert recipe.wait(timeout=300) == 0
+    assert_same(out, place / "one")
+
+
+def running(out):
+    """The processes that run a share into `out`."""
+    for process in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if words[0].endswith(b"conzone") and os.fsencode(out) in words:
+            yield int(process.name)
+
+
+def test_hyperqueue_goes_on_after_a_program_was_killed(place):
+    out = place / "hq"
+    server = str(place / "server")
+    with hyperqueue.LocalCluster(server, hyperqueue.WorkerConfig(cores=2)):
+        words = [server, "plan.toml", out, str(SHARES)]
+        start = [sys.executable, "sweep_hq.py", *words]
+        recipe = subprocess.Popen(start)
+        until_begun(recipe, out)
+        killed(next(running(out)), out)
+        assert recipe.wait(timeout=300) != 0
+        missing = ["conzone", "sweep", "missing", "plan.toml", "--out", out, "--shards", str(SHARES)]
+        said = subprocess.run(missing, check=True, capture_output=True, text=True).stdout
+        assert len(said.split()) == 1, said
+        assert not (out / "results.csv").exists()
+        subprocess.run(start, check=True, timeout=300)
+    assert_same(out, place / "one")
