@@ -9,7 +9,7 @@
 //! fuzz         every target of fuzz/ from its seeds, for a few seconds
 //! laws         a thousand random drives against what the flash models promise (rust/check); optimized
 //! soak-laws    the same with a hundred thousand: an hour or two, and not part of `all`
-//! python       pytest over rust/python: the model as a Python module
+//! python       pytest over rust/python: the model as a Python module, sweeps on other engines
 //! docs         the commands in README.md and docs/, executed
 //!
 //! mutants      the code broken in thousands of small ways, one at a time: does a test notice? Hours
