@@ -25,6 +25,10 @@ pub struct Store {
     version: String,
 }
 
+/// A point's name in the store.
+#[derive(Clone, Debug)]
+pub struct Key(String);
+
 impl Store {
     /// Results of what `programs` compute, kept in `dir`.
     ///
@@ -36,9 +40,18 @@ impl Store {
         Ok(Self { dir, version })
     }
 
+    /// What the result of a point is kept under.
+    #[must_use]
+    pub fn key(&self, point: &Value) -> Key {
+        let whole = json!({"point": point, "version": self.version});
+        let mut name = format!("{:x}", Sha256::digest(whole.to_string()));
+        name.truncate(32);
+        Key(name)
+    }
+
     /// The result of a point that has run before.
-    pub fn get<T: DeserializeOwned>(&self, point: &Value) -> Option<T> {
-        let text = fs::read_to_string(self.path(point)).ok()?;
+    pub fn get<T: DeserializeOwned>(&self, key: &Key) -> Option<T> {
+        let text = fs::read_to_string(self.path(key)).ok()?;
         serde_json::from_str(&text).ok()
     }
 
@@ -46,15 +59,12 @@ impl Store {
     ///
     /// # Errors
     /// It cannot be written.
-    pub fn put<T: Serialize>(&self, point: &Value, result: &T) -> Result<()> {
-        write(&self.path(point), serde_json::to_string(result)?.as_bytes())
+    pub fn put<T: Serialize>(&self, key: &Key, result: &T) -> Result<()> {
+        write(&self.path(key), serde_json::to_string(result)?.as_bytes())
     }
 
-    fn path(&self, point: &Value) -> PathBuf {
-        let key = json!({"point": point, "version": self.version});
-        let mut name = format!("{:x}", Sha256::digest(key.to_string()));
-        name.truncate(32);
-        self.dir.join(name).with_extension("json")
+    fn path(&self, key: &Key) -> PathBuf {
+        self.dir.join(&key.0).with_extension("json")
     }
 }
 
@@ -108,9 +118,11 @@ mod tests {
         let program = dir.path().join("program");
         fs::write(&program, "1").unwrap();
         let open = || Store::open(&dir.path().join("x"), std::slice::from_ref(&program)).unwrap();
-        let get = |point: Value| open().get::<Vec<u64>>(&point);
+        let get = |point: Value| open().get::<Vec<u64>>(&open().key(&point));
         assert_eq!(get(json!({"zones": 8})), None);
-        open().put(&json!({"zones": 8}), &[1, 2]).unwrap();
+        open()
+            .put(&open().key(&json!({"zones": 8})), &[1, 2])
+            .unwrap();
         assert_eq!(get(json!({"zones": 8})), Some(vec![1, 2]));
         assert_eq!(get(json!({"zones": 9})), None, "another point");
         fs::write(&program, "2").unwrap();
@@ -121,9 +133,10 @@ mod tests {
     fn half_a_result_is_none() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path(), &[]).unwrap();
-        store.put(&json!(1), &[1, 2]).unwrap();
-        fs::write(store.path(&json!(1)), "[1,").unwrap();
-        assert_eq!(store.get::<Vec<u64>>(&json!(1)), None);
+        let key = store.key(&json!(1));
+        store.put(&key, &[1, 2]).unwrap();
+        fs::write(store.path(&key), "[1,").unwrap();
+        assert_eq!(store.get::<Vec<u64>>(&key), None);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing else");
     }
 

@@ -228,7 +228,7 @@ fn rows(
         fs::remove_dir_all(&dir).with_context(|| format!("--fresh: {}", dir.display()))?;
     }
     let store = Store::open(&dir, &programs)?;
-    let known = |case: &&Case| store.get::<Vec<Row>>(&point(case)).is_some();
+    let known = |case: &&Case| store.get::<Vec<Row>>(&store.key(&point(case))).is_some();
     let known = cases.iter().filter(known).count();
     if known > 0 {
         let all = cases.len();
@@ -257,12 +257,12 @@ fn run_case(
     store: &Store,
     bar: &ProgressBar,
 ) -> Result<Vec<Row>> {
-    let point = point(case);
-    let rows = match store.get(&point) {
+    let key = store.key(&point(case));
+    let rows = match store.get(&key) {
         Some(rows) => rows,
         None => {
             let rows = run(case).with_context(|| case.series.clone())?;
-            store.put(&point, &rows)?;
+            store.put(&key, &rows)?;
             rows
         }
     };

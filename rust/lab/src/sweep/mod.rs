@@ -35,7 +35,7 @@ use self::shard::Shard;
 use self::table::Table;
 use crate::out::say;
 use crate::progress::Progress;
-use crate::store::{self, Store};
+use crate::store::{self, Key, Store};
 
 /// A dry run times so many points, as long as that takes no longer than this.
 const TIMED: u64 = 20;
@@ -180,17 +180,20 @@ fn run_points(progress: Progress, args: &Run) -> Result<()> {
         .iter()
         .filter(|point| shard.has(point.number))
         .collect();
-    let left: Vec<&Point<'_>> = pool.install(|| {
-        let left = |point: &&Point<'_>| store.get::<Outcome>(&point.key()).is_none();
-        mine.par_iter().filter(left).collect()
+    let left: Vec<(&Point<'_>, Key)> = pool.install(|| {
+        let keyed = mine.par_iter();
+        let keyed = keyed.map(|point| (point, store.key(&point.key())));
+        keyed
+            .filter(|(_, key)| store.get::<Outcome>(key).is_none())
+            .collect()
     });
     let bar = progress.bar("points", mine.len() as u64);
     bar.set_position((mine.len() - left.len()) as u64);
     // Time left counts from here, not from what an earlier run has done.
     bar.reset_eta();
-    let one = |point: &&Point<'_>| -> Result<()> {
+    let one = |(point, key): &(&Point<'_>, Key)| -> Result<()> {
         let outcome = point::run(point).with_context(|| args.place.plan.display().to_string())?;
-        store.put(&point.key(), &outcome)?;
+        store.put(key, &outcome)?;
         bar.inc(1);
         Ok(())
     };
@@ -205,7 +208,7 @@ fn run_points(progress: Progress, args: &Run) -> Result<()> {
     };
     say!("{all} points{share}, {known} of them known from before")?;
     if shard.is_whole() {
-        collect(&plan, &store, &out, false)?;
+        pool.install(|| collect(&plan, &store, &out, false))?;
     }
     Ok(())
 }
@@ -293,17 +296,25 @@ fn list(plan: &Plan, json: bool) -> Result<()> {
     say!("{table}")
 }
 
+/// What came of each point, in the order of their numbers; none of those that have not run.
+fn outcomes(plan: &Plan, store: &Store) -> Vec<(u64, Option<Outcome>)> {
+    let points = (1..=plan.points()).into_par_iter();
+    let outcome = |number| {
+        let key = store.key(&plan.point(number)?.key());
+        Some((number, store.get(&key)))
+    };
+    points.filter_map(outcome).collect()
+}
+
 /// Numbers of the points that have no result.
-fn unfinished(plan: &Plan, store: &Store) -> Vec<u64> {
-    let left = plan
-        .iter()
-        .filter(|point| store.get::<Outcome>(&point.key()).is_none());
-    left.map(|point| point.number).collect()
+fn unfinished(outcomes: &[(u64, Option<Outcome>)]) -> Vec<u64> {
+    let left = outcomes.iter().filter(|(_, outcome)| outcome.is_none());
+    left.map(|(number, _)| *number).collect()
 }
 
 fn missing(args: &Missing) -> Result<()> {
     let plan = Plan::read(&args.place.plan)?;
-    let mut left = unfinished(&plan, &store(&args.place.out()?)?);
+    let mut left = unfinished(&outcomes(&plan, &store(&args.place.out()?)?));
     if let Some(shards) = args.shards {
         left = left
             .into_iter()
@@ -319,13 +330,8 @@ fn missing(args: &Missing) -> Result<()> {
 }
 
 fn collect(plan: &Plan, store: &Store, out: &Path, partial: bool) -> Result<()> {
-    let (mut outcomes, mut left) = (Vec::new(), Vec::new());
-    for point in plan.iter() {
-        match store.get::<Outcome>(&point.key()) {
-            Some(outcome) => outcomes.push((point.number, outcome)),
-            None => left.push(point.number),
-        }
-    }
+    let outcomes = outcomes(plan, store);
+    let left = unfinished(&outcomes);
     if !left.is_empty() && !partial {
         let (missing, points) = (left.len(), plan.points());
         bail!(
@@ -334,6 +340,9 @@ fn collect(plan: &Plan, store: &Store, out: &Path, partial: bool) -> Result<()> 
             shard::ranges(left)
         );
     }
+    let known = outcomes.into_iter();
+    let known = known.filter_map(|(number, outcome)| Some((number, outcome?)));
+    let outcomes: Vec<(u64, Outcome)> = known.collect();
     let table = Table::new(plan, &outcomes);
     let (csv, parquet) = (out.join("results.csv"), out.join("results.parquet"));
     store::write(&csv, &table.csv()?)?;
