@@ -43,9 +43,10 @@ impl Page {
         self.entered = round;
     }
 
-    /// Whether memory that keeps its data has the page at an instant.
+    /// Whether memory that keeps its data has the page at an instant. What was given up needs none.
     pub fn is_in_memory(&self, at: Instant) -> bool {
-        let mut memory = self.copies.iter().filter(|c| c.serial == MEMORY);
+        let kept = |c: &&Copy| c.serial == MEMORY && c.version > self.dropped;
+        let mut memory = self.copies.iter().filter(kept);
         memory.any(|c| c.durable.is_some_and(|from| from <= at) && c.dead.is_none_or(|d| at < d))
     }
 
