@@ -139,16 +139,37 @@ impl Area {
         *self.pointer(pointer) = Appender::on(sb.unwrap_or(NONE));
     }
 
+    /// Pages that moves can take at the internal pointer.
+    pub fn room_for_moves(&self) -> u64 {
+        let free = u64::from(self.pool.free_count()) * u64::from(self.pool.pages);
+        free + u64::from(self.internal.room(&self.pool))
+    }
+
+    /// Nothing else can be emptied: gives up what is left of a write pointer's superblock that holds pages that are not
+    /// valid any more, so that the valid ones can be packed. Says whether there was one.
+    pub fn close_for_packing(&mut self) -> bool {
+        for pointer in [Pointer::Internal, Pointer::Host] {
+            let appender = *self.pointer(pointer);
+            let valid = self.pool.get(appender.sb).valid;
+            let others = u64::from(self.pool.free_count()) * u64::from(self.pool.pages);
+            let left = match pointer {
+                Pointer::Internal => others,
+                Pointer::Host => self.room_for_moves(),
+            };
+            if appender.is_open() && valid < appender.next && u64::from(valid) <= left {
+                self.pool.close(appender.sb);
+                *self.pointer(pointer) = Appender::default();
+                return true;
+            }
+        }
+        false
+    }
+
     /// Superblocks that the host's data may take: what is moved always finds space.
     pub fn free_for_host(&self) -> u32 {
         let beyond = self.kept.saturating_sub(self.internal.room(&self.pool));
         let kept = beyond.div_ceil(self.pool.pages.max(1));
         self.pool.free_count().saturating_sub(kept)
-    }
-
-    /// Half of its pages.
-    pub fn half(&self) -> u64 {
-        u64::from(self.pool.count()) * u64::from(self.pool.pages) / 2
     }
 
     /// Pages that can be written at the host's pointer before space has to be made.

@@ -473,11 +473,16 @@ impl Config {
         let needed = match (self.data, self.slc_map) {
             (DataNamespace::Block { .. }, _) => {
                 let kept = u64::from(self.kept_for_moves()).div_ceil(each);
-                let needed = kept + beyond(buffered + portion + bypass * stripe);
+                // With bypass nothing but A and copies of what two open native superblocks have loaded stays.
+                let stays = bypass * (unit + 2 * stripe) / each;
+                let needed = kept + stays + beyond(buffered + portion + bypass * stripe);
                 needed.max(threshold)
             }
             (DataNamespace::Zoned { .. }, SlcMap::Page) => {
-                (1 + beyond(buffered + portion + bypass * 2 * stripe)).max(threshold)
+                // A of each zone stays.
+                let a = self.most_active().saturating_mul(unit - 1);
+                let pages = (buffered + portion + bypass * 2 * stripe).saturating_add(a);
+                (1 + beyond(pages)).max(threshold)
             }
             (DataNamespace::Zoned { .. }, SlcMap::Zone) => {
                 // Each zone has a superblock open.

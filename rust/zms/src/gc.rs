@@ -106,7 +106,7 @@ impl<const NS: u8> Paged<NS> {
     }
 
     /// Whether victims of a pool always have an invalid page: each gains something.
-    fn packs(&self, native: bool) -> bool {
+    fn always_gains(&self, native: bool) -> bool {
         native || self.native.is_none()
     }
 
@@ -122,14 +122,12 @@ impl<const NS: u8> Paged<NS> {
         if self.native.is_none() {
             return false;
         }
-        let (slc, pages) = (&self.slc, u64::from(self.slc.pool.pages));
-        let room = u64::from(slc.internal.room(&slc.pool));
-        room + u64::from(slc.pool.free_count()) * pages >= u64::from(slc.kept)
+        self.slc.room_for_moves() >= u64::from(self.slc.kept)
     }
 
     /// Whether a victim's pages go native.
     fn moves_to_native(&self) -> bool {
-        self.native.is_some() && (self.collects || !self.bypass)
+        self.native.is_some() && (self.collects || !self.bypass && !self.packs)
     }
 
     /// Starts on a victim, if there is one. One of pSLC whose pages are to go native needs room there.
@@ -145,10 +143,42 @@ impl<const NS: u8> Paged<NS> {
         if to_native && room < u64::from(pool.get(victim).valid) + joining {
             return false;
         }
+        self.start_with(native, victim, at);
+        self.packs = false;
+        true
+    }
+
+    fn start_with(&mut self, native: bool, victim: u32, at: Instant) {
+        let pool = self.pool(native);
         pool.begin_move(victim);
         let free = pool.free_count();
         self.collects = native;
         self.mover.start(victim, free, at);
+    }
+
+    /// There is no room in native cells for a whole pSLC victim, nor in pSLC to collect those: starts to pack a victim's
+    /// pages within pSLC, or to move as many of them as there is room for to native cells, and the rest within pSLC.
+    fn start_packing(&mut self, at: Instant) -> bool {
+        let room = self.slc.room_for_moves();
+        let (partly, any) = (self.slc.pool.victim(false), self.slc.pool.victim(true));
+        let valid = |sb| u64::from(self.slc.pool.get(sb).valid);
+        if let Some(victim) = partly.filter(|&sb| valid(sb) <= room) {
+            self.start_with(false, victim, at);
+            self.packs = true;
+            return true;
+        }
+        let Some(pool) = self.native.as_ref().map(|native| &native.pool) else {
+            return false;
+        };
+        let (unit, stripe) = (u64::from(self.unit), u64::from(pool.stripe()));
+        let native = self.native.as_ref().map_or(0, Area::room) / unit * unit;
+        let joining = self.a.len() as u64;
+        let rest = |sb| (valid(sb) + joining).saturating_sub(native) + unit - 1 + stripe;
+        let Some(victim) = any.filter(|&sb| native > 0 && rest(sb) <= room) else {
+            return false;
+        };
+        self.start_with(false, victim, at);
+        self.packs = false;
         true
     }
 
@@ -377,6 +407,7 @@ impl<const NS: u8> Moving for Paged<NS> {
                 && collects
                 && self.slc.pool.victim(!self.bypass).is_some()
                 && self.begin_on(core, true, at))
+            || (self.native.is_some() && !self.bypass && self.start_packing(at))
     }
 
     fn plan(&mut self, core: &mut Core, at: Instant) -> bool {
@@ -426,7 +457,7 @@ impl<const NS: u8> Moving for Paged<NS> {
                 self.pool(native).release(sb, end);
                 if sb == self.mover.victim && native == self.collects {
                     let free = self.pool(native).free_count();
-                    let goes_on = self.mover.end(free) || self.packs(native);
+                    let goes_on = self.mover.end(free) || self.always_gains(native);
                     self.count_victim(end);
                     if core::mem::take(&mut self.collects_next) && self.native_is_scarce() {
                         self.begin(core, true, end);

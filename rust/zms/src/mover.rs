@@ -456,8 +456,14 @@ pub(crate) trait Moving: Sized {
                 let now = room(self);
                 fruitless = if now > best { 0 } else { fruitless + 1 };
                 best = best.max(now);
-                if fruitless > self.superblocks() || !self.begin(core, native, at) {
+                if fruitless > self.superblocks() {
                     return Err(Error::CapacityExceeded);
+                }
+                if !self.begin(core, native, at) {
+                    if !self.slc().close_for_packing() {
+                        return Err(Error::CapacityExceeded);
+                    }
+                    continue;
                 }
             }
             if !self.force(core, at) {

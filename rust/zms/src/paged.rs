@@ -60,6 +60,8 @@ pub(crate) struct Paged<const NS: u8> {
     pub mover: Mover,
     /// Whether the victim is a native superblock.
     pub collects: bool,
+    /// Whether the victim's pages stay in pSLC although they could go native.
+    pub packs: bool,
     /// Taking a native superblock has left few: one is to be emptied next.
     pub collects_next: bool,
     /// Pages of a unit, or loaded ones that a backup is being made of; kept for its memory.
@@ -70,7 +72,7 @@ pub(crate) struct Paged<const NS: u8> {
 // Dwell windows can be changed while the drive runs: whoever decodes has set them.
 state!(Paged<const NS: u8> {
     map, held, buffer, free, since, slc, native[fixed], a, backed, durable, mover, collects,
-    collects_next, counters;
+    packs, collects_next, counters;
     capacity, dwell, bypass, unit, gc_threshold, migrate_threshold, search, scratch
 } => restore);
 
@@ -117,6 +119,7 @@ impl<const NS: u8> Paged<NS> {
             },
             mover: Mover::new(stripe.max(row)),
             collects: false,
+            packs: false,
             collects_next: false,
             scratch: Vec::with_capacity(unit.max(stripe) as usize),
             counters: Counters::default(),

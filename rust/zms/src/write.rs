@@ -69,8 +69,7 @@ impl Zoned {
     }
 
     /// Moves what is written at the write pointer, which has been checked, into a buffer, piece by
-    /// piece. pSLC has room for each, whatever happens. Returns when the last of it is in. Only what
-    /// would take half of pSLC at once can be refused after a part of it was written.
+    /// piece. pSLC has room for each, whatever happens. Returns when the last of it is in.
     pub fn take_in(
         &mut self,
         core: &mut Core,
@@ -84,9 +83,10 @@ impl Zoned {
         let mut arrived = now;
         let mut buffer = None;
         let pages = page_range(write.at, write.sectors).1;
-        let whole = self.reserve(core, z, pages, now);
-        if u64::from(pages) <= self.slc.half() {
-            whole?;
+        if self.reserve(core, z, pages, now).is_err() {
+            // There is room for the rest if there is for one portion: what is flushed goes native, but for less than a unit.
+            let portion = self.buffers.capacity.saturating_add(self.shape.unit);
+            self.reserve(core, z, pages.min(portion), now)?;
         }
         while left.sectors > 0 {
             let start = left.at.get() - self.zones.start(id).get();
