@@ -17,6 +17,21 @@ fn random_drives_keep_the_laws() {
     }
 }
 
+/// Small drives of `soak-laws` that once broke a law: most were in a dead end of reclaim and refused writes that fit.
+#[test]
+fn drives_that_once_broke_a_law_keep_them_all() {
+    const SEEDS: [u64; 12] = [
+        1718, 2402, 3133, 3195, 3445, 4514, 5368, 5479, 6426, 6713, 7705, 9378,
+    ];
+    for seed in SEEDS {
+        let case = Case::draw(seed, 3000);
+        let ran = case.run();
+        if let Err(violation) = &ran.result {
+            panic!("{}", report(&case, violation, ran.trace.len(), false));
+        }
+    }
+}
+
 #[test]
 fn a_case_is_the_same_whenever_it_is_drawn() {
     let once = |seed| {
