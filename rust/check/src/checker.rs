@@ -8,8 +8,9 @@ use crate::observed::{Event, Occupied, What};
 use crate::planes::Planes;
 use crate::violation::{Law, Violation};
 use crate::written::{Counted, Effect, Written};
-use ftl::{Command, Error, Namespace, Outcome};
+use ftl::{Command, Error, Left, Namespace, Outcome, PowerCut};
 use ssd::{Model, ModelConfig};
+use std::collections::HashMap;
 use std::ops::Range;
 use units::{Bytes, Instant, Nanos, Sector, PAGE_SECTORS, SECTOR_BYTES};
 
@@ -30,6 +31,10 @@ pub struct Summary {
     pub erases: u64,
     /// Pages that hold data at the end.
     pub pages: u64,
+    /// Power cuts.
+    pub cuts: u64,
+    /// Pages that were lost by them, wholly or the newest of their data.
+    pub lost: u64,
 }
 
 /// A drive's books, apart from the drive.
@@ -43,6 +48,8 @@ pub struct Books {
     summary: Summary,
     latest: Instant,
     last_done: Instant,
+    /// Sectors of zones that are promised, and from when on.
+    promised: HashMap<u32, Vec<(Instant, u64)>>,
 }
 
 impl Books {
@@ -57,7 +64,101 @@ impl Books {
             summary: Summary::default(),
             latest: Instant::ZERO,
             last_done: Instant::ZERO,
+            promised: HashMap::new(),
         }
+    }
+
+    /// Power went at `at` and came back; what was told with that.
+    ///
+    /// # Errors
+    /// A law is broken.
+    pub fn power_cut(
+        &mut self,
+        drive: &Drive,
+        at: Instant,
+        cut: &PowerCut,
+        (events, occupied): (&[Event], &[Occupied]),
+    ) -> Result<(), Violation> {
+        self.summary.cuts += 1;
+        self.summary.lost += cut.lost.len() as u64;
+        let is_survivor = |event: &&Event| matches!(event, Event::Survived { .. });
+        let (survivors, others): (Vec<&Event>, Vec<&Event>) = events.iter().partition(is_survivor);
+        let survivors: Vec<_> = survivors
+            .into_iter()
+            .filter_map(|event| match *event {
+                Event::Survived { namespace, lpn, at } => Some((PageKey::new(namespace, lpn), at)),
+                _ => None,
+            })
+            .collect();
+        let left = self.ledger.power_cut(at, &survivors)?;
+        self.written.power_cut(drive, &left);
+        self.planes.power_cut(at);
+        self.link = Link::new(drive.link_mbps());
+        (self.latest, self.last_done) = (at, cut.ready);
+        let others: Vec<Event> = others.into_iter().copied().collect();
+        let dropped = self.told(&others, occupied)?;
+        allowed(Namespace::Data, &Effect::default(), &dropped)?;
+        for id in 0..drive.zones() {
+            self.zone_left(drive, id, at, &left)?;
+        }
+        Self::lost(cut, &left)?;
+        self.ledger.settle(false)
+    }
+
+    /// A zone has its pages without a hole up to its write pointer, which is not before what was promised.
+    fn zone_left(
+        &mut self,
+        drive: &Drive,
+        id: u32,
+        at: Instant,
+        left: &HashMap<PageKey, bool>,
+    ) -> Result<(), Violation> {
+        let Some(zone) = drive.zone(id) else {
+            return Ok(());
+        };
+        let pages = drive.pages_of(id);
+        let is_left = |page: &u64| left.contains_key(&PageKey::new(Namespace::Data, *page));
+        let prefix = pages.clone().take_while(is_left).count() as u64;
+        let pointer = zone.write_pointer.get() - zone.start.get();
+        let has_pointer = zone.state.has_write_pointer();
+        let behind = pages.start + prefix..pages.end;
+        let in_area = |page: &u64| {
+            zone.zrwa && left.get(&PageKey::new(Namespace::Data, *page)) == Some(&true)
+        };
+        let stray = behind.clone().filter(is_left).find(|page| !in_area(page));
+        let fits = match zone.zrwa {
+            true => pointer.div_ceil(PAGE_SECTORS) <= prefix,
+            false => pointer.div_ceil(PAGE_SECTORS) == prefix || !has_pointer,
+        };
+        if stray.is_some() || !fits {
+            let seen = format!("after the power cut at {at:?}, {zone:?} has {prefix} pages from its start, and beyond a hole {stray:?}");
+            return Violation::found(Law::LostPage, seen);
+        }
+        let promised = self.promised.entry(id).or_default();
+        promised.retain(|(from, _)| *from <= at);
+        let most = promised.iter().map(|p| p.1).max().unwrap_or(0);
+        let sectors = if has_pointer {
+            pointer
+        } else {
+            prefix * PAGE_SECTORS
+        };
+        if sectors < most && zone.state != zone::State::Offline {
+            let seen = format!("{most} sectors of a zone were acknowledged when power is cut at {at:?}, which leaves {sectors}: {zone:?}");
+            return Violation::found(Law::LostPage, seen);
+        }
+        Ok(())
+    }
+
+    /// What the drive says is lost is, and the rest is not.
+    fn lost(cut: &PowerCut, left: &HashMap<PageKey, bool>) -> Result<(), Violation> {
+        for lost in &cut.lost {
+            let key = PageKey::new(lost.namespace, lost.lpn);
+            if left.contains_key(&key) != (lost.left == Left::Older) {
+                let seen = format!("{key} is said to be lost ({:?})", lost.left);
+                return Violation::found(Law::Telling, seen);
+            }
+        }
+        Ok(())
     }
 
     /// What happened between commands.
@@ -137,7 +238,7 @@ impl Books {
             Ok(reply) => {
                 let effect = self.written.succeeded(drive, namespace, command, reply);
                 allowed(namespace, &effect, &dropped)?;
-                self.effects(namespace, command, &effect, outcome.done)?;
+                self.effects(drive, namespace, command, &effect, outcome.done)?;
                 self.crossed(command, now, outcome.done)?;
                 self.area(drive, &effect, outcome.done)?;
             }
@@ -146,8 +247,41 @@ impl Books {
         self.ledger.settle(false)
     }
 
+    /// Sectors of zones that a command promises.
+    fn promise(
+        &mut self,
+        drive: &Drive,
+        namespace: Namespace,
+        command: &Command,
+        effect: &Effect,
+        done: Instant,
+    ) {
+        if !drive.is_zoned(namespace) {
+            return;
+        }
+        for pages in &effect.dropped {
+            let zone = drive.zone_of(Sector::new(pages.start * PAGE_SECTORS));
+            self.promised.remove(&zone.map_or(0, |zone| zone.id.get()));
+        }
+        let mut zones = Vec::new();
+        if is_fua(command) {
+            let at = Sector::new(effect.wrote.start * PAGE_SECTORS);
+            zones.extend(drive.zone_of(at).filter(|_| !effect.wrote.is_empty()));
+        } else if *command == Command::Flush {
+            zones.extend((0..drive.zones()).filter_map(|id| drive.zone(id)));
+        }
+        for zone in zones.iter().filter(|z| z.state.has_write_pointer()) {
+            let sectors = zone.write_pointer.get() - zone.start.get();
+            self.promised
+                .entry(zone.id.get())
+                .or_default()
+                .push((done, sectors));
+        }
+    }
+
     fn effects(
         &mut self,
+        drive: &Drive,
         namespace: Namespace,
         command: &Command,
         effect: &Effect,
@@ -163,6 +297,7 @@ impl Books {
                 self.ledger.acknowledge(key, done);
             }
         }
+        self.promise(drive, namespace, command, effect, done);
         for pages in &effect.dropped {
             self.ledger
                 .drop_pages(namespace, pages.start, pages.end - pages.start);
@@ -256,7 +391,9 @@ impl Books {
         }
         if error == Error::CapacityExceeded {
             self.summary.refused += 1;
-            if let Some(seen) = room::there_was(drive, namespace, &self.written) {
+            // Power cuts can leave copies where space was to be made.
+            let there_was = || room::there_was(drive, namespace, &self.written);
+            if let Some(seen) = (self.summary.cuts == 0).then(there_was).flatten() {
                 return Violation::found(
                     Law::Refused,
                     format!("{command:?} finds no room: {seen}"),
@@ -380,7 +517,8 @@ impl Books {
         for (i, plane) in stats.planes.iter().enumerate() {
             check(&format!("plane {i}"), plane.busy)?;
             let (seen, _) = self.planes.busy(i);
-            if plane.busy != seen {
+            // What runs when power goes is not told any more.
+            if plane.busy != seen && self.summary.cuts == 0 {
                 let seen = format!(
                     "plane {i} is busy {} ns, and counts {} ns",
                     seen.get(),
@@ -523,6 +661,26 @@ impl Checker {
             self.drive.check_invariants();
         }
         Ok(outcome)
+    }
+
+    /// Power goes at `at` and comes back; gives when the drive is ready. Drives that cannot recover go on.
+    ///
+    /// # Errors
+    /// A law is broken.
+    pub fn power_cut(&mut self, at: Instant) -> Result<Instant, Violation> {
+        if self.ticks {
+            self.tick(at)?;
+        }
+        self.advance(at.max(self.now))?;
+        let Ok(cut) = self.drive.power_cut(self.now) else {
+            return Ok(self.now);
+        };
+        let (events, occupied) = self.told(&mut Outcome::done(cut.ready));
+        self.books
+            .power_cut(&self.drive, self.now, &cut, (&events, &occupied))?;
+        self.now = self.now.max(cut.ready);
+        self.drive.check_invariants();
+        Ok(self.now)
     }
 
     /// Flushes, lets the drive come to rest, and checks what can only be said then.

@@ -156,6 +156,14 @@ impl Drive {
         self.model.submit(ns, command, now)
     }
 
+    /// Power goes at `now` and comes back.
+    ///
+    /// # Errors
+    /// The model cannot recover.
+    pub fn power_cut(&mut self, now: Instant) -> Result<ftl::PowerCut, ftl::Error> {
+        self.model.power_cut(now)
+    }
+
     /// Does the background work due until `now`.
     pub fn advance(&mut self, now: Instant) {
         self.model.advance(now);

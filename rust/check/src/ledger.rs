@@ -47,6 +47,8 @@ pub struct PageKey(u64);
 
 impl PageKey {
     const DATA: u64 = 1 << 63;
+    /// No page's.
+    const NONE: Self = Self(u64::MAX);
 
     /// Of this page.
     #[must_use]
@@ -169,6 +171,10 @@ impl Ledger {
             Event::Delayed { place, at } => self.delayed(place, at),
             // The checker drops what commands drop; see `drop_pages`.
             Event::Dropped { .. } => {}
+            Event::Survived { .. } => {
+                let seen = "what survived is told, and there was no power cut".to_owned();
+                return Violation::found(Law::Telling, seen);
+            }
         }
         Ok(())
     }
@@ -216,6 +222,7 @@ impl Ledger {
                 serial,
             },
             durable,
+            self.now,
         )
     }
 
@@ -260,7 +267,7 @@ impl Ledger {
         start: Instant,
         end: Instant,
     ) -> Result<(), Violation> {
-        let dead = self.blocks.erase((plane, block), start, end)?;
+        let dead = self.blocks.erase((plane, block), (start, end), self.now)?;
         for slot in dead {
             let Some(page) = self.pages.get_mut(&slot.key) else {
                 continue;
@@ -350,6 +357,101 @@ impl Ledger {
             Some((key, hole)) => self.lost(key, hole),
             None => Ok(()),
         }
+    }
+
+    /// Power went at `at`, and this is what the model says is left. Gives all pages that are, with whether memory has
+    /// them.
+    ///
+    /// # Errors
+    /// It is not, or what was acknowledged by then is missing.
+    pub fn power_cut(
+        &mut self,
+        at: Instant,
+        survivors: &[(PageKey, Option<Place>)],
+    ) -> Result<HashMap<PageKey, bool>, Violation> {
+        self.begin(at);
+        let mut suspects = core::mem::take(&mut self.holes);
+        suspects.append(&mut self.fresh);
+        for suspect in suspects {
+            let page = self.pages.get(&suspect.key);
+            let hole = page.and_then(|page| page.hole(suspect.from));
+            if let Some(hole) = hole.filter(|hole| *hole <= at) {
+                self.lost(suspect.key, hole)?;
+            }
+        }
+        self.blocks.power_cut(at);
+        for page in self.pages.values_mut() {
+            page.power_cut(at);
+        }
+        let mut left = HashMap::new();
+        for (key, place) in survivors {
+            self.survived(*key, *place, at)?;
+            if left.insert(*key, place.is_none()).is_some() {
+                return Violation::found(Law::Telling, format!("{key} survives twice"));
+            }
+        }
+        for (key, page) in &mut self.pages {
+            if left.contains_key(key) {
+                continue;
+            }
+            if let Some(version) = page.owed(at) {
+                let seen = format!("version {version} of {key} was acknowledged, and power is cut at {at:?}: nothing is left; {page}");
+                return Violation::found(Law::LostPage, seen);
+            }
+            if let (Namespace::Meta, Some(version)) = (key.namespace(), page.newest_left()) {
+                let seen = format!("{key} has a copy of version {version} when power is cut at {at:?}, and is lost; {page}");
+                return Violation::found(Law::LostPage, seen);
+            }
+            page.lose();
+        }
+        Ok(left)
+    }
+
+    fn survived(
+        &mut self,
+        key: PageKey,
+        place: Option<Place>,
+        at: Instant,
+    ) -> Result<(), Violation> {
+        let wrong = |seen: String| Violation::found(Law::LostPage, seen);
+        let Some(page) = self.pages.get_mut(&key) else {
+            return wrong(format!("{key} survives, and was never written"));
+        };
+        let version = match place {
+            None => page.in_memory(),
+            Some(place) => {
+                let slot = self.blocks.get(place).occupant(place.page);
+                slot.filter(|slot| slot.key == key).map(|slot| slot.version)
+            }
+        };
+        let place = place.map_or_else(|| "memory".to_owned(), show);
+        let Some(version) = version else {
+            return wrong(format!(
+                "{key} is to have survived a power cut at {at:?} in {place}, which does not have it; {page}"
+            ));
+        };
+        if let Some(owed) = page.owed(at).filter(|owed| *owed > version) {
+            return wrong(format!(
+                "version {owed} of {key} was acknowledged, and version {version} survives the power cut at {at:?} in {place}; {page}"
+            ));
+        }
+        if let Some(newest) = page.newest_left().filter(|newest| *newest > version) {
+            return wrong(format!(
+                "{key} has a copy of version {newest} when power is cut at {at:?}, and falls back to {version} in {place}; {page}"
+            ));
+        }
+        if !page.survive(version, at) {
+            return wrong(format!(
+                "{key} was given up, and comes back with the power cut at {at:?}; {page}"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether a copy of the page was left by a power cut just now.
+    #[must_use]
+    pub fn has_data(&self, key: PageKey) -> bool {
+        self.pages.get(&key).is_some_and(Page::has_data)
     }
 
     fn lost(&self, key: PageKey, hole: Instant) -> Result<(), Violation> {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! `laws [--runs N] [--commands N] [--seed N] [--tell 1]`: random drives and commands against
-//! the laws, on all cores. Exit status 1 if one was broken. `--tell 1` adds what the drive told, command by
+//! `laws [--runs N] [--commands N] [--seed N] [--cuts N] [--tell 1]`: random drives and commands against
+//! the laws, on all cores; with power cuts on the way. Exit status 1 if one was broken. `--tell 1` adds what the drive told, command by
 //! command, to reports.
 
 use check::run::{catch_panics, Case};
@@ -17,6 +17,7 @@ struct Options {
     runs: u64,
     commands: usize,
     seed: u64,
+    cuts: usize,
     tell: bool,
 }
 
@@ -29,6 +30,8 @@ struct Totals {
     refused: u64,
     copies: u64,
     erases: u64,
+    cuts: u64,
+    lost: u64,
     reports: usize,
     broken: u64,
 }
@@ -38,6 +41,7 @@ fn options() -> Result<Options, String> {
         runs: 1000,
         commands: 3000,
         seed: 1,
+        cuts: 0,
         tell: false,
     };
     let mut words = std::env::args().skip(1);
@@ -48,10 +52,11 @@ fn options() -> Result<Options, String> {
             "--runs" => options.runs = value,
             "--commands" => options.commands = usize::try_from(value).unwrap_or(usize::MAX),
             "--seed" => options.seed = value,
+            "--cuts" => options.cuts = usize::try_from(value).unwrap_or(usize::MAX),
             "--tell" => options.tell = value != 0,
             _ => {
                 return Err(format!(
-                    "no option {word}: --runs, --commands, --seed, --tell"
+                    "no option {word}: --runs, --commands, --seed, --cuts, --tell"
                 ))
             }
         }
@@ -87,6 +92,8 @@ fn one(case: &Case, totals: &Mutex<Totals>, tell: bool) {
             t.refused += summary.refused;
             t.copies += summary.copies;
             t.erases += summary.erases;
+            t.cuts += summary.cuts;
+            t.lost += summary.lost;
         }
         Err(_) => t.broken += 1,
     }
@@ -112,7 +119,8 @@ fn main() -> ExitCode {
                     break;
                 }
                 one(
-                    &Case::draw(options.seed.wrapping_add(n), options.commands),
+                    &Case::draw(options.seed.wrapping_add(n), options.commands)
+                        .with_cuts(options.cuts),
                     &totals,
                     options.tell,
                 );
@@ -134,6 +142,12 @@ fn show(t: &Totals) {
          {} copies of pages, {} erases",
         t.runs, t.drawn, t.commands, t.failed, t.refused, t.copies, t.erases
     );
+    if t.cuts > 0 {
+        println!(
+            "{} power cuts, which took the newest of {} pages",
+            t.cuts, t.lost
+        );
+    }
     let passed = t.runs - t.broken;
     println!(
         "test result: {}. {passed} passed; {} failed;",

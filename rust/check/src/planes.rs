@@ -68,6 +68,23 @@ impl Planes {
         Ok(())
     }
 
+    /// Power went at `at`: what was told of later came to nothing.
+    pub fn power_cut(&mut self, at: Instant) {
+        for plane in &mut self.planes {
+            while let Some(mut last) = plane.segments.last_entry().filter(|s| s.get().0 > at) {
+                let from = (*last.key()).max(at);
+                plane.busy = Nanos::new(plane.busy.get() - last.get().0.since(from).get());
+                if *last.key() < at {
+                    last.get_mut().0 = at;
+                } else {
+                    last.remove();
+                }
+            }
+            let ends = plane.segments.values().map(|segment| segment.0);
+            plane.last_end = ends.max().unwrap_or(plane.last_end.min(at));
+        }
+    }
+
     /// Time that a plane was seen busy, and the end of the last it does.
     #[must_use]
     pub fn busy(&self, plane: usize) -> (Nanos, Instant) {

@@ -19,6 +19,8 @@ pub struct Done {
     pub arrival: Instant,
     /// How it ended; `None` for one that broke a law or was never answered.
     pub outcome: Option<(Instant, Option<Error>)>,
+    /// When power went before it.
+    pub cut: Option<Instant>,
 }
 
 impl Done {
@@ -30,6 +32,7 @@ impl Done {
             command,
             arrival,
             outcome: None,
+            cut: None,
         }
     }
 
@@ -45,6 +48,9 @@ impl Done {
 pub fn trace_of(all: &[Done]) -> String {
     let mut text = String::new();
     for done in all {
+        if let Some(cut) = done.cut {
+            let _ = writeln!(text, "# {} power is cut", cut.as_nanos());
+        }
         let _ = match line_of(&done.command) {
             Some((op, at, sectors, fua)) => writeln!(
                 text,

@@ -75,6 +75,14 @@ impl Case {
         }
     }
 
+    /// The same with power going `n` times on the way.
+    #[must_use]
+    pub fn with_cuts(mut self, n: usize) -> Self {
+        let mut random = Random::new(self.seed ^ 0x5057_5243_5554);
+        draw::cut_power(&mut random, &mut self.raws, n);
+        self
+    }
+
     /// The drive's plan.
     #[must_use]
     pub const fn plan(&self) -> &Plan {
@@ -120,8 +128,17 @@ impl Case {
         let mut resolver = Resolver::new(&drive, &self.habits);
         let mut checker = Checker::new(drive, self.ticks).tampered(tamper);
         for raw in &self.raws {
+            let mut cut = None;
+            if let Some(delay) = raw.cut {
+                let at = resolver.cut(delay);
+                cut = Some(at);
+                resolver.restarted(checker.power_cut(at)?);
+            }
             let (namespace, command, arrival) = resolver.resolve(checker.drive(), raw);
-            trace.push(Done::arrived(namespace, command, arrival));
+            trace.push(Done {
+                cut,
+                ..Done::arrived(namespace, command, arrival)
+            });
             let outcome = checker.submit(namespace, &command, arrival)?;
             resolver.completed(outcome.done);
             if let Some(last) = trace.last_mut() {

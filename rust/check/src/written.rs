@@ -116,6 +116,21 @@ impl Written {
         }
     }
 
+    /// After a power cut only pages that are `left` hold data, and in a zone sectors below the write pointer.
+    pub fn power_cut(&mut self, drive: &Drive, left: &HashMap<PageKey, bool>) {
+        self.sectors.retain(|key, _| left.contains_key(key));
+        for zone in (0..drive.zones()).filter_map(|id| drive.zone(id)) {
+            let end = zone.write_pointer.get();
+            let key = PageKey::new(Namespace::Data, end / PAGE_SECTORS);
+            if let Some(mask) = self.sectors.get_mut(&key) {
+                if zone.state.has_write_pointer() && end % PAGE_SECTORS != 0 {
+                    *mask &= (1 << (end % PAGE_SECTORS)) - 1;
+                }
+            }
+        }
+        self.finishing.clear();
+    }
+
     fn clear(&mut self, namespace: Namespace, pages: &Range<u64>) {
         for page in pages.clone() {
             self.sectors.remove(&PageKey::new(namespace, page));

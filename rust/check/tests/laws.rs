@@ -33,6 +33,20 @@ fn drives_that_once_broke_a_law_keep_them_all() {
 }
 
 #[test]
+fn random_drives_keep_the_laws_when_power_goes() {
+    let mut cuts = 0;
+    for seed in 2_000_000..2_000_060 {
+        let case = Case::draw(seed, 300).with_cuts(6);
+        let ran = case.run();
+        match &ran.result {
+            Err(violation) => panic!("{}", report(&case, violation, ran.trace.len(), false)),
+            Ok(summary) => cuts += summary.cuts,
+        }
+    }
+    assert!(cuts > 100, "{cuts} power cuts");
+}
+
+#[test]
 fn a_case_is_the_same_whenever_it_is_drawn() {
     let once = |seed| {
         let ran = Case::draw(seed, 300).run();

@@ -27,6 +27,11 @@ fn interrupted(plan: &Plan, habits: &Habits, raws: &[Raw], every: usize) {
     }
     assert_eq!(other.digest(), whole.digest());
     other.check_invariants();
+    // What a power cut leaves is state, too.
+    let now = resolver.cut(units::Nanos::ZERO);
+    other = other.restored(plan).unwrap();
+    assert_eq!(other.power_cut(now), whole.power_cut(now));
+    assert_eq!(other.digest(), whole.digest());
 }
 
 #[test]

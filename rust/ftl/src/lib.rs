@@ -26,6 +26,7 @@ mod counters;
 mod flash;
 mod namespace;
 mod observe;
+mod power;
 mod random;
 mod stats;
 
@@ -38,5 +39,6 @@ pub use counters::{pages, ByGrain, Counters, PoolStats, Stats};
 pub use flash::{Costs, Flash};
 pub use namespace::Namespace;
 pub use observe::{Event, Observer, Place};
+pub use power::{Left, Lost, PowerCut};
 pub use random::Random;
 pub use stats::{Histogram, HostStats};

@@ -76,6 +76,16 @@ pub enum Event {
         /// Page.
         lpn: u64,
     },
+    /// After a power cut the page is what this place holds; `None`: what memory has that keeps its data. Pages
+    /// that this is not told of hold nothing.
+    Survived {
+        /// Namespace.
+        namespace: Namespace,
+        /// Page.
+        lpn: u64,
+        /// The copy.
+        at: Option<Place>,
+    },
 }
 
 /// Collects events while switched on.

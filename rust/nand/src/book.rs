@@ -180,6 +180,14 @@ impl Book {
         self.last = self.last_kept();
     }
 
+    /// Gives up what is booked from `now` on; returns for how long that would have been.
+    pub fn power_cut(&mut self, now: u64) -> u64 {
+        let later = self.busy.iter().rev().take_while(|b| b.end > now);
+        let undone = later.map(|b| b.end - b.start.max(now)).sum();
+        self.give_up(now);
+        undone
+    }
+
     /// The last booking that is kept; when what was forgotten ended, if there is none.
     fn last_kept(&self) -> Booked {
         let forgotten = Booked {
@@ -273,6 +281,16 @@ mod tests {
         assert_eq!(after(1, Kind::Erase), 20);
         assert_eq!(after(3, Kind::Write), 5);
         assert_eq!(after(3, Kind::Erase), 25);
+    }
+
+    #[test]
+    fn what_is_booked_for_after_a_power_cut_is_given_up() {
+        let mut book = book();
+        assert_eq!(book.power_cut(22), 3 + 10);
+        book.check_invariants().unwrap();
+        assert_eq!(book.end(), 22);
+        assert_eq!(book.first_gap(0, |start, end| end - start > 100), 22);
+        assert_eq!(book.power_cut(22), 0);
     }
 
     #[test]

@@ -159,6 +159,21 @@ impl Link {
         self.horizon = horizon.as_nanos();
     }
 
+    /// Power goes at `now`: it is idle from then on, and what was booked is not counted as time that it was busy.
+    /// (Its bytes stay counted.)
+    pub fn power_cut(&mut self, now: Instant) {
+        self.prune(now);
+        while let Some(last) = self.busy.last_mut().filter(|b| b.1 > self.horizon) {
+            let undone = last.1 - last.0.max(self.horizon);
+            self.stats.busy = Nanos::new(self.stats.busy.get().saturating_sub(undone));
+            last.1 = self.horizon;
+            if last.0 < self.horizon {
+                break;
+            }
+            self.busy.pop();
+        }
+    }
+
     /// What it has done so far.
     #[must_use]
     pub const fn stats(&self) -> LinkStats {
@@ -311,6 +326,20 @@ mod tests {
         link.check_invariants().unwrap();
         link.prune(at(10_000));
         assert_eq!(link.busy, [(0, 10_000), (85_000, 125_000)]);
+    }
+
+    #[test]
+    fn what_is_booked_for_after_a_power_cut_is_given_up() {
+        let mut link = Link::new(1000);
+        for from in [0, 20_000, 40_000] {
+            link.transfer(at(from), Bytes::new(10_485));
+        }
+        link.power_cut(at(25_000));
+        link.check_invariants().unwrap();
+        assert_eq!(link.busy, [(0, 10_000), (20_000, 25_000)]);
+        assert_eq!(link.stats().busy, Nanos::new(15_000));
+        link.power_cut(at(25_000));
+        assert_eq!(link.stats().busy, Nanos::new(15_000));
     }
 
     #[test]

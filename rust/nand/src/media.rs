@@ -509,6 +509,22 @@ impl Media {
         self.channels.get_mut(channel as usize)
     }
 
+    /// Power goes at `now`: planes and channels are idle from then on. What was booked for later or queued comes
+    /// to nothing, and is not counted as time that they were busy.
+    pub fn power_cut(&mut self, now: Instant) {
+        self.run(now);
+        for plane in &mut self.planes {
+            let undone = plane.book.power_cut(self.horizon.as_nanos());
+            plane.stats.busy = Nanos::new(plane.stats.busy.get().saturating_sub(undone));
+        }
+        for channel in &mut self.channels {
+            channel.power_cut(self.horizon);
+        }
+        self.backlog = Backlog::new(self.planes.len());
+        self.running.clear();
+        self.moved.clear();
+    }
+
     /// For checks in tests: remembers every occupation of a plane while switched on. A program or
     /// erase that runs and may be suspended is not in it before that has come to pass.
     pub fn observe(&mut self, on: bool) {

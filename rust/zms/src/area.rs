@@ -14,7 +14,7 @@
 
 use crate::core::Core;
 use crate::sparse::Sparse;
-use crate::superblock::{Appender, Loc, Pool, NONE};
+use crate::superblock::{Appender, Loc, Pool, SbState, NONE};
 use nand::Purpose;
 use state::ensure;
 use units::Instant;
@@ -114,10 +114,64 @@ impl Area {
         self.owner.set(loc as usize, lpn);
     }
 
-    /// The copy at `loc` is not needed from `until` on.
+    /// The copy at `loc` is not needed from `until` on, whatever happens.
     pub fn clear(&mut self, loc: Loc, until: Instant) {
         self.owner.set(loc as usize, NONE);
         self.pool.drop_valid(loc, until);
+    }
+
+    /// The copy at `loc` is not needed when another is durable, from `until` on: one at `to`, or ([`NONE`]) in another
+    /// pool. It has `moved` there, or is of a newer version.
+    pub fn replaced(&mut self, loc: Loc, to: Loc, until: Instant, moved: bool) {
+        if let Some(lpn) = self.owner(loc) {
+            self.pool.remember(lpn, (loc, to), until, moved);
+        }
+        self.clear(loc, until);
+    }
+
+    /// After a power cut at `at` it holds these copies, of pages at locations. Write pointers, its own and `others`, go
+    /// on behind what was booked, where anything is left in their superblock. What has to be erased is, and is
+    /// free.
+    pub fn power_cut(
+        &mut self,
+        core: &mut Core,
+        at: Instant,
+        copies: &[(u32, Loc)],
+        others: &mut [Appender],
+    ) {
+        let mut held = vec![None; self.pool.count() as usize];
+        self.owner = Sparse::new(self.owner.len());
+        for &(lpn, loc) in copies {
+            self.owner.set(loc as usize, lpn);
+            if let Some(held) = held.get_mut((loc / self.pool.pages) as usize) {
+                let valid = held.map_or(0, |(_, valid)| valid);
+                *held = Some((SbState::Closed, valid + 1));
+            }
+        }
+        let own = [&mut self.host, &mut self.internal];
+        for pointer in own.into_iter().chain(others) {
+            // A flash page that was begun is not gone on with.
+            let next = pointer.next.next_multiple_of(self.pool.lpp());
+            let holds = held.get_mut(pointer.sb as usize).and_then(Option::as_mut);
+            let lives = self.pool.was_erased(pointer.sb, at) && next < self.pool.pages;
+            match holds.filter(|_| lives) {
+                Some(held) => {
+                    held.0 = SbState::Open;
+                    pointer.next = next;
+                }
+                None => *pointer = Appender::default(),
+            }
+        }
+        let dirty = self.pool.power_cut(at, &held);
+        core.erase_all(&mut self.pool, &dirty, at);
+    }
+
+    /// Whether what a victim holds finds space at the internal pointer. It always does unless a power cut came in
+    /// between, which leaves copies in superblocks that were to be free.
+    pub fn can_empty(&self, victim: u32) -> bool {
+        let free = u64::from(self.pool.free_count()) * u64::from(self.pool.pages);
+        let room = u64::from(self.internal.room(&self.pool)) + free;
+        u64::from(self.pool.get(victim).valid) <= room
     }
 
     /// Takes up to `most` pages at a pointer for a move under way. They count as valid.

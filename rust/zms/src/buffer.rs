@@ -162,6 +162,14 @@ impl Buffers {
         self.list[index].free = at;
     }
 
+    /// Power goes at `at`, and what they held.
+    pub fn power_cut(&mut self, at: Instant) {
+        for index in 0..self.list.len() {
+            self.empty(index);
+            self.set_free(index, at);
+        }
+    }
+
     /// A part of the flush that emptied it ends later: at `at`.
     pub fn moved(&mut self, index: u32, at: Instant) {
         if let Some(b) = self.list.get_mut(index as usize).filter(|b| b.pages == 0) {

@@ -124,6 +124,39 @@ impl Core {
         end
     }
 
+    /// Erases superblocks, which are being moved, after a power cut; they are free then.
+    pub fn erase_all(&mut self, pool: &mut Pool, sbs: &[u32], at: Instant) {
+        for &sb in sbs {
+            let end = self.erase(at, pool, sb, true);
+            pool.release(sb, end);
+        }
+    }
+
+    /// Reads a flash page of each plane of a superblock, the last of a wordline: how far it was programmed. Returns when
+    /// they are in.
+    pub fn scan(&mut self, at: Instant, pool: &Pool, sb: u32) -> Instant {
+        let op = Op::Read {
+            mode: pool.mode,
+            row: pool.mode.bits() - 1,
+            bytes: pages(pool.lpp()),
+        };
+        let mut end = at;
+        let (planes, block) = (pool.planes(sb), pool.block(sb));
+        let read = |_, read| end = end.max(read);
+        self.media.schedule_each(at, planes, block, op, None, read);
+        end
+    }
+
+    /// Power goes at `now`: nothing is under way any more, and nothing is cached.
+    pub fn power_cut(&mut self, config: &Config, now: Instant) {
+        self.media.power_cut(now);
+        self.link.power_cut(now);
+        let evictions = self.l2p.evictions;
+        self.l2p = Cache::new(&config.l2p, config.map_entries(), config.seed);
+        self.l2p.evictions = evictions;
+        self.batch.senses.clear();
+    }
+
     /// Passes on which programs end later than was said, until they are taken.
     pub fn settle(&mut self, mut taken: impl FnMut(&mut Observer, &Moved) -> bool) {
         let observer = &mut self.observer;

@@ -26,11 +26,11 @@ pub(crate) enum Data {
 /// The drive: one meta and one data namespace on one flash array.
 #[derive(Clone, Debug)]
 pub struct Zms {
-    config: Config,
+    pub(crate) config: Config,
     pub(crate) core: Core,
     pub(crate) meta: Option<Paged<0>>,
     pub(crate) data: Data,
-    now: Instant,
+    pub(crate) now: Instant,
 }
 
 /// Which of the two it is follows from the configuration.

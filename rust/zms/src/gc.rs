@@ -143,6 +143,9 @@ impl<const NS: u8> Paged<NS> {
         if to_native && room < u64::from(pool.get(victim).valid) + joining {
             return false;
         }
+        if self.native.is_none() && !self.slc.can_empty(victim) {
+            return false;
+        }
         self.start_with(native, victim, at);
         self.packs = false;
         true
@@ -284,7 +287,7 @@ impl<const NS: u8> Paged<NS> {
             if self.flash_loc(m.lpn) == m.from {
                 self.fill(m.lpn, m.to);
                 self.observe(core, m.lpn, Some(m.from), m.to, None);
-                self.map_to(core, m.lpn, m.to, None);
+                self.map_moved(core, m.lpn, m.to, None);
             } else {
                 self.drop_reserved(m.to);
             }
@@ -317,10 +320,11 @@ impl<const NS: u8> Paged<NS> {
             self.observe(core, m.lpn, Some(m.from), m.to, Some(end));
             if held {
                 self.held.relocate(m.lpn, m.to);
-                self.clear(m.from, end);
+                let (area, from) = self.area_of_mut(m.from);
+                area.replaced(from, m.to, end, true);
                 continue;
             }
-            self.map_to(core, m.lpn, m.to, Some(end));
+            self.map_moved(core, m.lpn, m.to, Some(end));
             let rewritten = self.word(m.lpn) & BUFFERED != 0;
             let joins =
                 self.moves_to_native() && !rewritten && self.a.len() + 1 < self.unit as usize;

@@ -17,7 +17,7 @@
 //! the capacity; every page with data has one home; nothing panics, whatever the arguments.
 //!
 //! Not modelled: data (the caller has it), write-back of the map, read disturb, wear levelling
-//! beyond taking the superblock that has been free longest, bad blocks, power-loss recovery time.
+//! beyond taking the superblock that has been free longest, bad blocks.
 
 #![forbid(unsafe_code)]
 
@@ -32,6 +32,7 @@ mod index;
 mod l2p;
 mod mover;
 mod paged;
+mod power;
 mod read;
 mod reclaim;
 mod sparse;
@@ -47,8 +48,8 @@ pub use config::{
 };
 pub use drive::{Pools, Zms};
 pub use ftl::{
-    ByGrain, Command, Costs, Counters, Error, Histogram, Namespace, Outcome, PoolStats, Reply,
-    Stats, ZoneAction, ZoneReport, ZoneTarget,
+    ByGrain, Command, Costs, Counters, Error, Histogram, Left, Lost, Namespace, Outcome, PoolStats,
+    PowerCut, Reply, Stats, ZoneAction, ZoneReport, ZoneTarget,
 };
 pub use l2p::Grain;
 pub use nand::{Suspend, Suspension};

@@ -135,6 +135,18 @@ impl Mover {
         self.victim == NONE && self.steps.is_empty()
     }
 
+    /// Power goes: nothing is moved any more.
+    pub fn power_cut(&mut self) {
+        self.victim = NONE;
+        self.cursor = 0;
+        self.last_round = false;
+        self.steps.clear();
+        self.moves.clear();
+        self.next.clear();
+        self.loads.clear();
+        (self.under_way, self.moved, self.fruitless) = (0, 0, 0);
+    }
+
     /// When the first step under way ends, if that is certain.
     pub fn first_end(&self, core: &Core) -> Option<Instant> {
         let step = self.steps.front()?;

@@ -35,14 +35,14 @@ pub(crate) const NOWHERE: u32 = BUFFERED - 1;
 /// A page-mapped namespace, number `NS` in the cache's keys.
 #[derive(Clone, Debug)]
 pub(crate) struct Paged<const NS: u8> {
-    map: Sparse<NOWHERE>,
+    pub map: Sparse<NOWHERE>,
     /// Durable copies of pages whose mapped copy sits in an incomplete wordline.
     pub held: Index,
     /// Pages in the write buffer.
-    buffer: Vec<u32>,
+    pub buffer: Vec<u32>,
     capacity: u32,
     pub dwell: Option<Nanos>,
-    free: Instant,
+    pub free: Instant,
     since: Instant,
     pub slc: Area,
     pub native: Option<Area>,
@@ -126,7 +126,7 @@ impl<const NS: u8> Paged<NS> {
         })
     }
 
-    const NAME: Namespace = if NS == 0 {
+    pub const NAME: Namespace = if NS == 0 {
         Namespace::Meta
     } else {
         Namespace::Data
@@ -536,6 +536,7 @@ impl<const NS: u8> Paged<NS> {
             self.unmap_flash(core, lpn);
         }
         if first < end {
+            self.slc.pool.forget_pages(first..end);
             core.observer.note(|| Event::Dropped {
                 namespace: Self::NAME,
                 first,
@@ -579,7 +580,7 @@ impl<const NS: u8> Paged<NS> {
         area.pool.place(loc)
     }
 
-    fn page_place(&self, loc: Loc) -> Place {
+    pub fn page_place(&self, loc: Loc) -> Place {
         let (area, loc) = self.area_of(loc);
         area.pool.page_place(loc)
     }
@@ -644,11 +645,22 @@ impl<const NS: u8> Paged<NS> {
     fn relocate(&mut self, core: &mut Core, lpn: u32, loc: Loc, durable: Option<Instant>) {
         let (area, at) = self.area_of_mut(loc);
         area.put(lpn, at);
-        self.map_to(core, lpn, loc, durable);
+        self.map_to(core, lpn, loc, durable, false);
     }
 
-    /// The same at a location that counts already.
-    pub fn map_to(&mut self, core: &mut Core, lpn: u32, loc: Loc, durable: Option<Instant>) {
+    /// A page was moved to a location that counts already.
+    pub fn map_moved(&mut self, core: &mut Core, lpn: u32, loc: Loc, durable: Option<Instant>) {
+        self.map_to(core, lpn, loc, durable, true);
+    }
+
+    fn map_to(
+        &mut self,
+        core: &mut Core,
+        lpn: u32,
+        loc: Loc,
+        durable: Option<Instant>,
+        moved: bool,
+    ) {
         let old = self.flash_loc(lpn);
         self.map.update(lpn as usize, |word| word & BUFFERED | loc);
         core.l2p.insert(Key::new(Grain::Page, NS, lpn));
@@ -659,7 +671,10 @@ impl<const NS: u8> Paged<NS> {
         match durable {
             // What was mapped waits for its wordline; what it was is held.
             _ if is_held => self.clear(old, Instant::ZERO),
-            Some(end) => self.clear(old, end),
+            Some(end) => {
+                let (area, old) = self.area_of_mut(old);
+                area.replaced(old, loc, end, moved);
+            }
             None => {
                 self.held.insert(lpn, old);
             }

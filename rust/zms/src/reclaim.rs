@@ -215,7 +215,8 @@ impl Zoned {
             }
             self.index.relocate(m.lpn, m.to);
             self.slc.fill(m.lpn, m.to);
-            self.slc.clear(m.from, end);
+            self.slc.replaced(m.from, m.to, end, true);
+            self.note_fetched_moved(m.lpn, m.from, m.to);
             self.slc.pool.programs_until(m.to, 1, end);
             let (z, page) = (m.lpn / self.shape.span, m.lpn % self.shape.span);
             let zone = self.zone(z);
@@ -303,6 +304,9 @@ impl Zoned {
             first: first.into(),
             pages: span.into(),
         });
+        let pages = u64::from(first)..u64::from(first) + u64::from(span);
+        self.slc.pool.forget_pages(pages.clone());
+        self.forget_fetched_of(&pages);
         let zone = core::mem::take(self.zone_mut(z));
         if zone.buffer != NONE {
             self.buffers.empty(zone.buffer as usize);
@@ -337,7 +341,13 @@ impl Zoned {
         end
     }
 
-    fn erase_now(core: &mut Core, pool: &mut Pool, sb: u32, waits: bool, now: Instant) -> Instant {
+    pub fn erase_now(
+        core: &mut Core,
+        pool: &mut Pool,
+        sb: u32,
+        waits: bool,
+        now: Instant,
+    ) -> Instant {
         let end = core.erase(now, pool, sb, waits);
         pool.begin_move(sb);
         pool.release(sb, end);
@@ -398,7 +408,10 @@ impl Moving for Zoned {
             return true;
         }
         let bypass = self.shape.bypass;
-        let Some(victim) = self.slc.pool.victim(!bypass) else {
+        let victim = self.slc.pool.victim(!bypass);
+        let fits = |sb: &u32| self.slc.can_empty(*sb);
+        let victim = victim.filter(fits).or_else(|| self.slc.pool.emptiest());
+        let Some(victim) = victim.filter(fits) else {
             return false;
         };
         self.slc.pool.begin_move(victim);

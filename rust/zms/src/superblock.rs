@@ -108,6 +108,39 @@ impl Program {
     }
 }
 
+/// A copy of a page that another has replaced. Until that is durable it is what a power cut leaves.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Past {
+    pub lpn: u32,
+    pub loc: Loc,
+    /// Its superblock's [`Superblock::opened`] then.
+    pub opened: u64,
+    /// Where the other is; [`NONE`] if that is in another pool.
+    to: Loc,
+    /// When the other is durable.
+    until: Instant,
+    /// The other is of the same version.
+    pub moved: bool,
+}
+
+/// A superblock was erased, or will be, before it was opened for the `opened`th time; and it is erased again afterwards.
+#[derive(Clone, Copy, Debug, Default)]
+struct Life {
+    sb: u32,
+    opened: u64,
+    ready: Instant,
+}
+
+/// What a power cut leaves of a page.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Survivor {
+    pub loc: Loc,
+    /// It is of the newest version in flash.
+    pub is_newest: bool,
+    /// Where that version was copied to last, and [`Superblock::opened`] there.
+    pub version: (Loc, u64),
+}
+
 /// Superblocks of one cell mode.
 #[derive(Clone, Debug)]
 pub(crate) struct Pool {
@@ -130,7 +163,13 @@ pub(crate) struct Pool {
     /// Programs that run, and some that have ended: those are forgotten when there are so many in all.
     programs: Vec<Program>,
     most_programs: usize,
-    /// When the last of them ends.
+    /// Copies replaced by what is not durable yet, and some by what is; the newest last. Those are forgotten as
+    /// programs are.
+    past: Vec<Past>,
+    most_past: usize,
+    /// Of superblocks whose erase was still to come when the next one was booked.
+    lives: Vec<Life>,
+    /// When the last of the programs ends.
     quiet: Instant,
     /// Nobody asks about earlier instants.
     now: Instant,
@@ -144,6 +183,15 @@ state_enum!(SbState {
 });
 state!(Superblock { state, valid, opened, erases, ready, until; prev, next });
 state!(Program { first, pages, rows, end; row });
+state!(Past {
+    lpn,
+    loc,
+    opened,
+    to,
+    until,
+    moved
+});
+state!(Life { sb, opened, ready });
 
 /// Superblocks, the free ones and the closed ones in the order of their lists, programs.
 impl State for Pool {
@@ -164,6 +212,9 @@ impl State for Pool {
             least: _,
             programs,
             most_programs,
+            past,
+            most_past,
+            lives,
             quiet,
             now,
         } = self;
@@ -174,6 +225,9 @@ impl State for Pool {
         erases.encode(out);
         programs.encode(out);
         most_programs.encode(out);
+        past.encode(out);
+        most_past.encode(out);
+        lives.encode(out);
         quiet.encode(out);
         now.encode(out);
     }
@@ -187,6 +241,9 @@ impl State for Pool {
         self.erases.decode(from)?;
         self.programs.decode(from)?;
         self.most_programs.decode(from)?;
+        self.past.decode(from)?;
+        self.most_past.decode(from)?;
+        self.lives.decode(from)?;
         self.quiet.decode(from)?;
         self.now.decode(from)?;
         self.restore(&closed)
@@ -199,6 +256,9 @@ impl Pool {
 
     /// Programs that are kept whether they have ended or not.
     const FEW_PROGRAMS: usize = 32;
+
+    /// Copies that are kept in mind whether what replaced them is durable or not.
+    const FEW_PAST: usize = 256;
 
     /// A pool of `count` erased superblocks, numbered from `first_block` drive-wide.
     pub fn new(
@@ -230,6 +290,9 @@ impl Pool {
             least: lists,
             programs: Vec::with_capacity(1 << 10),
             most_programs: Self::FEW_PROGRAMS,
+            past: Vec::with_capacity(1 << 10),
+            most_past: Self::FEW_PAST,
+            lives: Vec::new(),
             quiet: Instant::ZERO,
             now: Instant::ZERO,
         }
@@ -284,6 +347,16 @@ impl Pool {
 
     /// Puts a superblock, which is not closed, back to the free ones; its erase ends at `ready`.
     pub fn release(&mut self, sb: u32, ready: Instant) {
+        let before = self.get(sb);
+        if before.ready > self.now {
+            let now = self.now;
+            self.lives.retain(|life| life.ready > now);
+            self.lives.push(Life {
+                sb,
+                opened: before.opened,
+                ready: before.ready,
+            });
+        }
         if let Some(s) = self.sbs.get_mut(sb as usize) {
             s.state = SbState::Free;
             s.valid = 0;
@@ -306,6 +379,45 @@ impl Pool {
         if let Some(s) = self.sbs.get_mut(sb as usize) {
             s.until = s.until.max(until);
         }
+    }
+
+    /// A copy of `lpn` at `loc` is replaced by one at `to` that is durable from `until` on; `moved` if that is of the
+    /// same version.
+    pub fn remember(&mut self, lpn: u32, (loc, to): (Loc, Loc), until: Instant, moved: bool) {
+        if until <= self.now {
+            return;
+        }
+        let opened = self.get(loc / self.pages).opened;
+        if self.past.len() >= self.most_past {
+            self.forget_past();
+        }
+        self.past.push(Past {
+            lpn,
+            loc,
+            opened,
+            to,
+            until,
+            moved,
+        });
+    }
+
+    #[inline(never)]
+    fn forget_past(&mut self) {
+        let now = self.now;
+        self.past.retain(|p| p.until > now);
+        self.most_past = (2 * self.past.len()).max(Self::FEW_PAST);
+    }
+
+    /// The host gave these pages up: nothing is to come back.
+    pub fn forget_pages(&mut self, pages: core::ops::Range<u64>) {
+        if !self.past.is_empty() {
+            self.past.retain(|p| !pages.contains(&u64::from(p.lpn)));
+            self.most_past = (2 * self.past.len()).max(Self::FEW_PAST);
+        }
+    }
+
+    pub fn past(&self) -> &[Past] {
+        &self.past
     }
 
     fn change_valid(&mut self, sb: u32, change: impl FnOnce(u32) -> u32) {
@@ -350,6 +462,14 @@ impl Pool {
                 None
             }
         }
+    }
+
+    /// The closed superblock with the fewest valid pages, but for those that are all valid. It looks at all.
+    #[inline(never)]
+    pub fn emptiest(&self) -> Option<u32> {
+        let some = |s: &Superblock| s.state == SbState::Closed && s.valid < self.pages;
+        let closed = self.iter().filter(|(_, s)| some(s));
+        closed.min_by_key(|(_, s)| s.valid).map(|(sb, _)| sb)
     }
 
     /// The oldest of a list, of the first so many.
@@ -416,6 +536,11 @@ impl Pool {
             "{} programs at most, of {most}",
             self.most_programs
         );
+        let is_there = |loc: u32| u64::from(loc) < locations;
+        ensure!(self.past.iter().all(|p| is_there(p.loc)));
+        ensure!(self.lives.iter().all(|l| l.sb < self.count()));
+        let most = (2 * self.past.len()).max(Self::FEW_PAST);
+        ensure!(self.most_past <= most);
         for program in &mut self.programs {
             program.row = if program.rows == 1 { u32::MAX } else { row };
         }
@@ -527,6 +652,11 @@ impl Pool {
         };
         let first = last - (rows - 1) * self.row();
         self.note_program(first, n, rows, moved.end);
+        // It may be what replaced some of them.
+        let now = self.now;
+        for past in self.past.iter_mut().filter(|p| p.until > now) {
+            past.until = past.until.max(moved.end);
+        }
         if observer.is_on() {
             for first in (0..rows).map(|row| first + row * self.row()) {
                 let locs = u64::from(first)..u64::from(first + n);
@@ -581,6 +711,154 @@ impl Pool {
     pub fn is_programming(&self, loc: Loc, at: Instant) -> bool {
         let mut programs = self.programs.iter();
         at < self.quiet && programs.any(|p| p.end > at && p.holds(loc))
+    }
+
+    /// When the erase before the `opened`th opening of a superblock ended, or will.
+    fn began(&self, sb: u32, opened: u64) -> Instant {
+        let s = self.get(sb);
+        if s.opened == opened && s.state != SbState::Free {
+            return s.ready;
+        }
+        let mut lives = self.lives.iter();
+        let life = lives.find(|life| life.sb == sb && life.opened == opened);
+        life.map_or(Instant::ZERO, |life| life.ready)
+    }
+
+    /// When the first erase of a superblock ends that has not ended at `at`.
+    fn erased_after(&self, sb: u32, at: Instant) -> Option<Instant> {
+        let lives = self.lives.iter().filter(|life| life.sb == sb);
+        let all = lives.map(|life| life.ready).chain([self.get(sb).ready]);
+        all.filter(|ready| *ready > at).min()
+    }
+
+    /// Programs that have not ended at `at`, of what a superblock holds then: not of what comes after an erase.
+    fn unfinished(&self, sb: u32, at: Instant) -> impl Iterator<Item = &Program> {
+        let erased = self.erased_after(sb, at);
+        let programs = self.programs.iter().filter(move |p| p.end > at);
+        programs.filter(move |p| erased.is_none_or(|erased| p.end <= erased))
+    }
+
+    /// Whether what was put to `loc` after the `opened`th opening has been programmed at `at`. (What waits for its
+    /// wordline has not been booked as a program.)
+    pub fn is_durable(&self, loc: Loc, opened: u64, at: Instant) -> bool {
+        let sb = loc / self.pages;
+        let mut unfinished = self.unfinished(sb, at);
+        self.began(sb, opened) <= at && !unfinished.any(|p| p.holds(loc))
+    }
+
+    /// Whether the erase before a superblock was opened last has ended at `at`.
+    pub fn was_erased(&self, sb: u32, at: Instant) -> bool {
+        self.began(sb, self.get(sb).opened) <= at
+    }
+
+    /// The same of what is there now.
+    pub fn holds_durable(&self, loc: Loc, at: Instant) -> bool {
+        self.is_durable(loc, self.get(loc / self.pages).opened, at)
+    }
+
+    /// The first page of an open or closed superblock that may not have been programmed at `at`, of those before
+    /// page `end` of it.
+    pub fn durable_before(&self, sb: u32, end: u32, at: Instant) -> u32 {
+        if !self.was_erased(sb, at) {
+            return 0;
+        }
+        let start = self.start(sb);
+        let of_it = self.unfinished(sb, at);
+        let of_it = of_it.filter(|p| p.first >= start && p.first < start + self.pages);
+        of_it.map(|p| p.first - start).min().unwrap_or(end).min(end)
+    }
+
+    /// What a power cut at `at` leaves of a page whose copy here is `current` and whose `past` copies are these.
+    pub fn survivor(&self, current: Option<Loc>, past: &[Past], at: Instant) -> Option<Survivor> {
+        let opened = current.map_or(0, |loc| self.get(loc / self.pages).opened);
+        let mut version = (current.unwrap_or(NONE), opened);
+        let mut is_newest = true;
+        if let Some(loc) = current.filter(|loc| self.is_durable(*loc, opened, at)) {
+            return Some(Survivor {
+                loc,
+                is_newest,
+                version,
+            });
+        }
+        let mut next = version.0;
+        for p in past.iter().rev().take_while(|p| {
+            // What came in between is long durable, else.
+            let follows = p.to == next;
+            next = p.loc;
+            follows
+        }) {
+            if !p.moved {
+                version = (p.loc, p.opened);
+                is_newest = false;
+            }
+            if self.is_durable(p.loc, p.opened, at) {
+                return Some(Survivor {
+                    loc: p.loc,
+                    is_newest,
+                    version,
+                });
+            }
+        }
+        None
+    }
+
+    /// After a power cut at `at` its superblocks hold what is told: a state, open or closed, and the valid pages.
+    /// Those of which nothing is told are free; gives those of them that have to be erased first, as being moved.
+    /// Erases that had not ended are not counted.
+    pub fn power_cut(&mut self, at: Instant, held: &[Option<(SbState, u32)>]) -> Vec<u32> {
+        let mut dirty = Vec::new();
+        let mut closed = Vec::new();
+        let lives = core::mem::take(&mut self.lives);
+        for ((sb, s), held) in (0u32..).zip(&mut self.sbs).zip(held) {
+            let later = lives.iter().filter(|l| l.sb == sb && l.ready > at).count() as u32;
+            let undone = later + u32::from(s.ready > at);
+            let is_clean = s.state == SbState::Free && undone == 0;
+            self.erases -= u64::from(undone.min(s.erases));
+            let (state, valid) = match held {
+                Some(held) => *held,
+                None if is_clean => (SbState::Free, 0),
+                None => (SbState::Moving, 0),
+            };
+            match state {
+                SbState::Closed => closed.push(sb),
+                SbState::Moving => dirty.push(sb),
+                SbState::Free | SbState::Open => {}
+            }
+            *s = Superblock {
+                state,
+                valid,
+                opened: s.opened,
+                erases: s.erases.saturating_sub(undone),
+                ready: s.ready.min(at),
+                until: at,
+                ..ERASED
+            };
+        }
+        let sbs = &self.sbs;
+        let is_free = |sb: &u32| {
+            let s = sbs.get(*sb as usize);
+            s.is_some_and(|s| s.state == SbState::Free)
+        };
+        self.free.retain(is_free);
+        self.lists.fill((NONE, NONE));
+        self.least = self.lists.len();
+        closed.sort_by_key(|sb| self.get(*sb).opened);
+        for sb in closed {
+            self.link(sb);
+        }
+        self.programs.clear();
+        self.past.clear();
+        self.most_past = Self::FEW_PAST;
+        (self.quiet, self.now) = (at, at);
+        dirty
+    }
+
+    /// Superblocks with a write pointer, or being emptied.
+    pub fn unclosed(&self) -> impl Iterator<Item = u32> + '_ {
+        let is_one = |s: &Superblock| matches!(s.state, SbState::Open | SbState::Moving);
+        self.iter()
+            .filter(move |(_, s)| is_one(s))
+            .map(|(sb, _)| sb)
     }
 
     /// Nobody asks about instants before `now`.

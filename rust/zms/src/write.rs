@@ -217,6 +217,8 @@ impl Zoned {
         let read = core.read_wanted(at);
         self.uncache(core, Grain::Page, lpn);
         self.index.outdate(lpn);
+        // Less than a page.
+        self.note_fetched(lpn, loc, (start % PAGE_SECTORS) as u8);
         let zone = self.zone_mut(z);
         zone.flushed = page;
         zone.partial = false;
@@ -245,7 +247,7 @@ impl Zoned {
     }
 
     /// Puts the next `n` pages of zone `z` into flash (zms-model §4.5); returns the end.
-    fn place(&mut self, core: &mut Core, (z, why): (u32, Why), n: u32, at: Instant) -> Instant {
+    pub fn place(&mut self, core: &mut Core, (z, why): (u32, Why), n: u32, at: Instant) -> Instant {
         let unit = self.shape.unit;
         let (mut end, mut left) = (at, n);
         while left > 0 {
@@ -283,7 +285,7 @@ impl Zoned {
         let first = self.first_lpn(z) + self.zone(z).flushed;
         for (lpn, loc) in (first..first + p.n).zip(p.loc..) {
             if let Some(old) = self.index.insert(lpn, loc) {
-                self.slc.clear(old, p.end);
+                self.slc.replaced(old, loc, p.end, false);
             }
         }
         self.slc.put_run(first, p.loc, p.n);
@@ -422,7 +424,7 @@ impl Zoned {
         for page in self.native.wordline(start + page).map(|loc| loc - start) {
             for lpn in first + page..first + page + lpp {
                 if let Some(copy) = self.index.remove(lpn) {
-                    self.slc.clear(copy, end);
+                    self.slc.replaced(copy, NONE, end, false);
                     self.zone_mut(z).held -= 1;
                 }
             }
@@ -474,7 +476,7 @@ impl Zoned {
         placed
     }
 
-    fn programmed_slc(&mut self, z: u32, placed: Placed) {
+    pub fn programmed_slc(&mut self, z: u32, placed: Placed) {
         self.slc
             .pool
             .programs_until(placed.loc, placed.n, placed.end);
@@ -590,7 +592,7 @@ impl Zoned {
     fn hold(&mut self, core: &mut Core, z: u32, page: u32, loc: u32, end: Instant) {
         let lpn = self.first_lpn(z) + page;
         match self.index.insert(lpn, loc) {
-            Some(older) => self.slc.clear(older, end),
+            Some(older) => self.slc.replaced(older, loc, end, false),
             None => self.zone_mut(z).held += 1,
         }
         self.slc.put(lpn, loc);

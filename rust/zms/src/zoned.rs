@@ -55,6 +55,8 @@ pub(crate) struct ZoneFtl {
     pub slc: Appender,
     /// Pages committed from its random write area since it was made durable: still in its memory.
     pub kept: u32,
+    /// Its pages came from a random write area, whose memory has those that are not in flash yet.
+    pub from_area: bool,
     /// When the last of its programs ends.
     pub durable: Instant,
 }
@@ -74,6 +76,7 @@ impl Default for ZoneFtl {
             alone: 0,
             slc: Appender::default(),
             kept: 0,
+            from_area: false,
             durable: Instant::ZERO,
         }
     }
@@ -92,7 +95,25 @@ state!(ZoneFtl {
     alone,
     slc,
     kept,
+    from_area,
     durable
+});
+
+/// A page's copy in pSLC, at its location after the superblock's `opened`th opening, has so many sectors only: then it was
+/// taken back into a buffer to be continued.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Fetched {
+    pub lpn: u32,
+    pub loc: Loc,
+    pub opened: u64,
+    pub sectors: u8,
+}
+
+state!(Fetched {
+    lpn,
+    loc,
+    opened,
+    sectors
 });
 
 /// Sizes that follow from the configuration, in pages.
@@ -132,6 +153,9 @@ pub(crate) struct Zoned {
     /// Where pages are in pSLC.
     pub index: Index,
     pub buffers: Buffers,
+    /// Partly written copies that may still be what a power cut leaves of their pages, and some that are not.
+    pub fetched: Vec<Fetched>,
+    pub most_fetched: usize,
     /// Zones with loaded flash pages that have no backup.
     pub loaded: Vec<u32>,
     /// Their pages, at most.
@@ -145,11 +169,14 @@ pub(crate) struct Zoned {
 }
 
 state!(Zoned {
-    zones, ftl[fixed], native, slc, index, buffers, loaded, durable, mover, counters;
+    zones, ftl[fixed], native, slc, index, buffers, fetched, most_fetched, loaded, durable, mover, counters;
     shape, search, all_alone, alone
 } => restore);
 
 impl Zoned {
+    /// Partly written copies kept in mind whether they can still be needed or not.
+    pub const FEW_FETCHED: usize = 64;
+
     /// An empty namespace; its superblocks are numbered from `first_block`.
     pub fn new(config: &Config, first_block: u32) -> Result<Self, ConfigError> {
         let DataNamespace::Zoned {
@@ -222,6 +249,8 @@ impl Zoned {
                 Area::new(slc, kept)
             },
             buffers: Buffers::new(b.count, config.data_buffer_pages(), b.policy, b.dwell),
+            fetched: Vec::with_capacity(Self::FEW_FETCHED),
+            most_fetched: Self::FEW_FETCHED,
             loaded: Vec::with_capacity(active as usize),
             all_alone: 0,
             durable: Instant::ZERO,
@@ -444,6 +473,11 @@ impl Zoned {
             ensure!(u64::from(lpn) < end, "page {lpn} of {end}");
             self.slc.restore_owner(lpn, loc)?;
         }
+        let locations = u64::from(self.slc.pool.count()) * u64::from(self.slc.pool.pages);
+        let is_there = |f: &Fetched| u64::from(f.loc) < locations && f.sectors < 8;
+        ensure!(self.fetched.iter().all(is_there));
+        let most = (2 * self.fetched.len()).max(Self::FEW_FETCHED);
+        ensure!(self.most_fetched <= most);
         self.all_alone = 0;
         let (capacity, buffers) = (self.shape.capacity, self.buffers.iter().len());
         for zone in &self.ftl {

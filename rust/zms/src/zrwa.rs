@@ -107,6 +107,12 @@ impl Zoned {
             at = self.make_durable(core, z, now);
         }
         let start = self.zones.get(id).map_or(0, |zone| zone.written);
+        let first = u64::from(self.first_lpn(z));
+        let mut holes = Vec::new();
+        if core.observer.is_on() {
+            let held = start / PAGE_SECTORS..(start + sectors) / PAGE_SECTORS;
+            holes.extend(held.filter(|page| !self.zones.area_holds(id, *page)));
+        }
         let write = Write {
             at: Sector::new(self.zones.start(id).get() + start),
             sectors,
@@ -114,7 +120,15 @@ impl Zoned {
             data: false,
         };
         let done = self.take_in(core, id, write, at)?;
+        // Pages of zeroes are in the area's memory like others.
+        for page in holes {
+            core.observer.note(|| Event::Kept {
+                namespace: Namespace::Data,
+                lpn: first + page,
+            });
+        }
         self.zone_mut(z).kept += pages;
+        self.zone_mut(z).from_area = true;
         self.counters.zrwa_commits += u64::from(pages);
         Ok(done)
     }

@@ -397,6 +397,40 @@ impl Zones {
         }
     }
 
+    /// Power went and came back: `left` sectors of each zone are still there, which is never more than were written.
+    /// Open zones are closed; a zone all of whose data is gone is empty, unless something else is in it. A full one
+    /// that lost data is as if it had not become full; where no active resource is left for that it stays full, as one that the
+    /// controller finished.
+    pub fn power_cut(&mut self, left: impl Fn(ZoneId) -> u64) {
+        let mut unfilled = Vec::new();
+        for id in self.ids().map(ZoneId::new) {
+            let Some(before) = self.get(id) else { continue };
+            let written = left(id).min(before.written);
+            if let Some(zone) = self.zones.get_mut(id.get() as usize) {
+                zone.written = written;
+            }
+            let is_bare = Zone { written, ..before }.is_bare();
+            let lost = written < before.written;
+            match before.state {
+                State::ImplicitlyOpen | State::ExplicitlyOpen if is_bare => {
+                    self.set(id, State::Empty);
+                }
+                State::Closed if is_bare && lost => self.set(id, State::Empty),
+                State::ImplicitlyOpen | State::ExplicitlyOpen => self.set(id, State::Closed),
+                State::Full if lost => unfilled.push((id, is_bare)),
+                _ => {}
+            }
+        }
+        let limit = self.limits.max_active;
+        for (id, is_bare) in unfilled {
+            if is_bare {
+                self.set(id, State::Empty);
+            } else if limit == 0 || self.active < limit {
+                self.set(id, State::Closed);
+            }
+        }
+    }
+
     /// All zone numbers.
     #[must_use]
     pub fn ids(&self) -> Range<u32> {

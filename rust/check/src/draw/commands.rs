@@ -47,6 +47,8 @@ pub struct Raw {
     fua: bool,
     /// Idle time before it.
     pause: Nanos,
+    /// Power goes, so long after the command before it arrived, and comes back.
+    pub cut: Option<Nanos>,
 }
 
 /// What a run's commands are like.
@@ -131,6 +133,7 @@ fn draw(random: &mut Random, habits: &Habits) -> Raw {
         odd: random.chance(habits.odd),
         fua: random.chance(habits.fua),
         pause,
+        cut: None,
     }
 }
 
@@ -151,6 +154,18 @@ fn managing(random: &mut Random) -> Kind {
         Kind::Zone(Close),
         Kind::Zone(SetExtension),
     ])
+}
+
+/// Lets power go before `n` of the commands, any time later than what was asked before.
+pub fn cut_power(random: &mut Random, raws: &mut [Raw], n: usize) {
+    for _ in 0..n {
+        let at = random.below(raws.len() as u64);
+        let longest = random.pick(&[0, 30_000, 300_000, 3_000_000, 30_000_000, 300_000_000]);
+        let delay = Nanos::new(random.below(longest));
+        if let Some(raw) = usize::try_from(at).ok().and_then(|at| raws.get_mut(at)) {
+            raw.cut = Some(delay);
+        }
+    }
 }
 
 /// Part of `n` that a drawn number stands for.
@@ -217,6 +232,18 @@ impl Resolver {
             paged(raw, drive.sectors(namespace))
         };
         (namespace, command, self.now)
+    }
+
+    /// Power goes after `delay`: when that is.
+    #[must_use]
+    pub fn cut(&self, delay: Nanos) -> Instant {
+        self.now + delay
+    }
+
+    /// Power is back, and nothing is outstanding.
+    pub fn restarted(&mut self, ready: Instant) {
+        self.outstanding.clear();
+        self.now = self.now.max(ready);
     }
 
     /// A command completes.

@@ -27,6 +27,22 @@ struct Put {
     durable: Option<Instant>,
 }
 
+impl Put {
+    /// A page that can neither be read nor programmed.
+    const fn spoilt(page: u64) -> Self {
+        let slot = Slot {
+            key: PageKey::NONE,
+            version: 0,
+            serial: 0,
+        };
+        Self {
+            page,
+            slot,
+            durable: Some(Instant::ZERO),
+        }
+    }
+}
+
 /// What was put into a block between two erases, in the order of its pages.
 type Filling = Vec<Put>;
 
@@ -38,6 +54,8 @@ pub(super) struct Block {
     owed: VecDeque<Filling>,
     /// The last filling that an erase ended, and when it began: its durability may be told later.
     ended: Option<(Filling, Instant)>,
+    /// Those before it, whose erases were still to come when the next was told.
+    before: Vec<(Filling, Instant)>,
     /// The erase before the current filling: known end.
     ready: Instant,
     /// An erase that is not complete: its first segment's start, and its time so far.
@@ -103,6 +121,7 @@ impl Blocks {
         place: Place,
         slot: Slot,
         durable: Option<Instant>,
+        now: Instant,
     ) -> Result<(), Violation> {
         let at = number(place.plane, place.block);
         let block = self.blocks.entry(at).or_default();
@@ -113,7 +132,10 @@ impl Blocks {
         {
             let before = core::mem::take(&mut block.current);
             // Erases that take no time are not told.
-            if self.erase > Nanos::ZERO {
+            if self.erase == Nanos::ZERO {
+                block.before.retain(|(_, start)| *start > now);
+                block.before.push((before, durable.unwrap_or(now)));
+            } else {
                 block.owed.push_back(before);
                 self.owing.push(at);
             }
@@ -191,8 +213,8 @@ impl Blocks {
     pub fn erase(
         &mut self,
         (plane, id): (PlaneId, BlockId),
-        start: Instant,
-        end: Instant,
+        (start, end): (Instant, Instant),
+        now: Instant,
     ) -> Result<Vec<Slot>, Violation> {
         let block = self.blocks.entry(number(plane, id)).or_default();
         let mut dead = Vec::new();
@@ -215,7 +237,9 @@ impl Blocks {
                     block.current = after;
                 }
                 dead.extend(ended.iter().map(|put| put.slot));
-                block.ended = Some((ended, start));
+                block.before.retain(|(_, start)| *start > now);
+                let last = block.ended.replace((ended, start));
+                block.before.extend(last.filter(|(_, start)| *start > now));
                 Nanos::ZERO
             }
         };
@@ -238,6 +262,33 @@ impl Blocks {
             }
         }
         Ok(dead)
+    }
+
+    /// Power went at `at`. What was being programmed then, or was booked, is spoilt; and so is all of a block whose erase
+    /// had begun. What was only loaded is gone.
+    pub fn power_cut(&mut self, at: Instant) {
+        self.owing.clear();
+        for block in self.blocks.values_mut() {
+            let later = block.before.drain(..).chain(block.ended.take());
+            let later = later.filter(|(_, start)| *start > at).map(|(f, _)| f);
+            let mut lives = later.chain(block.owed.drain(..));
+            let first = lives.next();
+            let is_later = first.is_some();
+            let mut filling = first.unwrap_or_else(|| core::mem::take(&mut block.current));
+            drop(lives);
+            let was_erasing = block.erasing.take().is_some_and(|(start, _)| start <= at);
+            if !is_later && (was_erasing || block.ready > at) {
+                filling = vec![Put::spoilt(u64::MAX)];
+            }
+            filling.retain(|put| put.durable.is_some());
+            for put in &mut filling {
+                if put.durable.is_some_and(|durable| durable > at) {
+                    *put = Put::spoilt(put.page);
+                }
+            }
+            block.ready = block.ready.min(at);
+            block.current = filling;
+        }
     }
 
     /// Debts that cannot be paid any more (none may be left at the end).

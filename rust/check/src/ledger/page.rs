@@ -175,6 +175,51 @@ impl Page {
         self.release(now);
     }
 
+    /// Power went at `at`: what was promised or to be durable later came to nothing.
+    pub fn power_cut(&mut self, at: Instant) {
+        self.promises.retain(|promise| promise.at <= at);
+        self.copies
+            .retain(|c| c.durable.is_some_and(|d| d <= at) && c.dead.is_none_or(|d| at < d));
+        for copy in &mut self.copies {
+            copy.dead = None;
+        }
+    }
+
+    /// The newest version that a power cut at `at` leaves.
+    pub fn newest_left(&self) -> Option<u32> {
+        let versions = self.copies.iter().map(|c| c.version);
+        versions.max().filter(|version| *version > self.dropped)
+    }
+
+    /// The version that memory has kept.
+    pub fn in_memory(&self) -> Option<u32> {
+        let mut kept = self.copies.iter().filter(|c| c.serial == MEMORY);
+        kept.next_back().map(|c| c.version)
+    }
+
+    /// The version that is to be there at `at`, if any is.
+    pub fn owed(&self, at: Instant) -> Option<u32> {
+        self.promised(at).filter(|version| *version > self.dropped)
+    }
+
+    /// After a power cut at `at` the page is of this version, which was not given up.
+    pub fn survive(&mut self, version: u32, at: Instant) -> bool {
+        if version <= self.dropped {
+            return false;
+        }
+        self.version = version;
+        self.copies.retain(|c| c.version <= version);
+        self.promises.push(Promise { at, version });
+        true
+    }
+
+    /// After a power cut nothing is left of it.
+    pub fn lose(&mut self) {
+        self.dropped = self.version;
+        self.promises.clear();
+        self.copies.clear();
+    }
+
     /// Forgets what ended before an instant long ago, and what newer copies stand for.
     fn forget(&mut self, old: Instant) {
         let past = |at: Instant| at < old;

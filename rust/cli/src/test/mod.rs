@@ -7,8 +7,10 @@
 //! qtest        the same for tests/qtest: the real QEMU, driven without a guest
 //! functional   avocado over tests/functional: Linux on the device
 //! fuzz         every target of fuzz/ from its seeds, for a few seconds
-//! laws         a thousand random drives against what the flash models promise (rust/check); optimized
+//! laws         a thousand random drives against what the flash models promise (rust/check), and half as many whose power
+//!              goes on the way; optimized
 //! soak-laws    the same with a hundred thousand: an hour or two, and not part of `all`
+//! soak-cuts    a hundred thousand power cuts: half an hour
 //! python       pytest over rust/python: the model as a Python module, sweeps on other engines
 //! docs         the commands in README.md and docs/, executed
 //!
@@ -70,6 +72,8 @@ enum Suite {
     Laws,
     /// The same, a hundred times as many; not part of all
     SoakLaws,
+    /// A hundred thousand power cuts of random drives; not part of all
+    SoakCuts,
     /// The model as a Python module
     Python,
     /// The commands in the documentation
@@ -178,8 +182,13 @@ fn runners(context: &Context, suite: Suite, arguments: &[OsString]) -> Result<Ve
             setup::ensure(context)?;
             vec![functional(context, arguments)?]
         }
-        Suite::Laws => vec![laws(cargo, "laws", 1000, arguments)],
-        Suite::SoakLaws => vec![laws(cargo, "soak-laws", 100_000, arguments)],
+        Suite::Laws => vec![
+            laws(cargo, "laws", (1000, 0), arguments),
+            laws(cargo, "cuts", (500, 8), arguments),
+        ],
+        Suite::SoakLaws => vec![laws(cargo, "soak-laws", (100_000, 0), arguments)],
+        // A quarter of the drives is of models that cannot recover.
+        Suite::SoakCuts => vec![laws(cargo, "soak-cuts", (30_000, 8), arguments)],
         Suite::Python => {
             let python = python::environment(context)?;
             python::install(&python, &python::wheel(context, &python)?)?;
@@ -229,12 +238,12 @@ fn rust_tests(
     Runner::new(name, command)
 }
 
-/// The laws over `runs` random drives: their own program, for the tests' profile is slow. Arguments
-/// after the count win.
+/// The laws over `runs` random drives, with up to so many power cuts each: their own program, for the tests' profile is
+/// slow. Arguments after the counts win.
 fn laws(
     cargo: impl Fn(&[&str]) -> Command,
     name: &'static str,
-    runs: u32,
+    (runs, cuts): (u32, u32),
     arguments: &[OsString],
 ) -> Runner {
     let mut command = cargo(&[
@@ -246,7 +255,13 @@ fn laws(
         "conzone-check",
         "--",
     ]);
-    command.arg("--runs").arg(runs.to_string()).args(arguments);
+    command.arg("--runs").arg(runs.to_string());
+    if cuts > 0 {
+        command
+            .args(["--commands", "800", "--cuts"])
+            .arg(cuts.to_string());
+    }
+    command.args(arguments);
     Runner::new(name, command)
 }
 

@@ -71,6 +71,7 @@ impl Law {
                         durable: durable.unwrap(),
                     });
                 }
+                Event::Survived { .. } => unreachable!("power stays"),
                 Event::Durable { .. } | Event::Delayed { .. } => {
                     unreachable!("these drives know when they program")
                 }

@@ -7,7 +7,7 @@ use crate::series::Totals;
 use crate::stats::COUNTERS;
 use command::{Command, Error, Outcome, ZoneReport};
 use conv::Conv;
-use ftl::{Counters, Namespace, Stats};
+use ftl::{Counters, Namespace, PowerCut, Stats};
 use simple::Simple;
 use state::{Decoder, Encoder, State};
 use units::{Instant, Sector, ZoneId};
@@ -105,6 +105,17 @@ impl Model {
             Self::Zns(zns) => zns.advance(now),
             Self::Conv(conv) => conv.advance(now),
             Self::Simple(simple) => simple.advance(now),
+        }
+    }
+
+    /// Power goes at `now` and comes back. What was volatile is lost.
+    ///
+    /// # Errors
+    /// The model cannot recover.
+    pub fn power_cut(&mut self, now: Instant) -> Result<PowerCut, Error> {
+        match self {
+            Self::Zms(zms) => zms.power_cut(now),
+            Self::Zns(_) | Self::Conv(_) | Self::Simple(_) => Err(Error::Unsupported),
         }
     }
 

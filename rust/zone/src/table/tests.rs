@@ -318,6 +318,52 @@ fn a_zone_closed_without_data_is_closed_and_stays_active() {
     assert_eq!((z.open_count(), z.active_count()), (0, 0));
 }
 
+#[test]
+fn after_a_power_cut_zones_are_as_long_as_what_is_left() {
+    let mut z = table(0, 3);
+    for n in 0..5 {
+        z.write(id(n), if n < 3 { 10 } else { 4 }).unwrap();
+    }
+    z.open(id(5)).unwrap();
+    // Three were full, three are active: of those that were full one can be so again.
+    let left = [10, 7, 6, 2, 0, 0, 0, 0];
+    z.power_cut(|id| left[id.get() as usize]);
+    z.check_invariants().unwrap();
+    let state = |n| (z.get(id(n)).unwrap().state, z.get(id(n)).unwrap().written);
+    assert_eq!(
+        [0, 1, 2, 3, 4, 5].map(state),
+        [
+            (Full, 10),
+            (Closed, 7),
+            (Closed, 6),
+            (Closed, 2),
+            (Empty, 0),
+            (Empty, 0)
+        ]
+    );
+    z.finish(id(3)).unwrap();
+    z.write(id(6), 10).unwrap();
+    for n in [4, 5] {
+        z.write(id(n), if n == 4 { 10 } else { 1 }).unwrap();
+    }
+    // Zones 1, 2 and 5 are active, and two that were full are not any more.
+    z.power_cut(|id| {
+        if id.get() == 4 {
+            5
+        } else if id.get() == 6 {
+            0
+        } else {
+            u64::MAX
+        }
+    });
+    z.check_invariants().unwrap();
+    let state = |n| (z.get(id(n)).unwrap().state, z.get(id(n)).unwrap().written);
+    assert_eq!(
+        [3, 4, 5, 6].map(state),
+        [(Full, 2), (Full, 5), (Closed, 1), (Empty, 0)]
+    );
+}
+
 proptest! {
     #[test]
     fn any_walk_keeps_the_invariants(
