@@ -141,9 +141,10 @@ impl Core {
             bytes: pages(pool.lpp()),
         };
         let mut end = at;
-        let (planes, block) = (pool.planes(sb), pool.block(sb));
-        let read = |_, read| end = end.max(read);
-        self.media.schedule_each(at, planes, block, op, None, read);
+        let ((first, count), block) = (pool.planes(sb), pool.block(sb));
+        for plane in (first.0..first.0 + count).map(PlaneId) {
+            end = end.max(self.media.schedule(at, plane, block, op).end);
+        }
         end
     }
 

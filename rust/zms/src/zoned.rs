@@ -282,6 +282,7 @@ impl Zoned {
     }
 
     /// Reads. The range has been checked against the namespace's size.
+    #[inline(always)]
     pub fn read(
         &mut self,
         core: &mut Core,
