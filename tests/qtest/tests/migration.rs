@@ -250,7 +250,9 @@ fn another_drive_and_a_damaged_stream_are_refused() -> Result<()> {
         Ok(())
     };
     changed(state, 1, "it is not the state of a drive")?;
-    changed(state + 8, 8, "it is of version 9, not 1")?;
+    let version = whole[state + 8];
+    let other = format!("it is of version {}, not {version}", version ^ 8);
+    changed(state + 8, 8, &other)?;
     changed(state + 40, 1, "its configuration is damaged")?;
     let length = whole[state - 8..state].try_into().map(u64::from_be_bytes)?;
     changed(state + usize::try_from(length)? - 1, 0x80, "it is damaged")?;
