@@ -81,21 +81,20 @@ impl Books {
     ) -> Result<(), Violation> {
         self.summary.cuts += 1;
         self.summary.lost += cut.lost.len() as u64;
-        let is_survivor = |event: &&Event| matches!(event, Event::Survived { .. });
-        let (survivors, others): (Vec<&Event>, Vec<&Event>) = events.iter().partition(is_survivor);
-        let survivors: Vec<_> = survivors
-            .into_iter()
-            .filter_map(|event| match *event {
-                Event::Survived { namespace, lpn, at } => Some((PageKey::new(namespace, lpn), at)),
-                _ => None,
-            })
-            .collect();
+        let (mut survivors, mut others) = (Vec::new(), Vec::new());
+        for event in events {
+            match *event {
+                Event::Survived { namespace, lpn, at } => {
+                    survivors.push((PageKey::new(namespace, lpn), at));
+                }
+                other => others.push(other),
+            }
+        }
         let left = self.ledger.power_cut(at, &survivors)?;
         self.written.power_cut(drive, &left);
         self.planes.power_cut(at);
         self.link = Link::new(drive.link_mbps());
         (self.latest, self.last_done) = (at, cut.ready);
-        let others: Vec<Event> = others.into_iter().copied().collect();
         let dropped = self.told(&others, occupied)?;
         allowed(Namespace::Data, &Effect::default(), &dropped)?;
         for id in 0..drive.zones() {

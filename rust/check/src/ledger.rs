@@ -448,12 +448,6 @@ impl Ledger {
         Ok(())
     }
 
-    /// Whether a copy of the page was left by a power cut just now.
-    #[must_use]
-    pub fn has_data(&self, key: PageKey) -> bool {
-        self.pages.get(&key).is_some_and(Page::has_data)
-    }
-
     fn lost(&self, key: PageKey, hole: Instant) -> Result<(), Violation> {
         let Some(page) = self.pages.get(&key) else {
             return Ok(());

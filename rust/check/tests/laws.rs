@@ -3,17 +3,23 @@
 
 #![allow(clippy::panic, reason = "a test ends where it fails")]
 
+use check::checker::Summary;
 use check::run::Case;
 use check::shrink::report;
+
+/// Runs a case; every law is kept.
+fn keeps_all(case: &Case) -> Summary {
+    let ran = case.run();
+    match ran.result {
+        Ok(summary) => summary,
+        Err(violation) => panic!("{}", report(case, &violation, ran.trace.len(), false)),
+    }
+}
 
 #[test]
 fn random_drives_keep_the_laws() {
     for seed in 1_000_000..1_000_040 {
-        let case = Case::draw(seed, 500);
-        let ran = case.run();
-        if let Err(violation) = &ran.result {
-            panic!("{}", report(&case, violation, ran.trace.len(), false));
-        }
+        keeps_all(&Case::draw(seed, 500));
     }
 }
 
@@ -24,11 +30,7 @@ fn drives_that_once_broke_a_law_keep_them_all() {
         1718, 2402, 3133, 3195, 3445, 4514, 5368, 5479, 6426, 6713, 7705, 9378,
     ];
     for seed in SEEDS {
-        let case = Case::draw(seed, 3000);
-        let ran = case.run();
-        if let Err(violation) = &ran.result {
-            panic!("{}", report(&case, violation, ran.trace.len(), false));
-        }
+        keeps_all(&Case::draw(seed, 3000));
     }
 }
 
@@ -36,12 +38,7 @@ fn drives_that_once_broke_a_law_keep_them_all() {
 fn random_drives_keep_the_laws_when_power_goes() {
     let mut cuts = 0;
     for seed in 2_000_000..2_000_060 {
-        let case = Case::draw(seed, 300).with_cuts(6);
-        let ran = case.run();
-        match &ran.result {
-            Err(violation) => panic!("{}", report(&case, violation, ran.trace.len(), false)),
-            Ok(summary) => cuts += summary.cuts,
-        }
+        cuts += keeps_all(&Case::draw(seed, 300).with_cuts(6)).cuts;
     }
     assert!(cuts > 100, "{cuts} power cuts");
 }

@@ -416,9 +416,7 @@ impl Media {
         };
         p.book.insert(booked, self.horizon.as_nanos());
         self.note(plane, item.block, what, (start, end), true);
-        if !self.running.is_empty() {
-            self.note_passed(plane);
-        }
+        self.note_passed(plane);
     }
 
     /// When a plane's oldest operation would end.

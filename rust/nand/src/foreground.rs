@@ -135,14 +135,17 @@ impl Media {
         self.moved.retain(|moved| !taken(moved));
     }
 
-    /// A read is asked for on a plane from `from` on, and has no place before what runs last. Stops that, and returns
-    /// when the plane is the read's; [`Media::go_on_after`] is to follow.
+    /// A read is asked for on a plane from `from` on, and would start at `place`. If that is behind what runs last, stops
+    /// it, and returns when the plane is the read's; [`Media::go_on_after`] is to follow.
     #[inline(never)]
-    pub(crate) fn halt(&mut self, plane: usize, from: u64) -> Option<u64> {
+    pub(crate) fn halt(&mut self, plane: usize, from: u64, place: u64) -> Option<u64> {
         let (suspension, horizon) = (self.suspension, self.horizon.as_nanos());
         let index = self.running_last(plane)?;
         let p = self.planes.get_mut(plane)?;
         let running = self.running.get_mut(index)?;
+        if place < running.end {
+            return None;
+        }
         if let Some(read) = running.halted.filter(|read| from <= *read) {
             p.book.give_up(read);
             return Some(read);
@@ -158,7 +161,7 @@ impl Media {
         p.stats.busy += suspension.suspend + suspension.resume;
         running.suspensions += 1;
         running.halted = None;
-        (running.since, running.end) = (at, before.end);
+        running.since = at;
         self.note_run(&before, at);
         self.note(plane, before.block, What::Suspend, (at, start), false);
         Some(start)
@@ -196,12 +199,6 @@ impl Media {
         (running.end == end).then_some(index)
     }
 
-    /// When what runs last on a plane ends, if it may be stopped.
-    pub(crate) fn halts_before(&self, plane: usize) -> Option<u64> {
-        let index = self.running_last(plane)?;
-        self.running.get(index).map(|r| r.end)
-    }
-
     /// Forgets what has ended.
     pub(crate) fn forget_ended(&mut self) {
         let horizon = self.horizon.as_nanos();
@@ -211,6 +208,9 @@ impl Media {
 
     /// For checks: something has been booked on a plane. What it comes after runs to its end as booked.
     pub(crate) fn note_passed(&mut self, plane: usize) {
+        if self.running.is_empty() || !self.is_observed() {
+            return;
+        }
         self.note_final(|media, r| {
             let end = media.planes.get(plane).map_or(0, |p| p.book.end());
             r.plane as usize == plane && r.end < end
@@ -260,7 +260,7 @@ impl Media {
         Ok(())
     }
 
-    /// Booked by purpose: how many are running, for checks.
+    /// How many of what has a purpose may not have ended.
     #[must_use]
     pub fn running(&self) -> usize {
         self.running.len()

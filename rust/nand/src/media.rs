@@ -326,7 +326,7 @@ impl Media {
             shape,
             crossing,
             purpose,
-            is_watched: purpose.is_some() || self.observed.is_some(),
+            is_watched: purpose.is_some() || self.is_observed(),
         }
     }
 
@@ -400,9 +400,7 @@ impl Media {
         if halts {
             self.go_on_after(plane, end);
         }
-        if self.observed.is_some() {
-            self.note_passed(plane);
-        }
+        self.note_passed(plane);
     }
 
     /// When the host's operation starts on a plane that is not idle, and whether what runs there has been
@@ -423,15 +421,12 @@ impl Media {
             from = p.book.after_block(from, block, shape.kind);
         }
         let start = self.place(plane, from, shape);
-        let halts = |end: &u64| shape.kind == Kind::Read && start >= *end;
-        let way = match self.running.is_empty() {
-            true => None,
-            false => self.halts_before(plane).filter(halts),
-        };
-        match way.and_then(|_| self.halt(plane, from)) {
-            Some(start) => (start, true),
-            None => (start, false),
+        if shape.kind == Kind::Read && !self.running.is_empty() {
+            if let Some(start) = self.halt(plane, from, start) {
+                return (start, true);
+            }
         }
+        (start, false)
     }
 
     /// An operation's parts.
@@ -529,6 +524,11 @@ impl Media {
     /// erase that runs and may be suspended is not in it before that has come to pass.
     pub fn observe(&mut self, on: bool) {
         self.observed = on.then(Vec::new);
+    }
+
+    #[inline]
+    pub(crate) const fn is_observed(&self) -> bool {
+        self.observed.is_some()
     }
 
     /// What occupied planes since this was asked last, in the order of booking.

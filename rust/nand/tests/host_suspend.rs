@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::Times;
+use common::small_media as media;
 use nand::{BlockId, Cell, Media, Moved, Op, PlaneId, Purpose, Suspend, Suspension, What};
 use units::{Bytes, Instant, Nanos};
 
@@ -19,21 +19,6 @@ const PURPOSE: Purpose = Purpose {
     place: 4,
     pages: 4,
 };
-
-fn media(rule: Suspend) -> Media {
-    let times = Times {
-        sense: 20,
-        program: 100,
-        erase: 1000,
-    };
-    let rule = Suspension {
-        rule,
-        suspend: Nanos::new(5),
-        resume: Nanos::new(7),
-        max: 2,
-    };
-    common::media(times, rule)
-}
 
 fn at(ns: u64) -> Instant {
     Instant::from_nanos(ns)

@@ -5,29 +5,13 @@
 
 mod common;
 
-use common::Times;
-use nand::{BlockId, Cell, Media, Occupied, Op, PlaneId, Suspend, Suspension, What, Work};
+use common::small_media as media;
+use nand::{BlockId, Cell, Media, Occupied, Op, PlaneId, Suspend, What, Work};
 use units::{Bytes, Instant, Nanos};
 
 const A: u32 = 1;
 const B: u32 = 2;
 const C: u32 = 3;
-
-const TIMES: Times = Times {
-    sense: 20,
-    program: 100,
-    erase: 1000,
-};
-
-fn media(rule: Suspend) -> Media {
-    let rule = Suspension {
-        rule,
-        suspend: Nanos::new(5),
-        resume: Nanos::new(7),
-        max: 2,
-    };
-    common::media(TIMES, rule)
-}
 
 fn read(kib: u64) -> Op {
     Op::Read {

@@ -642,8 +642,12 @@ impl Pool {
     /// A program ends later than was said. False if it is of none of these superblocks.
     pub fn moved(&mut self, observer: &mut Observer, moved: &Moved) -> bool {
         let Purpose { place, pages, .. } = moved.purpose;
-        if !self.has(moved.block) || pages == 0 {
-            return self.has(moved.block);
+        if !self.has(moved.block) {
+            return false;
+        }
+        // An erase: nobody counts on its end.
+        if pages == 0 {
+            return true;
         }
         let rows = self.mode.bits();
         let (last, n) = match rows {
@@ -658,7 +662,7 @@ impl Pool {
             past.until = past.until.max(moved.end);
         }
         if observer.is_on() {
-            for first in (0..rows).map(|row| first + row * self.row()) {
+            for first in self.wordline(last) {
                 let locs = u64::from(first)..u64::from(first + n);
                 observer.each(locs, |loc| Event::Delayed {
                     place: self.page_place(loc as u32),

@@ -2,7 +2,7 @@
 //! A small array.
 #![allow(dead_code, reason = "each test file uses its part")]
 
-use nand::{Cell, CellTiming, Geometry, Media, Suspension, Timing};
+use nand::{Cell, CellTiming, Geometry, Media, Suspend, Suspension, Timing};
 use units::{Bytes, Nanos};
 
 /// Planes 0 and 1 share channel 0, planes 2 and 3 channel 1.
@@ -22,6 +22,24 @@ pub struct Times {
     pub sense: u64,
     pub program: u64,
     pub erase: u64,
+}
+
+/// Times of the rules' tests.
+pub const SMALL: Times = Times {
+    sense: 20,
+    program: 100,
+    erase: 1000,
+};
+
+/// An array of these, where suspending takes 5, going on 7, at most twice.
+pub fn small_media(rule: Suspend) -> Media {
+    let rule = Suspension {
+        rule,
+        suspend: Nanos::new(5),
+        resume: Nanos::new(7),
+        max: 2,
+    };
+    media(SMALL, rule)
 }
 
 /// An array that tells what its planes do, and moves 1 KiB in 9.77 ns.
