@@ -40,7 +40,8 @@ pub fn run(context: &Context, quiet: bool) -> Result<Ended> {
     print_heading("docs", quiet)?;
     let begin = Instant::now();
     let scratch = scratch(context.paths.root())?;
-    let (mut ran, mut failed, mut left_out) = (0, 0, 0);
+    let (mut ran, mut left_out) = (0, 0);
+    let mut failures = Vec::new();
     for file in documents(context.paths.root())? {
         let text =
             fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
@@ -58,19 +59,24 @@ pub fn run(context: &Context, quiet: bool) -> Result<Ended> {
             let begin = Instant::now();
             let problem = execute(context, scratch.path(), &example.text)?;
             let seconds = begin.elapsed().as_secs_f64();
-            eprintln!("{name}:{}: {} ({seconds:.1} s)", example.line, example.text);
+            let said = format!("{name}:{}: {}", example.line, example.text);
+            eprintln!("{said} ({seconds:.1} s)");
             if let Some(problem) = problem {
-                failed += 1;
                 eprintln!("  FAILED: {problem}");
+                failures.push(format!("{said}: {problem}"));
             }
         }
     }
-    let summary = format!("{ran} commands run, {failed} failed, {left_out} left out");
+    let summary = format!(
+        "{ran} commands run, {} failed, {left_out} left out",
+        failures.len()
+    );
     Ok(Ended {
         name: "docs",
-        passed: failed == 0,
+        passed: failures.is_empty(),
         elapsed: begin.elapsed(),
         summary,
+        failures,
     })
 }
 

@@ -63,6 +63,7 @@ pub fn run(context: &Context, cargo: Command, quiet: bool) -> Result<Ended> {
         passed: failed.is_empty(),
         elapsed: begin.elapsed(),
         summary,
+        failures: Vec::new(),
     })
 }
 

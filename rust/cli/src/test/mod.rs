@@ -350,13 +350,17 @@ fn need_component(command: &str, component: &str) -> Result<()> {
     Err(Prerequisite(why).into())
 }
 
+/// So many are named for each runner; the rest is further up.
+const FAILURES: usize = 5;
+
 fn show(ended: &[Ended], json: bool) -> Result<()> {
     if json {
         let list: Vec<_> = ended
             .iter()
             .map(|one| {
                 json!({"runner": one.name, "passed": one.passed,
-                    "seconds": one.elapsed.as_secs_f64(), "summary": one.summary})
+                    "seconds": one.elapsed.as_secs_f64(), "summary": one.summary,
+                    "failures": one.failures})
             })
             .collect();
         say!("{:#}", json!(list))?;
@@ -375,6 +379,9 @@ fn show(ended: &[Ended], json: bool) -> Result<()> {
             one.elapsed.as_secs_f64(),
             one.summary
         )?;
+        for failure in one.failures.iter().filter(|_| !one.passed).take(FAILURES) {
+            say!("        {}", console::truncate_str(failure, 300, "..."))?;
+        }
     }
     let passed = ended.iter().filter(|one| one.passed).count();
     say!("runners: {passed} passed, {} failed", ended.len() - passed)

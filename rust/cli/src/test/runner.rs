@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! One test runner: its output passed on, its summary line kept.
 
+use std::collections::HashSet;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::process::{Command, Stdio};
 use std::thread;
@@ -29,6 +30,15 @@ pub struct Ended {
     pub elapsed: Duration,
     /// Its own summary, in one line.
     pub summary: String,
+    /// What it said of each test that failed, in one line each.
+    pub failures: Vec<String>,
+}
+
+/// What a runner said that is worth repeating at the end.
+#[derive(Default)]
+struct Said {
+    summaries: Vec<String>,
+    failures: Vec<String>,
 }
 
 impl Runner {
@@ -63,15 +73,20 @@ impl Runner {
             };
             (out, err.join().unwrap_or_default())
         });
+        let summaries = [out.summaries, err.summaries].concat();
+        let mut failures = [out.failures, err.failures].concat();
+        let mut seen = HashSet::new();
+        failures.retain(|line| seen.insert(line.clone()));
         let status = child
             .wait()
             .with_context(|| format!("waiting for {program}"))?;
-        let summary = summary(&[out, err].concat()).unwrap_or_else(|| status.to_string());
+        let summary = summary(&summaries).unwrap_or_else(|| status.to_string());
         Ok(Ended {
             name: self.name,
             passed: status.success(),
             elapsed: begin.elapsed(),
             summary,
+            failures,
         })
     }
 }
@@ -87,10 +102,10 @@ pub fn print_heading(name: &str, quiet: bool) -> Result<()> {
     }
 }
 
-/// Writes lines on as they come and returns those that look like a summary.
-fn pass_on(from: Option<impl Read>, to: &mut impl Write) -> Vec<String> {
-    let Some(from) = from else { return Vec::new() };
-    let mut kept = Vec::new();
+/// Writes lines on as they come and returns those that tell how it went.
+fn pass_on(from: Option<impl Read>, to: &mut impl Write) -> Said {
+    let mut said = Said::default();
+    let Some(from) = from else { return said };
     let mut from = BufReader::new(from);
     let mut line = Vec::new();
     while from.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
@@ -99,11 +114,28 @@ fn pass_on(from: Option<impl Read>, to: &mut impl Write) -> Vec<String> {
         let text = String::from_utf8_lossy(&line);
         let text = console::strip_ansi_codes(text.trim());
         if is_summary(&text) {
-            kept.push(text.into_owned());
+            said.summaries.push(text.into_owned());
+        } else if is_failure(&text) {
+            said.failures.push(text.into_owned());
         }
         line.clear();
     }
-    kept
+    said
+}
+
+/// One test that failed, as nextest, cargo test, avocado, pytest and the checker say it.
+fn is_failure(line: &str) -> bool {
+    let nextest = ["FAIL [", "TIMEOUT [", "SIG"]
+        .iter()
+        .any(|start| line.starts_with(start))
+        && line.contains("s] (");
+    let cargo_test = line.starts_with("test ") && line.ends_with(" ... FAILED");
+    let avocado = line.starts_with('(')
+        && [":  FAIL", ":  ERROR", ":  INTERRUPTED"]
+            .iter()
+            .any(|how| line.contains(how));
+    let pytest = line.starts_with("FAILED ") || line.starts_with("ERROR ");
+    nextest || cargo_test || avocado || pytest || line.starts_with("seed ")
 }
 
 fn is_summary(line: &str) -> bool {
@@ -183,11 +215,36 @@ mod tests {
     }
 
     #[test]
+    fn failures_of_the_runners() {
+        for line in [
+            "FAIL [   0.386s] ( 39/102) conzone-qtest::migration another_drive_is_refused",
+            "SIGABRT [   0.386s] ( 39/102) conzone-qtest::migration another_drive_is_refused",
+            "test migration::another_drive_is_refused ... FAILED",
+            "(09/39) tests/functional/test_fio.py:Fio.test_verify:  FAIL: 1 != 2 (57.16 s)",
+            "FAILED tests/python/test_model.py::test_reads - assert 1 == 2",
+            "seed 1464: write of 8 pages refused",
+        ] {
+            assert!(is_failure(line), "{line}");
+        }
+        for line in [
+            "PASS [   0.386s] ( 39/102) conzone-qtest::migration another_drive_is_refused",
+            "(09/39) tests/functional/test_fio.py:Fio.test_verify:  PASS (57.16 s)",
+            "FAIL",
+            "test migration::another_drive_is_refused ... ok",
+        ] {
+            assert!(!is_failure(line), "{line}");
+        }
+    }
+
+    #[test]
     fn output_is_passed_on_and_the_status_kept() {
         let mut command = Command::new("sh");
-        command.args(["-c", "echo 'RESULTS : FAIL 1'; exit 3"]);
+        let text = "(2/3) test_it.py:It.test_one:  FAIL: 1 != 2 (0.1 s)";
+        let script = format!("echo '{text}'; echo '{text}' >&2; echo 'RESULTS : FAIL 1'; exit 3");
+        command.args(["-c", &script]);
         let ended = Runner::new("x", command).run(true).unwrap();
         assert!(!ended.passed);
+        assert_eq!(ended.failures, [text]);
         assert_eq!(ended.summary, "RESULTS : FAIL 1");
         let missing = Runner::new("x", Command::new("/nonexistent/program")).run(true);
         assert!(format!("{:#}", missing.unwrap_err()).contains("/nonexistent/program"));
