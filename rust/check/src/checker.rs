@@ -90,12 +90,16 @@ impl Books {
                 other => others.push(other),
             }
         }
+        // What ran until then is told with it.
+        let (before, occupied): (Vec<_>, Vec<_>) =
+            occupied.iter().copied().partition(|o| o.start < at);
+        self.told(&[], &before)?;
         let left = self.ledger.power_cut(at, &survivors)?;
         self.written.power_cut(drive, &left);
         self.planes.power_cut(at);
         self.link = Link::new(drive.link_mbps());
         (self.latest, self.last_done) = (at, cut.ready);
-        let dropped = self.told(&others, occupied)?;
+        let dropped = self.told(&others, &occupied)?;
         allowed(Namespace::Data, &Effect::default(), &dropped)?;
         for id in 0..drive.zones() {
             self.zone_left(drive, id, at, &left)?;
@@ -516,8 +520,7 @@ impl Books {
         for (i, plane) in stats.planes.iter().enumerate() {
             check(&format!("plane {i}"), plane.busy)?;
             let (seen, _) = self.planes.busy(i);
-            // What runs when power goes is not told any more.
-            if plane.busy != seen && self.summary.cuts == 0 {
+            if plane.busy != seen {
                 let seen = format!(
                     "plane {i} is busy {} ns, and counts {} ns",
                     seen.get(),

@@ -43,6 +43,14 @@ fn random_drives_keep_the_laws_when_power_goes() {
     assert!(cuts > 100, "{cuts} power cuts");
 }
 
+/// Erases of theirs had been suspended, and power went between the end that was said first and the later one.
+#[test]
+fn drives_that_once_broke_a_law_when_power_went_keep_them_all() {
+    for seed in [100_225, 100_301] {
+        keeps_all(&Case::draw(seed, 800).with_cuts(8));
+    }
+}
+
 #[test]
 fn a_case_is_the_same_whenever_it_is_drawn() {
     let once = |seed| {

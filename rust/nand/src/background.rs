@@ -419,6 +419,20 @@ impl Media {
         self.note_passed(plane);
     }
 
+    /// Power goes: array work that runs has been going on until then.
+    pub(crate) fn occupy_cut(&mut self) {
+        let now = self.horizon.as_nanos();
+        for plane in 0..self.planes.len() {
+            let Some(&item) = self.backlog.front(plane) else {
+                continue;
+            };
+            if let Stage::Running { since } = item.stage {
+                let what = item.shape.array_what();
+                self.occupy(plane, &item, what, since, now.max(since));
+            }
+        }
+    }
+
     /// When a plane's oldest operation would end.
     fn would_end(&self, plane: usize) -> Option<u64> {
         let mut item = *self.backlog.front(plane)?;

@@ -228,6 +228,16 @@ impl Media {
         self.running = running;
     }
 
+    /// For checks: power goes, and what runs goes on until then.
+    pub(crate) fn note_cut(&mut self) {
+        let now = self.horizon.as_nanos();
+        for r in core::mem::take(&mut self.running) {
+            if !r.noted {
+                self.note_run(&r, now);
+            }
+        }
+    }
+
     /// For checks: it went on until then.
     fn note_run(&mut self, running: &Running, until: u64) {
         let &Running {
@@ -238,7 +248,8 @@ impl Media {
             ..
         } = running;
         if let Some(read) = running.halted {
-            self.note(plane as usize, block, What::Resume, (read, since), false);
+            let resumed = since.min(until);
+            self.note(plane as usize, block, What::Resume, (read, resumed), false);
         }
         self.note(plane as usize, block, what, (since, until), false);
     }

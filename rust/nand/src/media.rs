@@ -508,6 +508,8 @@ impl Media {
     /// to nothing, and is not counted as time that they were busy.
     pub fn power_cut(&mut self, now: Instant) {
         self.run(now);
+        self.note_cut();
+        self.occupy_cut();
         for plane in &mut self.planes {
             let undone = plane.book.power_cut(self.horizon.as_nanos());
             plane.stats.busy = Nanos::new(plane.stats.busy.get().saturating_sub(undone));
@@ -516,7 +518,6 @@ impl Media {
             channel.power_cut(self.horizon);
         }
         self.backlog = Backlog::new(self.planes.len());
-        self.running.clear();
         self.moved.clear();
     }
 

@@ -159,6 +159,29 @@ fn an_erase_is_suspended_too() {
 }
 
 #[test]
+fn what_runs_when_power_goes_has_run_until_then() {
+    let stopped = [
+        (What::Load, 0, 10),
+        (What::Program, 10, 50),
+        (What::Suspend, 50, 55),
+        (What::Read, 55, 85),
+    ];
+    let going_on = [(What::Resume, 85, 90)];
+    let on = [(What::Resume, 85, 92), (What::Program, 92, 120)];
+    for (cut, rest) in [(85, &[][..]), (90, &going_on), (120, &on)] {
+        let mut m = media(Suspend::All);
+        program(&mut m, 0, A);
+        assert_eq!(read(&mut m, 50), (55, 85));
+        m.power_cut(at(cut));
+        m.check_invariants().unwrap();
+        let busy = m.plane_stats().next().unwrap().busy;
+        assert_eq!(busy, Nanos::new(cut));
+        assert_eq!(seen(&mut m), [&stopped, rest].concat());
+        assert_eq!(moved(&mut m), []);
+    }
+}
+
+#[test]
 fn other_rules_leave_the_hosts_own_alone() {
     for rule in [Suspend::Off, Suspend::Background] {
         let mut m = media(rule);

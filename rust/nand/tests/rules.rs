@@ -141,6 +141,28 @@ fn a_running_phase_is_suspended_and_its_time_stays() {
 }
 
 #[test]
+fn what_runs_when_power_goes_has_run_until_then() {
+    let mut m = media(Suspend::Background);
+    defer(&mut m, 0, 0, A, Op::Erase, None);
+    m.run(at(100));
+    assert_eq!(host(&mut m, 100, 0, B, read(1)), (105, 135));
+    m.power_cut(at(200));
+    m.check_invariants().unwrap();
+    assert_eq!((m.next_background(), m.queued()), (None, 0));
+    let parts = [
+        (What::Erase, 0, 100),
+        (What::Suspend, 100, 105),
+        (What::Read, 105, 135),
+        (What::Resume, 135, 142),
+        (What::Erase, 142, 200),
+    ];
+    assert_eq!(seen(&mut m, 0), parts);
+    let busy = m.plane_stats().next().unwrap().busy;
+    assert_eq!(busy, Nanos::new(200));
+    assert_eq!(host(&mut m, 200, 0, A, Op::Erase), (200, 1200));
+}
+
+#[test]
 fn a_phase_that_ends_sooner_than_it_could_be_suspended_is_waited_for() {
     let mut m = media(Suspend::Background);
     let work = defer(&mut m, 0, 0, A, program(1), None);

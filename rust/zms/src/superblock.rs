@@ -639,14 +639,18 @@ impl Pool {
         }
     }
 
-    /// A program ends later than was said. False if it is of none of these superblocks.
+    /// A program or erase ends later than was said. False if it is of none of these superblocks.
     pub fn moved(&mut self, observer: &mut Observer, moved: &Moved) -> bool {
         let Purpose { place, pages, .. } = moved.purpose;
         if !self.has(moved.block) {
             return false;
         }
-        // An erase: nobody counts on its end.
+        // An erase, the last of its superblock: power may go before it has ended.
         if pages == 0 {
+            let sb = moved.block.0.wrapping_sub(self.first_block);
+            if let Some(s) = self.sbs.get_mut(sb as usize) {
+                s.ready = s.ready.max(moved.end);
+            }
             return true;
         }
         let rows = self.mode.bits();
@@ -1064,8 +1068,8 @@ mod tests {
     use super::*;
     use units::Bytes;
 
-    #[test]
-    fn a_wordline_is_being_programmed_on_its_plane_until_its_end() {
+    /// Two superblocks of four planes, the first of block 5.
+    fn pool() -> Pool {
         let geometry = Geometry {
             channels: 2,
             luns_per_channel: 1,
@@ -1075,7 +1079,32 @@ mod tests {
             block: Bytes::kib(8 * 3 * 4),
             cell: Cell::Tlc,
         };
-        let mut pool = Pool::new(&geometry, Cell::Tlc, 2, 0, Victims::Oldest);
+        Pool::new(&geometry, Cell::Tlc, 2, 5, Victims::Oldest)
+    }
+
+    #[test]
+    fn an_erase_that_was_suspended_is_cut_until_its_later_end() {
+        let at = Instant::from_nanos;
+        let erase = |end| Moved {
+            block: BlockId(5),
+            purpose: Purpose::default(),
+            end: at(end),
+        };
+        for (cut, dirty) in [(140, vec![0]), (150, vec![])] {
+            let mut pool = pool();
+            assert_eq!(pool.open(), Some(0));
+            pool.release(0, at(100));
+            assert!(pool.moved(&mut Observer::default(), &erase(150)));
+            // Another plane's.
+            assert!(pool.moved(&mut Observer::default(), &erase(120)));
+            assert_eq!(pool.get(0).ready, at(150));
+            assert_eq!(pool.power_cut(at(cut), &[None, None]), dirty);
+        }
+    }
+
+    #[test]
+    fn a_wordline_is_being_programmed_on_its_plane_until_its_end() {
+        let mut pool = pool();
         let at = Instant::from_nanos;
         // Rows have 4 planes x 2 pages; these are planes 1 and 2 of the second wordline of superblock 1.
         let wordline = pool.start(1) + 3 * 8;
