@@ -27,6 +27,5 @@ mod host;
 mod media;
 mod migration;
 mod properties;
-mod record;
 
 pub use device::ConzoneNvme;

@@ -94,7 +94,7 @@ impl Books {
         let (before, occupied): (Vec<_>, Vec<_>) =
             occupied.iter().copied().partition(|o| o.start < at);
         self.told(&[], &before)?;
-        let left = self.ledger.power_cut(at, &survivors)?;
+        let left = self.ledger.power_cut(at, &survivors, drive.zones() > 0)?;
         self.written.power_cut(drive, &left);
         self.planes.power_cut(at);
         self.link = Link::new(drive.link_mbps());
@@ -201,6 +201,10 @@ impl Books {
         }
         for segment in occupied {
             self.planes.occupied(segment, self.ledger.old())?;
+            if segment.what == What::Load {
+                self.ledger
+                    .loaded(segment.plane, segment.block, segment.start);
+            }
         }
         let mut erases: Vec<_> = occupied.iter().filter(|o| o.what == What::Erase).collect();
         // Each plane's erases in the order of time, whoever booked them.
@@ -387,10 +391,16 @@ impl Books {
         let last = drive.sectors(namespace) / PAGE_SECTORS;
         for lpn in wrote.start.min(last)..wrote.end.min(last) {
             let key = PageKey::new(namespace, lpn);
-            if self.ledger.entered_now(key) {
+            if !self.ledger.entered_now(key) {
+                continue;
+            }
+            // A large write can be refused half way where power cuts have left too little room.
+            if self.summary.cuts == 0 {
                 let seen = format!("{command:?} fails with {error:?}, but {key} entered");
                 return Violation::found(Law::Telling, seen);
             }
+            self.written
+                .mark(namespace, lpn * PAGE_SECTORS..(lpn + 1) * PAGE_SECTORS);
         }
         if error == Error::CapacityExceeded {
             self.summary.refused += 1;
@@ -519,8 +529,7 @@ impl Books {
         };
         for (i, plane) in stats.planes.iter().enumerate() {
             check(&format!("plane {i}"), plane.busy)?;
-            let (seen, _) = self.planes.busy(i);
-            if plane.busy != seen {
+            if let Some(seen) = self.planes.busy(i).filter(|seen| *seen != plane.busy) {
                 let seen = format!(
                     "plane {i} is busy {} ns, and counts {} ns",
                     seen.get(),

@@ -16,7 +16,12 @@ struct Plane {
     segments: BTreeMap<Instant, (Instant, What, u32)>,
     last_end: Instant,
     busy: Nanos,
+    /// So much was booked when power went that the model had forgotten some of it.
+    is_unsure: bool,
 }
+
+/// What a plane is busy with that a model keeps in mind.
+const BOOKED: usize = 1024;
 
 /// All planes.
 #[derive(Clone, Debug, Default)]
@@ -71,6 +76,8 @@ impl Planes {
     /// Power went at `at`: what was told of later came to nothing.
     pub fn power_cut(&mut self, at: Instant) {
         for plane in &mut self.planes {
+            let booked = plane.segments.values().filter(|s| s.0 > at).count();
+            plane.is_unsure |= booked >= BOOKED;
             while let Some(mut last) = plane.segments.last_entry().filter(|s| s.get().0 > at) {
                 let from = (*last.key()).max(at);
                 plane.busy = Nanos::new(plane.busy.get() - last.get().0.since(from).get());
@@ -85,13 +92,13 @@ impl Planes {
         }
     }
 
-    /// Time that a plane was seen busy, and the end of the last it does.
+    /// Time that a plane was seen busy, if that can be compared.
     #[must_use]
-    pub fn busy(&self, plane: usize) -> (Nanos, Instant) {
-        let plane = self.planes.get(plane);
-        plane.map_or((Nanos::ZERO, Instant::ZERO), |plane| {
-            (plane.busy, plane.last_end)
-        })
+    pub fn busy(&self, plane: usize) -> Option<Nanos> {
+        match self.planes.get(plane) {
+            Some(plane) => Some(plane.busy).filter(|_| !plane.is_unsure),
+            None => Some(Nanos::ZERO),
+        }
     }
 
     /// When all planes are idle for good.

@@ -16,7 +16,6 @@ pub struct Latency {
     sum: u128,
     min: u64,
     max: u64,
-    /// None until there is a latency: most operations of a trace have none.
     buckets: Vec<u64>,
 }
 
@@ -27,7 +26,7 @@ impl Default for Latency {
             sum: 0,
             min: u64::MAX,
             max: 0,
-            buckets: Vec::new(),
+            buckets: vec![0; BUCKETS],
         }
     }
 }
@@ -55,9 +54,6 @@ impl Latency {
     /// Adds one.
     pub fn add(&mut self, latency: Nanos) {
         let ns = latency.get();
-        if self.buckets.is_empty() {
-            self.buckets = vec![0; BUCKETS];
-        }
         self.count += 1;
         self.sum += u128::from(ns);
         self.min = self.min.min(ns);

@@ -61,7 +61,7 @@ pub(crate) struct Placed {
 pub(crate) struct Area {
     pub pool: Pool,
     /// The page at each location; [`NONE`] if no valid one is there.
-    owner: Sparse<NONE>,
+    pub owner: Sparse<NONE>,
     pub host: Appender,
     pub internal: Appender,
     /// Pages that emptying victims can need at the internal pointer before one has been erased.
@@ -123,8 +123,14 @@ impl Area {
     /// The copy at `loc` is not needed when another is durable, from `until` on: one at `to`, or ([`NONE`]) in another
     /// pool. It has `moved` there, or is of a newer version.
     pub fn replaced(&mut self, loc: Loc, to: Loc, until: Instant, moved: bool) {
+        let opened = self.pool.opened(to);
+        self.replaced_by(loc, (to, opened), until, moved);
+    }
+
+    /// The same with when the superblock of `to`, of any pool, was opened.
+    pub fn replaced_by(&mut self, loc: Loc, to: (Loc, u64), until: Instant, moved: bool) {
         if let Some(lpn) = self.owner(loc) {
-            self.pool.remember(lpn, (loc, to), until, moved);
+            self.pool.remember((lpn, loc), to, until, moved);
         }
         self.clear(loc, until);
     }
@@ -150,8 +156,12 @@ impl Area {
         }
         let own = [&mut self.host, &mut self.internal];
         for pointer in own.into_iter().chain(others) {
-            // A flash page that was begun is not gone on with.
-            let next = pointer.next.next_multiple_of(self.pool.lpp());
+            // A flash page that was begun is not gone on with, nor a stripe of wordlines that several fill.
+            let begun = match self.pool.mode.bits() {
+                1 => self.pool.lpp(),
+                _ => self.pool.stripe(),
+            };
+            let next = pointer.next.next_multiple_of(begun);
             let holds = held.get_mut(pointer.sb as usize).and_then(Option::as_mut);
             let lives = self.pool.was_erased(pointer.sb, at) && next < self.pool.pages;
             match holds.filter(|_| lives) {

@@ -89,7 +89,7 @@ impl<const NS: u8> Paged<NS> {
         }
     }
 
-    fn open_host_native(&mut self) {
+    pub fn open_host_native(&mut self) {
         if let Some(native) = &mut self.native {
             native.open(Pointer::Host);
             self.start_backing();
@@ -143,12 +143,25 @@ impl<const NS: u8> Paged<NS> {
         if to_native && room < u64::from(pool.get(victim).valid) + joining {
             return false;
         }
-        if self.native.is_none() && !self.slc.can_empty(victim) {
+        if !self.can_move(native, victim) {
             return false;
         }
         self.start_with(native, victim, at);
         self.packs = false;
         true
+    }
+
+    /// Whether what a victim holds finds space where it goes. It always does unless a power cut came in between, which
+    /// leaves copies in superblocks that were to be free.
+    fn can_move(&self, native: bool, victim: u32) -> bool {
+        let stripe = match &self.native {
+            Some(area) if native => return area.can_empty(victim),
+            Some(area) => area.pool.stripe(),
+            None => 0,
+        };
+        let rest = u64::from(self.unit + stripe);
+        let goes_native = self.native.is_some() && !self.bypass;
+        self.slc.can_empty(victim) || goes_native && self.slc.room_for_moves() >= rest
     }
 
     fn start_with(&mut self, native: bool, victim: u32, at: Instant) {
@@ -320,8 +333,7 @@ impl<const NS: u8> Paged<NS> {
             self.observe(core, m.lpn, Some(m.from), m.to, Some(end));
             if held {
                 self.held.relocate(m.lpn, m.to);
-                let (area, from) = self.area_of_mut(m.from);
-                area.replaced(from, m.to, end, true);
+                self.replaced(m.from, m.to, end, true);
                 continue;
             }
             self.map_moved(core, m.lpn, m.to, Some(end));

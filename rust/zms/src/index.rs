@@ -77,6 +77,12 @@ impl Index {
         }
     }
 
+    /// Takes all out.
+    pub fn clear(&mut self) {
+        self.slots.fill(0);
+        self.len = 0;
+    }
+
     /// Entries held.
     pub fn len(&self) -> u32 {
         self.len

@@ -54,7 +54,7 @@ pub(crate) struct Paged<const NS: u8> {
     /// over has just joined it they are more.
     pub a: Vec<u32>,
     /// Native flash pages at the host's write pointer that are complete or have a backup.
-    backed: u32,
+    pub backed: u32,
     pub durable: Instant,
     pub search: Search,
     pub mover: Mover,
@@ -383,7 +383,7 @@ impl<const NS: u8> Paged<NS> {
 
     /// Loads one unit at the host's native write pointer, which is open: the first `combined` pages from
     /// pSLC, the others from the buffer. Returns the end.
-    fn program_unit(
+    pub fn program_unit(
         &mut self,
         core: &mut Core,
         pages: &[u32],
@@ -432,7 +432,10 @@ impl<const NS: u8> Paged<NS> {
         };
         let lpp = native.pool.lpp();
         let last = last - last % lpp;
-        native.pool.wordline_until(observer, last, end);
+        let Area { pool, owner, .. } = native;
+        // What nobody maps any more when it is programmed is not found again.
+        let mapped = |loc: Loc| owner.get(loc as usize).is_some_and(|o| o != NONE);
+        pool.wordline_until(observer, last, end, mapped);
         for loc in native
             .pool
             .wordline(last)
@@ -440,8 +443,10 @@ impl<const NS: u8> Paged<NS> {
         {
             let owner = self.native.as_ref().and_then(|n| n.owner(loc));
             let mapped = owner.filter(|&lpn| self.flash_loc(lpn) == loc | NATIVE);
-            if let Some(copy) = mapped.and_then(|lpn| self.held.remove(lpn)) {
-                self.clear(copy, end);
+            let Some(lpn) = mapped else { continue };
+            let same = self.held.current(lpn).is_some();
+            if let Some(copy) = self.held.remove(lpn) {
+                self.replaced(copy, loc | NATIVE, end, same);
             }
         }
     }
@@ -496,7 +501,7 @@ impl<const NS: u8> Paged<NS> {
                 let from = self.flash_loc(lpn);
                 self.observe(core, lpn, Some(from), loc, Some(placed.end));
                 if let Some(older) = self.held.insert(lpn, loc) {
-                    self.clear(older, placed.end);
+                    self.replaced(older, loc, placed.end, false);
                 }
                 self.slc.put(lpn, loc);
             }
@@ -537,6 +542,9 @@ impl<const NS: u8> Paged<NS> {
         }
         if first < end {
             self.slc.pool.forget_pages(first..end);
+            if let Some(native) = &mut self.native {
+                native.pool.forget_pages(first..end);
+            }
             core.observer.note(|| Event::Dropped {
                 namespace: Self::NAME,
                 first,
@@ -623,6 +631,19 @@ impl<const NS: u8> Paged<NS> {
         area.clear(loc, until);
     }
 
+    /// The copy at `loc` is not needed when the one at `to` is durable, from `until` on.
+    pub fn replaced(&mut self, loc: Loc, to: Loc, until: Instant, same: bool) {
+        let opened = self.opened(to);
+        let (area, loc) = self.area_of_mut(loc);
+        area.replaced_by(loc, (to, opened), until, same);
+    }
+
+    /// When the superblock of a location was opened ([`crate::superblock::Superblock::opened`]).
+    pub fn opened(&self, loc: Loc) -> u64 {
+        let (area, loc) = self.area_of(loc);
+        area.pool.opened(loc)
+    }
+
     /// Drops a page's flash copies, if it has any, and its place in A.
     fn unmap_flash(&mut self, core: &mut Core, lpn: u32) {
         let loc = self.flash_loc(lpn);
@@ -671,17 +692,15 @@ impl<const NS: u8> Paged<NS> {
         match durable {
             // What was mapped waits for its wordline; what it was is held.
             _ if is_held => self.clear(old, Instant::ZERO),
-            Some(end) => {
-                let (area, old) = self.area_of_mut(old);
-                area.replaced(old, loc, end, moved);
-            }
+            Some(end) => self.replaced(old, loc, end, moved),
             None => {
                 self.held.insert(lpn, old);
             }
         }
         if let (Some(end), true) = (durable, is_held) {
+            let same = moved && self.held.current(lpn).is_some();
             if let Some(copy) = self.held.remove(lpn) {
-                self.clear(copy, end);
+                self.replaced(copy, loc, end, same);
             }
         }
     }
@@ -780,8 +799,17 @@ impl<const NS: u8> Map for Paged<NS> {
 
     fn moved(&mut self, observer: &mut Observer, moved: &Moved) -> bool {
         let native = self.native.as_mut().map(|native| &mut native.pool);
-        let mut pools = [Some(&mut self.slc.pool), native].into_iter().flatten();
-        pools.any(|pool| pool.moved(observer, moved))
+        let mut pools = [Some(&mut self.slc.pool), native];
+        let mut all = pools.iter_mut().flatten();
+        let is_own = all.any(|pool| pool.moved(observer, moved));
+        if is_own {
+            // What it replaces may be in the other one.
+            pools
+                .into_iter()
+                .flatten()
+                .for_each(|pool| pool.delay_past(moved.end));
+        }
+        is_own
     }
 
     fn find(&self, lpn: u32, at: Instant) -> Found {

@@ -17,17 +17,19 @@
 //!          |  (moved to a fresh one if its next stripe is spoilt)|                  |
 //!                                      |  copies in pSLC, which are made if need be |
 //! ```
+//! Page-mapped namespaces have two pools, and a page that waits for its wordline another copy ([`Paged::held`]). Those that were
+//! to go native do so anew.
+//!
 //! Recovery reads how far superblocks with write pointers were programmed, and copies. It is not cut itself: a cut
 //! before it has ended counts as one at its end.
 
-use crate::area::{Pointer, Why};
+use crate::area::{Area, Pointer, Why};
 use crate::core::{pages, Core};
 use crate::drive::{Data, Zms};
 use crate::index::Index;
 use crate::paged::{Paged, BUFFERED, NOWHERE};
-use crate::superblock::{Loc, Past, Pool, SbState, NONE};
+use crate::superblock::{Loc, Past, Pool, SbState, NATIVE, NONE};
 use crate::zoned::{Fetched, ZoneFtl, Zoned};
-use crate::Error;
 use core::ops::Range;
 use ftl::{Event, Left, Lost, Namespace, PowerCut};
 use nand::Op;
@@ -37,13 +39,7 @@ use units::{Instant, ZoneId, PAGE_SECTORS};
 impl Zms {
     /// Power goes at `now` and comes back: what was volatile is lost, and the drive recovers. Commands whose completion is
     /// later were never answered; all that others acknowledged is still there. Counters go on.
-    ///
-    /// # Errors
-    /// Data namespaces without zones cannot be recovered yet.
-    pub fn power_cut(&mut self, now: Instant) -> Result<PowerCut, Error> {
-        if matches!(self.data, Data::Block(_)) {
-            return Err(Error::Unsupported);
-        }
+    pub fn power_cut(&mut self, now: Instant) -> PowerCut {
         self.advance(now);
         let now = now.max(self.now);
         self.core.power_cut(&self.config, now);
@@ -54,11 +50,12 @@ impl Zms {
         if let Some(meta) = &mut self.meta {
             meta.power_cut(&mut self.core, now, &mut cut);
         }
-        if let Data::Zoned(zoned) = &mut self.data {
-            zoned.power_cut(&mut self.core, now, &mut cut);
+        match &mut self.data {
+            Data::Zoned(zoned) => zoned.power_cut(&mut self.core, now, &mut cut),
+            Data::Block(block) => block.power_cut(&mut self.core, now, &mut cut),
         }
         self.advance(cut.ready);
-        Ok(cut)
+        cut
     }
 }
 
@@ -78,43 +75,143 @@ fn scan(core: &mut Core, pool: &Pool, cut: &mut PowerCut, at: Instant) {
     }
 }
 
-impl Paged<0> {
-    /// Power goes at `at`. All copies are in pSLC.
+impl<const NS: u8> Paged<NS> {
+    /// Power goes at `at`.
     fn power_cut(&mut self, core: &mut Core, at: Instant, cut: &mut PowerCut) {
         scan(core, &self.slc.pool, cut, at);
+        if let Some(native) = &self.native {
+            scan(core, &native.pool, cut, at);
+        }
         self.mover.power_cut();
-        let past = by_page(&self.slc.pool);
-        let mut copies = Vec::new();
+        let past = self.past();
+        let (mut slc, mut native) = (Vec::new(), Vec::new());
         for lpn in 0..u32::try_from(self.map.len()).unwrap_or(u32::MAX) {
             let word = self.word(lpn);
             if word == NOWHERE {
                 continue;
             }
-            let current = Some(word & !BUFFERED).filter(|loc| *loc != NOWHERE);
             let past = past.get(&lpn).map_or(&[][..], Vec::as_slice);
-            let left = self.slc.pool.survivor(current, past, at);
-            if word & BUFFERED != 0 || left.is_none_or(|left| !left.is_newest) {
+            let left = self.survivor(lpn, past, at);
+            if word & BUFFERED != 0 || left.is_none_or(|(_, is_newest)| !is_newest) {
                 cut.lost.push(Lost {
                     namespace: Self::NAME,
                     lpn: lpn.into(),
                     left: left.map_or(Left::Nothing, |_| Left::Older),
                 });
             }
-            self.map
-                .set(lpn as usize, left.map_or(NOWHERE, |left| left.loc));
-            copies.extend(left.map(|left| (lpn, left.loc)));
-        }
-        self.slc.power_cut(core, at, &copies, &mut []);
-        for &(lpn, loc) in &copies {
+            let loc = left.map_or(NOWHERE, |(loc, _)| loc);
+            self.map.set(lpn as usize, loc);
+            if loc == NOWHERE {
+                continue;
+            }
+            match loc & NATIVE {
+                0 => slc.push((lpn, loc)),
+                _ => native.push((lpn, loc & !NATIVE)),
+            }
             core.observer.note(|| Event::Survived {
                 namespace: Self::NAME,
                 lpn: lpn.into(),
                 at: Some(self.page_place(loc)),
             });
         }
+        self.slc.power_cut(core, at, &slc, &mut []);
+        if let Some(area) = &mut self.native {
+            area.power_cut(core, at, &native, &mut []);
+        }
+        self.held.clear();
         self.buffer.clear();
         self.a.clear();
+        self.backed = 0;
+        (self.collects, self.packs, self.collects_next) = (false, false, false);
         (self.free, self.durable) = (at, at);
+        if self.bypass {
+            let end = self.load_rest(core, &slc, at);
+            cut.ready = cut.ready.max(end);
+        }
+    }
+
+    /// The copies that were replaced, by page.
+    fn past(&self) -> HashMap<u32, Vec<Past>> {
+        let mut pages = by_page(&self.slc.pool);
+        for past in self.native.iter().flat_map(|native| native.pool.past()) {
+            pages.entry(past.lpn).or_default().push(Past {
+                loc: past.loc | NATIVE,
+                ..*past
+            });
+        }
+        pages
+    }
+
+    /// Where the newest copy of a page is that is left, and whether that is of the newest version in flash.
+    fn survivor(&self, lpn: u32, past: &[Past], at: Instant) -> Option<(Loc, bool)> {
+        let mut loc = self.flash_loc(lpn);
+        if loc == NOWHERE {
+            return None;
+        }
+        let mut is_newest = true;
+        // The other waits for its wordline.
+        if let Some(held) = self.held.get(lpn) {
+            is_newest = self.held.current(lpn).is_some();
+            loc = held;
+        }
+        let mut opened = self.opened(loc);
+        for _ in 0..=past.len() {
+            if self.is_durable(loc, opened, at) {
+                return Some((loc, is_newest));
+            }
+            let before = past
+                .iter()
+                .rfind(|p| (p.to, p.to_opened) == (loc, opened))?;
+            is_newest &= before.moved;
+            (loc, opened) = (before.loc, before.opened);
+        }
+        None
+    }
+
+    fn is_durable(&self, loc: Loc, opened: u64, at: Instant) -> bool {
+        let native = self.native.as_ref().filter(|_| loc & NATIVE != 0);
+        let area = native.unwrap_or(&self.slc);
+        let is_past = self.opened(loc) != opened;
+        (is_past || !self.is_loaded(loc)) && area.pool.is_durable(loc & !NATIVE, opened, at)
+    }
+
+    /// Whether a place at the host's native write pointer is loaded, and its wordline not complete. (What is moved there
+    /// has a copy that is held.)
+    fn is_loaded(&self, loc: Loc) -> bool {
+        let native = self.native.as_ref().filter(|_| loc & NATIVE != 0);
+        let Some(Area { pool, host, .. }) = native.filter(|_| self.bypass) else {
+            return false;
+        };
+        let (sb, page) = ((loc & !NATIVE) / pool.pages, (loc & !NATIVE) % pool.pages);
+        sb == host.sb && pool.is_loaded(page / pool.lpp(), host.next)
+    }
+
+    /// What was loaded, or to be, and has its copies in pSLC goes native, in whole units as far as there is room; the
+    /// rest is A. Returns when that has ended.
+    fn load_rest(&mut self, core: &mut Core, copies: &[(u32, Loc)], at: Instant) -> Instant {
+        let pages: Vec<u32> = copies.iter().map(|copy| copy.0).collect();
+        let unit = self.unit as usize;
+        let mut end = at;
+        let mut left = pages.as_slice();
+        while left.len() >= unit {
+            let Some(native) = &self.native else { break };
+            if native.room() < unit as u64 {
+                break;
+            }
+            if !native.host.is_open() {
+                self.open_host_native();
+            }
+            let (now, rest) = left.split_at(unit);
+            for &lpn in now {
+                core.want(self.place_of(self.flash_loc(lpn)));
+            }
+            self.counters.pages_read += unit as u64;
+            let ready = core.read_wanted(at);
+            end = end.max(self.program_unit(core, now, unit, ready));
+            left = rest;
+        }
+        self.a.extend(left.iter().take(unit - 1));
+        end
     }
 }
 

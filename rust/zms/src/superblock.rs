@@ -115,10 +115,12 @@ pub(crate) struct Past {
     pub loc: Loc,
     /// Its superblock's [`Superblock::opened`] then.
     pub opened: u64,
-    /// Where the other is; [`NONE`] if that is in another pool.
-    to: Loc,
+    /// Where the other is: in a namespace that has two pools with [`NATIVE`]; of zones [`NONE`] if it is native.
+    pub to: Loc,
+    /// Its superblock's [`Superblock::opened`] then.
+    pub to_opened: u64,
     /// When the other is durable.
-    until: Instant,
+    pub until: Instant,
     /// The other is of the same version.
     pub moved: bool,
 }
@@ -135,8 +137,6 @@ struct Life {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Survivor {
     pub loc: Loc,
-    /// It is of the newest version in flash.
-    pub is_newest: bool,
     /// Where that version was copied to last, and [`Superblock::opened`] there.
     pub version: (Loc, u64),
 }
@@ -188,6 +188,7 @@ state!(Past {
     loc,
     opened,
     to,
+    to_opened,
     until,
     moved
 });
@@ -381,13 +382,24 @@ impl Pool {
         }
     }
 
-    /// A copy of `lpn` at `loc` is replaced by one at `to` that is durable from `until` on; `moved` if that is of the
-    /// same version.
-    pub fn remember(&mut self, lpn: u32, (loc, to): (Loc, Loc), until: Instant, moved: bool) {
+    /// [`Superblock::opened`] of the superblock that a location is in.
+    pub fn opened(&self, loc: Loc) -> u64 {
+        self.get(loc / self.pages).opened
+    }
+
+    /// A copy of `lpn` at `loc` is replaced by one at `to`, whose superblock was `opened` last, that is durable from
+    /// `until` on; `moved` if that is of the same version.
+    pub fn remember(
+        &mut self,
+        (lpn, loc): (u32, Loc),
+        (to, to_opened): (Loc, u64),
+        until: Instant,
+        moved: bool,
+    ) {
         if until <= self.now {
             return;
         }
-        let opened = self.get(loc / self.pages).opened;
+        let opened = self.opened(loc);
         if self.past.len() >= self.most_past {
             self.forget_past();
         }
@@ -396,6 +408,7 @@ impl Pool {
             loc,
             opened,
             to,
+            to_opened,
             until,
             moved,
         });
@@ -624,15 +637,22 @@ impl Pool {
         self.note_program(first, n, 1, end);
     }
 
-    /// The same of the wordline that the flash page at `last` completes.
-    pub fn wordline_until(&mut self, observer: &mut Observer, last: Loc, end: Instant) {
+    /// The same of the wordline that the flash page at `last` completes. The observer is told of copies that are
+    /// `mapped`.
+    pub fn wordline_until(
+        &mut self,
+        observer: &mut Observer,
+        last: Loc,
+        end: Instant,
+        mapped: impl Fn(Loc) -> bool,
+    ) {
         let (rows, lpp) = (self.mode.bits(), self.lpp);
         self.note_program(last - (rows - 1) * self.row(), lpp, rows, end);
         if observer.is_on() {
-            for first in self.wordline(last) {
-                let locs = u64::from(first)..u64::from(first + lpp);
-                observer.each(locs, |loc| Event::Durable {
-                    place: self.page_place(loc as u32),
+            let locs = self.wordline(last).flat_map(|first| first..first + lpp);
+            for loc in locs.filter(|loc| mapped(*loc)) {
+                observer.note(|| Event::Durable {
+                    place: self.page_place(loc),
                     at: end,
                 });
             }
@@ -660,11 +680,7 @@ impl Pool {
         };
         let first = last - (rows - 1) * self.row();
         self.note_program(first, n, rows, moved.end);
-        // It may be what replaced some of them.
-        let now = self.now;
-        for past in self.past.iter_mut().filter(|p| p.until > now) {
-            past.until = past.until.max(moved.end);
-        }
+        self.delay_past(moved.end);
         if observer.is_on() {
             for first in self.wordline(last) {
                 let locs = u64::from(first)..u64::from(first + n);
@@ -675,6 +691,14 @@ impl Pool {
             }
         }
         true
+    }
+
+    /// A program ends later than was said: it may be what replaces some copies.
+    pub fn delay_past(&mut self, end: Instant) {
+        let now = self.now;
+        for past in self.past.iter_mut().filter(|p| p.until > now) {
+            past.until = past.until.max(end);
+        }
     }
 
     /// Whether a block is of one of these superblocks.
@@ -780,13 +804,8 @@ impl Pool {
     pub fn survivor(&self, current: Option<Loc>, past: &[Past], at: Instant) -> Option<Survivor> {
         let opened = current.map_or(0, |loc| self.get(loc / self.pages).opened);
         let mut version = (current.unwrap_or(NONE), opened);
-        let mut is_newest = true;
         if let Some(loc) = current.filter(|loc| self.is_durable(*loc, opened, at)) {
-            return Some(Survivor {
-                loc,
-                is_newest,
-                version,
-            });
+            return Some(Survivor { loc, version });
         }
         let mut next = version.0;
         for p in past.iter().rev().take_while(|p| {
@@ -797,14 +816,10 @@ impl Pool {
         }) {
             if !p.moved {
                 version = (p.loc, p.opened);
-                is_newest = false;
             }
             if self.is_durable(p.loc, p.opened, at) {
-                return Some(Survivor {
-                    loc: p.loc,
-                    is_newest,
-                    version,
-                });
+                let loc = p.loc;
+                return Some(Survivor { loc, version });
             }
         }
         None
@@ -1110,7 +1125,7 @@ mod tests {
         let wordline = pool.start(1) + 3 * 8;
         for plane in [1, 2] {
             let last = wordline + 2 * 8 + plane * 2;
-            pool.wordline_until(&mut Observer::default(), last, at(100));
+            pool.wordline_until(&mut Observer::default(), last, at(100), |_| true);
         }
         for loc in 0..2 * pool.pages {
             let page = loc.wrapping_sub(wordline);

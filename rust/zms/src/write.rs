@@ -416,7 +416,8 @@ impl Zoned {
     pub fn complete_wordline(&mut self, observer: &mut Observer, z: u32, page: u32, end: Instant) {
         let zone = *self.zone(z);
         let start = self.native.start(zone.sb);
-        self.native.wordline_until(observer, start + page, end);
+        self.native
+            .wordline_until(observer, start + page, end, |_| true);
         if zone.held == 0 {
             return;
         }

@@ -10,8 +10,7 @@ mod common;
 
 use units::{Instant, Nanos, Sector, ZoneId};
 use zms::{
-    Command, Config, Error, Left, Lost, Namespace, PowerCut, Zms, ZoneAction, ZoneReport,
-    ZoneTarget,
+    Command, Config, Left, Lost, Namespace, PowerCut, Zms, ZoneAction, ZoneReport, ZoneTarget,
 };
 use zone::State;
 
@@ -25,7 +24,11 @@ struct Drive {
 
 impl Drive {
     fn new() -> Self {
-        let config: Config = common::config("tlc-zoned", &[]);
+        Self::of("tlc-zoned")
+    }
+
+    fn of(preset: &str) -> Self {
+        let config: Config = common::config(preset, &[]);
         Self {
             zms: Zms::new(&config).unwrap(),
             now: Instant::ZERO,
@@ -52,13 +55,14 @@ impl Drive {
         self.submit(Namespace::Data, &Command::Zone { action, target });
     }
 
-    fn meta(&mut self, page: u64, fua: bool) {
-        let write = Command::write(Sector::new(page * 8), 8, fua);
-        self.submit(Namespace::Meta, &write);
+    fn write_pages(&mut self, namespace: Namespace, pages: core::ops::Range<u64>, fua: bool) {
+        let sectors = (pages.end - pages.start) * 8;
+        let write = Command::write(Sector::new(pages.start * 8), sectors, fua);
+        self.submit(namespace, &write);
     }
 
     fn cut(&mut self) -> PowerCut {
-        let cut = self.zms.power_cut(self.now).unwrap();
+        let cut = self.zms.power_cut(self.now);
         self.zms.check_invariants().unwrap();
         assert!(cut.ready >= self.now);
         self.now = cut.ready;
@@ -119,28 +123,71 @@ fn a_program_that_is_cut_never_was_and_the_copies_it_was_made_of_stay() {
 
 #[test]
 fn pages_fall_back_to_what_was_durable_last() {
-    let mut drive = Drive::new();
-    drive.meta(7, true);
-    drive.meta(9, true);
-    drive.meta(7, false);
-    drive.meta(8, false);
-    // Given up for good, even if what was written since is lost.
-    let trim = Command::Deallocate {
-        at: Sector::new(72),
-        sectors: 8,
-    };
-    drive.submit(Namespace::Meta, &trim);
-    drive.meta(9, false);
-    let cut = drive.cut();
-    let mut gone = lost(Namespace::Meta, 7..8, Left::Older);
-    gone.extend(lost(Namespace::Meta, 8..10, Left::Nothing));
-    assert_eq!(cut.lost, gone);
-    let unmapped = |page: u64| {
-        drive
-            .zms
-            .has_unmapped(Namespace::Meta, Sector::new(page * 8), 8)
-    };
-    assert_eq!([7, 8, 9].map(unmapped), [false, true, true]);
+    for (preset, namespace) in [
+        ("tlc-zoned", Namespace::Meta),
+        ("tlc-block", Namespace::Data),
+        ("qlc-block", Namespace::Data),
+    ] {
+        let mut drive = Drive::of(preset);
+        drive.write_pages(namespace, 7..8, true);
+        drive.write_pages(namespace, 9..10, true);
+        drive.write_pages(namespace, 7..8, false);
+        drive.write_pages(namespace, 8..9, false);
+        // Given up for good, even if what was written since is lost.
+        let trim = Command::Deallocate {
+            at: Sector::new(72),
+            sectors: 8,
+        };
+        drive.submit(namespace, &trim);
+        drive.write_pages(namespace, 9..10, false);
+        let cut = drive.cut();
+        let mut gone = lost(namespace, 7..8, Left::Older);
+        gone.extend(lost(namespace, 8..10, Left::Nothing));
+        assert_eq!(cut.lost, gone, "{preset}");
+        let unmapped = |page: u64| drive.zms.has_unmapped(namespace, Sector::new(page * 8), 8);
+        assert_eq!([7, 8, 9].map(unmapped), [false, true, true]);
+    }
+}
+
+/// Pages of a program unit of TLC.
+const PAGES: u64 = UNIT / 8;
+
+#[test]
+fn what_waits_for_its_wordline_is_as_old_as_its_copies() {
+    let mut drive = Drive::of("tlc-block");
+    let data = Namespace::Data;
+    // Backups have them, which are loaded again.
+    drive.write_pages(data, 0..PAGES, true);
+    assert_eq!(drive.zms.stats().data.pages_backup, PAGES);
+    assert_eq!(drive.cut().lost, []);
+    assert_eq!(drive.zms.stats().data.pages_native, 2 * PAGES);
+    // They are what is left of those that are written again, and are being programmed.
+    let full = u64::from(drive.zms.config().data_buffer_pages());
+    drive.write_pages(data, 1..full + 1, false);
+    assert_eq!(drive.zms.stats().data.pages_native, 2 * PAGES + full);
+    let mut gone = lost(data, 1..PAGES, Left::Older);
+    gone.extend(lost(data, PAGES..full + 1, Left::Nothing));
+    assert_eq!(drive.cut().lost, gone);
+    assert_eq!(drive.cut().lost, []);
+}
+
+#[test]
+fn a_block_drive_outlives_many_cuts() {
+    for preset in ["tlc-block", "qlc-block"] {
+        let mut drive = Drive::of(preset);
+        for round in 0..300_u64 {
+            // Overlapping, so that there is something to collect.
+            let first = round * 7 % 100 * 16;
+            drive.write_pages(Namespace::Data, first..first + 100, true);
+            drive.write_pages(Namespace::Data, first + 50..first + 150, false);
+            let cut = drive.cut();
+            assert!(cut.lost.iter().all(|lost| lost.lpn >= first + 50));
+            let fua = Sector::new(first * 8);
+            assert!(!drive.zms.has_unmapped(Namespace::Data, fua, 800));
+        }
+        let slc = drive.zms.stats().slc_pool;
+        assert!(slc.free > slc.superblocks / 4, "{slc:?}");
+    }
 }
 
 #[test]
@@ -185,11 +232,4 @@ fn a_drive_that_is_idle_and_closed_is_ready_at_once_and_others_are_read() {
     let transfer = nand::Link::new(1600).time(page);
     let read = Nanos::from_micros(20) + transfer + transfer;
     assert_eq!(drive.cut().ready, before + read);
-}
-
-#[test]
-fn data_namespaces_without_zones_cannot_be_cut_yet() {
-    let config: Config = common::config("tlc-block", &[]);
-    let mut zms = Zms::new(&config).unwrap();
-    assert_eq!(zms.power_cut(Instant::ZERO), Err(Error::Unsupported));
 }

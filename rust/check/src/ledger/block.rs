@@ -25,6 +25,8 @@ struct Put {
     page: u64,
     slot: Slot,
     durable: Option<Instant>,
+    /// The command that it was told with.
+    round: u64,
 }
 
 impl Put {
@@ -39,6 +41,7 @@ impl Put {
             page,
             slot,
             durable: Some(Instant::ZERO),
+            round: 0,
         }
     }
 }
@@ -60,6 +63,8 @@ pub(super) struct Block {
     ready: Instant,
     /// An erase that is not complete: its first segment's start, and its time so far.
     erasing: Option<(Instant, Nanos)>,
+    /// When something was loaded last.
+    loaded: Instant,
 }
 
 impl Block {
@@ -73,6 +78,13 @@ impl Block {
         let all = core::iter::once(&self.current).chain(self.owed.iter().rev());
         let mut found = all.filter_map(|f| Some(f[Self::position(f, page)?].slot));
         found.next()
+    }
+
+    /// It had been erased by then, if that takes no time.
+    fn was_erased(&mut self, by: Instant) {
+        if let Some(last) = self.before.last_mut().filter(|b| b.1 == NEVER) {
+            last.1 = by;
+        }
     }
 
     /// Whether the filling before the current one certainly needed an erase by now.
@@ -89,7 +101,13 @@ pub(super) struct Blocks {
     erase: Nanos,
     /// Blocks in debt.
     owing: Vec<u64>,
+    /// The number of the present command, and when it arrived.
+    pub round: u64,
+    pub now: Instant,
 }
+
+/// An erase that takes no time is not told: it is known to have been when something has been programmed again.
+const NEVER: Instant = Instant::from_nanos(u64::MAX);
 
 const fn number(plane: PlaneId, block: BlockId) -> u64 {
     (plane.0 as u64) << 32 | block.0 as u64
@@ -106,6 +124,8 @@ impl Blocks {
             none: Block::default(),
             erase,
             owing: Vec::new(),
+            round: 0,
+            now: Instant::ZERO,
         }
     }
 
@@ -121,7 +141,6 @@ impl Blocks {
         place: Place,
         slot: Slot,
         durable: Option<Instant>,
-        now: Instant,
     ) -> Result<(), Violation> {
         let at = number(place.plane, place.block);
         let block = self.blocks.entry(at).or_default();
@@ -133,17 +152,23 @@ impl Blocks {
             let before = core::mem::take(&mut block.current);
             // Erases that take no time are not told.
             if self.erase == Nanos::ZERO {
+                let now = self.now;
+                block.was_erased(now);
                 block.before.retain(|(_, start)| *start > now);
-                block.before.push((before, durable.unwrap_or(now)));
+                block.before.push((before, NEVER));
             } else {
                 block.owed.push_back(before);
                 self.owing.push(at);
             }
         }
+        if let Some(at) = durable {
+            block.was_erased(at);
+        }
         block.current.push(Put {
             page: place.page,
             slot,
             durable,
+            round: self.round,
         });
         Self::after_erase(block, place, durable)
     }
@@ -182,6 +207,7 @@ impl Blocks {
             if put.durable.is_none() {
                 put.durable = Some(at);
                 let slot = put.slot;
+                block.was_erased(at);
                 Self::after_erase(block, place, Some(at))?;
                 return Ok(Some((slot, None)));
             }
@@ -209,12 +235,18 @@ impl Blocks {
         Some((put.slot, said))
     }
 
+    /// Something is loaded from `start` on.
+    pub fn loaded(&mut self, plane: PlaneId, block: BlockId, start: Instant) {
+        if let Some(block) = self.blocks.get_mut(&number(plane, block)) {
+            block.loaded = block.loaded.max(start);
+        }
+    }
+
     /// A segment of an erase; gives the copies that end with it.
     pub fn erase(
         &mut self,
         (plane, id): (PlaneId, BlockId),
         (start, end): (Instant, Instant),
-        now: Instant,
     ) -> Result<Vec<Slot>, Violation> {
         let block = self.blocks.entry(number(plane, id)).or_default();
         let mut dead = Vec::new();
@@ -222,9 +254,14 @@ impl Blocks {
             Some((_, took)) => took,
             None => {
                 // What is newer was put there after the erase. (Models may round up from when a copy
-                // is durable, to the end of its group of programs.)
-                let newer = |put: &Put| put.durable.is_some_and(|at| at >= start + self.erase);
+                // is durable, to the end of its group of programs.) So was what is loaded now: after a power cut what
+                // is erased may hold nothing.
                 let is_owed = !block.owed.is_empty();
+                let (round, loaded) = (self.round, block.loaded);
+                let newer = |put: &Put| match put.durable {
+                    Some(at) => at >= start + self.erase,
+                    None => !is_owed && put.round == round && loaded > start,
+                };
                 let mut ended = match block.owed.pop_front() {
                     Some(filling) => filling,
                     None => core::mem::take(&mut block.current),
@@ -237,6 +274,7 @@ impl Blocks {
                     block.current = after;
                 }
                 dead.extend(ended.iter().map(|put| put.slot));
+                let now = self.now;
                 block.before.retain(|(_, start)| *start > now);
                 let last = block.ended.replace((ended, start));
                 block.before.extend(last.filter(|(_, start)| *start > now));

@@ -114,7 +114,7 @@ impl Model {
     /// The model cannot recover.
     pub fn power_cut(&mut self, now: Instant) -> Result<PowerCut, Error> {
         match self {
-            Self::Zms(zms) => zms.power_cut(now),
+            Self::Zms(zms) => Ok(zms.power_cut(now)),
             Self::Zns(_) | Self::Conv(_) | Self::Simple(_) => Err(Error::Unsupported),
         }
     }
