@@ -59,6 +59,12 @@ def conzone():
     return os.environ.get("CONZONE_BIN", "target/release/conzone")
 
 
+def replayed(trace, *drive):
+    """The statistics of a recorded trace, run again on the model alone."""
+    command = [conzone(), "sim", *drive, "--trace", trace, "--json"]
+    return json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+
+
 def repository(path):
     """A file of the repository."""
     return os.path.join(os.environ.get("CONZONE_ROOT", "."), path)

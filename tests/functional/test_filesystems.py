@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 
-from conzone import GuestTest, conzone, repository
+from conzone import GuestTest, conzone, replayed, repository
 
 FUNCTIONS = repository("rust/cli/src/run/filesystem.sh")
 
@@ -146,9 +146,13 @@ class RunOnFilesystem(GuestTest):
     def test_report(self):
         """A job on F2FS in virtual time is verified and reported."""
         job = ("--rw=write", "--bs=64k", "--size=4m", "--verify=crc32c")
-        done = self.run_on("--fs", "f2fs", "--", *job)
+        trace = os.path.join(self.workdir, "trace.gz")
+        done = self.run_on("--fs", "f2fs", "--record", trace, "--", *job)
         self.assertEqual(done.returncode, 0, done.stderr)
         summary = json.loads(done.stdout)
+        with open(os.path.join(summary["out"], "stats.json"), encoding="utf-8") as file:
+            stats = json.load(file)
+        self.assertEqual(stats, {key: value for key, value in replayed(trace).items() if key in stats})
         self.assertEqual(summary["errors"], 0)
         self.assertEqual({job["op"] for job in summary["jobs"]}, {"read", "write"})
         with open(os.path.join(summary["out"], "report.html"), encoding="utf-8") as page:

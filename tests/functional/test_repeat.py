@@ -5,6 +5,7 @@
 """
 
 import contextlib
+import json
 import os
 import socket
 import subprocess
@@ -12,7 +13,7 @@ import tempfile
 import threading
 import time
 
-from conzone import GUEST_LIMIT, GuestTest, conzone
+from conzone import GUEST_LIMIT, GuestTest, conzone, replayed
 
 REPEATS = int(os.environ.get("CONZONE_REPEATS", "2"))
 LOADS = int(os.environ.get("CONZONE_LOADS", "4"))
@@ -84,14 +85,21 @@ class RepeatedRuns(GuestTest):
             path = os.path.join(folder, "qmp")
             words = ["--preset", preset, "--smp", str(processors), "--qmp", path]
             words += ["--check-repeat", str(REPEATS), "--timeout", str(self.guest_limit)]
-            words += ["--out", os.path.join(folder, "out"), "--", *JOB]
+            out, trace = os.path.join(folder, "out"), os.path.join(folder, "trace.gz")
+            words += ["--out", out, "--record", trace, "--", *JOB]
             with Asking(path) as client:
                 done = subprocess.run(
                     [conzone(), "run", *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
                 )
+            if done.returncode == 0:
+                with open(os.path.join(out, "stats.json"), encoding="utf-8") as file:
+                    stats = json.load(file)
+                again = replayed(trace, "--preset", preset)
         self.log.info("%s\n%s\n-- stderr\n%s\nasked: %s", words, done.stdout, done.stderr, client.asked)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn(f"{REPEATS} runs left the same bytes", done.stdout)
+        # The first run alone was recorded.
+        self.assertEqual(stats, {key: again[key] for key in stats})
         self.assertEqual(len([asked for asked in client.asked if asked > 1000]), REPEATS, client.asked)
 
     def test_one_processor(self):

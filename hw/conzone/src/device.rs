@@ -24,6 +24,7 @@ use crate::alarm::Alarm;
 use crate::host::{GuestLog, Signals, Visit};
 use crate::media::Store;
 use crate::properties::{self, Extra, Which};
+use crate::record::Recorder;
 
 /// Units of work of one visit, each about a microsecond of the host's time, in which guest processors wait for the big
 /// lock; the rest follows from the timer at the same instant. That is 2 MiB of copying.
@@ -49,6 +50,7 @@ const BOOT_SUFFIX: &CStr = c"/namespace@1,0";
 pub(crate) struct Inner {
     pub(crate) core: Controller<Drive>,
     pub(crate) media: Store,
+    pub(crate) recorder: Option<Recorder>,
     serial: String,
 }
 
@@ -62,6 +64,8 @@ pub struct ConzoneNvme {
     pub(crate) config: BqlRefCell<Config>,
     /// Fault rules set before realize.
     early_faults: BqlRefCell<Faults>,
+    /// Where the commands are to be recorded, or empty.
+    record: BqlRefCell<String>,
     pub(crate) inner: BqlRefCell<Option<Inner>>,
     /// Set while `inner` is borrowed or its signals are delivered. Looked at before any borrow.
     busy: BqlCell<bool>,
@@ -120,6 +124,11 @@ impl PciDeviceImpl for ConzoneNvme {
             self.refuse_shared_media(memory)?;
         }
         self.refuse_shared_serial(&plan.controller.serial)?;
+        let path = self.record.borrow();
+        let recorder = match path.as_str() {
+            "" => None,
+            path => Some(Recorder::begin(path, core.drive_mut())?),
+        };
 
         let pci = &self.parent_obj;
         pci.set_prog_interface(Self::IDENTITY.prog_interface);
@@ -146,6 +155,7 @@ impl PciDeviceImpl for ConzoneNvme {
         *self.inner.borrow_mut() = Some(Inner {
             core,
             media,
+            recorder,
             serial,
         });
         Ok(())
@@ -169,6 +179,7 @@ impl TextProperties for ConzoneNvme {
             Some(Which::Extra(Extra::ZoneReadOnly)) => self.inject_zone(text, false),
             Some(Which::Extra(Extra::ZoneOffline)) => self.inject_zone(text, true),
             Some(Which::Extra(Extra::Fault)) => self.set_faults(text),
+            Some(Which::Extra(Extra::Record)) => self.set_record(text),
             Some(Which::Extra(
                 Extra::Statistics | Extra::Clock | Extra::Series | Extra::ZoneMap,
             ))
@@ -188,6 +199,7 @@ impl TextProperties for ConzoneNvme {
                 PropertyValue::Text(self.text(|drive| ssd::zone_map(drive.model()), ""))
             }
             Some(Which::Extra(Extra::Fault)) => PropertyValue::Text(self.faults()),
+            Some(Which::Extra(Extra::Record)) => PropertyValue::Text(self.recorded()),
             Some(Which::Extra(Extra::ZoneReadOnly | Extra::ZoneOffline)) | None => {
                 PropertyValue::Text(String::new())
             }
@@ -224,6 +236,7 @@ impl ConzoneNvme {
         unsafe {
             addr_of_mut!((*this).config).write(BqlRefCell::new(Config::new()));
             addr_of_mut!((*this).early_faults).write(BqlRefCell::new(Faults::default()));
+            addr_of_mut!((*this).record).write(BqlRefCell::new(String::new()));
             addr_of_mut!((*this).inner).write(BqlRefCell::new(None));
             addr_of_mut!((*this).busy).write(BqlCell::new(false));
             addr_of_mut!((*this).reset_due).write(BqlCell::new(false));
@@ -339,6 +352,25 @@ impl ConzoneNvme {
         }
     }
 
+    fn set_record(&self, path: &str) -> Result<(), Error> {
+        if self.parent_obj.is_realized() {
+            return Err(Error::new(
+                "property 'record' cannot be changed once the device is plugged",
+            ));
+        }
+        path.clone_into(&mut self.record.borrow_mut());
+        Ok(())
+    }
+
+    fn recorded(&self) -> String {
+        if self.busy.get() {
+            return String::new();
+        }
+        let inner = self.inner.borrow();
+        let recorder = inner.as_ref().and_then(|inner| inner.recorder.as_ref());
+        recorder.map_or_else(|| self.record.borrow().clone(), Recorder::state)
+    }
+
     fn register_read(&self, offset: u64, size: u32) -> u64 {
         if self.busy.replace(true) {
             self.note_reentry("read", offset);
@@ -405,6 +437,9 @@ impl ConzoneNvme {
                 log: &self.log,
             };
             inner.core.run(&mut host, WORK_PER_VISIT);
+            if let Some(recorder) = &mut inner.recorder {
+                recorder.write(inner.core.drive_mut());
+            }
             signals = host.signals;
             pin = inner.core.pin_level();
         }

@@ -27,5 +27,6 @@ mod host;
 mod media;
 mod migration;
 mod properties;
+mod record;
 
 pub use device::ConzoneNvme;

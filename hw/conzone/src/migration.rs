@@ -80,6 +80,9 @@ impl Migrate for ConzoneNvme {
             read_media(from, &media, plan.layout.size.get())?;
             inner.media = media;
         }
+        if inner.recorder.is_some() {
+            core.drive_mut().record();
+        }
         inner.core = core;
         *self.config.borrow_mut() = config;
         self.alarm.cancel();

@@ -19,9 +19,10 @@ pub(crate) enum Extra {
     ZoneReadOnly,
     ZoneOffline,
     Fault,
+    Record,
 }
 
-const EXTRAS: [(Extra, &str, &str, Access, &str); 7] = [
+const EXTRAS: [(Extra, &str, &str, Access, &str); 8] = [
     (
         Extra::Statistics,
         "stats",
@@ -70,6 +71,13 @@ const EXTRAS: [(Extra, &str, &str, Access, &str); 7] = [
         "str",
         Access::ReadWrite,
         "adds fault rules joined by ';', such as read-error,ns=2,lba=0+8,probability=1/100,seed=7,count=3; 'clear' drops all",
+    ),
+    (
+        Extra::Record,
+        "record",
+        "str",
+        Access::ReadWrite,
+        "file that takes every command the flash model is given, as a trace for cargo conzone sim (default: none)",
     ),
 ];
 

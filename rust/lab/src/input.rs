@@ -110,6 +110,16 @@ impl TraceArgs {
         let input = trace::open(&self.trace, wrap).with_context(|| format!("{said}{file}"))?;
         let trace =
             block::open_any(input, file, &options).map_err(|error| anyhow!("{said}{error}"))?;
+        self.placed(trace, simulation, config)
+    }
+
+    /// The trace's requests where they go on a drive that was made from `config`.
+    pub(crate) fn placed(
+        &self,
+        trace: block::Trace,
+        simulation: &Simulation,
+        config: &ssd::Config,
+    ) -> Result<Input> {
         let placed = self.place == Some(Place::Log);
         if let (block::Trace::Commands(_), Some(_)) = (&trace, self.place) {
             let why = "--place is for block traces: this one's commands have their places (--format says otherwise)";

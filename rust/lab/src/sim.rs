@@ -30,8 +30,8 @@ Cambridge, Alibaba, Tencent, MobileBlockIOTraces; --columns names those of any C
 need --place log for most of them. docs/traces.md has more.
 
 Our own: one command a line, `arrival_ns ns op slba nlb fua`; ns 0 = meta, 1 = data; op R W A F RST
-FIN OPN CLS TRIM WZ; slba and nlb in 512-byte sectors; `Q depth` closes the loop, `I ns` idles,
-`#` starts a comment. Files that end in .gz are compressed; - is standard input or output.
+FIN OPN CLS TRIM WZ, and what docs/traces.md adds; slba and nlb in 512-byte sectors; `Q depth` closes
+the loop, `I ns` idles, `#` starts a comment. Files that end in .gz are compressed; - is standard input or output.
 
 Example: cargo conzone sim --preset ufs4-tlc --trace in.trace.gz --out out.gz --stats stats.json")]
 pub struct Args {

@@ -170,7 +170,7 @@ REFUSED = [
     (lambda: conzone.Drive(zones=-1), "zones"),
     (lambda: conzone.Drive("conv-970pro", zones=4), "zones"),
     (lambda: conzone.Drive().get("nothing"), "nothing"),
-    (lambda: run(op=[99]), r"op\[0\] is 99: conzone.OPS has 0 to 9"),
+    (lambda: run(op=[99]), r"op\[0\] is 99: conzone.OPS has 0 to 20"),
     (lambda: run(slba=[0, 8]), "slba has 2 entries, op 1"),
     (lambda: run(nlb=[]), "nlb has 0 entries, op 1"),
     (lambda: run([0, 0], [0, 0], [8, 8], arrival=[5, 4]), r"arrival\[1\] is 4, before"),

@@ -16,6 +16,7 @@ pub struct Latency {
     sum: u128,
     min: u64,
     max: u64,
+    /// None until there is a latency: most operations of a trace have none.
     buckets: Vec<u64>,
 }
 
@@ -26,7 +27,7 @@ impl Default for Latency {
             sum: 0,
             min: u64::MAX,
             max: 0,
-            buckets: vec![0; BUCKETS],
+            buckets: Vec::new(),
         }
     }
 }
@@ -54,6 +55,9 @@ impl Latency {
     /// Adds one.
     pub fn add(&mut self, latency: Nanos) {
         let ns = latency.get();
+        if self.buckets.is_empty() {
+            self.buckets = vec![0; BUCKETS];
+        }
         self.count += 1;
         self.sum += u128::from(ns);
         self.min = self.min.min(ns);

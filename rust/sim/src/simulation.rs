@@ -117,6 +117,10 @@ pub fn to_model(command: &Command) -> (Namespace, ftl::Command) {
         action,
         target: ZoneTarget::One(at),
     };
+    let all = |action| ftl::Command::Zone {
+        action,
+        target: ZoneTarget::All,
+    };
     let asked = match command.op {
         Op::Read => ftl::Command::read(at, sectors),
         Op::Write => ftl::Command::write(at, sectors, fua),
@@ -132,6 +136,26 @@ pub fn to_model(command: &Command) -> (Namespace, ftl::Command) {
         Op::Finish => zone(ZoneAction::Finish),
         Op::Open => zone(ZoneAction::Open),
         Op::Close => zone(ZoneAction::Close),
+        Op::ReadInside => ftl::Command::Read {
+            at,
+            sectors,
+            internal: true,
+        },
+        Op::WriteInside => ftl::Command::Write {
+            at,
+            sectors,
+            fua,
+            internal: true,
+        },
+        Op::OpenZrwa => zone(ZoneAction::OpenZrwa),
+        Op::Commit => ftl::Command::CommitZrwa { end: at },
+        Op::Offline => zone(ZoneAction::Offline),
+        Op::Extend => zone(ZoneAction::SetExtension),
+        Op::ResetAll => all(ZoneAction::Reset),
+        Op::FinishAll => all(ZoneAction::Finish),
+        Op::OpenAll => all(ZoneAction::Open),
+        Op::CloseAll => all(ZoneAction::Close),
+        Op::OfflineAll => all(ZoneAction::Offline),
     };
     (ns, asked)
 }

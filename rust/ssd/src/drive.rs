@@ -11,6 +11,7 @@ use crate::faults::{Access, Faults, Site, Verdict};
 use crate::layout::{eui64, nguid};
 use crate::model::Model;
 use crate::plan::{Plan, Space};
+use crate::record::{Record, Recorded};
 use crate::series::Series;
 use crate::vendor_log;
 use command::{Command, Error, Outcome, ZoneReport};
@@ -61,6 +62,8 @@ pub struct Drive {
     failure: Option<Failure>,
     series: Option<Series>,
     sample_interval: Nanos,
+    /// Commands for the trace of this run, while one is written.
+    record: Option<Record>,
     /// Reads that failed.
     media_errors: u64,
     /// Writes that failed.
@@ -72,7 +75,7 @@ pub struct Drive {
 state!(Drive {
     model, namespaces[fixed], events, extensions[fixed], faults, failure, series[fixed],
     media_errors, write_faults;
-    kinds, timed, rated_erases, sample_interval
+    kinds, timed, rated_erases, sample_interval, record
 } => check);
 
 impl Drive {
@@ -108,6 +111,7 @@ impl Drive {
             failure: None,
             series: Series::new(plan.sample_interval),
             sample_interval: plan.sample_interval,
+            record: None,
             media_errors: 0,
             write_faults: 0,
         };
@@ -150,6 +154,16 @@ impl Drive {
         self.series
             .as_ref()
             .map_or_else(String::new, |series| series.csv(&self.model))
+    }
+
+    /// From here on notes the commands that reach the model, for [`Drive::recorded`].
+    pub fn record(&mut self) {
+        self.record = Some(Record::new());
+    }
+
+    /// Takes the commands noted since the last time, in their order, and how many more there were than are kept.
+    pub fn recorded(&mut self) -> Option<(impl Iterator<Item = Recorded> + '_, u64)> {
+        self.record.as_mut().map(Record::take)
     }
 
     /// Whether commands take model time.
@@ -311,6 +325,13 @@ impl Drive {
 
     /// Runs a command that no fault has stopped.
     fn run(&mut self, ns: Namespace, command: &Command, now: Instant) -> Outcome {
+        if let Some(record) = &mut self.record {
+            record.note(Recorded {
+                ns,
+                command: *command,
+                at: now,
+            });
+        }
         let mut outcome = self.model.submit(ns, command, now);
         if !self.timed {
             outcome.done = now;

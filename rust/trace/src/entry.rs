@@ -27,11 +27,33 @@ pub enum Op {
     Trim,
     /// Write Zeroes.
     WriteZeroes,
+    /// Read of what stays inside the drive, such as a copy's source: it does not cross the host link.
+    ReadInside,
+    /// Write of what comes from inside the drive, such as a copy's destination.
+    WriteInside,
+    /// Zone open with a random write area.
+    OpenZrwa,
+    /// Commit of a random write area; the address is where the write pointer goes.
+    Commit,
+    /// A read-only zone goes offline.
+    Offline,
+    /// The zone's descriptor extension is set.
+    Extend,
+    /// Reset of all zones that are neither empty nor failed.
+    ResetAll,
+    /// Finish of all open and closed zones.
+    FinishAll,
+    /// Open of all closed zones.
+    OpenAll,
+    /// Close of all open zones.
+    CloseAll,
+    /// All read-only zones go offline.
+    OfflineAll,
 }
 
 impl Op {
     /// Every operation, in the order of their codes.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 21] = [
         Self::Read,
         Self::Write,
         Self::Append,
@@ -42,6 +64,17 @@ impl Op {
         Self::Close,
         Self::Trim,
         Self::WriteZeroes,
+        Self::ReadInside,
+        Self::WriteInside,
+        Self::OpenZrwa,
+        Self::Commit,
+        Self::Offline,
+        Self::Extend,
+        Self::ResetAll,
+        Self::FinishAll,
+        Self::OpenAll,
+        Self::CloseAll,
+        Self::OfflineAll,
     ];
 
     /// The code in a trace.
@@ -58,6 +91,17 @@ impl Op {
             Self::Close => "CLS",
             Self::Trim => "TRIM",
             Self::WriteZeroes => "WZ",
+            Self::ReadInside => "RI",
+            Self::WriteInside => "WI",
+            Self::OpenZrwa => "OPNZ",
+            Self::Commit => "CMT",
+            Self::Offline => "OFF",
+            Self::Extend => "EXT",
+            Self::ResetAll => "RST*",
+            Self::FinishAll => "FIN*",
+            Self::OpenAll => "OPN*",
+            Self::CloseAll => "CLS*",
+            Self::OfflineAll => "OFF*",
         }
     }
 
@@ -73,6 +117,17 @@ impl Op {
             b"CLS" => Self::Close,
             b"TRIM" => Self::Trim,
             b"WZ" => Self::WriteZeroes,
+            b"RI" => Self::ReadInside,
+            b"WI" => Self::WriteInside,
+            b"OPNZ" => Self::OpenZrwa,
+            b"CMT" => Self::Commit,
+            b"OFF" => Self::Offline,
+            b"EXT" => Self::Extend,
+            b"RST*" => Self::ResetAll,
+            b"FIN*" => Self::FinishAll,
+            b"OPN*" => Self::OpenAll,
+            b"CLS*" => Self::CloseAll,
+            b"OFF*" => Self::OfflineAll,
             _ => return None,
         })
     }

@@ -5,6 +5,10 @@ use crate::entry::{Answer, Command, Line, Op};
 use std::io::{self, BufRead};
 use units::{Instant, Nanos};
 
+/// The codes of [`Op::ALL`].
+const OPERATIONS: &str =
+    "one of R W A F RST FIN OPN CLS TRIM WZ RI WI OPNZ CMT OFF EXT RST* FIN* OPN* CLS* OFF*";
+
 /// Longest line: far above what the fields need, and a bound on memory for files without any.
 const MAX_LINE_BYTES: u64 = 4096;
 
@@ -229,7 +233,7 @@ impl<'a> Fields<'a> {
             _ => self.rest = start,
         }
         let text = self.text("op")?;
-        Op::from_code(text).ok_or_else(|| bad("op", text, "one of R W A F RST FIN OPN CLS TRIM WZ"))
+        Op::from_code(text).ok_or_else(|| bad("op", text, OPERATIONS))
     }
 
     fn end(&mut self) -> Result<(), Problem> {
@@ -460,7 +464,7 @@ mod tests {
             ),
             (
                 "0 1 Y 0 8 0",
-                "t:1: field op: 'Y' is not one of R W A F RST FIN OPN CLS TRIM WZ",
+                "t:1: field op: 'Y' is not one of R W A F RST FIN OPN CLS TRIM WZ RI WI OPNZ CMT OFF EXT RST* FIN* OPN* CLS* OFF*",
             ),
             ("0 1 W 0 8", "t:1: field fua is missing"),
             ("0 1 W 0 8 0 9", "t:1: '9' after the last field"),

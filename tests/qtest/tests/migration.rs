@@ -205,6 +205,25 @@ fn all_kinds_of_media_travel() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn a_machine_that_is_taken_over_is_recorded_where_it_goes_on() -> Result<()> {
+    let dir = TempDir::new()?;
+    let path = dir.path().join("trace");
+    let before = Machine::start(&options("preset=tlc-zoned,zones=4"))?;
+    let mut drive = Drive::start(&before)?;
+    drive.io(WRITE, 2, 0, 8)?.success()?;
+    let recorded = format!("preset=tlc-zoned,zones=4,record={}", path.display());
+    let after = hop(&before, &options(&recorded), dir.path())?;
+    let mut drive = drive.on(&after);
+    drive.io(WRITE, 2, 8, 16)?.success()?;
+    let text = std::fs::read_to_string(&path)?;
+    ensure!(
+        text.ends_with(" 1 W 8 16 0\n") && text.lines().count() == 1,
+        "{text}"
+    );
+    after.quit()
+}
+
 /// What QEMU says when it is to take over a file with these options.
 fn refused(options: &Options, file: &Path) -> Result<String> {
     let incoming = format!("file:{}", file.display());

@@ -30,6 +30,8 @@ pub struct Execution {
     pub series: String,
     /// The zones at the end, CSV; empty like the statistics.
     pub zones: String,
+    /// The file that the device recorded its commands into; why that is not complete.
+    pub recorded: String,
     /// Commands took the model's time at the end (`timing`).
     pub timed: bool,
     /// QEMU's version as it says it.
@@ -63,7 +65,7 @@ impl Execution {
         let outcome = running.wait(limit, |_, bytes| {
             said.push_str(&String::from_utf8_lossy(bytes))
         })?;
-        let [stats, series, zones] = ["stats", "series", "zone-map"]
+        let [stats, series, zones, recorded] = ["stats", "series", "zone-map", "record"]
             .map(|name| property(running.qmp(), name))
             .map(|text| text.and_then(|text| text.as_str().map(str::to_owned)))
             .map(Option::unwrap_or_default);
@@ -81,6 +83,7 @@ impl Execution {
             stats,
             series,
             zones,
+            recorded,
             timed,
             qemu,
             fio,

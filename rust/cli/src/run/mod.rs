@@ -10,6 +10,7 @@
 
 mod execution;
 mod fits;
+mod record;
 mod repeat;
 
 use std::fs;
@@ -29,6 +30,7 @@ use crate::report::{fio, timeline, DriveProperty, Report};
 use crate::vm::{self, Timing};
 use crate::Context;
 use execution::Execution;
+use record::Recording;
 
 const GUEST_SCRIPT: &str = include_str!("guest.sh");
 const FILESYSTEM_SCRIPT: &str = include_str!("filesystem.sh");
@@ -54,6 +56,7 @@ Examples:
   cargo conzone run --preset ufs4-tlc --set l2p-cache-size=64K
   cargo conzone run --job my.fio --timing real --out results
   cargo conzone run --check-repeat 3
+  cargo conzone run --record run.trace.gz
   cargo conzone run --fs f2fs --job db.fio
   cargo conzone run -- --rw=write --bs=128k --size=4z
   cargo conzone run -- --size=4z --name=fill --rw=write --bs=512k --name=read --stonewall --rw=randread --bs=4k --io_size=16m"
@@ -70,6 +73,9 @@ pub struct Args {
     /// Where the results go [default: conzone-out/NUMBER-PRESET]
     #[arg(short, long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Write every command that the drive was given, as a trace for `sim`; .gz compresses
+    #[arg(long, value_name = "FILE", conflicts_with = "device")]
+    record: Option<PathBuf>,
     /// Print the figures as JSON
     #[arg(long)]
     json: bool,
@@ -122,8 +128,11 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         fits::f2fs(&args.vm.config()?)?;
     }
     let vm = &sampled(&args.vm);
+    vm.check(Timing::Virtual)?;
+    let recording = args.record.as_deref().map(Recording::begin);
+    let recording = recording.transpose()?;
     let machine = vm.machine(context, Timing::Virtual)?;
-    let execution = execute(context, args, &machine)?;
+    let (execution, recorded) = execute(context, args, &machine, recording)?;
     if args.fs.is_some() && execution.status == MISFIT {
         return Err(Prerequisite(execution.first_words()).into());
     }
@@ -153,7 +162,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         .clone()
         .map_or_else(|| next_directory(&args.vm), Ok)?;
     report.write(&out)?;
-    show(context, args, &report, &out)?;
+    show(context, args, &report, &out, recorded)?;
     if args.fs.is_some() && !args.json {
         say!("verified: {}", execution.fact("verified"))?;
     }
@@ -181,12 +190,25 @@ fn sampled(vm: &vm::Options) -> vm::Options {
     vm
 }
 
-/// One run.
-fn execute(context: &Context, args: &Args, machine: &guest::Machine) -> Result<Execution> {
+/// One run, and how many commands were recorded of it.
+fn execute(
+    context: &Context,
+    args: &Args,
+    machine: &guest::Machine,
+    recording: Option<Recording>,
+) -> Result<(Execution, Option<u64>)> {
     let work = tempfile::tempdir().context("making a temporary directory")?;
     let job = job(args, work.path())?;
     let limit = Duration::from_secs(args.timeout);
-    Execution::of(context, machine, &job, work.path(), limit)
+    let Some(recording) = recording else {
+        let execution = Execution::of(context, machine, &job, work.path(), limit)?;
+        return Ok((execution, None));
+    };
+    let (mut machine, commands) = (machine.clone(), work.path().join("commands"));
+    record::record_into(&commands, &mut machine.devices)?;
+    let execution = Execution::of(context, &machine, &job, work.path(), limit)?;
+    let recorded = recording.finish(&args.vm, &commands, &execution.recorded)?;
+    Ok((execution, Some(recorded)))
 }
 
 /// Runs the same again until it was run `runs` times, and compares.
@@ -198,7 +220,8 @@ fn check_repeat(
     runs: u32,
 ) -> Result<()> {
     for run in 2..=runs {
-        let again = execute(context, args, machine)?;
+        // Not recorded: that nothing changes by it is compared, too.
+        let (again, _) = execute(context, args, machine, None)?;
         if let Some(difference) = repeat::first_difference(first, &again) {
             bail!("run {run} of {runs} differs from the first: {difference}");
         }
@@ -306,16 +329,28 @@ fn properties(vm: &vm::Options) -> Result<Vec<DriveProperty>> {
     ssd::PROPERTIES.iter().map(property).collect()
 }
 
-fn show(context: &Context, args: &Args, report: &Report, out: &Path) -> Result<()> {
+fn show(
+    context: &Context,
+    args: &Args,
+    report: &Report,
+    out: &Path,
+    recorded: Option<u64>,
+) -> Result<()> {
     let summary = report.summary();
     if args.json {
         let mut value = serde_json::to_value(&summary)?;
         value["out"] = json!(out);
+        if let Some(commands) = recorded {
+            value["recorded"] = json!({"file": args.record, "commands": commands});
+        }
         say!("{value:#}")?;
         return Ok(());
     }
     say!("{}\n{}", report.title, summary.text())?;
     say!("report: {}", out.join("report.html").display())?;
+    if let (Some(commands), Some(file)) = (recorded, &args.record) {
+        say!("recorded: {commands} commands in {}", file.display())?;
+    }
     if report.stats.is_none() {
         context.progress.note("the device gave no statistics");
     }

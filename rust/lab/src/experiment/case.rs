@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use units::PAGE_SECTORS;
 
+use super::requests::Requests;
 use crate::drive::Drive;
 
 /// What the host's threads do in a phase.
@@ -106,6 +107,8 @@ pub enum Workload {
         /// Where the row stands on the horizontal axis.
         x: f64,
     },
+    /// What a trace asked of a block device.
+    Requests(Requests),
 }
 
 /// One drive and what is done with it.
@@ -164,6 +167,10 @@ impl Row {
     }
 }
 
+/// Counters of the placement on zones: what it wrote, and what of that it was asked for.
+pub(crate) const LOG_PAGES: &str = "log_pages";
+pub(crate) const REQUESTED_PAGES: &str = "log_requested_pages";
+
 /// A figure of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Metric {
@@ -181,6 +188,8 @@ pub enum Metric {
     Max,
     /// Bytes programmed over bytes written.
     Waf,
+    /// Pages that the host's own logs wrote over those it was given.
+    LogWaf,
     /// L2P hits, per cent of the look-ups.
     HitRate,
     /// Reads of the map in flash, for each command.
@@ -195,7 +204,7 @@ pub enum Metric {
 
 impl Metric {
     /// Every one, in the order of the CSV file's columns.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Bandwidth,
         Self::Iops,
         Self::Mean,
@@ -203,6 +212,7 @@ impl Metric {
         Self::P99,
         Self::Max,
         Self::Waf,
+        Self::LogWaf,
         Self::HitRate,
         Self::MapReads,
         Self::Premature,
@@ -220,6 +230,7 @@ impl Metric {
             Self::P99 => "p99 us",
             Self::Max => "max us",
             Self::Waf => "WAF",
+            Self::LogWaf => "logs' own WAF",
             Self::HitRate => "L2P hits %",
             Self::MapReads => "map reads",
             Self::Premature => "premature flushes",
@@ -238,6 +249,7 @@ impl Metric {
             Self::P99 => "99th percentile of latency, us",
             Self::Max => "longest latency, us",
             Self::Waf => "write amplification",
+            Self::LogWaf => "write amplification of the logs",
             Self::HitRate => "L2P cache hits, %",
             Self::MapReads => "map reads per command",
             Self::Premature => "premature flushes",
@@ -256,6 +268,7 @@ impl Metric {
             Self::P99 => "p99_us",
             Self::Max => "max_us",
             Self::Waf => "waf",
+            Self::LogWaf => "log_waf",
             Self::HitRate => "l2p_hit_per_cent",
             Self::MapReads => "map_reads_per_command",
             Self::Premature => "flush_premature",
@@ -281,6 +294,7 @@ impl Metric {
                 row.counter("pages_programmed").saturating_mul(PAGE_SECTORS),
                 row.counter("host_write_sectors"),
             ),
+            Self::LogWaf => ratio(row.counter(LOG_PAGES), row.counter(REQUESTED_PAGES)),
             Self::HitRate => {
                 let hits = row.counter("l2p_hits");
                 ratio(hits, hits + row.counter("l2p_misses")).map(|share| share * 100.0)
@@ -299,7 +313,7 @@ impl Metric {
         };
         match self {
             Self::Iops | Self::Premature | Self::SlcPages | Self::Moved => format!("{value:.0}"),
-            Self::Waf | Self::MapReads => format!("{value:.3}"),
+            Self::Waf | Self::LogWaf | Self::MapReads => format!("{value:.3}"),
             _ => format!("{value:.1}"),
         }
     }

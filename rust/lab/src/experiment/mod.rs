@@ -5,6 +5,7 @@
 //! catalogue   what is asked, of which drives, and what the answer should look like
 //! case        drives, phases, rows, metrics
 //! model       runs a case on the flash model, in virtual time
+//! requests    traces of block devices as cases
 //! Guest       runs it in a guest with fio; whoever has one gives it
 //! output      tables, figures, files
 //! ```
@@ -15,6 +16,7 @@ pub mod case;
 pub mod catalogue;
 pub mod model;
 mod output;
+mod requests;
 
 use std::env;
 use std::fs;
@@ -30,6 +32,7 @@ use serde_json::{json, Value};
 use self::case::{Case, Row};
 use self::catalogue::{by_name, Engine, Experiment, ALL};
 use self::output::Outcome;
+use self::requests::Source;
 use crate::drive::presets;
 use crate::failure::Prerequisite;
 use crate::out::say;
@@ -66,6 +69,7 @@ Examples:
   cargo conzone experiment zone-conflicts
   cargo conzone experiment random-read --set l2p-cache-size=256K
   cargo conzone experiment zone-conflicts --guest --out conflicts
+  cargo conzone experiment phone-logs --trace telegram.csv.gz
   cargo conzone experiment all"
 )]
 pub struct Args {
@@ -81,6 +85,9 @@ pub struct Args {
     /// A property of every drive in it
     #[arg(short, long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// A block device's trace, for the experiments that run one (docs/traces.md lists the formats)
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
     /// In the guest with fio instead of on the model alone; takes minutes
     #[arg(long)]
     guest: bool,
@@ -114,6 +121,7 @@ pub fn run(progress: Progress, args: &Args, guest: Option<&dyn Guest>) -> Result
         "all" => ALL.to_vec(),
         name => vec![by_name(name).ok_or_else(|| unknown(name))?],
     };
+    let source = args.trace.as_deref().map(Source::file).transpose()?;
     let mut holds = true;
     for experiment in &chosen {
         if let Some(why) = unfit(experiment, args, guest) {
@@ -130,10 +138,11 @@ pub fn run(progress: Progress, args: &Args, guest: Option<&dyn Guest>) -> Result
         };
         let guest = guest.filter(|_| uses_guest(experiment, args));
         let engine = if guest.is_some() { "guest" } else { "model" };
-        holds &= one(Site { progress, guest }, args, experiment, &out)
+        let cases = experiment.cases(args.preset.as_deref(), &args.set, source.as_ref());
+        holds &= one(Site { progress, guest }, args, experiment, &cases, &out)
             .with_context(|| format!("{} ({engine})", experiment.name))?;
     }
-    let changed = args.preset.is_some() || !args.set.is_empty();
+    let changed = args.preset.is_some() || !args.set.is_empty() || args.trace.is_some();
     Ok(if holds || changed {
         ExitCode::SUCCESS
     } else {
@@ -155,6 +164,18 @@ fn unfit(experiment: &Experiment, args: &Args, guest: Option<&dyn Guest>) -> Opt
     if args.preset.is_some() && experiment.preset.is_none() {
         return Some(format!(
             "{} compares presets: change its drives with --set, not --preset",
+            experiment.name
+        ));
+    }
+    if args.trace.is_some() && !experiment.runs_a_trace() {
+        return Some(format!(
+            "{} runs no trace: --trace is for those that do",
+            experiment.name
+        ));
+    }
+    if args.guest && experiment.engine == Engine::Model {
+        return Some(format!(
+            "{} runs on the model only, without --guest",
             experiment.name
         ));
     }
@@ -180,6 +201,7 @@ fn list(json: bool) -> Result<ExitCode> {
     let row = |e: &&Experiment| {
         let engine = match e.engine {
             Engine::Both => "model, guest",
+            Engine::Model => "model",
             Engine::Guest => "guest",
         };
         [e.name, e.title, engine].map(str::to_owned)
@@ -192,19 +214,24 @@ fn list(json: bool) -> Result<ExitCode> {
 }
 
 /// Runs one experiment; whether its trends hold.
-fn one(site: Site<'_>, args: &Args, experiment: &'static Experiment, out: &Path) -> Result<bool> {
-    let cases = experiment.cases(args.preset.as_deref(), &args.set);
-    for case in &cases {
+fn one(
+    site: Site<'_>,
+    args: &Args,
+    experiment: &'static Experiment,
+    cases: &[Case],
+    out: &Path,
+) -> Result<bool> {
+    for case in cases {
         let checked = case.drive.config();
         checked.map_err(|error| Prerequisite(error.to_string()))?;
     }
-    let rows = rows(site, args, experiment, &cases, out)?;
+    let rows = rows(site, args, experiment, cases, out)?;
     let outcome = Outcome {
         experiment,
         trends: (experiment.trends)(&rows, site.guest.is_some()),
         rows,
         settings: settings(site.guest),
-        cases: &cases,
+        cases,
     };
     outcome.write(out)?;
     show(&outcome, out, args.json)?;
@@ -323,7 +350,7 @@ mod tests {
     #[test]
     fn the_trends_are_there() {
         for experiment in ALL.iter().filter(|e| e.engine != Engine::Guest) {
-            let cases = experiment.cases(None, &[]);
+            let cases = experiment.cases(None, &[], None);
             let rows: Vec<Row> = cases
                 .par_iter()
                 .flat_map(|case| model::run(case).unwrap())
@@ -346,7 +373,7 @@ mod tests {
     #[test]
     fn every_drive_can_be_built() {
         for experiment in ALL {
-            for case in experiment.cases(None, &[]) {
+            for case in experiment.cases(None, &[], None) {
                 case.drive.config().unwrap();
             }
         }
@@ -356,7 +383,7 @@ mod tests {
     #[test]
     fn every_command_is_one_that_the_drive_takes() {
         for experiment in ALL {
-            for case in experiment.cases(None, &[]) {
+            for case in experiment.cases(None, &[], None) {
                 let case::Workload::Raw(phases) = &case.workload else {
                     continue;
                 };
@@ -373,10 +400,68 @@ mod tests {
         }
     }
 
+    /// A small trace of the user's in place of the one made here, on every drive of both experiments.
+    #[test]
+    fn a_trace_of_the_users_is_run() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("apps.csv");
+        let mut text = String::from("proces,device,rw_flag,sector,size,timestamp\n");
+        for n in 0..90 {
+            let (app, sector) = (n % 3, n % 3 * 100_000 + n / 3 * 8);
+            text += &format!("app-{app},1,W,{sector},8,{}.5\n", n + 1);
+        }
+        fs::write(&path, text + "app-0,1,R,0,8,99.0\n").unwrap();
+        let source = Source::file(&path).unwrap();
+        for name in ["phone-logs", "phone-map"] {
+            let experiment = by_name(name).unwrap();
+            assert!(experiment.runs_a_trace());
+            let cases = experiment.cases(None, &["zones=256".into()], Some(&source));
+            for case in &cases {
+                let rows = model::run(case).unwrap();
+                let [row] = rows.as_slice() else {
+                    panic!("{rows:?}")
+                };
+                assert_eq!((row.series.as_str(), row.commands), ("apps", 91));
+                assert_eq!(row.counter("host_write_pages"), 90);
+            }
+            assert_ne!(
+                point(&cases[0]),
+                point(&experiment.cases(None, &[], None)[0])
+            );
+        }
+        let premature = |logs: usize| {
+            let cases = by_name("phone-logs")
+                .unwrap()
+                .cases(None, &[], Some(&source));
+            model::run(&cases[logs - 1]).unwrap()[0].counter("flush_premature")
+        };
+        assert_eq!((premature(2), premature(3) > 30), (0, true));
+    }
+
+    #[test]
+    fn only_experiments_with_a_trace_take_one() {
+        assert!(!by_name("zone-conflicts").unwrap().runs_a_trace());
+        let args = |trace: Option<&str>, guest| Args {
+            name: None,
+            list: false,
+            preset: None,
+            set: Vec::new(),
+            trace: trace.map(PathBuf::from),
+            guest,
+            out: None,
+            fresh: false,
+            json: false,
+        };
+        let why = |name, args| unfit(by_name(name).unwrap(), &args, None).unwrap_or_default();
+        assert!(why("zone-conflicts", args(Some("x"), false)).contains("runs no trace"));
+        assert!(why("phone-logs", args(None, true)).contains("on the model only"));
+        assert_eq!(why("phone-logs", args(Some("x"), false)), "");
+    }
+
     #[test]
     fn the_users_settings_come_last() {
         let experiment = by_name("zone-conflicts").unwrap();
-        let cases = experiment.cases(Some("ufs4-tlc"), &["write-buffers=3".into()]);
+        let cases = experiment.cases(Some("ufs4-tlc"), &["write-buffers=3".into()], None);
         for case in &cases {
             assert_eq!(case.drive.preset, "ufs4-tlc");
             assert_eq!(

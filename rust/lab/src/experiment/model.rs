@@ -15,8 +15,10 @@ use sim::{Latency, Simulation, Space};
 use trace::{Command, Line, Op};
 use units::{Instant, Nanos, SECTOR_BYTES};
 
-use super::case::{Access, Case, Phase, Row, Workload};
+use super::case::{Access, Case, Phase, Row, Workload, LOG_PAGES, REQUESTED_PAGES};
+use super::requests::Requests;
 use crate::drive::Drive;
+use crate::sim::next_answer;
 
 /// Runs a case; one row for each measured phase.
 ///
@@ -31,23 +33,64 @@ pub fn run(case: &Case) -> Result<Vec<Row>> {
 /// # Errors
 /// As for [`run`].
 pub fn run_seeded(case: &Case, seed: u16) -> Result<Vec<Row>> {
-    let Workload::Raw(phases) = &case.workload else {
-        bail!("needs the guest");
+    let phases = match &case.workload {
+        Workload::Raw(phases) => phases,
+        Workload::Requests(requests) => return Ok(vec![replay(case, requests)?]),
+        Workload::F2fs { .. } => bail!("needs the guest"),
     };
     let mut host = Host::new(&case.drive, seed)?;
     let mut rows = Vec::new();
     for phase in phases {
-        let before = host.counters()?;
+        let before = counters(&host.simulation)?;
         let measured = host.phase(phase)?;
         if let Some(x) = phase.x {
-            let after = host.counters()?;
+            let after = counters(&host.simulation)?;
             rows.push(measured.row(&case.series, x, &before, &after));
         }
     }
     Ok(rows)
 }
 
+/// Runs the requests of a trace.
+fn replay(case: &Case, requests: &Requests) -> Result<Row> {
+    let config = case.drive.config()?;
+    let mut simulation = Simulation::new(&config)?;
+    let mut input = requests.open(&simulation, &config)?;
+    let mut measured = Measured::default();
+    let mut first = None;
+    while let Some(answer) = next_answer(&mut simulation, &mut input)? {
+        let command = &answer.command;
+        let first = *first.get_or_insert(command.arrival);
+        measured.duration = measured.duration.max(answer.completion.since(first));
+        if answer.status != 0 {
+            measured.errors += 1;
+            continue;
+        }
+        measured.latency.add(answer.latency());
+        if matches!(command.op, Op::Read | Op::Write) {
+            measured.bytes += u64::from(command.nlb) * SECTOR_BYTES;
+        }
+    }
+    let mut counted = counters(&simulation)?;
+    if let Some(log) = input.placed() {
+        let pages = [
+            (LOG_PAGES, log.written + log.moved + log.padded),
+            (REQUESTED_PAGES, log.written),
+        ];
+        counted.extend(pages.map(|(name, n)| (name.to_owned(), n)));
+    }
+    Ok(measured.row(&case.series, requests.x, &Counters::new(), &counted))
+}
+
 type Counters = BTreeMap<String, u64>;
+
+fn counters(simulation: &Simulation) -> Result<Counters> {
+    let stats: serde_json::Value = serde_json::from_str(&ssd::stats_json(simulation.model()))?;
+    let members = stats.as_object().into_iter().flatten();
+    Ok(members
+        .filter_map(|(name, value)| Some((name.clone(), value.as_u64()?)))
+        .collect())
+}
 
 /// Counters now less counters then.
 pub fn difference(before: &Counters, after: &Counters) -> Counters {
@@ -59,7 +102,7 @@ pub fn difference(before: &Counters, after: &Counters) -> Counters {
 }
 
 /// What came of a phase.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Measured {
     latency: Latency,
     errors: u64,
@@ -132,15 +175,6 @@ impl Host {
         })
     }
 
-    fn counters(&self) -> Result<Counters> {
-        let stats: serde_json::Value =
-            serde_json::from_str(&ssd::stats_json(self.simulation.model()))?;
-        let members = stats.as_object().into_iter().flatten();
-        Ok(members
-            .filter_map(|(name, value)| Some((name.clone(), value.as_u64()?)))
-            .collect())
-    }
-
     fn check(&self, phase: &Phase) -> Result<()> {
         let room = self.space.bytes();
         ensure!(
@@ -167,12 +201,7 @@ impl Host {
             .flat_map(|_| 0..jobs.len())
             .map(|job| Reverse((begin, job)))
             .collect();
-        let mut measured = Measured {
-            latency: Latency::default(),
-            errors: 0,
-            bytes: 0,
-            duration: Nanos::ZERO,
-        };
+        let mut measured = Measured::default();
         while let Some(Reverse((at, index))) = due.pop() {
             let Some(job) = jobs.get_mut(index).filter(|job| !job.is_done()) else {
                 continue;

@@ -15,6 +15,17 @@ OPEN: int
 CLOSE: int
 TRIM: int
 WRITE_ZEROES: int
+READ_INSIDE: int
+WRITE_INSIDE: int
+OPEN_ZRWA: int
+COMMIT: int
+OFFLINE: int
+EXTEND: int
+RESET_ALL: int
+FINISH_ALL: int
+OPEN_ALL: int
+CLOSE_ALL: int
+OFFLINE_ALL: int
 
 OPS: list[str]
 """Codes of operations, in the order that column `op` numbers them."""

@@ -4,15 +4,19 @@
 mod family;
 mod interfaces;
 mod maps;
+mod phone;
 mod writes;
 
-use super::case::{Case, Metric, Row};
+use super::case::{Case, Metric, Row, Workload};
+use super::requests::Source;
 
 /// Where an experiment's cases run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Engine {
     /// On the model; with `--guest` in the guest.
     Both,
+    /// On the model only.
+    Model,
     /// In the guest only: it needs an operating system.
     Guest,
 }
@@ -70,14 +74,31 @@ pub struct Experiment {
 }
 
 impl Experiment {
-    /// The cases; `preset` and `set` are the user's.
-    pub fn cases(&self, preset: Option<&str>, set: &[String]) -> Vec<Case> {
+    /// The cases; `preset`, `set` and `source` are the user's.
+    pub fn cases(
+        &self,
+        preset: Option<&str>,
+        set: &[String],
+        source: Option<&Source>,
+    ) -> Vec<Case> {
         let preset = preset.or(self.preset).unwrap_or_default();
         let mut cases = (self.cases)(preset);
         for case in &mut cases {
             case.drive.set.extend_from_slice(set);
+            if let (Workload::Requests(requests), Some(source)) = (&mut case.workload, source) {
+                requests.source = source.clone();
+                case.series = source.name();
+            }
         }
         cases
+    }
+
+    /// Whether its cases run the requests of a trace.
+    #[must_use]
+    pub fn runs_a_trace(&self) -> bool {
+        let cases = (self.cases)(self.preset.unwrap_or_default());
+        let requests = |case: &Case| matches!(case.workload, Workload::Requests(_));
+        cases.iter().any(requests)
     }
 }
 
@@ -126,11 +147,11 @@ impl Trend {
     }
 }
 
-/// A metric's value where a series has this x.
+/// A metric's value where a series has this x; of whichever series if it has no name.
 fn at(rows: &[Row], series: &str, x: f64, metric: Metric) -> Option<f64> {
     let row = rows
         .iter()
-        .find(|row| row.series == series && (row.x - x).abs() < 1e-6)?;
+        .find(|row| (series.is_empty() || row.series == series) && (row.x - x).abs() < 1e-6)?;
     metric.of(row)
 }
 
@@ -141,7 +162,7 @@ fn interval(rows: &[Row], series: &str, x: f64) -> Option<f64> {
 }
 
 /// Every experiment, in the order of docs/experiments.md.
-pub const ALL: [&Experiment; 11] = [
+pub const ALL: [&Experiment; 13] = [
     &writes::SEQUENTIAL_WRITE,
     &maps::RANDOM_READ,
     &writes::ZONE_CONFLICTS,
@@ -151,6 +172,8 @@ pub const ALL: [&Experiment; 11] = [
     &interfaces::ZONED_BLOCK,
     &interfaces::TLC_QLC,
     &interfaces::PAGE_ZONE_SLC,
+    &phone::LOGS,
+    &phone::MAP,
     &family::WRITE,
     &family::READ,
 ];

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What the flash model is asked, as lines of a trace: a run of the device becomes a trace that `sim` replays.
+//!
+//! Commands are noted where they reach the model, behind fault rules and everything that the controller refuses, and
+//! are taken from here by whoever owns a file. Noting allocates nothing; when nobody takes them they are counted as
+//! lost.
+
+use core::fmt::{self, Display, Formatter};
+
+use command::{Command, ZoneAction, ZoneTarget};
+use ftl::Namespace;
+use units::Instant;
+
+/// Most commands kept: a visit of the device is at most half a thousand of them.
+const MAX_COMMANDS: usize = 4096;
+
+/// A command that reached the model. Displayed as a line of a trace, `arrival_ns ns op slba nlb fua`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// The namespace.
+    pub ns: Namespace,
+    /// What was asked.
+    pub command: Command,
+    /// When it arrived.
+    pub at: Instant,
+}
+
+impl Display for Recorded {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let (op, sectors, fua) = match self.command {
+            Command::Read {
+                sectors, internal, ..
+            } => (if internal { "RI" } else { "R" }, sectors, false),
+            Command::Write {
+                sectors,
+                fua,
+                internal,
+                ..
+            } => (if internal { "WI" } else { "W" }, sectors, fua),
+            Command::Append { sectors, fua, .. } => ("A", sectors, fua),
+            Command::Flush => ("F", 0, false),
+            Command::Deallocate { sectors, .. } => ("TRIM", sectors, false),
+            Command::WriteZeroes { sectors, fua, .. } => ("WZ", sectors, fua),
+            Command::Zone {
+                action,
+                target: ZoneTarget::One(_),
+            } => (one(action), 0, false),
+            Command::Zone {
+                action,
+                target: ZoneTarget::All,
+            } => (all(action), 0, false),
+            Command::CommitZrwa { .. } => ("CMT", 0, false),
+        };
+        let slba = match self.command {
+            Command::CommitZrwa { end } => end.get(),
+            command => command.sector().map_or(0, |at| at.get()),
+        };
+        let (at, fua) = (self.at.as_nanos(), u8::from(fua));
+        let ns = match self.ns {
+            Namespace::Meta => 0,
+            Namespace::Data => 1,
+        };
+        write!(f, "{at} {ns} {op} {slba} {sectors} {fua}")
+    }
+}
+
+const fn one(action: ZoneAction) -> &'static str {
+    match action {
+        ZoneAction::Open => "OPN",
+        ZoneAction::OpenZrwa => "OPNZ",
+        ZoneAction::Close => "CLS",
+        ZoneAction::Finish => "FIN",
+        ZoneAction::Reset => "RST",
+        ZoneAction::Offline => "OFF",
+        ZoneAction::SetExtension => "EXT",
+    }
+}
+
+/// Zones are opened all at once without random write areas, whichever way it is asked for; extensions are set one by one.
+const fn all(action: ZoneAction) -> &'static str {
+    match action {
+        ZoneAction::Open | ZoneAction::OpenZrwa => "OPN*",
+        ZoneAction::Close => "CLS*",
+        ZoneAction::Finish => "FIN*",
+        ZoneAction::Reset => "RST*",
+        ZoneAction::Offline => "OFF*",
+        ZoneAction::SetExtension => "EXT",
+    }
+}
+
+/// Commands that nobody has taken yet.
+#[derive(Clone, Debug)]
+pub(crate) struct Record {
+    commands: Vec<Recorded>,
+    lost: u64,
+}
+
+impl Record {
+    pub(crate) fn new() -> Self {
+        Self {
+            commands: Vec::with_capacity(MAX_COMMANDS),
+            lost: 0,
+        }
+    }
+
+    pub(crate) fn note(&mut self, recorded: Recorded) {
+        if self.commands.len() < MAX_COMMANDS {
+            self.commands.push(recorded);
+        } else {
+            self.lost = self.lost.saturating_add(1);
+        }
+    }
+
+    /// What has been noted since the last time, in order, and how many did not fit.
+    pub(crate) fn take(&mut self) -> (impl Iterator<Item = Recorded> + '_, u64) {
+        (self.commands.drain(..), core::mem::take(&mut self.lost))
+    }
+}
