@@ -174,7 +174,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         b: &b,
     };
     let text = page.render().context("rendering the page")?;
-    fs::write(&args.out, text).with_context(|| format!("writing {}", args.out.display()))?;
+    let refused = |error| Prerequisite(format!("--out {}: {error}", args.out.display()));
+    fs::write(&args.out, text).map_err(refused)?;
     if args.json {
         say!("{:#}", serde_json::to_value(&comparison)?)?;
         return Ok(ExitCode::SUCCESS);

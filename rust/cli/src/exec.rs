@@ -2,7 +2,7 @@
 //! `cargo conzone exec`: a command in the guest, as if it ran here.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -40,6 +40,14 @@ pub struct Args {
 /// Runs the command; its output and its exit status are ours.
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     let script = script(&args.command)?;
+    for (_, destination) in &args.fetch {
+        let name = Path::new(destination);
+        let dir = name.parent().filter(|dir| !dir.as_os_str().is_empty());
+        if name.is_dir() || dir.is_some_and(|dir| !dir.is_dir()) {
+            let why = format!("--fetch {destination}: is not a file in a folder that is there");
+            return Err(Prerequisite(why).into());
+        }
+    }
     let machine = args.vm.machine(context, Timing::Real)?;
     let mut job = guest::Job::new(script);
     for (source, destination) in &args.file {

@@ -58,6 +58,40 @@ fn missing_arguments_and_files_are_named() {
     refused(&["test", "--", "x"], "suite");
 }
 
+/// Places that cannot be written, and files that cannot be read, are said before anything runs.
+#[test]
+fn places_and_files_are_looked_at_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    std::fs::write(path("file"), "").unwrap();
+    std::fs::write(path("t"), "0 1 W 0 8 0\n").unwrap();
+    std::fs::write(path("b.csv"), "0,W,0,65536,0\n").unwrap();
+    std::fs::write(path("p.toml"), "[[trace]]\nfile = \"t\"\n").unwrap();
+    let [no, t, b, p] = ["file/x", "t", "b.csv", "p.toml"].map(path);
+    let (no, t, b, p) = (no.as_str(), t.as_str(), b.as_str(), p.as_str());
+    let out = format!("--out {no}: Not a directory");
+    let placed = ["--trace", b, "--place", "log", "--out", no];
+    refused(&[&["trace", "convert"][..], &placed].concat(), &out);
+    refused(&[&["sim"][..], &placed].concat(), &out);
+    refused(&["sim", "--trace", no], &format!("--trace {no}: Not a"));
+    refused(&["trace", "convert", "--trace", no, "--out", t], "--trace ");
+    refused(&["experiment", "sync-write", "--out", no], &out);
+    refused(&["experiment", "phone-logs", "--trace", no], "--trace ");
+    refused(&["experiment", "sync-write", "--trace", t], "runs no trace");
+    refused(&["sweep", "run", p, "--out", no], &out);
+    refused(&["sweep", "collect", p, "--out", no, "--partial"], &out);
+    refused(&["run", "--out", no], &out);
+    refused(
+        &["run", "--out", &path("o"), "--record", no],
+        &format!("--record {no}: Not a"),
+    );
+    let fetch = format!("/tmp/x:{no}");
+    refused(
+        &["exec", "--fetch", &fetch, "--", "true"],
+        &format!("--fetch {no}"),
+    );
+}
+
 #[test]
 fn a_reader_that_goes_away_is_no_failure() {
     for words in [

@@ -51,7 +51,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let simulation = Simulation::new(&config)?;
     let mut input = args.input.open(&simulation, &config, |raw| raw)?;
     let named = || format!("--out {}", args.out.display());
-    let mut out = trace::create(&args.out).with_context(named)?;
+    let out = trace::create(&args.out);
+    let mut out = out.map_err(|error| Prerequisite(format!("{}: {error}", named())))?;
     while let Some(line) = input.next_line()? {
         line.write(&mut out).with_context(named)?;
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Which trace is meant, how it is written, and how a block device's requests get onto a drive.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{anyhow, Context as _, Result};
@@ -94,7 +94,11 @@ impl TraceArgs {
         wrap: impl FnOnce(Box<dyn Read + Send>) -> W,
     ) -> Result<Input> {
         let file = self.trace.display().to_string();
-        self.open_as("--trace ", &file, simulation, config, wrap)
+        let input = self.open_as("--trace ", &file, simulation, config, wrap);
+        input.map_err(|error| match error.root_cause().is::<io::Error>() {
+            true => Prerequisite(format!("{error:#}")).into(),
+            false => error,
+        })
     }
 
     /// The same; messages call it `file`, after `said`.

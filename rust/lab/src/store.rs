@@ -17,6 +17,8 @@ use serde_json::{json, Value};
 use sha2::{Digest, Sha256};
 use ssd::Config;
 
+use crate::failure::Prerequisite;
+
 /// The results below one directory.
 #[derive(Debug)]
 pub struct Store {
@@ -87,6 +89,16 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// Makes the directory that results are to go to, and sees whether they can: before anything is run.
+///
+/// # Errors
+/// A [`Prerequisite`] that names it, after the option that did.
+pub fn directory(option: &str, dir: &Path) -> Result<()> {
+    let made = fs::create_dir_all(dir).and_then(|()| tempfile::tempfile_in(dir));
+    made.map_err(|error| Prerequisite(format!("{option} {}: {error}", dir.display())))?;
+    Ok(())
+}
+
 /// The SHA-256 of files, one after another.
 ///
 /// # Errors
@@ -138,6 +150,17 @@ mod tests {
         fs::write(store.path(&key), "[1,").unwrap();
         assert_eq!(store.get::<Vec<u64>>(&key), None);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing else");
+    }
+
+    #[test]
+    fn a_place_that_cannot_be_written_is_the_users_to_change() {
+        let dir = tempfile::tempdir().unwrap();
+        directory("--out", &dir.path().join("a/b")).unwrap();
+        assert_eq!(fs::read_dir(dir.path().join("a/b")).unwrap().count(), 0);
+        fs::write(dir.path().join("file"), "").unwrap();
+        let error = directory("--out", &dir.path().join("file/b")).unwrap_err();
+        assert!(error.is::<Prerequisite>());
+        assert!(error.to_string().starts_with("--out /"), "{error}");
     }
 
     #[test]

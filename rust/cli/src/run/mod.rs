@@ -129,6 +129,8 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     }
     let vm = &sampled(&args.vm);
     vm.check(Timing::Virtual)?;
+    let parent = args.out.as_deref().unwrap_or(Path::new("conzone-out"));
+    lab::store::directory("--out", parent)?;
     let recording = args.record.as_deref().map(Recording::begin);
     let recording = recording.transpose()?;
     let machine = vm.machine(context, Timing::Virtual)?;

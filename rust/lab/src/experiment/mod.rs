@@ -136,6 +136,7 @@ pub fn run(progress: Progress, args: &Args, guest: Option<&dyn Guest>) -> Result
             (Some(out), 1) => out.clone(),
             (out, _) => out.clone().unwrap_or_else(default).join(experiment.name),
         };
+        store::directory("--out", &out)?;
         let guest = guest.filter(|_| uses_guest(experiment, args));
         let engine = if guest.is_some() { "guest" } else { "model" };
         let cases = experiment.cases(args.preset.as_deref(), &args.set, source.as_ref());

@@ -173,6 +173,7 @@ fn run_points(progress: Progress, args: &Run) -> Result<()> {
     let shard = args.shard.map_or(Ok(Shard::WHOLE), Shard::resolve)?;
     let plan = Plan::read(&args.place.plan)?;
     let out = args.place.out()?;
+    store::directory("--out", &out)?;
     let store = store(&out)?;
     let threads = args.threads.unwrap_or(0).into();
     let pool = ThreadPoolBuilder::new().num_threads(threads).build()?;
@@ -343,6 +344,7 @@ fn collect(plan: &Plan, store: &Store, out: &Path, partial: bool) -> Result<()> 
     let known = outcomes.into_iter();
     let known = known.filter_map(|(number, outcome)| Some((number, outcome?)));
     let outcomes: Vec<(u64, Outcome)> = known.collect();
+    store::directory("--out", out)?;
     let table = Table::new(plan, &outcomes);
     let (csv, parquet) = (out.join("results.csv"), out.join("results.parquet"));
     store::write(&csv, &table.csv()?)?;
