@@ -322,3 +322,33 @@ fn bad_plans_are_refused_in_one_line() {
         "error: plan.toml: trace.t: t.csv:2:",
     ));
 }
+
+/// Experiments run by the same runner: shares, what is missing, and a page of all of them.
+#[test]
+fn an_experiment_is_shared_out_and_goes_on() {
+    let place = Place::new("");
+    let run = |words: &[&str]| {
+        let mut command = Command::new(place.path("conzone"));
+        command.args(["experiment", "zone-conflicts", "--out"]);
+        command.args(words).current_dir(place.0.path()).env_clear();
+        let ended = command.assert().success();
+        String::from_utf8(ended.get_output().stdout.clone()).unwrap()
+    };
+    run(&["whole", "--threads", "1"]);
+    let said = run(&["shared", "--shard", "2/4"]);
+    assert!(
+        said.contains("points of this share, 0 of them known"),
+        "{said}"
+    );
+    assert!(!place.path("shared/report.html").exists());
+    let left = run(&["shared", "--missing"]);
+    assert!(left.starts_with("1,3-5,7-9,"), "{left}");
+    run(&["shared"]);
+    assert_eq!(run(&["shared", "--missing"]), "");
+    let csv = |out: &str| fs::read(place.path(out).join("results.csv")).unwrap();
+    assert_eq!(csv("whole"), csv("shared"));
+    assert_eq!(
+        finished(&place.path("whole")),
+        finished(&place.path("shared"))
+    );
+}

@@ -8,7 +8,8 @@
 //! validate    the model against closed forms and others      table, plot how figures look
 //! experiment  ready-made studies                             provenance  how to get the same results again
 //! sweep       many points, here or on many machines      store       results that are there again after a stop
-//! drive       which drive is meant                           failure     which exit status an error has
+//! drive       which drive is meant                           runner      points on threads and in shares
+//!                                                            failure     which exit status an error has
 //! ```
 //! `cargo conzone` calls these commands, from any directory. What only the repository has is handed in: the golden
 //! traces to [`validate`], the guest to [`experiment`].
@@ -26,6 +27,7 @@ pub mod plot;
 pub mod progress;
 pub mod properties;
 pub mod provenance;
+pub mod runner;
 pub mod sim;
 pub mod store;
 pub mod sweep;

@@ -25,8 +25,6 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use console::style;
-use indicatif::ProgressBar;
-use rayon::prelude::*;
 use serde_json::{json, Value};
 
 use self::case::{Case, Row};
@@ -38,11 +36,12 @@ use crate::failure::Prerequisite;
 use crate::out::say;
 use crate::progress::Progress;
 use crate::provenance::{command_line, Setting};
-use crate::store::{self, Store};
+use crate::runner::{self, shard, Points, Ran, Runner, Workers};
+use crate::store;
 use crate::table;
 
 /// An operating system to run cases in.
-pub trait Guest {
+pub trait Guest: Sync {
     /// Makes it ready; the files that its results depend on.
     ///
     /// # Errors
@@ -94,6 +93,11 @@ pub struct Args {
     /// Where the results go [default: conzone-out/experiment/NAME]
     #[arg(short, long, value_name = "DIR")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    workers: Workers,
+    /// Say which points have no result yet, and run none
+    #[arg(long, conflicts_with_all = ["shard", "fresh"])]
+    missing: bool,
     /// Start over: forget what an earlier run found
     #[arg(long)]
     fresh: bool,
@@ -226,7 +230,9 @@ fn one(
         let checked = case.drive.config();
         checked.map_err(|error| Prerequisite(error.to_string()))?;
     }
-    let rows = rows(site, args, experiment, cases, out)?;
+    let Some(rows) = rows(site, args, experiment, cases, out)? else {
+        return Ok(true);
+    };
     let outcome = Outcome {
         experiment,
         trends: (experiment.trends)(&rows, site.guest.is_some()),
@@ -239,63 +245,86 @@ fn one(
     Ok(outcome.trends.iter().all(|trend| trend.holds))
 }
 
-/// The rows of all cases, of earlier runs or new.
+/// Cases, where they run.
+struct Cases<'a> {
+    cases: &'a [Case],
+    guest: Option<&'a dyn Guest>,
+}
+
+impl Cases<'_> {
+    /// Numbers are from 1.
+    fn get(&self, number: u64) -> Result<&Case> {
+        let index = usize::try_from(number)?.checked_sub(1);
+        let case = index.and_then(|index| self.cases.get(index));
+        case.context("no such case")
+    }
+}
+
+impl Points for Cases<'_> {
+    type Outcome = Vec<Row>;
+
+    fn count(&self) -> u64 {
+        self.cases.len() as u64
+    }
+
+    fn key(&self, number: u64) -> Value {
+        self.get(number).map_or(Value::Null, point)
+    }
+
+    fn run(&self, number: u64) -> Result<Vec<Row>> {
+        let case = self.get(number)?;
+        let rows = match self.guest {
+            Some(guest) => guest.run(case),
+            None => model::run(case),
+        };
+        rows.with_context(|| case.series.clone())
+    }
+}
+
+/// The rows of all cases, of earlier runs or new; none if there is no more to say than was said.
 fn rows(
     site: Site<'_>,
     args: &Args,
     experiment: &Experiment,
     cases: &[Case],
     out: &Path,
-) -> Result<Vec<Row>> {
+) -> Result<Option<Vec<Row>>> {
     let mut programs = vec![env::current_exe().context("finding this program")?];
+    let mut workers = args.workers;
     if let Some(guest) = site.guest {
         programs.extend(guest.prepare()?);
+        workers.threads = workers.threads.or(Some(1));
     }
-    let dir = out.join("cache");
+    let dir = out.join("points");
     if args.fresh && dir.exists() {
         fs::remove_dir_all(&dir).with_context(|| format!("--fresh: {}", dir.display()))?;
     }
-    let store = Store::open(&dir, &programs)?;
-    let known = |case: &&Case| store.get::<Vec<Row>>(&store.key(&point(case))).is_some();
-    let known = cases.iter().filter(known).count();
-    if known > 0 {
-        let all = cases.len();
-        site.progress.note(format!(
-            "{known} of {all} points are known from an earlier run"
-        ));
+    let runner = Runner::open(out, &programs, &workers)?;
+    let guest = site.guest;
+    let cases = Cases { cases, guest };
+    if args.missing {
+        let left = runner::missing(&runner.outcomes(&cases), None);
+        if !left.is_empty() {
+            // Alone it is what a job array takes.
+            let several = args.name.as_deref() == Some("all");
+            let name = several.then(|| format!("{} ", experiment.name));
+            say!("{}{}", name.unwrap_or_default(), shard::ranges(left))?;
+        }
+        return Ok(None);
     }
-    let bar = site.progress.bar(experiment.name, cases.len() as u64);
-    let rows: Result<Vec<Vec<Row>>> = match site.guest {
-        Some(guest) => {
-            let run = |case| run_case(case, |case| guest.run(case), &store, &bar);
-            cases.iter().map(run).collect()
-        }
-        None => {
-            let run = |case| run_case(case, model::run, &store, &bar);
-            cases.par_iter().map(run).collect()
-        }
-    };
-    bar.finish_and_clear();
-    Ok(rows?.concat())
-}
-
-fn run_case(
-    case: &Case,
-    run: impl Fn(&Case) -> Result<Vec<Row>>,
-    store: &Store,
-    bar: &ProgressBar,
-) -> Result<Vec<Row>> {
-    let key = store.key(&point(case));
-    let rows = match store.get(&key) {
-        Some(rows) => rows,
-        None => {
-            let rows = run(case).with_context(|| case.series.clone())?;
-            store.put(&key, &rows)?;
-            rows
-        }
-    };
-    bar.inc(1);
-    Ok(rows)
+    let Ran { points, known } = runner.run(site.progress, experiment.name, &cases)?;
+    if !runner.is_whole() {
+        let name = experiment.name;
+        say!("{name}: {points} points of this share, {known} of them known from before")?;
+        return Ok(None);
+    }
+    if known > 0 {
+        let note = format!("{known} of {points} points are known from an earlier run");
+        site.progress.note(note);
+    }
+    let rows = runner.outcomes(&cases).into_iter();
+    let rows = rows.map(|(_, rows)| rows.context("a result is gone"));
+    Ok(Some(rows.collect::<Result<Vec<_>>>()?.concat()))
 }
 
 /// What a case's rows depend on, apart from the programs.
@@ -346,6 +375,7 @@ fn show(outcome: &Outcome, out: &Path, json: bool) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rayon::prelude::*;
 
     /// The experiments on the model, as they are: every figure exists and shows what it should.
     #[test]
@@ -450,6 +480,8 @@ mod tests {
             trace: trace.map(PathBuf::from),
             guest,
             out: None,
+            workers: Workers::default(),
+            missing: false,
             fresh: false,
             json: false,
         };

@@ -4,17 +4,14 @@
 //! ```text
 //! section   a plan's tables, and what is wrong with them     work    traces and workloads
 //! sample    points spread over ranges                        point   runs one point
-//! plan      drives x properties x work: numbered points      shard   shares of them
-//! table     all results as CSV and Parquet
+//! plan      drives x properties x work: numbered points      table   all results as CSV and Parquet
 //! ```
-//! There is no server and no queue: each point's result is a file of its own, named by all that it depends on
-//! ([`crate::store`]), so whoever runs a point does it for everybody, and whoever is killed loses the point at hand only.
+//! [`crate::runner`] runs them.
 
 mod plan;
 mod point;
 mod sample;
 mod section;
-mod shard;
 mod table;
 mod work;
 
@@ -25,17 +22,15 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{bail, Context as _, Result};
-use rayon::prelude::*;
-use rayon::ThreadPoolBuilder;
-use serde_json::json;
+use serde_json::{json, Value};
 
 use self::plan::{Plan, Point};
 use self::point::Outcome;
-use self::shard::Shard;
 use self::table::Table;
 use crate::out::say;
 use crate::progress::Progress;
-use crate::store::{self, Key, Store};
+use crate::runner::{self, shard, Points, Ran, Runner, Workers};
+use crate::store;
 
 /// A dry run times so many points, as long as that takes no longer than this.
 const TIMED: u64 = 20;
@@ -96,14 +91,10 @@ struct Place {
 struct Run {
     #[command(flatten)]
     place: Place,
-    /// Points that run at the same time [default: one for each processor]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    threads: Option<u16>,
-    /// Only share I of N; without I the number of the job array's task, as Slurm, PBS, HyperQueue or Kubernetes sets it
-    #[arg(long, value_name = "I/N", conflicts_with = "dry_run")]
-    shard: Option<Shard>,
+    #[command(flatten)]
+    workers: Workers,
     /// Run next to nothing: say what points there are, which are refused, and how long they would take
-    #[arg(long)]
+    #[arg(long, conflicts_with = "shard")]
     dry_run: bool,
 }
 
@@ -147,7 +138,8 @@ pub fn run(progress: Progress, args: &Args) -> Result<ExitCode> {
         Command::Collect(args) => {
             let plan = Plan::read(&args.place.plan)?;
             let out = args.place.out()?;
-            collect(&plan, &store(&out)?, &out, args.partial)?;
+            let runner = Runner::open(&out, &program()?, &Workers::default())?;
+            collect(&plan, &runner, &out, args.partial)?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -163,53 +155,43 @@ impl Place {
     }
 }
 
-/// The results below a directory, of this very program.
-fn store(out: &Path) -> Result<Store> {
-    let program = env::current_exe().context("finding this program")?;
-    Store::open(&out.join("points"), &[program])
+/// This very program: what another has computed is not taken for its own.
+fn program() -> Result<Vec<PathBuf>> {
+    Ok(vec![env::current_exe().context("finding this program")?])
+}
+
+impl Points for Plan {
+    type Outcome = Outcome;
+
+    fn count(&self) -> u64 {
+        self.points()
+    }
+
+    fn key(&self, number: u64) -> Value {
+        self.point(number).map_or(Value::Null, |point| point.key())
+    }
+
+    fn run(&self, number: u64) -> Result<Outcome> {
+        let point = self.point(number).context("no such point")?;
+        point::run(&point).with_context(|| self.file().to_owned())
+    }
 }
 
 fn run_points(progress: Progress, args: &Run) -> Result<()> {
-    let shard = args.shard.map_or(Ok(Shard::WHOLE), Shard::resolve)?;
     let plan = Plan::read(&args.place.plan)?;
     let out = args.place.out()?;
     store::directory("--out", &out)?;
-    let store = store(&out)?;
-    let threads = args.threads.unwrap_or(0).into();
-    let pool = ThreadPoolBuilder::new().num_threads(threads).build()?;
-    let mine: Vec<Point<'_>> = plan
-        .iter()
-        .filter(|point| shard.has(point.number))
-        .collect();
-    let left: Vec<(&Point<'_>, Key)> = pool.install(|| {
-        let keyed = mine.par_iter();
-        let keyed = keyed.map(|point| (point, store.key(&point.key())));
-        keyed
-            .filter(|(_, key)| store.get::<Outcome>(key).is_none())
-            .collect()
-    });
-    let bar = progress.bar("points", mine.len() as u64);
-    bar.set_position((mine.len() - left.len()) as u64);
-    // Time left counts from here, not from what an earlier run has done.
-    bar.reset_eta();
-    let one = |(point, key): &(&Point<'_>, Key)| -> Result<()> {
-        let outcome = point::run(point).with_context(|| args.place.plan.display().to_string())?;
-        store.put(key, &outcome)?;
-        bar.inc(1);
-        Ok(())
-    };
-    // One point at a time: some take a thousand times as long as others.
-    pool.install(|| left.par_iter().with_max_len(1).try_for_each(one))?;
-    bar.finish_and_clear();
-    let (all, known) = (mine.len(), mine.len() - left.len());
-    let share = if shard.is_whole() {
+    let runner = Runner::open(&out, &program()?, &args.workers)?;
+    let ran = runner.run(progress, "points", &plan)?;
+    let share = if runner.is_whole() {
         ""
     } else {
         " of this share"
     };
-    say!("{all} points{share}, {known} of them known from before")?;
-    if shard.is_whole() {
-        pool.install(|| collect(&plan, &store, &out, false))?;
+    let Ran { points, known } = ran;
+    say!("{points} points{share}, {known} of them known from before")?;
+    if runner.is_whole() {
+        collect(&plan, &runner, &out, false)?;
     }
     Ok(())
 }
@@ -297,42 +279,19 @@ fn list(plan: &Plan, json: bool) -> Result<()> {
     say!("{table}")
 }
 
-/// What came of each point, in the order of their numbers; none of those that have not run.
-fn outcomes(plan: &Plan, store: &Store) -> Vec<(u64, Option<Outcome>)> {
-    let points = (1..=plan.points()).into_par_iter();
-    let outcome = |number| {
-        let key = store.key(&plan.point(number)?.key());
-        Some((number, store.get(&key)))
-    };
-    points.filter_map(outcome).collect()
-}
-
-/// Numbers of the points that have no result.
-fn unfinished(outcomes: &[(u64, Option<Outcome>)]) -> Vec<u64> {
-    let left = outcomes.iter().filter(|(_, outcome)| outcome.is_none());
-    left.map(|(number, _)| *number).collect()
-}
-
 fn missing(args: &Missing) -> Result<()> {
     let plan = Plan::read(&args.place.plan)?;
-    let mut left = unfinished(&outcomes(&plan, &store(&args.place.out()?)?));
-    if let Some(shards) = args.shards {
-        left = left
-            .into_iter()
-            .map(|point| shard::of(point, shards))
-            .collect();
-        left.sort_unstable();
-        left.dedup();
-    }
+    let runner = Runner::open(&args.place.out()?, &program()?, &Workers::default())?;
+    let left = runner::missing(&runner.outcomes(&plan), args.shards);
     match left.is_empty() {
         true => Ok(()),
         false => say!("{}", shard::ranges(left)),
     }
 }
 
-fn collect(plan: &Plan, store: &Store, out: &Path, partial: bool) -> Result<()> {
-    let outcomes = outcomes(plan, store);
-    let left = unfinished(&outcomes);
+fn collect(plan: &Plan, runner: &Runner, out: &Path, partial: bool) -> Result<()> {
+    let outcomes = runner.outcomes(plan);
+    let left = runner::missing(&outcomes, None);
     if !left.is_empty() && !partial {
         let (missing, points) = (left.len(), plan.points());
         bail!(

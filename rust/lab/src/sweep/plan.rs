@@ -32,6 +32,7 @@ type Settings = Vec<(String, String)>;
 /// A plan.
 #[derive(Debug)]
 pub struct Plan {
+    file: String,
     drives: Vec<(String, Drive)>,
     list: Vec<Settings>,
     sample: Vec<Settings>,
@@ -85,6 +86,7 @@ impl Plan {
         let grid = grid(plan.pairs("grid")?)?;
         let works = work::all(&mut plan, dir)?;
         let mut all = Self {
+            file: file.to_owned(),
             drives,
             list,
             sample,
@@ -129,6 +131,12 @@ impl Plan {
         let grid = self.grid.iter().map(|(_, values)| values.len());
         let all = fixed.into_iter().chain(grid).chain([self.works.len()]);
         all.map(|n| n as u64)
+    }
+
+    /// What messages call it.
+    #[must_use]
+    pub fn file(&self) -> &str {
+        &self.file
     }
 
     /// How many points there are.
