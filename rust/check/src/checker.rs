@@ -405,7 +405,7 @@ impl Books {
         if error == Error::CapacityExceeded {
             self.summary.refused += 1;
             // Power cuts can leave copies where space was to be made.
-            let there_was = || room::there_was(drive, namespace, &self.written);
+            let there_was = || room::there_was(drive, (namespace, command), &self.written);
             if let Some(seen) = (self.summary.cuts == 0).then(there_was).flatten() {
                 return Violation::found(
                     Law::Refused,

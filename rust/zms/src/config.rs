@@ -473,8 +473,12 @@ impl Config {
         let needed = match (self.data, self.slc_map) {
             (DataNamespace::Block { .. }, _) => {
                 let kept = u64::from(self.kept_for_moves()).div_ceil(each);
-                // With bypass nothing but A and copies of what two open native superblocks have loaded stays.
-                let stays = bypass * (unit + 2 * stripe) / each;
+                // A, and copies of what two open native superblocks have loaded.
+                let stays = match self.slc_bypass {
+                    true => unit + 2 * stripe,
+                    false => unit - 1 + 2 * (stripe - unit),
+                };
+                let stays = stays / each;
                 let needed = kept + stays + beyond(buffered + portion + bypass * stripe);
                 needed.max(threshold)
             }
@@ -518,16 +522,24 @@ impl Config {
         (PAGES / u64::from(self.stripe().max(1))).clamp(1, self.most_active().max(1))
     }
 
+    /// Pages that moving a superblock into native cells can leave in pSLC: a remainder and backups.
+    pub(crate) fn left_by_move(&self) -> u32 {
+        self.geometry.unit_lpns().saturating_add(self.stripe())
+    }
+
     /// Pages that moves can need in the pSLC of a block namespace before a victim has been erased.
-    /// Moving a superblock into native cells leaves a remainder and backups, and so does collecting a
-    /// native one for it; with bypass a victim is A and copies of what is loaded.
+    /// Migrating a superblock leaves some there, and so does collecting a native one for it; with bypass
+    /// a victim is A and copies of what is loaded.
     pub(crate) fn kept_for_moves(&self) -> u32 {
-        let g = &self.geometry;
-        let stripe = self.stripe();
-        let left = g.unit_lpns().saturating_add(stripe);
+        const FEW: u32 = 4;
+        let left = self.left_by_move();
+        let pages = self.geometry.superblock_lpns(Cell::Slc);
+        let pages = u32::try_from(pages).unwrap_or(u32::MAX);
         if self.slc_bypass {
-            let pages = u32::try_from(g.superblock_lpns(Cell::Slc)).unwrap_or(u32::MAX);
-            left.saturating_add(pages.min(left.saturating_add(stripe)))
+            left.saturating_add(pages.min(left.saturating_add(self.stripe())))
+        } else if pages < left.saturating_mul(FEW) {
+            // What several collections leave is much of a small superblock: its pages must find space in pSLC, too.
+            left.saturating_mul(2).saturating_add(pages)
         } else {
             left.saturating_mul(2)
         }

@@ -119,10 +119,15 @@ impl<const NS: u8> Paged<NS> {
     /// Whether pSLC has room for what collecting a native superblock can leave there, and for a
     /// migration afterwards.
     fn can_collect(&self) -> bool {
-        if self.native.is_none() {
+        let Some(native) = &self.native else {
             return false;
-        }
-        self.slc.room_for_moves() >= u64::from(self.slc.kept)
+        };
+        let left = u64::from(self.unit) + u64::from(native.pool.stripe());
+        let need = match self.bypass {
+            true => u64::from(self.slc.kept),
+            false => 2 * left,
+        };
+        self.slc.room_for_moves() >= need
     }
 
     /// Whether a victim's pages go native.

@@ -50,7 +50,7 @@ impl Zoned {
         now: Instant,
     ) -> Result<(), Error> {
         let (need, each) = match self.shape.slc_map {
-            SlcMap::Page => (self.pages_needed(pages) + self.backups(pages), 1),
+            SlcMap::Page => (self.pages_needed(pages), 1),
             SlcMap::Zone => (self.superblocks_needed(z, pages), self.slc.pool.pages),
         };
         let by_page = each == 1;
@@ -80,10 +80,22 @@ impl Zoned {
         any
     }
 
-    /// pSLC pages that what is buffered and a write of `pages` can take.
+    /// pSLC pages that what is buffered, a write of `pages` and backups can take: each page is put there
+    /// once at most, when it is flushed or when its wordline is backed up.
     fn pages_needed(&self, pages: u32) -> u64 {
+        if !self.shape.bypass {
+            return self.buffers.held() + u64::from(pages);
+        }
+        let (unit, stripe) = (u64::from(self.shape.unit), u64::from(self.native.stripe()));
         let buffers = self.buffers.iter().len() as u64;
-        self.left_in_slc(self.buffers.held(), buffers) + self.written_to_slc(pages)
+        let held = self.buffers.held().min(buffers * (unit + stripe));
+        let written = u64::from(pages).min(self.flushes(pages) * unit + stripe);
+        held + written + self.all_alone + unit
+    }
+
+    /// Flushes that a write of `pages` can cause.
+    fn flushes(&self, pages: u32) -> u64 {
+        u64::from(pages / self.buffers.capacity.max(1)) + 2
     }
 
     /// Of `pages` that are flushed in so many flushes, how many can go to pSLC: with bypass each leaves
@@ -98,8 +110,7 @@ impl Zoned {
 
     /// The same of a write of `pages`.
     fn written_to_slc(&self, pages: u32) -> u64 {
-        let flushes = pages / self.buffers.capacity.max(1) + 2;
-        self.left_in_slc(pages.into(), flushes.into())
+        self.left_in_slc(pages.into(), self.flushes(pages))
     }
 
     /// Pages that a Flush would have to make backups of, at most, after a write of `pages`.

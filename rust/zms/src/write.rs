@@ -84,8 +84,13 @@ impl Zoned {
         let mut buffer = None;
         let pages = page_range(write.at, write.sectors).1;
         if self.reserve(core, z, pages, now).is_err() {
-            // There is room for the rest if there is for one portion: what is flushed goes native, but for less than a unit.
-            let portion = self.buffers.capacity.saturating_add(self.shape.unit);
+            // There is room for the rest if there is for one portion: what is flushed goes native, but for less than a unit,
+            // and backups are needed of the last stripe alone.
+            let stripe = self.native.stripe();
+            let portion = self
+                .buffers
+                .capacity
+                .saturating_add(self.shape.unit + stripe);
             self.reserve(core, z, pages.min(portion), now)?;
         }
         while left.sectors > 0 {

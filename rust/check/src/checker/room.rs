@@ -3,12 +3,12 @@
 //!
 //! Page-mapped space has room for its whole logical size, always. In zones, native flash holds every
 //! zone; but each zone's last pages, fewer than a program unit, and backups of its loaded wordlines lie
-//! in pSLC, and enough zones finished early can fill it. So much is granted generously: half of what
-//! reclaim does not need for itself.
+//! in pSLC, as those of the write would, and enough zones finished early can fill it. So much is granted
+//! generously: half of what reclaim does not need for itself.
 
 use crate::drive::Drive;
 use crate::written::Written;
-use ftl::Namespace;
+use ftl::{Command, Namespace};
 use nand::Cell;
 use ssd::ModelConfig;
 use units::PAGE_SECTORS;
@@ -16,7 +16,11 @@ use zms::SlcMap;
 use zone::State;
 
 /// Why there was room; `None` if there may not have been.
-pub(super) fn there_was(drive: &Drive, namespace: Namespace, written: &Written) -> Option<String> {
+pub(super) fn there_was(
+    drive: &Drive,
+    (namespace, command): (Namespace, &Command),
+    written: &Written,
+) -> Option<String> {
     let ModelConfig::Zms(config) = drive.config() else {
         return Some("this drive has a place of its own for each page".to_owned());
     };
@@ -28,7 +32,13 @@ pub(super) fn there_was(drive: &Drive, namespace: Namespace, written: &Written) 
     let g = &config.geometry;
     let unit = u64::from(g.unit_lpns());
     let stripe = unit * u64::from(g.planes_per_group());
-    let mut pinned = 0;
+    let most = unit - 1 + stripe;
+    let mut pinned = match *command {
+        Command::Write { sectors, .. }
+        | Command::WriteZeroes { sectors, .. }
+        | Command::Append { sectors, .. } => sectors.div_ceil(PAGE_SECTORS).min(most),
+        _ => 0,
+    };
     for report in (0..drive.zones()).filter_map(|id| drive.zone(id)) {
         let pages = report
             .write_pointer
@@ -39,7 +49,7 @@ pub(super) fn there_was(drive: &Drive, namespace: Namespace, written: &Written) 
             // How much was written before it was finished is not known here.
             State::Full => unit - 1,
             State::Empty => 0,
-            _ => pages.min(unit - 1 + stripe),
+            _ => pages.min(most),
         };
     }
     // Zones of their own pSLC keep a superblock open each, backups another, and a write may need its next.
