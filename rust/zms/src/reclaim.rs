@@ -90,7 +90,7 @@ impl Zoned {
         let buffers = self.buffers.iter().len() as u64;
         let held = self.buffers.held().min(buffers * (unit + stripe));
         let written = u64::from(pages).min(self.flushes(pages) * unit + stripe);
-        held + written + self.all_alone + unit
+        held + written + self.all_alone
     }
 
     /// Flushes that a write of `pages` can cause.
