@@ -100,9 +100,34 @@ impl<R: BufRead> Lines<R> {
             if self.text.last() != Some(&b'\n') && self.text.len() as u64 == MAX_LINE_BYTES {
                 return Err(Problem::TooLong);
             }
-            match self.text.iter().find(|b| !b.is_ascii_whitespace()) {
-                None | Some(b'#') => {}
-                Some(_) => return Ok(true),
+            if says_something(&self.text) {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Goes to the next line that is neither blank nor a comment and reads it; `None` at the end. What is buffered is
+    /// read in place.
+    fn read<T>(
+        &mut self,
+        read: impl Fn(&[u8]) -> Result<T, Problem>,
+    ) -> Result<Option<T>, Problem> {
+        loop {
+            // An error comes again, or was an interruption.
+            let buffered = self.input.fill_buf().unwrap_or_default();
+            let end = memchr::memchr(b'\n', buffered).filter(|end| (*end as u64) < MAX_LINE_BYTES);
+            let Some(line) = end.and_then(|end| buffered.get(..=end)) else {
+                return match self.advance()? {
+                    true => read(&self.text).map(Some),
+                    false => Ok(None),
+                };
+            };
+            self.line += 1;
+            let says = says_something(line).then(|| read(line));
+            let len = line.len();
+            self.input.consume(len);
+            if let Some(says) = says {
+                return says.map(Some);
             }
         }
     }
@@ -119,6 +144,12 @@ impl<R: BufRead> Lines<R> {
             problem,
         }
     }
+}
+
+/// Whether a line is neither blank nor a comment.
+fn says_something(line: &[u8]) -> bool {
+    let first = line.iter().find(|b| !b.is_ascii_whitespace());
+    first.is_some_and(|first| *first != b'#')
 }
 
 /// What is left of a line.
@@ -158,17 +189,21 @@ impl<'a> Fields<'a> {
 
     /// A number in one pass, which is most of the work of reading a trace. `None`, with nothing
     /// taken, if the field is anything else or may overflow.
+    #[inline]
     fn short_number(&mut self) -> Option<u64> {
         /// So many digits cannot overflow.
         const SHORT: usize = 19;
         self.skip_blanks();
-        let mut rest = self.rest;
-        let mut n: u64 = 0;
-        while let [digit @ b'0'..=b'9', tail @ ..] = rest {
-            n = n.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
-            rest = tail;
+        let (mut n, mut digits) = (0u64, 0);
+        for byte in self.rest {
+            let digit = byte.wrapping_sub(b'0');
+            if digit > 9 {
+                break;
+            }
+            n = n.wrapping_mul(10).wrapping_add(digit.into());
+            digits += 1;
         }
-        let digits = self.rest.len() - rest.len();
+        let rest = self.rest.get(digits..)?;
         let blank = matches!(rest, [b' ' | b'\t' | b'\r' | b'\n', ..]);
         if !blank || digits == 0 || digits > SHORT {
             return None;
@@ -200,11 +235,14 @@ impl<'a> Fields<'a> {
     }
 
     /// Takes a field of one character, the usual case for all but the numbers.
+    #[inline]
     fn letter(&mut self) -> Option<u8> {
-        if let [b' ', letter, b' ', rest @ ..] | [b' ', letter, b'\n', rest @ ..] = self.rest {
-            // The blank after it stays, for the next field.
-            self.rest = self.rest.get(self.rest.len() - rest.len() - 1..)?;
-            return Some(*letter);
+        // The blank after it stays, for the next field.
+        if let [b' ', letter, rest @ ..] = self.rest {
+            if let [b' ' | b'\n', ..] = rest {
+                self.rest = rest;
+                return Some(*letter);
+            }
         }
         None
     }
@@ -236,6 +274,7 @@ impl<'a> Fields<'a> {
         Op::from_code(text).ok_or_else(|| bad("op", text, OPERATIONS))
     }
 
+    #[inline]
     fn end(&mut self) -> Result<(), Problem> {
         if self.rest == b"\n" {
             return Ok(());
@@ -300,13 +339,17 @@ impl<R: BufRead> Reader<R> {
     }
 
     fn advance(&mut self) -> Result<Option<Line>, Problem> {
-        if !self.lines.advance()? {
+        let line = self.lines.read(|text| {
+            let mut fields = Fields::of(text);
+            let line = match fields.short_number() {
+                Some(arrival) => Line::Command(command(arrival, &mut fields)?),
+                None => other(&mut fields)?,
+            };
+            fields.end()?;
+            Ok(line)
+        })?;
+        let Some(line) = line else {
             return Ok(None);
-        }
-        let mut fields = self.lines.fields();
-        let line = match fields.short_number() {
-            Some(arrival) => Line::Command(command(arrival, &mut fields)?),
-            None => other(&mut fields)?,
         };
         if let Line::Depth(depth) = line {
             self.open_loop = depth == 0;
@@ -320,7 +363,6 @@ impl<R: BufRead> Reader<R> {
             }
             self.previous = command.arrival;
         }
-        fields.end()?;
         Ok(Some(line))
     }
 }
@@ -373,30 +415,34 @@ impl<R: BufRead> AnswerReader<R> {
     }
 
     fn advance(&mut self) -> Result<Option<Answer>, Problem> {
-        if !self.lines.advance()? {
-            return Ok(None);
-        }
-        let mut fields = self.lines.fields();
-        let command = Command {
-            arrival: Instant::from_nanos(fields.number("arrival_ns")?),
-            data: fields.bit("ns", "0 (meta) or 1 (data)")?,
-            op: fields.op()?,
-            slba: fields.number("slba")?,
-            nlb: fields.number_u32("nlb")?,
-            fua: false,
-        };
-        let completion = Instant::from_nanos(fields.number("completion_ns")?);
-        let text = fields.text("status")?;
-        let status = parse_u64(text)
-            .and_then(|n| u16::try_from(n).ok())
-            .ok_or_else(|| bad("status", text, "a whole number below 2^16"))?;
-        fields.end()?;
-        Ok(Some(Answer {
-            command,
-            completion,
-            status,
-        }))
+        self.lines.read(|text| {
+            let mut fields = Fields::of(text);
+            let answer = answer(&mut fields)?;
+            fields.end()?;
+            Ok(answer)
+        })
     }
+}
+
+fn answer(fields: &mut Fields<'_>) -> Result<Answer, Problem> {
+    let command = Command {
+        arrival: Instant::from_nanos(fields.number("arrival_ns")?),
+        data: fields.bit("ns", "0 (meta) or 1 (data)")?,
+        op: fields.op()?,
+        slba: fields.number("slba")?,
+        nlb: fields.number_u32("nlb")?,
+        fua: false,
+    };
+    let completion = Instant::from_nanos(fields.number("completion_ns")?);
+    let text = fields.text("status")?;
+    let status = parse_u64(text)
+        .and_then(|n| u16::try_from(n).ok())
+        .ok_or_else(|| bad("status", text, "a whole number below 2^16"))?;
+    Ok(Answer {
+        command,
+        completion,
+        status,
+    })
 }
 
 #[cfg(test)]
@@ -514,6 +560,21 @@ mod tests {
         let mut reader = AnswerReader::new(text.as_slice(), "t");
         assert_eq!(reader.next_answer().unwrap(), Some(answer));
         assert_eq!(reader.next_answer().unwrap(), None);
+    }
+
+    #[test]
+    fn lines_that_end_in_the_next_buffer_are_whole() {
+        let text = "0 1 W 0 8 0\n# c\n\n0 1 R 123456 8 0\nQ 4\n0 1 W 8 8 1";
+        let whole = all(text).unwrap();
+        for size in 1..text.len() {
+            let input = io::BufReader::with_capacity(size, text.as_bytes());
+            let mut reader = Reader::new(input, "t");
+            let mut lines = Vec::new();
+            while let Some(line) = reader.next_line().unwrap() {
+                lines.push(line);
+            }
+            assert_eq!(lines, whole, "{size}");
+        }
     }
 
     proptest! {
