@@ -157,10 +157,7 @@ impl Drive {
     }
 
     /// Power goes at `now` and comes back.
-    ///
-    /// # Errors
-    /// The model cannot recover.
-    pub fn power_cut(&mut self, now: Instant) -> Result<ftl::PowerCut, ftl::Error> {
+    pub fn power_cut(&mut self, now: Instant) -> ftl::PowerCut {
         self.model.power_cut(now)
     }
 

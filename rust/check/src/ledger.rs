@@ -364,14 +364,14 @@ impl Ledger {
         }
     }
 
-    /// Power went at `at`, and this is what the model says is left. Gives all pages that are, with whether memory has
+    /// Power went at `at`, flash stopped at `off`, and this is what the model says is left. Gives all pages that are, with whether memory has
     /// them.
     ///
     /// # Errors
     /// It is not, or what was acknowledged by then is missing.
     pub fn power_cut(
         &mut self,
-        at: Instant,
+        (at, off): (Instant, Instant),
         survivors: &[(PageKey, Option<Place>)],
         zoned: bool,
     ) -> Result<HashMap<PageKey, bool>, Violation> {
@@ -385,9 +385,9 @@ impl Ledger {
                 self.lost(suspect.key, hole)?;
             }
         }
-        self.blocks.power_cut(at);
+        self.blocks.power_cut(off);
         for page in self.pages.values_mut() {
-            page.power_cut(at);
+            page.power_cut(at, off);
         }
         let mut left = HashMap::new();
         for (key, place) in survivors {

@@ -131,7 +131,8 @@ impl Written {
         self.finishing.clear();
     }
 
-    fn clear(&mut self, namespace: Namespace, pages: &Range<u64>) {
+    /// These pages hold nothing from now on.
+    pub fn clear(&mut self, namespace: Namespace, pages: &Range<u64>) {
         for page in pages.clone() {
             self.sectors.remove(&PageKey::new(namespace, page));
         }

@@ -104,6 +104,27 @@ impl Collection {
         }
     }
 
+    /// Its write pointer.
+    pub const fn pointer(&self) -> Pointer {
+        self.pointer
+    }
+
+    /// Nothing is under way, and it goes on from there.
+    pub fn go_on(&mut self, pointer: Pointer) {
+        self.pointer = pointer;
+    }
+
+    /// Whether a location is in a one-shot page that is queued to be programmed.
+    pub fn is_issued(&self, location: u32, unit: u32) -> bool {
+        let mut all = self.issued.iter().map(|i| i.first..i.first + unit);
+        all.any(|unit| unit.contains(&location))
+    }
+
+    /// Superblocks being emptied.
+    pub fn victims(&self) -> impl Iterator<Item = u32> + '_ {
+        self.victims.iter().map(|victim| victim.superblock)
+    }
+
     /// What is read from now on is read for other one-shot pages; what is gathered already came with
     /// the reads until now.
     fn begin_reads(&mut self, flash: &mut Flash) {
@@ -348,6 +369,8 @@ impl Partition {
             });
             // Unless the host has written or unmapped it meanwhile.
             if self.location(page) == Some(from) {
+                let past = self.past(page, from, flash);
+                self.remember(past, end, true, flash.now());
                 self.unmap(page);
                 self.map_to(page, location);
                 self.pool.settle(of, end);
@@ -366,23 +389,33 @@ impl Partition {
         while let Some(&victim) = self.gc.victims.get(at) {
             let superblock = victim.superblock;
             let is_through = victim.next >= self.shape.pages && victim.moving == 0;
-            if !is_through || self.replaced.contains(&superblock) {
+            let pages = self.shape.pages;
+            let is_old = self
+                .replaced
+                .iter()
+                .any(|p| p.location / pages == superblock);
+            if !is_through || is_old {
                 at += 1;
                 continue;
             }
             self.gc.victims.remove(at);
             let settled = self.pool.settled(superblock);
-            let block = self.block(superblock);
-            let work = flash.begin();
-            for &plane in self.planes() {
-                flash.defer_erase(settled, plane, block, work);
-            }
-            flash.release(work);
             self.counters.erases += 1;
             self.counters.gc_runs += 1;
             self.counters.gc_time += settled.since(victim.started);
-            self.pool.erased(superblock);
+            self.erase(superblock, settled, flash);
         }
+    }
+
+    /// Erases a superblock that is open in the background, not before `at`. It counts as free.
+    pub(crate) fn erase(&mut self, superblock: u32, at: Instant, flash: &mut Flash) {
+        let block = self.block(superblock);
+        let work = flash.begin();
+        for &plane in self.planes() {
+            flash.defer_erase(at, plane, block, work);
+        }
+        flash.release(work);
+        self.pool.erased(superblock);
     }
 
     /// Is an error if something that is under way cannot be, after decoding.

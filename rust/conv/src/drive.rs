@@ -2,7 +2,7 @@
 //! The drive: one block namespace on flash of its own.
 
 use crate::{Config, ConfigError, Engine, Stats};
-use ftl::{Command, Event, Flash, Namespace, Outcome};
+use ftl::{Command, Event, Flash, Namespace, Outcome, PowerCut};
 use units::{Instant, Sector};
 
 /// The drive.
@@ -57,6 +57,19 @@ impl Conv {
     pub fn advance(&mut self, now: Instant) {
         self.now = self.now.max(now);
         self.flash.run(self.now);
+    }
+
+    /// Power goes at `now` and comes back: what was volatile is lost, and the drive recovers. Commands whose completion is
+    /// later were never answered; all that others acknowledged as durable is still there. Counters go on.
+    pub fn power_cut(&mut self, now: Instant) -> PowerCut {
+        self.advance(now);
+        let now = self.now;
+        let left = self.engine.rest(&mut self.flash, now);
+        self.flash.power_cut(now);
+        let mut cut = PowerCut::at(now);
+        self.engine.power_cut(&mut self.flash, left, now, &mut cut);
+        self.advance(cut.ready);
+        cut
     }
 
     /// Whether some page of a sector range is not mapped (for DULBE).

@@ -16,7 +16,7 @@ use units::{Bytes, Instant, Nanos, Sector, PAGE_BYTES, PAGE_SECTORS, SECTOR_BYTE
 pub struct Engine {
     paged: Paged,
     pub(crate) partitions: Vec<Partition>,
-    buffer: ByteBuffer,
+    pub(crate) buffer: ByteBuffer,
     /// Most bytes that a write can ask room for.
     most: u64,
     host: HostStats,
@@ -295,11 +295,12 @@ impl Engine {
             cache.touch(cache.segment(page));
         }
         let partition = self.partitions.get_mut(part).ok_or(Error::OutOfRange)?;
-        partition.note(|p| Event::Entered {
+        let entered = |p: &Partition| Event::Entered {
             namespace: p.namespace,
             lpn: page,
-        });
+        };
         if partition.is_rewritable(local) {
+            partition.note(entered);
             self.buffer.release(admitted, Bytes::new(PAGE_BYTES));
             partition.counters.pages_rewritten += 1;
             return Ok(());
@@ -317,7 +318,9 @@ impl Engine {
             admitted
         };
         let ready = filling.arrived.max(old);
-        let program = partition.append(local, ready, flash)?;
+        let superblock = partition.open_for_host(ready, flash)?;
+        partition.note(entered);
+        let program = partition.append(superblock, local, ready, flash);
         partition.counters.pages_host += 1;
         filling.arrived = filling.arrived.max(old);
         if let Some(program) = program {
@@ -389,6 +392,10 @@ impl Engine {
                 let was_mapped = partition.unmap(local);
                 partition.counters.unmapped += u64::from(was_mapped);
             }
+        }
+        let pages = range.start.div_ceil(PAGE_SECTORS)..range.end / PAGE_SECTORS;
+        for partition in &mut self.partitions {
+            partition.forget(&pages);
         }
     }
 }

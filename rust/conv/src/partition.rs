@@ -3,6 +3,7 @@
 
 use crate::collect::Collection;
 use crate::pool::Pool;
+use crate::power::Past;
 use crate::shape::Shape;
 use crate::Counters;
 use ftl::{Error, Event, Flash, Namespace, Observer, Place};
@@ -97,21 +98,25 @@ pub(crate) struct Partition {
     pub owner: Vec<u32>,
     pub pool: Pool,
     pub host: Pointer,
-    /// Superblocks that hold the old versions of what is in the host's incomplete one-shot page.
-    pub replaced: Vec<u32>,
+    /// The old versions of what is in the host's incomplete one-shot page.
+    pub replaced: Vec<Past>,
+    /// Copies replaced by what is not programmed yet, and some by what is; the newest last.
+    pub past: Vec<Past>,
+    /// When there are so many, those are forgotten.
+    pub most_past: usize,
     pub gc: Collection,
     /// When the last of the host's programs ends.
     pub durable: Instant,
     pub counters: Counters,
     pub namespace: Namespace,
     /// Page n of it is page n x `of` + `index` of the namespace.
-    index: u32,
-    of: u32,
+    pub index: u32,
+    pub of: u32,
     pub observer: Observer,
 }
 
 state!(Partition {
-    map[sparse], pool, host, replaced, gc, durable, counters;
+    map[sparse], pool, host, replaced, past, most_past, gc, durable, counters;
     shape, planes, first_block, threshold, owner, namespace, index, of, observer
 } => restore);
 
@@ -134,6 +139,8 @@ impl Partition {
             pool: Pool::new(shape.superblocks, shape.pages),
             host: Pointer::default(),
             replaced: Vec::with_capacity(shape.unit as usize),
+            past: Vec::with_capacity(1 << 10),
+            most_past: 0,
             gc: Collection::new(Self::most_issued(shape.lanes), shape.unit),
             durable: Instant::ZERO,
             counters: Counters::default(),
@@ -177,23 +184,29 @@ impl Partition {
         true
     }
 
-    /// Gives a page that the host writes a new location; returns the program that it completed, if it
-    /// did. `at` is when it is in memory.
+    /// The superblock that the host's next page goes to.
     ///
     /// # Errors
-    /// No superblock is left. The page keeps its old location.
+    /// None is left.
+    pub fn open_for_host(&mut self, at: Instant, flash: &mut Flash) -> Result<u32, Error> {
+        match self.host.superblock {
+            Some(superblock) => Ok(superblock),
+            None => self.open(at, flash),
+        }
+    }
+
+    /// Gives a page that the host writes a new location in its superblock; returns the program that it completed, if it
+    /// did. `at` is when it is in memory.
     pub fn append(
         &mut self,
+        superblock: u32,
         page: u32,
         at: Instant,
         flash: &mut Flash,
-    ) -> Result<Option<Program>, Error> {
-        let superblock = match self.host.superblock {
-            Some(superblock) => superblock,
-            None => self.open(at, flash)?,
-        };
+    ) -> Option<Program> {
         if let Some(old) = self.location(page) {
-            self.replaced.push(old / self.shape.pages);
+            let past = self.past(page, old, flash);
+            self.replaced.push(past);
         }
         self.unmap(page);
         let location = superblock * self.shape.pages + self.host.next;
@@ -206,7 +219,7 @@ impl Partition {
             None
         };
         self.pace(at, flash);
-        Ok(program)
+        program
     }
 
     /// An unmapped page is at `location` from now on.
@@ -251,9 +264,13 @@ impl Partition {
             self.pool.close(superblock);
         }
         self.durable = self.durable.max(end);
-        while let Some(old) = self.replaced.pop() {
-            self.pool.settle(old, end);
+        for at in 0..self.replaced.len() {
+            if let Some(&old) = self.replaced.get(at) {
+                self.pool.settle(old.location / shape.pages, end);
+                self.remember(old, end, false, flash.now());
+            }
         }
+        self.replaced.clear();
         self.reap(flash);
         Some(Program { bytes, end })
     }
@@ -339,7 +356,9 @@ impl Partition {
         }
         self.host.check(&self.shape)?;
         ensure!(self.replaced.len() <= self.shape.unit as usize);
-        ensure!(self.replaced.iter().all(|s| *s < self.shape.superblocks));
+        let is_there = |p: &Past| p.location < self.shape.physical();
+        ensure!(self.replaced.iter().chain(&self.past).all(is_there));
+        ensure!(self.most_past <= 2 * self.past.len().max(1 << 10));
         self.check_moves()?;
         self.check_invariants()
     }
@@ -375,8 +394,14 @@ impl Partition {
         self.map.get(page as usize)?.checked_sub(1)
     }
 
+    /// Nothing is mapped any more.
+    pub fn clear(&mut self) {
+        self.map.fill(0);
+        self.owner.fill(0);
+    }
+
     /// Whether a location is in the host's incomplete one-shot page.
-    fn waits(&self, location: u32) -> bool {
+    pub fn waits(&self, location: u32) -> bool {
         self.host.superblock.is_some_and(|superblock| {
             let first = superblock * self.shape.pages;
             (first + self.host.issued..first + self.host.next).contains(&location)

@@ -190,6 +190,47 @@ impl Pool {
         }
     }
 
+    /// After a power cut superblocks have so many `valid` pages, of which none is entered yet; these are `open`; the last
+    /// erase of those that are `dirty` was not. Those that are empty and were in use, or are dirty, are open, and given:
+    /// they are to be erased.
+    pub fn power_cut(&mut self, valid: &[u32], open: &[Option<u32>], dirty: &[u32]) -> Vec<u32> {
+        let mut empty = Vec::new();
+        self.lists.fill((NONE, NONE));
+        self.least = self.lists.len() - 1;
+        for ((sb, block), valid) in (0..).zip(&mut self.blocks).zip(valid) {
+            let is_dirty = dirty.contains(&sb);
+            let is_clean = block.usage == Use::Free && !is_dirty;
+            block.erases -= u32::from(block.erases > 0 && is_dirty);
+            block.valid = 0;
+            block.settled = Instant::ZERO;
+            block.usage = match *valid {
+                0 if is_clean => Use::Free,
+                0 => Use::Open,
+                _ if open.contains(&Some(sb)) => Use::Open,
+                _ => Use::Closed,
+            };
+            if *valid == 0 && !is_clean {
+                empty.push(sb);
+            }
+        }
+        let blocks = &self.blocks;
+        let is_free = |sb: &u32| {
+            blocks
+                .get(*sb as usize)
+                .is_some_and(|b| b.usage == Use::Free)
+        };
+        self.free.retain(is_free);
+        empty
+    }
+
+    /// All valid pages are entered: closed superblocks are listed.
+    pub fn link_closed(&mut self) {
+        let closed = |b: &(usize, &Superblock)| b.1.usage == Use::Closed;
+        let all = self.blocks.iter().enumerate().filter(closed);
+        let all: Vec<u32> = all.map(|(sb, _)| sb as u32).collect();
+        all.into_iter().for_each(|sb| self.link(sb));
+    }
+
     /// Erases of each superblock.
     pub fn erases(&self) -> impl Iterator<Item = u32> + '_ {
         self.blocks.iter().map(|b| b.erases)

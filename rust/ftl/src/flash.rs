@@ -286,6 +286,36 @@ impl Flash {
         })
     }
 
+    /// Until when memory holds what is programmed into flash page `page`; zero if it does not.
+    #[must_use]
+    pub fn held_until(&self, plane: PlaneId, block: BlockId, page: u64) -> Instant {
+        let unit = self.unit(page);
+        let running = self.running.get(plane.0 as usize).into_iter().flatten();
+        let of = running.filter(|r| (r.block, r.unit) == (block, unit));
+        of.map(|r| r.end).max().unwrap_or(Instant::ZERO)
+    }
+
+    /// Whether an erase of a block is to come, or has not ended.
+    #[must_use]
+    pub fn is_erasing(&self, plane: PlaneId, block: BlockId, at: Instant) -> bool {
+        self.media.is_erasing(plane, block, at)
+    }
+
+    /// The latest instant that it was run to.
+    #[must_use]
+    pub const fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// Power goes at `now`: what had not ended comes to nothing.
+    pub fn power_cut(&mut self, now: Instant) {
+        self.run(now);
+        self.media.power_cut(now);
+        self.link.power_cut(now);
+        self.running.iter_mut().for_each(VecDeque::clear);
+        self.sensed.fill(None);
+    }
+
     /// The one-shot page that a flash page is in.
     const fn unit(&self, page: u64) -> u64 {
         let pages = self

@@ -9,8 +9,22 @@ use units::Instant;
 pub struct PowerCut {
     /// When it is ready for commands again, if power came back at once.
     pub ready: Instant,
+    /// When flash stopped: at the cut; later where capacitors let it end what it had begun.
+    pub off: Instant,
     /// Pages whose newest data is gone, ascending in each namespace.
     pub lost: Vec<Lost>,
+}
+
+impl PowerCut {
+    /// Nothing is lost, and everything is ready at once.
+    #[must_use]
+    pub const fn at(now: Instant) -> Self {
+        Self {
+            ready: now,
+            off: now,
+            lost: Vec::new(),
+        }
+    }
 }
 
 /// A page (4 KiB) whose newest data is gone.

@@ -139,6 +139,12 @@ impl Book {
         last.map_or(from, |b| b.end)
     }
 
+    /// Whether an erase of a block has not ended at `at`.
+    pub fn is_erasing(&self, block: BlockId, at: u64) -> bool {
+        let mut later = self.busy.iter().rev().take_while(|b| b.end > at);
+        later.any(|b| b.block == block && b.kind == Kind::Erase)
+    }
+
     /// Books what [`Book::first_gap`] has placed. Nothing will be asked for before `horizon`.
     #[inline]
     pub fn insert(&mut self, booked: Booked, horizon: u64) {

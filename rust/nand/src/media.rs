@@ -504,6 +504,16 @@ impl Media {
         self.channels.get_mut(channel as usize)
     }
 
+    /// Whether an erase of a block is queued, or booked and has not ended at `at`.
+    #[must_use]
+    pub fn is_erasing(&self, plane: PlaneId, block: BlockId, at: Instant) -> bool {
+        let plane = plane.0 as usize;
+        let Some(p) = self.planes.get(plane) else {
+            return false;
+        };
+        p.book.is_erasing(block, at.as_nanos()) || self.backlog.is_erasing(plane, block)
+    }
+
     /// Power goes at `now`: planes and channels are idle from then on. What was booked for later or queued comes
     /// to nothing, and is not counted as time that they were busy.
     pub fn power_cut(&mut self, now: Instant) {

@@ -164,6 +164,18 @@ impl Backlog {
         self.lanes[plane].cursor = cursor;
     }
 
+    /// Whether an erase of a block is queued on a plane that exists, or runs.
+    pub fn is_erasing(&self, plane: usize, block: BlockId) -> bool {
+        let mut at = self.lanes[plane].head;
+        while let Some(item) = self.items.get(at as usize) {
+            if item.block == block && item.shape.kind == Kind::Erase {
+                return true;
+            }
+            at = item.next;
+        }
+        false
+    }
+
     /// A plane's oldest operation.
     pub fn front(&self, plane: usize) -> Option<&Item> {
         self.items.get(self.lanes[plane].head as usize)

@@ -3,7 +3,7 @@
 
 use crate::{Config, ConfigError, Times};
 use core::ops::Range;
-use ftl::{Command, Counters, Error, HostStats, Outcome};
+use ftl::{Command, Counters, Error, HostStats, Outcome, PowerCut};
 use units::{Instant, Sector, SECTOR_BYTES};
 
 /// What the drive has done.
@@ -68,6 +68,13 @@ impl Simple {
     /// Nothing happens in the background.
     pub fn advance(&mut self, now: Instant) {
         self.now = self.now.max(now);
+    }
+
+    /// Power goes at `now` and comes back. Everything survives that; units are idle.
+    pub fn power_cut(&mut self, now: Instant) -> PowerCut {
+        self.advance(now);
+        self.free.fill(self.now);
+        PowerCut::at(self.now)
     }
 
     /// Whether some sector of a range is known to be unmapped: never, for there is no map.
@@ -249,6 +256,17 @@ mod tests {
         ] {
             assert!(Simple::new(&bad).is_err());
         }
+    }
+
+    #[test]
+    fn a_power_cut_ends_what_is_under_way() {
+        let mut drive = Simple::new(&config()).unwrap();
+        assert_eq!(done(&mut drive, &write(0, 8), 0), 220);
+        assert_eq!(
+            drive.power_cut(Instant::from_nanos(100)),
+            PowerCut::at(Instant::from_nanos(100))
+        );
+        assert_eq!(done(&mut drive, &read(0, 8), 100), 210);
     }
 
     proptest! {

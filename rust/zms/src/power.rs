@@ -43,10 +43,7 @@ impl Zms {
         self.advance(now);
         let now = now.max(self.now);
         self.core.power_cut(&self.config, now);
-        let mut cut = PowerCut {
-            ready: now,
-            lost: Vec::new(),
-        };
+        let mut cut = PowerCut::at(now);
         if let Some(meta) = &mut self.meta {
             meta.power_cut(&mut self.core, now, &mut cut);
         }

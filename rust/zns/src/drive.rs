@@ -43,10 +43,10 @@ pub struct Zns {
     pub(crate) bodies: Vec<Body>,
     /// One, or one for each zone.
     pub(crate) buffers: Vec<ByteBuffer>,
-    cores: Cores,
+    pub(crate) cores: Cores,
     pub(crate) ahead: Ahead,
     /// The conventional namespace.
-    meta: Option<Engine>,
+    pub(crate) meta: Option<Engine>,
     /// When the last program issued so far ends.
     pub(crate) durable: Instant,
     /// The latest command's arrival.

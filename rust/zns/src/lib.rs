@@ -36,6 +36,7 @@ mod ahead;
 mod config;
 mod drive;
 mod manage;
+mod power;
 mod read;
 mod stats;
 mod write;

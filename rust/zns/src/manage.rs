@@ -4,6 +4,7 @@
 use crate::stats::add;
 use crate::Zns;
 use ftl::{zone_at, Error, Event, Namespace, Outcome, ZoneAction, ZoneTarget};
+use nand::{BlockId, PlaneId};
 use units::{Bytes, Instant, Nanos, ZoneId, PAGE_SECTORS, SECTOR_BYTES};
 use zone::State;
 
@@ -168,6 +169,13 @@ impl Zns {
         };
         self.flash.release(work);
         now.max(erased)
+    }
+
+    /// The zone's block on each of its planes, in the order that they are written.
+    pub(crate) fn blocks(&self, id: ZoneId) -> impl Iterator<Item = (PlaneId, BlockId)> + '_ {
+        let one_shot = self.config.chips.one_shot.get();
+        let places = (0..self.lanes()).map(move |lane| self.place(id, lane * one_shot));
+        places.map(|place| (place.plane, place.block))
     }
 
     /// Programs the zone's incomplete one-shot page as it is.

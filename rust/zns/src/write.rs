@@ -163,20 +163,26 @@ impl Zns {
     /// Tells the observer of the pages in a range of a zone's bytes, which lie in one one-shot page.
     fn note_copies(&mut self, id: ZoneId, bytes: Range<u64>, ended: Instant) {
         let first = self.zones.start(id).get() / PAGE_SECTORS;
-        let per_flash_page = self.config.chips.flash_page.get() / PAGE_BYTES;
         for page in bytes.start / PAGE_BYTES..bytes.end.div_ceil(PAGE_BYTES) {
-            let place = self.place(id, page * PAGE_BYTES);
+            let to = self.page_place(id, page);
             self.observer.note(|| Event::Copied {
                 namespace: Namespace::Data,
                 lpn: first + page,
                 from: None,
-                to: ftl::Place {
-                    plane: place.plane,
-                    block: place.block,
-                    page: place.page * per_flash_page + page % per_flash_page.max(1),
-                },
+                to,
                 durable: Some(ended),
             });
+        }
+    }
+
+    /// Where a page of a zone is, for the observer.
+    pub(crate) fn page_place(&self, id: ZoneId, page: u64) -> ftl::Place {
+        let place = self.place(id, page * PAGE_BYTES);
+        let per_flash_page = (self.config.chips.flash_page.get() / PAGE_BYTES).max(1);
+        ftl::Place {
+            plane: place.plane,
+            block: place.block,
+            page: place.page * per_flash_page + page % per_flash_page,
         }
     }
 }

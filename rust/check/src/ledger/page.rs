@@ -175,11 +175,11 @@ impl Page {
         self.release(now);
     }
 
-    /// Power went at `at`: what was promised or to be durable later came to nothing.
-    pub fn power_cut(&mut self, at: Instant) {
+    /// Power went at `at`, and flash stopped at `off`: what was promised or to be durable later came to nothing.
+    pub fn power_cut(&mut self, at: Instant, off: Instant) {
         self.promises.retain(|promise| promise.at <= at);
         self.copies
-            .retain(|c| c.durable.is_some_and(|d| d <= at) && c.dead.is_none_or(|d| at < d));
+            .retain(|c| c.durable.is_some_and(|d| d <= off) && c.dead.is_none_or(|d| off < d));
         for copy in &mut self.copies {
             copy.dead = None;
         }

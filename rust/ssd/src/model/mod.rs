@@ -109,13 +109,12 @@ impl Model {
     }
 
     /// Power goes at `now` and comes back. What was volatile is lost.
-    ///
-    /// # Errors
-    /// The model cannot recover.
-    pub fn power_cut(&mut self, now: Instant) -> Result<PowerCut, Error> {
+    pub fn power_cut(&mut self, now: Instant) -> PowerCut {
         match self {
-            Self::Zms(zms) => Ok(zms.power_cut(now)),
-            Self::Zns(_) | Self::Conv(_) | Self::Simple(_) => Err(Error::Unsupported),
+            Self::Zms(zms) => zms.power_cut(now),
+            Self::Zns(zns) => zns.power_cut(now),
+            Self::Conv(conv) => conv.power_cut(now),
+            Self::Simple(simple) => simple.power_cut(now),
         }
     }
 
