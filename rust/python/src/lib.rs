@@ -5,14 +5,18 @@
 //!   Drive { configuration, sim::Simulation }     run() takes a Trace or numpy columns, without the interpreter's lock
 //!   Trace { file, how to read and place it }     read anew, streamed, each time it runs
 //!   Result { arrays that numpy owns }            one entry a command
+//!   sweep_share, sweep_columns                   what conzone/sweep.py gives an executor
 //! ```
 //! Errors in what the user gave are `ValueError`s of one line; files that cannot be opened are `OSError`s. The module's
 //! types are described in conzone/__init__.pyi, which a test compares with it.
 
 use std::path::PathBuf;
 
+use lab::failure::Prerequisite;
+use lab::runner::Workers;
+use lab::sweep::{self, Values};
 use numpy::{PyArray1, PyReadonlyArray1};
-use pyo3::exceptions::{PyOSError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict};
 use sim::{Cleaning, Input, Log, LogFigures, LogOptions, Simulation, Space, Streams};
@@ -419,11 +423,67 @@ impl Results {
     }
 }
 
+/// What was wrong with a sweep: with what the user gave, or while it ran.
+fn swept<T>(result: anyhow::Result<T>) -> PyResult<T> {
+    result.map_err(|error| {
+        let said = format!("{error:#}");
+        match error.chain().any(|cause| cause.is::<Prerequisite>()) {
+            true => PyValueError::new_err(said),
+            false => PyRuntimeError::new_err(said),
+        }
+    })
+}
+
+/// Runs share `share` of `shares` of a plan, on so many threads (0: one for each processor). How many points it has, and
+/// how many of them were known.
+#[pyfunction]
+fn sweep_share(
+    py: Python<'_>,
+    plan: PathBuf,
+    out: PathBuf,
+    program: PathBuf,
+    share: u64,
+    shares: u64,
+    threads: u16,
+) -> PyResult<(u64, u64)> {
+    let shard = format!("{share}/{shares}")
+        .parse()
+        .map_err(|error: String| value(error));
+    let workers = Workers {
+        threads: (threads > 0).then_some(threads),
+        shard: Some(shard?),
+    };
+    let ran = py.detach(|| sweep::run_share(&plan, &out, &[program], &workers));
+    swept(ran).map(|ran| (ran.points, ran.known))
+}
+
+/// The results of a plan whose shares have all been run, a list a column, with its type as pyarrow calls it; results.csv
+/// is written.
+#[pyfunction]
+fn sweep_columns(
+    py: Python<'_>,
+    plan: PathBuf,
+    out: PathBuf,
+    program: PathBuf,
+) -> PyResult<Vec<(String, &'static str, Py<PyAny>)>> {
+    let columns = py.detach(|| sweep::columns(&plan, &out, &[program]));
+    let columns = swept(columns)?.into_iter();
+    let column = |(name, values)| {
+        let (kind, list) = match values {
+            Values::Int(values) => ("int64", values.into_pyobject(py)?),
+            Values::Float(values) => ("float64", values.into_pyobject(py)?),
+            Values::Text(values) => ("string", values.into_pyobject(py)?),
+        };
+        Ok((name, kind, list.unbind()))
+    };
+    columns.map(column).collect()
+}
+
 /// The module.
 #[pymodule]
 mod _conzone {
     #[pymodule_export]
-    use super::{read_trace, Drive, Results, Trace};
+    use super::{read_trace, sweep_columns, sweep_share, Drive, Results, Trace};
     use pyo3::prelude::*;
 
     /// Codes of operations, in the order that column `op` numbers them; and the presets.

@@ -217,3 +217,8 @@ def test_the_pages_examples_run(tmp_path, monkeypatch):
     names = {}
     for example in examples:
         exec(compile(example, "docs/python.md", "exec"), names)
+
+
+def test_the_wheel_is_small():
+    (wheel,) = (ROOT / "target/wheels").glob("*.whl")
+    assert wheel.stat().st_size < 1_000_000

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The recipes of docs/sweep.md for other engines, with something killed in the middle."""
+"""Sweeps in Python and on other engines: `conzone.sweep.run`, and the recipes of docs/sweep.md, with something killed in
+the middle."""
 
 import os
 import pathlib
@@ -8,10 +9,16 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
+from threading import Thread
 
 import pytest
-from distributed import LocalCluster
+from distributed import Client, LocalCluster
 from hyperqueue import cluster as hyperqueue
+from pyarrow import parquet
+
+import conzone
 
 ROOT = pathlib.Path(os.environ["CONZONE_ROOT"])
 SHARES = 4
@@ -113,3 +120,65 @@ def test_hyperqueue_goes_on_after_a_program_was_killed(place):
         assert not (out / "results.csv").exists()
         subprocess.run(start, check=True, timeout=300)
     assert_same(out, place / "one")
+
+
+def assert_same_table(table, place, out):
+    """As the command line's, types and nulls and all."""
+    assert table.equals(parquet.read_table(place / "one/results.parquet"))
+    assert (place / out / "results.csv").read_bytes() == (place / "one/results.csv").read_bytes()
+
+
+def test_a_sweep_in_python_is_the_command_lines(place):
+    table = conzone.sweep.run("plan.toml")
+    assert_same_table(table, place, "conzone-out/sweep/plan")
+    assert table.num_rows == POINTS * 2
+    before = finished(place / "conzone-out/sweep/plan")
+    assert conzone.sweep.run("plan.toml").equals(table)
+    assert finished(place / "conzone-out/sweep/plan") == before
+
+
+@pytest.mark.parametrize("kind", ["threads", "processes"])
+def test_any_executor_runs_a_sweep(place, kind):
+    with {
+        "threads": lambda: ThreadPoolExecutor(2),
+        "processes": lambda: ProcessPoolExecutor(2, mp_context=get_context("spawn")),
+    }[kind]() as executor:
+        table = conzone.sweep.run("plan.toml", out=kind, executor=executor, shares=SHARES)
+    assert_same_table(table, place, kind)
+
+
+def test_dasks_executor_goes_on_after_a_worker_was_killed(place):
+    tables = []
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        Client(cluster) as client,
+    ):
+        executor = client.get_executor()
+
+        def sweep():
+            tables.append(conzone.sweep.run("plan.toml", out="dask", executor=executor, shares=SHARES))
+
+        thread = Thread(target=sweep)
+        thread.start()
+        deadline = time.monotonic() + 120
+        while finished(place / "dask") < 3:
+            assert thread.is_alive() and time.monotonic() < deadline
+            time.sleep(0.002)
+        killed(cluster.workers[0].pid, place / "dask")
+        thread.join(300)
+    assert_same_table(tables[0], place, "dask")
+
+
+def test_what_is_wrong_with_a_sweep_is_one_line(place):
+    (place / "bad.toml").write_text("seedz = 1\n")
+    (place / "file").write_text("")
+    for plan, out, words in [
+        ("no.toml", "x", r"no.toml: No such file"),
+        ("bad.toml", "x", r"bad.toml: .*"),
+        ("plan.toml", "file/x", r"out file/x: Not a directory"),
+    ]:
+        with pytest.raises(ValueError, match=words) as error:
+            conzone.sweep.run(plan, out=out)
+        assert len(str(error.value).splitlines()) == 1
+    with pytest.raises(ValueError, match="shares is 0: at least 1"):
+        conzone.sweep.run("plan.toml", shares=0)

@@ -143,9 +143,34 @@ fn runners(context: &Context, suite: Suite, arguments: &[OsString]) -> Result<Ve
         command.current_dir(context.paths.root()).args(words);
         command
     };
+    // A workspace of its own, built apart; lints need no Python.
+    let python_module = |words: &[&str]| {
+        let mut command = cargo(words);
+        command
+            .current_dir(context.paths.root().join("rust/python"))
+            .env(
+                "CARGO_TARGET_DIR",
+                context.paths.target().join("python-build"),
+            )
+            .env("PYO3_NO_PYTHON", "1");
+        command
+    };
     let runners = match suite {
         Suite::Lint => vec![
             Runner::new("fmt", cargo(&["fmt", "--all", "--check"])),
+            Runner::new("python fmt", python_module(&["fmt", "--check"])),
+            Runner::new(
+                "python clippy",
+                python_module(&[
+                    "clippy",
+                    "--all-targets",
+                    "--features",
+                    "pyo3/extension-module",
+                    "--",
+                    "-D",
+                    "warnings",
+                ]),
+            ),
             Runner::new(
                 "clippy",
                 cargo(&[

@@ -4,10 +4,12 @@
 //! ```text
 //! section   a plan's tables, and what is wrong with them     work    traces and workloads
 //! sample    points spread over ranges                        point   runs one point
-//! plan      drives x properties x work: numbered points      table   all results as CSV and Parquet
+//! plan      drives x properties x work: numbered points      table   all results, as CSV; parquet writes them so
 //! ```
 //! [`crate::runner`] runs them.
 
+#[cfg(feature = "parquet")]
+mod parquet;
 mod plan;
 mod point;
 mod sample;
@@ -27,6 +29,7 @@ use serde_json::{json, Value};
 use self::plan::{Plan, Point};
 use self::point::Outcome;
 use self::table::Table;
+pub use self::table::Values;
 use crate::out::say;
 use crate::progress::Progress;
 use crate::runner::{self, shard, Points, Ran, Runner, Workers};
@@ -182,18 +185,43 @@ fn run_points(progress: Progress, args: &Run) -> Result<()> {
     let out = args.place.out()?;
     store::directory("--out", &out)?;
     let runner = Runner::open(&out, &program()?, &args.workers)?;
-    let ran = runner.run(progress, "points", &plan)?;
+    let Ran { points, known } = runner.run(progress, "points", &plan)?;
     let share = if runner.is_whole() {
         ""
     } else {
         " of this share"
     };
-    let Ran { points, known } = ran;
     say!("{points} points{share}, {known} of them known from before")?;
     if runner.is_whole() {
         collect(&plan, &runner, &out, false)?;
     }
     Ok(())
+}
+
+/// Runs a share of a plan, for a program that has workers of its own; `programs` are what computes.
+///
+/// # Errors
+/// As for [`run`].
+pub fn run_share(plan: &Path, out: &Path, programs: &[PathBuf], workers: &Workers) -> Result<Ran> {
+    let plan = Plan::read(plan)?;
+    store::directory("out", out)?;
+    let runner = Runner::open(out, programs, workers)?;
+    runner.run(Progress::new(true), "points", &plan)
+}
+
+/// All results of a plan whose shares have all been run, by columns; results.csv is written.
+///
+/// # Errors
+/// As for [`run`]; a point has no result.
+pub fn columns(plan: &Path, out: &Path, programs: &[PathBuf]) -> Result<Vec<(String, Values)>> {
+    let plan = Plan::read(plan)?;
+    let runner = Runner::open(out, programs, &Workers::default())?;
+    let (table, _) = collected(&plan, &runner, out, false)?;
+    store::write(&out.join("results.csv"), &table.csv()?)?;
+    let columns = table.values();
+    Ok(columns
+        .map(|(name, values)| (name.to_owned(), values))
+        .collect())
 }
 
 fn dry_run(plan: &Plan) -> Result<()> {
@@ -289,7 +317,8 @@ fn missing(args: &Missing) -> Result<()> {
     }
 }
 
-fn collect(plan: &Plan, runner: &Runner, out: &Path, partial: bool) -> Result<()> {
+/// The table of all results, and how many of its rows are refused points.
+fn collected(plan: &Plan, runner: &Runner, out: &Path, partial: bool) -> Result<(Table, usize)> {
     let outcomes = runner.outcomes(plan);
     let left = runner::missing(&outcomes, None);
     if !left.is_empty() && !partial {
@@ -304,18 +333,32 @@ fn collect(plan: &Plan, runner: &Runner, out: &Path, partial: bool) -> Result<()
     let known = known.filter_map(|(number, outcome)| Some((number, outcome?)));
     let outcomes: Vec<(u64, Outcome)> = known.collect();
     store::directory("--out", out)?;
-    let table = Table::new(plan, &outcomes);
-    let (csv, parquet) = (out.join("results.csv"), out.join("results.parquet"));
+    let refused = |(_, outcome): &&(u64, Outcome)| matches!(outcome, Outcome::Refused(_));
+    let refused = outcomes.iter().filter(refused).count();
+    Ok((Table::new(plan, &outcomes), refused))
+}
+
+fn collect(plan: &Plan, runner: &Runner, out: &Path, partial: bool) -> Result<()> {
+    let (table, refused) = collected(plan, runner, out, partial)?;
+    let csv = out.join("results.csv");
     store::write(&csv, &table.csv()?)?;
-    store::write(&parquet, &table.parquet()?)?;
-    let refused = outcomes
-        .iter()
-        .filter(|(_, outcome)| matches!(outcome, Outcome::Refused(_)))
-        .count();
     let rows = table.rows();
+    let also = write_parquet(&table, out)?;
     say!(
-        "{rows} rows, {refused} of refused points: {}, {}",
-        csv.display(),
-        parquet.display()
+        "{rows} rows, {refused} of refused points: {}{also}",
+        csv.display()
     )
+}
+
+/// Writes results.parquet, and says so.
+#[cfg(feature = "parquet")]
+fn write_parquet(table: &Table, out: &Path) -> Result<String> {
+    let path = out.join("results.parquet");
+    store::write(&path, &parquet::parquet(table)?)?;
+    Ok(format!(", {}", path.display()))
+}
+
+#[cfg(not(feature = "parquet"))]
+fn write_parquet(_: &Table, _: &Path) -> Result<String> {
+    Ok(String::new())
 }

@@ -1,17 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The results of all points in one table, as CSV and as Parquet: the same to the byte however and wherever the points
-//! were run.
+//! The results of all points in one table, the same however and wherever the points were run.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use parquet::basic::{LogicalType, Repetition, Type as Physical};
-use parquet::column::writer::ColumnWriter;
-use parquet::data_type::ByteArray;
-use parquet::file::properties::WriterProperties;
-use parquet::file::writer::SerializedFileWriter;
-use parquet::schema::types::Type;
 
 use super::plan::{Plan, Point};
 use super::point::{Figures, Outcome};
@@ -53,16 +45,38 @@ struct Column {
 }
 
 impl Column {
-    fn physical(&self) -> Physical {
+    fn values(&self) -> Values {
         let any = |wanted: fn(&Cell) -> bool| self.cells.iter().any(wanted);
+        let cells = self.cells.iter();
         if any(|cell| matches!(cell, Cell::Text(_))) {
-            Physical::BYTE_ARRAY
-        } else if any(|cell| matches!(cell, Cell::Float(_))) {
-            Physical::DOUBLE
-        } else {
-            Physical::INT64
+            let text = |cell: &Cell| (*cell != Cell::None).then(|| cell.text());
+            return Values::Text(cells.map(text).collect());
         }
+        if any(|cell| matches!(cell, Cell::Float(_))) {
+            let float = |cell: &Cell| match cell {
+                Cell::Int(number) => Some(*number as f64),
+                Cell::Float(number) => Some(*number),
+                _ => None,
+            };
+            return Values::Float(cells.map(float).collect());
+        }
+        let int = |cell: &Cell| match cell {
+            Cell::Int(number) => Some(*number),
+            _ => None,
+        };
+        Values::Int(cells.map(int).collect())
     }
+}
+
+/// The fields of a column, which are all of one type; none where the row has none.
+#[derive(Debug)]
+pub enum Values {
+    /// Whole numbers.
+    Int(Vec<Option<i64>>),
+    /// Doubles.
+    Float(Vec<Option<f64>>),
+    /// Texts.
+    Text(Vec<Option<String>>),
 }
 
 /// The table.
@@ -177,75 +191,16 @@ impl Table {
         csv.into_inner().context("writing CSV")
     }
 
-    /// As Parquet, without compression: whole numbers, doubles and texts, null where there is none.
-    ///
-    /// # Errors
-    /// None that is known: it is written to memory.
-    pub fn parquet(&self) -> Result<Vec<u8>> {
-        let field = |column: &Column| {
-            let kind = column.physical();
-            let text = (kind == Physical::BYTE_ARRAY).then_some(LogicalType::String);
-            let field = Type::primitive_type_builder(&column.name, kind)
-                .with_repetition(Repetition::OPTIONAL)
-                .with_logical_type(text)
-                .build();
-            field.map(Arc::new)
-        };
-        let fields = self.columns.iter().map(field).collect::<Result<_, _>>()?;
-        let schema = Type::group_type_builder("sweep")
-            .with_fields(fields)
-            .build()?;
-        let properties = Arc::new(WriterProperties::builder().build());
-        let mut file = SerializedFileWriter::new(Vec::new(), Arc::new(schema), properties)?;
-        let mut group = file.next_row_group()?;
-        for column in &self.columns {
-            let Some(mut writer) = group.next_column()? else {
-                break;
-            };
-            write(writer.untyped(), &column.cells)?;
-            writer.close()?;
-        }
-        group.close()?;
-        Ok(file.into_inner()?)
+    /// Each column's name and fields.
+    pub fn values(&self) -> impl Iterator<Item = (&str, Values)> {
+        let columns = self.columns.iter();
+        columns.map(|column| (column.name.as_str(), column.values()))
     }
-}
-
-/// The fields of a column: which there are, and then their values.
-fn write(writer: &mut ColumnWriter<'_>, cells: &[Cell]) -> Result<()> {
-    let is_there = |cell: &Cell| i16::from(*cell != Cell::None);
-    let levels: Vec<i16> = cells.iter().map(is_there).collect();
-    let levels = Some(levels.as_slice());
-    let there = cells.iter().filter(|cell| **cell != Cell::None);
-    match writer {
-        ColumnWriter::Int64ColumnWriter(writer) => {
-            let values = there.filter_map(|cell| match cell {
-                Cell::Int(number) => Some(*number),
-                _ => None,
-            });
-            writer.write_batch(&Vec::from_iter(values), levels, None)?;
-        }
-        ColumnWriter::DoubleColumnWriter(writer) => {
-            let values = there.filter_map(|cell| match cell {
-                Cell::Int(number) => Some(*number as f64),
-                Cell::Float(number) => Some(*number),
-                _ => None,
-            });
-            writer.write_batch(&Vec::from_iter(values), levels, None)?;
-        }
-        ColumnWriter::ByteArrayColumnWriter(writer) => {
-            let values = there.map(|cell| ByteArray::from(cell.text().as_str()));
-            writer.write_batch(&Vec::from_iter(values), levels, None)?;
-        }
-        _ => anyhow::bail!("a column of a type that the table has not"),
-    }
-    Ok(())
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
-    use parquet::file::reader::{FileReader as _, SerializedFileReader};
-    use parquet::record::Field;
     use serde_json::Number;
 
     fn figures(pairs: &[(&str, Number)]) -> Figures {
@@ -255,7 +210,7 @@ mod tests {
         pairs.collect()
     }
 
-    fn table() -> Table {
+    pub fn table() -> Table {
         let text = r#"
             [grid]
             l2p-cache-size = ["256K", "1020K"]
@@ -295,44 +250,6 @@ mod tests {
                 "1,tlc-zoned,256K,\"w, x\",1,b,,8,",
                 "4,tlc-zoned,1020K,\"w, x\",2,,\"no \"\"drive\"\"\",,",
             ]
-        );
-    }
-
-    #[test]
-    fn parquet_holds_the_same_with_types() {
-        let table = table();
-        let bytes = bytes::Bytes::from(table.parquet().unwrap());
-        let reader = SerializedFileReader::new(bytes).unwrap();
-        let rows: Vec<_> = reader
-            .get_row_iter(None)
-            .unwrap()
-            .map(Result::unwrap)
-            .collect();
-        assert_eq!(rows.len(), 3);
-        let fields = |row: usize| -> Vec<Field> {
-            rows[row]
-                .get_column_iter()
-                .map(|(_, field)| field.clone())
-                .collect()
-        };
-        let text = |text: &str| Field::Str(text.into());
-        assert_eq!(
-            fields(0),
-            [
-                Field::Long(1),
-                text("tlc-zoned"),
-                text("256K"),
-                text("w, x"),
-                Field::Long(1),
-                text("a"),
-                Field::Null,
-                Field::Long(7),
-                Field::Double(0.1 + 0.2),
-            ]
-        );
-        assert_eq!(
-            fields(2)[6..],
-            [text("no \"drive\""), Field::Null, Field::Null]
         );
     }
 }

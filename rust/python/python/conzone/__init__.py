@@ -5,6 +5,7 @@
 >>> drive = conzone.Drive("tlc-zoned", write_buffers=4)
 """
 
+from . import sweep
 from ._conzone import OPS, PRESETS, Drive, Result, Trace, read_trace
 
 (
@@ -59,4 +60,5 @@ __all__ = [
     "WRITE_INSIDE",
     "WRITE_ZEROES",
     "read_trace",
+    "sweep",
 ]

@@ -5,6 +5,8 @@ from typing import Any, final, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from . import sweep as sweep
+
 READ: int
 WRITE: int
 APPEND: int
