@@ -49,7 +49,7 @@ pub fn trace_of(all: &[Done]) -> String {
     let mut text = String::new();
     for done in all {
         if let Some(cut) = done.cut {
-            let _ = writeln!(text, "# {} power is cut", cut.as_nanos());
+            let _ = writeln!(text, "power-cut {}", cut.as_nanos());
         }
         let _ = match line_of(&done.command) {
             Some((op, at, sectors, fua)) => writeln!(
@@ -108,6 +108,10 @@ pub fn replay(
         match line {
             Line::Depth(depth) => pacer.set_depth(depth),
             Line::Idle(pause) => pacer.idle(pause),
+            Line::PowerCut(at) => {
+                let ready = checker.power_cut(pacer.power_cut(at))?;
+                pacer.restarted(ready);
+            }
             Line::Command(command) => {
                 let arrival = pacer.arrival(command.arrival);
                 let (namespace, command) = sim::to_model(&command);

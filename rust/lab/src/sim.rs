@@ -31,7 +31,7 @@ need --place log for most of them. docs/traces.md has more.
 
 Our own: one command a line, `arrival_ns ns op slba nlb fua`; ns 0 = meta, 1 = data; op R W A F RST
 FIN OPN CLS TRIM WZ, and what docs/traces.md adds; slba and nlb in 512-byte sectors; `Q depth` closes
-the loop, `I ns` idles, `#` starts a comment. Files that end in .gz are compressed; - is standard input or output.
+the loop, `I ns` idles, `power-cut ns` takes power away, `#` starts a comment. Files that end in .gz are compressed; - is standard input or output.
 
 Example: cargo conzone sim --preset ufs4-tlc --trace in.trace.gz --out out.gz --stats stats.json")]
 pub struct Args {
@@ -289,6 +289,14 @@ pub fn statistics(simulation: &Simulation) -> anyhow::Result<Value> {
         .collect();
     stats.insert("latency".into(), Value::Object(latencies));
     stats.insert("errors".into(), simulation.latencies().errors().into());
+    let power = simulation.power_cuts();
+    if power.cuts > 0 {
+        let figures = json!({
+            "cuts": power.cuts, "pages_lost": power.lost, "pages_gone": power.gone,
+            "recovery_ns": power.recovery.get(),
+        });
+        stats.insert("power_cuts".into(), figures);
+    }
     stats.insert("end_ns".into(), simulation.now().as_nanos().into());
     Ok(Value::Object(stats))
 }
@@ -324,6 +332,16 @@ fn table(latencies: &Latencies, stats: &Value) -> String {
         ratio("raf_with_map"),
         rate(hits, hits + misses)
     );
+    if let Some(power) = stats.get("power_cuts") {
+        let number = |key: &str| power.get(key).and_then(Value::as_u64).unwrap_or(0);
+        text += &format!(
+            "power cuts {}: {} pages lost their newest data, {} of them all; {} us until ready\n",
+            number("cuts"),
+            number("pages_lost"),
+            number("pages_gone"),
+            micros(number("recovery_ns"))
+        );
+    }
     let figure = |key: &str| stats[key].as_f64().unwrap_or(0.0);
     text += &format!(
         "{:.6} s, {:.0} commands/s, {:.1} MB/s\n",

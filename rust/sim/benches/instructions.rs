@@ -103,6 +103,7 @@ fn write_line(file: &mut impl Write, line: &Line) {
     match line {
         Line::Depth(depth) => writeln!(file, "Q {depth}").unwrap(),
         Line::Idle(pause) => writeln!(file, "I {}", pause.get()).unwrap(),
+        Line::PowerCut(at) => writeln!(file, "power-cut {}", at.as_nanos()).unwrap(),
         Line::Command(c) => writeln!(
             file,
             "0 {} {} {} {} {}",

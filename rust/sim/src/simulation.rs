@@ -2,10 +2,10 @@
 //! One drive and the trace it is driven by.
 
 use crate::Latencies;
-use ftl::{Namespace, ZoneAction, ZoneTarget};
+use ftl::{Left, Namespace, ZoneAction, ZoneTarget};
 use ssd::{Config, ConfigError, Model, Plan, Series};
 use trace::{Answer, Command, Line, Op, Pacer};
-use units::{Instant, Sector};
+use units::{Instant, Nanos, Sector};
 
 /// A drive in virtual time.
 #[derive(Clone, Debug)]
@@ -15,6 +15,20 @@ pub struct Simulation {
     timed: bool,
     pacer: Pacer,
     latencies: Latencies,
+    power: PowerCuts,
+}
+
+/// What power cuts did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PowerCuts {
+    /// How many.
+    pub cuts: u64,
+    /// Pages (4 KiB) whose newest data was lost.
+    pub lost: u64,
+    /// Those of them of which nothing was left.
+    pub gone: u64,
+    /// Time from a cut until the drive was ready.
+    pub recovery: Nanos,
 }
 
 impl Simulation {
@@ -37,6 +51,7 @@ impl Simulation {
             timed: plan.timed,
             pacer: Pacer::new(),
             latencies: Latencies::default(),
+            power: PowerCuts::default(),
         })
     }
 
@@ -45,9 +60,31 @@ impl Simulation {
         match line {
             Line::Depth(depth) => self.pacer.set_depth(*depth),
             Line::Idle(pause) => self.pacer.idle(*pause),
+            Line::PowerCut(at) => self.power_cut(*at),
             Line::Command(command) => return Some(self.command(command)),
         }
         None
+    }
+
+    fn power_cut(&mut self, given: Instant) {
+        let at = self.pacer.power_cut(given);
+        if let Some(series) = &mut self.series {
+            series.note(&self.model, at);
+        }
+        let cut = self.model.power_cut(at);
+        let ready = if self.timed { cut.ready } else { at };
+        self.pacer.restarted(ready);
+        let gone = cut.lost.iter().filter(|lost| lost.left == Left::Nothing);
+        self.power.cuts += 1;
+        self.power.gone += gone.count() as u64;
+        self.power.lost += cut.lost.len() as u64;
+        self.power.recovery += ready.since(at);
+    }
+
+    /// What power cuts did so far.
+    #[must_use]
+    pub const fn power_cuts(&self) -> PowerCuts {
+        self.power
     }
 
     fn command(&mut self, command: &Command) -> Answer {

@@ -159,6 +159,8 @@ pub enum Line {
     Depth(u32),
     /// The next command arrives this long after the last completion.
     Idle(Nanos),
+    /// Power goes then, if not later, and comes back.
+    PowerCut(Instant),
 }
 
 impl Line {
@@ -170,6 +172,7 @@ impl Line {
         match self {
             Self::Depth(depth) => writeln!(out, "Q {depth}"),
             Self::Idle(pause) => writeln!(out, "I {}", pause.get()),
+            Self::PowerCut(at) => writeln!(out, "power-cut {}", at.as_nanos()),
             Self::Command(c) => writeln!(
                 out,
                 "{} {} {} {} {} {}",

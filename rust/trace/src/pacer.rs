@@ -40,6 +40,19 @@ impl Pacer {
         self.floor = self.floor.max(self.last_completion) + pause;
     }
 
+    /// When power goes, given what the trace says: not before the command that arrived last.
+    #[must_use]
+    pub fn power_cut(&self, given: Instant) -> Instant {
+        self.floor.max(given)
+    }
+
+    /// It has come back: nothing is outstanding any more, and no command arrives before the drive is `ready`.
+    pub fn restarted(&mut self, ready: Instant) {
+        self.outstanding.clear();
+        self.floor = self.floor.max(ready);
+        self.last_completion = self.floor;
+    }
+
     /// When the next command arrives, given what the trace says.
     pub fn arrival(&mut self, given: Instant) -> Instant {
         if self.depth == 0 {
@@ -88,6 +101,21 @@ mod tests {
         pacer.idle(Nanos::new(5));
         assert_eq!(pacer.arrival(at(0)), at(305));
         assert_eq!(pacer.last_completion(), at(300));
+    }
+
+    #[test]
+    fn a_power_cut_forgets_what_is_outstanding() {
+        let mut pacer = Pacer::new();
+        pacer.set_depth(2);
+        pacer.completed(at(100));
+        pacer.completed(at(900));
+        assert_eq!(pacer.arrival(at(0)), at(100));
+        assert_eq!(pacer.power_cut(at(50)), at(100));
+        assert_eq!(pacer.power_cut(at(200)), at(200));
+        pacer.restarted(at(300));
+        assert_eq!(pacer.arrival(at(0)), at(300));
+        pacer.idle(Nanos::new(5));
+        assert_eq!(pacer.arrival(at(0)), at(305));
     }
 
     #[test]

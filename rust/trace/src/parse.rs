@@ -372,8 +372,9 @@ fn other(fields: &mut Fields<'_>) -> Result<Line, Problem> {
     match fields.text("arrival_ns")? {
         b"Q" => Ok(Line::Depth(fields.number_u32("depth")?)),
         b"I" => Ok(Line::Idle(Nanos::new(fields.number("ns")?))),
+        b"power-cut" => Ok(Line::PowerCut(Instant::from_nanos(fields.number("at_ns")?))),
         text => {
-            let expected = "a whole number below 2^64, Q or I";
+            let expected = "a whole number below 2^64, Q, I or power-cut";
             let arrival = parse_u64(text).ok_or_else(|| bad("arrival_ns", text, expected))?;
             Ok(Line::Command(command(arrival, fields)?))
         }
@@ -461,7 +462,9 @@ mod tests {
 
     #[test]
     fn every_kind_of_line_is_read() {
-        let lines = all("# c\n\n5 1 W 8\t16 1\nQ 4\r\n0 0 RST 0 0 0\nI 77\n0 1 R 1 2 0").unwrap();
+        let lines =
+            all("# c\n\n5 1 W 8\t16 1\nQ 4\r\n0 0 RST 0 0 0\nI 77\npower-cut 8\n0 1 R 1 2 0")
+                .unwrap();
         let write = Command {
             arrival: Instant::from_nanos(5),
             data: true,
@@ -492,6 +495,7 @@ mod tests {
                 Line::Depth(4),
                 Line::Command(reset),
                 Line::Idle(Nanos::new(77)),
+                Line::PowerCut(Instant::from_nanos(8)),
                 Line::Command(read)
             ]
         );
@@ -528,8 +532,9 @@ mod tests {
             ),
             (
                 "Z",
-                "t:1: field arrival_ns: 'Z' is not a whole number below 2^64, Q or I",
+                "t:1: field arrival_ns: 'Z' is not a whole number below 2^64, Q, I or power-cut",
             ),
+            ("power-cut", "t:1: field at_ns is missing"),
             ("Q", "t:1: field depth is missing"),
         ] {
             assert_eq!(all(text).unwrap_err(), message);
