@@ -84,6 +84,12 @@ impl Written {
         self.sectors.keys().filter(of).count()
     }
 
+    /// Whether a sector of a page is written.
+    #[must_use]
+    pub fn has(&self, page: PageKey) -> bool {
+        self.sectors.contains_key(&page)
+    }
+
     /// The first page that the model calls written and that is not, or the other way round; and which.
     #[must_use]
     pub fn disagrees(&self, drive: &Drive, namespace: Namespace) -> Option<(PageKey, bool)> {

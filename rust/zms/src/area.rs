@@ -210,17 +210,24 @@ impl Area {
     }
 
     /// Nothing else can be emptied: gives up what is left of a write pointer's superblock that holds pages that are not
-    /// valid any more, so that the valid ones can be packed. Says whether there was one.
+    /// valid any more, so that the valid ones can be packed. The host has no less room when they have been. Says whether
+    /// there was one.
     pub fn close_for_packing(&mut self) -> bool {
+        let pages = u64::from(self.pool.pages);
         for pointer in [Pointer::Internal, Pointer::Host] {
             let appender = *self.pointer(pointer);
-            let valid = self.pool.get(appender.sb).valid;
-            let others = u64::from(self.pool.free_count()) * u64::from(self.pool.pages);
-            let left = match pointer {
-                Pointer::Internal => others,
-                Pointer::Host => self.room_for_moves(),
+            let valid = u64::from(self.pool.get(appender.sb).valid);
+            let moves = self.room_for_moves();
+            let fits = match pointer {
+                Pointer::Internal => valid <= u64::from(self.pool.free_count()) * pages,
+                // The host gets whole superblocks: what is given up has to make one more.
+                Pointer::Host if appender.room(&self.pool) > 0 => {
+                    let beyond = moves.checked_sub(self.kept.into());
+                    beyond.is_some_and(|beyond| valid <= beyond % pages)
+                }
+                Pointer::Host => valid <= moves,
             };
-            if appender.is_open() && valid < appender.next && u64::from(valid) <= left {
+            if appender.is_open() && valid < u64::from(appender.next) && fits {
                 self.pool.close(appender.sb);
                 *self.pointer(pointer) = Appender::default();
                 return true;

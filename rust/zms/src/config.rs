@@ -531,7 +531,7 @@ impl Config {
     /// Migrating a superblock leaves some there, and so does collecting a native one for it; with bypass
     /// a victim is A and copies of what is loaded.
     pub(crate) fn kept_for_moves(&self) -> u32 {
-        const FEW: u32 = 4;
+        const FEW: u32 = 6;
         let left = self.left_by_move();
         let pages = self.geometry.superblock_lpns(Cell::Slc);
         let pages = u32::try_from(pages).unwrap_or(u32::MAX);

@@ -7,8 +7,9 @@
 //! generously: half of what reclaim does not need for itself.
 
 use crate::drive::Drive;
+use crate::ledger::PageKey;
 use crate::written::Written;
-use ftl::{Command, Namespace};
+use ftl::{Command, Namespace, ZoneReport};
 use nand::Cell;
 use ssd::ModelConfig;
 use units::PAGE_SECTORS;
@@ -33,6 +34,10 @@ pub(super) fn there_was(
     let unit = u64::from(g.unit_lpns());
     let stripe = unit * u64::from(g.planes_per_group());
     let most = unit - 1 + stripe;
+    let last = |zone: &ZoneReport| {
+        let end = zone.start.get() + zone.capacity;
+        PageKey::new(namespace, end.saturating_sub(1) / PAGE_SECTORS)
+    };
     let mut pinned = match *command {
         Command::Write { sectors, .. }
         | Command::WriteZeroes { sectors, .. }
@@ -46,7 +51,8 @@ pub(super) fn there_was(
             .saturating_sub(report.start.get())
             .div_ceil(PAGE_SECTORS);
         pinned += match report.state {
-            // How much was written before it was finished is not known here.
+            // Finished early: how much was written before it, the last stripe in part, is not known here.
+            State::Full if !written.has(last(&report)) => most,
             State::Full => unit - 1,
             State::Empty => 0,
             _ => pages.min(most),
