@@ -343,8 +343,10 @@ impl<const NS: u8> Paged<NS> {
             }
             self.map_moved(core, m.lpn, m.to, Some(end));
             let rewritten = self.word(m.lpn) & BUFFERED != 0;
-            let joins =
-                self.moves_to_native() && !rewritten && self.a.len() + 1 < self.unit as usize;
+            // With bypass a page may have found A full before.
+            let joins = (self.moves_to_native() || self.bypass)
+                && !rewritten
+                && self.a.len() + 1 < self.unit as usize;
             if joins && !self.a.contains(&m.lpn) {
                 self.a.push(m.lpn);
             }
