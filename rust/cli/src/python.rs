@@ -50,7 +50,8 @@ pub fn wheel(context: &Context, python: &Path) -> Result<PathBuf> {
     }
     let built = Command::new(python)
         .current_dir(context.paths.root().join("rust/python"))
-        .args(["-m", "maturin", "build", "--release", "--out"])
+        .args(["-m", "maturin", "build", "--release"])
+        .args(["--compression-level", "9", "--out"])
         .arg(&wheels)
         .env("CARGO_TARGET_DIR", target.join("python-build"))
         .output();
