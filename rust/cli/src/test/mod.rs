@@ -9,7 +9,7 @@
 //! fuzz         every target of fuzz/ from its seeds, for a few seconds
 //! laws         a thousand random drives against what the flash models promise (rust/check), and half as many whose power
 //!              goes on the way; optimized
-//! soak-laws    the same with a hundred thousand: an hour or two, and not part of `all`
+//! soak-laws    the same with a hundred thousand: half an hour of two idle cores, and not part of `all`
 //! soak-cuts    a hundred thousand power cuts: half an hour
 //! python       pytest over rust/python: the model as a Python module, sweeps on other engines
 //! docs         the commands in README.md and docs/, executed
