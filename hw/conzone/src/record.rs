@@ -42,13 +42,13 @@ impl Recorder {
         let Some((commands, lost)) = drive.recorded() else {
             return;
         };
+        if self.failed.is_some() {
+            return;
+        }
         self.text.clear();
         for command in commands {
             // A String takes everything.
             let _ = writeln!(self.text, "{command}");
-        }
-        if self.failed.is_some() {
-            return;
         }
         if let Err(error) = self.file.write_all(self.text.as_bytes()) {
             self.failed = Some(error.to_string());

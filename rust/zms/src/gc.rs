@@ -119,15 +119,17 @@ impl<const NS: u8> Paged<NS> {
     /// Whether pSLC has room for what collecting a native superblock can leave there, and for a
     /// migration afterwards.
     fn can_collect(&self) -> bool {
-        let Some(native) = &self.native else {
-            return false;
-        };
-        let left = u64::from(self.unit) + u64::from(native.pool.stripe());
         let need = match self.bypass {
             true => u64::from(self.slc.kept),
-            false => 2 * left,
+            false => 2 * self.left_by_move(),
         };
-        self.slc.room_for_moves() >= need
+        self.native.is_some() && self.slc.room_for_moves() >= need
+    }
+
+    /// Pages that moving a superblock into native cells can leave in pSLC ([`crate::config::Config::left_by_move`]).
+    fn left_by_move(&self) -> u64 {
+        let stripe = self.native.as_ref().map_or(0, |n| n.pool.stripe());
+        (self.unit + stripe).into()
     }
 
     /// Whether a victim's pages go native.
@@ -159,14 +161,12 @@ impl<const NS: u8> Paged<NS> {
     /// Whether what a victim holds finds space where it goes. It always does unless a power cut came in between, which
     /// leaves copies in superblocks that were to be free.
     fn can_move(&self, native: bool, victim: u32) -> bool {
-        let stripe = match &self.native {
-            Some(area) if native => return area.can_empty(victim),
-            Some(area) => area.pool.stripe(),
-            None => 0,
-        };
-        let rest = u64::from(self.unit + stripe);
+        if let Some(area) = self.native.as_ref().filter(|_| native) {
+            return area.can_empty(victim);
+        }
         let goes_native = self.native.is_some() && !self.bypass;
-        self.slc.can_empty(victim) || goes_native && self.slc.room_for_moves() >= rest
+        self.slc.can_empty(victim)
+            || goes_native && self.slc.room_for_moves() >= self.left_by_move()
     }
 
     fn start_with(&mut self, native: bool, victim: u32, at: Instant) {

@@ -55,10 +55,7 @@ impl Recording {
             line.clear();
             commands += 1;
         }
-        self.out
-            .flush()
-            .and_then(|()| self.out.finish())
-            .with_context(named)?;
+        self.out.finish().with_context(named)?;
         if from.to_str() != Some(state) {
             bail!("--record {}: {state}", self.path.display());
         }
