@@ -3,10 +3,10 @@
 
 use crate::collect::Collection;
 use crate::pool::Pool;
-use crate::power::Past;
+use crate::power::{Past, FEW_PAST};
 use crate::shape::Shape;
 use crate::Counters;
-use ftl::{Error, Event, Flash, Namespace, Observer, Place};
+use ftl::{Error, Event, Flash, Namespace, Observer, Place, Recent};
 use nand::{BlockId, PlaneId};
 use state::{ensure, sparse, state};
 use units::{Bytes, Instant, PAGE_BYTES};
@@ -101,9 +101,7 @@ pub(crate) struct Partition {
     /// The old versions of what is in the host's incomplete one-shot page.
     pub replaced: Vec<Past>,
     /// Copies replaced by what is not programmed yet, and some by what is; the newest last.
-    pub past: Vec<Past>,
-    /// When there are so many, those are forgotten.
-    pub most_past: usize,
+    pub past: Recent<Past, FEW_PAST>,
     pub gc: Collection,
     /// When the last of the host's programs ends.
     pub durable: Instant,
@@ -116,7 +114,7 @@ pub(crate) struct Partition {
 }
 
 state!(Partition {
-    map[sparse], pool, host, replaced, past, most_past, gc, durable, counters;
+    map[sparse], pool, host, replaced, past, gc, durable, counters;
     shape, planes, first_block, threshold, owner, namespace, index, of, observer
 } => restore);
 
@@ -139,8 +137,7 @@ impl Partition {
             pool: Pool::new(shape.superblocks, shape.pages),
             host: Pointer::default(),
             replaced: Vec::with_capacity(shape.unit as usize),
-            past: Vec::with_capacity(1 << 10),
-            most_past: 0,
+            past: Recent::with_capacity(1 << 10),
             gc: Collection::new(Self::most_issued(shape.lanes), shape.unit),
             durable: Instant::ZERO,
             counters: Counters::default(),
@@ -357,8 +354,7 @@ impl Partition {
         self.host.check(&self.shape)?;
         ensure!(self.replaced.len() <= self.shape.unit as usize);
         let is_there = |p: &Past| p.location < self.shape.physical();
-        ensure!(self.replaced.iter().chain(&self.past).all(is_there));
-        ensure!(self.most_past <= 2 * self.past.len().max(1 << 10));
+        ensure!(self.replaced.iter().chain(self.past.iter()).all(is_there));
         self.check_moves()?;
         self.check_invariants()
     }

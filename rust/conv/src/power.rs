@@ -41,6 +41,9 @@ state!(Past {
     moved
 });
 
+/// Copies that are kept in mind whether what replaced them is programmed or not.
+pub(crate) const FEW_PAST: usize = 256;
+
 impl Past {
     /// No page's.
     pub const NOBODY: u32 = u32::MAX;
@@ -57,9 +60,6 @@ pub(crate) struct Rest {
 }
 
 impl Partition {
-    /// Copies that are kept in mind whether what replaced them is programmed or not.
-    const FEW_PAST: usize = 256;
-
     /// The copy of a page at `location`, of a place that is programmed or will be.
     pub(crate) fn past(&self, page: u32, location: u32, flash: &Flash) -> Past {
         let at = self.flash_page(location);
@@ -77,15 +77,12 @@ impl Partition {
         if until <= now || past.page == Past::NOBODY {
             return;
         }
-        if self.past.len() >= self.most_past {
-            self.past.retain(|p| p.until > now);
-            self.most_past = (2 * self.past.len()).max(Self::FEW_PAST);
-        }
-        self.past.push(Past {
+        let past = Past {
             until,
             moved,
             ..past
-        });
+        };
+        self.past.push(past, |p| p.until > now);
     }
 
     /// The host gave these pages of the namespace up: nothing is to come back.
@@ -217,7 +214,8 @@ impl Partition {
             self.counters.erases += 1;
             self.erase(superblock, at, flash);
         }
-        (self.replaced, self.past) = (Vec::with_capacity(self.shape.unit as usize), Vec::new());
+        self.replaced.clear();
+        self.past.clear();
         self.durable = at;
         ready
     }

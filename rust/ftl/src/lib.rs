@@ -13,6 +13,7 @@
 //! - [`Flash`]: the array and the host link with the controller's own costs.
 //! - [`Observer`]: what happened to pages, for checks.
 //! - [`Random`]: numbers that follow from a seed.
+//! - [`Recent`]: a list that forgets what is over, now and then.
 //! - [`HostStats`] and [`Histogram`]: what the host asked for, and how long it took.
 //! - [`Counters`] and [`Stats`]: what a drive has done, in common terms.
 //!
@@ -28,6 +29,7 @@ mod namespace;
 mod observe;
 mod power;
 mod random;
+mod recent;
 mod stats;
 
 pub use buffer::ByteBuffer;
@@ -41,4 +43,5 @@ pub use namespace::Namespace;
 pub use observe::{Event, Observer, Place};
 pub use power::{Left, Lost, PowerCut};
 pub use random::Random;
+pub use recent::Recent;
 pub use stats::{Histogram, HostStats};

@@ -261,31 +261,22 @@ impl Rest {
 impl Zoned {
     /// A page that was written in part is taken back from `loc`, where it has `sectors`.
     pub fn note_fetched(&mut self, lpn: u32, loc: Loc, sectors: u8) {
-        if self.fetched.len() >= self.most_fetched {
-            self.forget_fetched();
-        }
         let opened = self.slc.pool.get(loc / self.slc.pool.pages).opened;
-        self.fetched.push(Fetched {
+        let fetched = Fetched {
             lpn,
             loc,
             opened,
             sectors,
-        });
-    }
-
-    #[inline(never)]
-    fn forget_fetched(&mut self) {
+        };
         let (index, past) = (&self.index, self.slc.pool.past());
         let is_past = |f: &Fetched| past.iter().any(|p| (p.lpn, p.loc) == (f.lpn, f.loc));
-        self.fetched
-            .retain(|f| index.get(f.lpn) == Some(f.loc) || is_past(f));
-        self.most_fetched = (2 * self.fetched.len()).max(Self::FEW_FETCHED);
+        let is_needed = |f: &Fetched| index.get(f.lpn) == Some(f.loc) || is_past(f);
+        self.fetched.push(fetched, is_needed);
     }
 
     /// The host gave these pages up.
     pub fn forget_fetched_of(&mut self, pages: &Range<u64>) {
         self.fetched.retain(|f| !pages.contains(&u64::from(f.lpn)));
-        self.most_fetched = (2 * self.fetched.len()).max(Self::FEW_FETCHED);
     }
 
     /// The copy of a page was moved.
@@ -522,7 +513,6 @@ impl Zoned {
         }
         self.buffers.power_cut(at);
         self.fetched.clear();
-        self.most_fetched = Self::FEW_FETCHED;
         self.loaded.clear();
         self.all_alone = 0;
         before

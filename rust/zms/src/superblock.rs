@@ -20,7 +20,7 @@
 //! Invariants: a superblock is in one state; free ones have no valid pages and are in the free list
 //! once; the lists hold just the closed ones, each in the list of its valid pages.
 
-use ftl::{Event, Observer};
+use ftl::{Event, Observer, Recent};
 use nand::{BlockId, Cell, Geometry, Moved, PlaneId, Purpose};
 use state::{ensure, numbers, state, state_enum, Decoder, Encoder, Fixed, State};
 use std::collections::VecDeque;
@@ -160,13 +160,10 @@ pub(crate) struct Pool {
     lists: Vec<(u32, u32)>,
     /// A lower bound of the first list but 0 that is not empty.
     least: usize,
-    /// Programs that run, and some that have ended: those are forgotten when there are so many in all.
-    programs: Vec<Program>,
-    most_programs: usize,
-    /// Copies replaced by what is not durable yet, and some by what is; the newest last. Those are forgotten as
-    /// programs are.
-    past: Vec<Past>,
-    most_past: usize,
+    /// Programs that run, and some that have ended.
+    programs: Recent<Program, FEW_PROGRAMS>,
+    /// Copies replaced by what is not durable yet, and some by what is; the newest last.
+    past: Recent<Past, FEW_PAST>,
     /// Of superblocks whose erase was still to come when the next one was booked.
     lives: Vec<Life>,
     /// When the last of the programs ends.
@@ -194,6 +191,12 @@ state!(Past {
 });
 state!(Life { sb, opened, ready });
 
+/// Programs that are kept whether they have ended or not.
+const FEW_PROGRAMS: usize = 32;
+
+/// Copies that are kept in mind whether what replaced them is durable or not.
+const FEW_PAST: usize = 256;
+
 /// Superblocks, the free ones and the closed ones in the order of their lists, programs.
 impl State for Pool {
     fn encode(&self, out: &mut Encoder) {
@@ -212,9 +215,7 @@ impl State for Pool {
             lists: _,
             least: _,
             programs,
-            most_programs,
             past,
-            most_past,
             lives,
             quiet,
             now,
@@ -225,9 +226,7 @@ impl State for Pool {
         opened.encode(out);
         erases.encode(out);
         programs.encode(out);
-        most_programs.encode(out);
         past.encode(out);
-        most_past.encode(out);
         lives.encode(out);
         quiet.encode(out);
         now.encode(out);
@@ -241,9 +240,7 @@ impl State for Pool {
         self.opened.decode(from)?;
         self.erases.decode(from)?;
         self.programs.decode(from)?;
-        self.most_programs.decode(from)?;
         self.past.decode(from)?;
-        self.most_past.decode(from)?;
         self.lives.decode(from)?;
         self.quiet.decode(from)?;
         self.now.decode(from)?;
@@ -254,12 +251,6 @@ impl State for Pool {
 impl Pool {
     /// Superblocks looked at to find the oldest of those with the fewest valid pages.
     const CANDIDATES: usize = 1 << 12;
-
-    /// Programs that are kept whether they have ended or not.
-    const FEW_PROGRAMS: usize = 32;
-
-    /// Copies that are kept in mind whether what replaced them is durable or not.
-    const FEW_PAST: usize = 256;
 
     /// A pool of `count` erased superblocks, numbered from `first_block` drive-wide.
     pub fn new(
@@ -289,10 +280,8 @@ impl Pool {
             victims,
             lists: vec![(NONE, NONE); lists],
             least: lists,
-            programs: Vec::with_capacity(1 << 10),
-            most_programs: Self::FEW_PROGRAMS,
-            past: Vec::with_capacity(1 << 10),
-            most_past: Self::FEW_PAST,
+            programs: Recent::with_capacity(1 << 10),
+            past: Recent::with_capacity(1 << 10),
             lives: Vec::new(),
             quiet: Instant::ZERO,
             now: Instant::ZERO,
@@ -400,10 +389,7 @@ impl Pool {
             return;
         }
         let opened = self.opened(loc);
-        if self.past.len() >= self.most_past {
-            self.forget_past();
-        }
-        self.past.push(Past {
+        let past = Past {
             lpn,
             loc,
             opened,
@@ -411,21 +397,15 @@ impl Pool {
             to_opened,
             until,
             moved,
-        });
-    }
-
-    #[inline(never)]
-    fn forget_past(&mut self) {
+        };
         let now = self.now;
-        self.past.retain(|p| p.until > now);
-        self.most_past = (2 * self.past.len()).max(Self::FEW_PAST);
+        self.past.push(past, |p| p.until > now);
     }
 
     /// The host gave these pages up: nothing is to come back.
     pub fn forget_pages(&mut self, pages: core::ops::Range<u64>) {
         if !self.past.is_empty() {
             self.past.retain(|p| !pages.contains(&u64::from(p.lpn)));
-            self.most_past = (2 * self.past.len()).max(Self::FEW_PAST);
         }
     }
 
@@ -543,18 +523,10 @@ impl Pool {
             self.programs.iter().all(is_sound),
             "a program of no superblock"
         );
-        let most = (2 * self.programs.len()).max(Self::FEW_PROGRAMS);
-        ensure!(
-            self.most_programs <= most,
-            "{} programs at most, of {most}",
-            self.most_programs
-        );
         let is_there = |loc: u32| u64::from(loc) < locations;
         ensure!(self.past.iter().all(|p| is_there(p.loc)));
         ensure!(self.lives.iter().all(|l| l.sb < self.count()));
-        let most = (2 * self.past.len()).max(Self::FEW_PAST);
-        ensure!(self.most_past <= most);
-        for program in &mut self.programs {
+        for program in self.programs.iter_mut() {
             program.row = if program.rows == 1 { u32::MAX } else { row };
         }
         self.check_invariants()
@@ -718,25 +690,16 @@ impl Pool {
                 return;
             }
         }
-        if self.programs.len() >= self.most_programs {
-            self.forget_programs();
-        }
         let row = if rows == 1 { u32::MAX } else { self.row() };
-        self.programs.push(Program {
+        let program = Program {
             first,
             pages,
             rows,
             row,
             end,
-        });
-    }
-
-    /// Forgets programs that have ended.
-    #[inline(never)]
-    fn forget_programs(&mut self) {
+        };
         let now = self.now;
-        self.programs.retain(|p| p.end > now);
-        self.most_programs = (2 * self.programs.len()).max(Self::FEW_PROGRAMS);
+        self.programs.push(program, |p| p.end > now);
     }
 
     /// Whether `loc` is being programmed at `at`.
@@ -871,7 +834,6 @@ impl Pool {
         }
         self.programs.clear();
         self.past.clear();
-        self.most_past = Self::FEW_PAST;
         (self.quiet, self.now) = (at, at);
         dirty
     }

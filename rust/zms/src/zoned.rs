@@ -23,7 +23,7 @@ use crate::l2p::{Grain, Key};
 use crate::mover::{Kind, Mover};
 use crate::read::{Found, Map, Search, Wanted};
 use crate::superblock::{Appender, Loc, Pool, SbState, Victims, NONE};
-use ftl::{Counters, Observer};
+use ftl::{Counters, Observer, Recent};
 use nand::{Cell, Moved};
 use state::{ensure, ensure_eq, state};
 use units::{Instant, Sector, ZoneId, PAGE_BYTES, PAGE_SECTORS};
@@ -140,6 +140,9 @@ pub(crate) struct Shape {
     pub area: u32,
 }
 
+/// Partly written copies kept in mind whether they can still be needed or not.
+const FEW_FETCHED: usize = 64;
+
 /// The zoned namespace.
 #[derive(Clone, Debug)]
 pub(crate) struct Zoned {
@@ -154,8 +157,7 @@ pub(crate) struct Zoned {
     pub index: Index,
     pub buffers: Buffers,
     /// Partly written copies that may still be what a power cut leaves of their pages, and some that are not.
-    pub fetched: Vec<Fetched>,
-    pub most_fetched: usize,
+    pub fetched: Recent<Fetched, FEW_FETCHED>,
     /// Zones with loaded flash pages that have no backup.
     pub loaded: Vec<u32>,
     /// Their pages, at most.
@@ -169,14 +171,11 @@ pub(crate) struct Zoned {
 }
 
 state!(Zoned {
-    zones, ftl[fixed], native, slc, index, buffers, fetched, most_fetched, loaded, durable, mover, counters;
+    zones, ftl[fixed], native, slc, index, buffers, fetched, loaded, durable, mover, counters;
     shape, search, all_alone, alone
 } => restore);
 
 impl Zoned {
-    /// Partly written copies kept in mind whether they can still be needed or not.
-    pub const FEW_FETCHED: usize = 64;
-
     /// An empty namespace; its superblocks are numbered from `first_block`.
     pub fn new(config: &Config, first_block: u32) -> Result<Self, ConfigError> {
         let DataNamespace::Zoned {
@@ -249,8 +248,7 @@ impl Zoned {
                 Area::new(slc, kept)
             },
             buffers: Buffers::new(b.count, config.data_buffer_pages(), b.policy, b.dwell),
-            fetched: Vec::with_capacity(Self::FEW_FETCHED),
-            most_fetched: Self::FEW_FETCHED,
+            fetched: Recent::with_capacity(FEW_FETCHED),
             loaded: Vec::with_capacity(active as usize),
             all_alone: 0,
             durable: Instant::ZERO,
@@ -477,8 +475,6 @@ impl Zoned {
         let locations = u64::from(self.slc.pool.count()) * u64::from(self.slc.pool.pages);
         let is_there = |f: &Fetched| u64::from(f.loc) < locations && f.sectors < 8;
         ensure!(self.fetched.iter().all(is_there));
-        let most = (2 * self.fetched.len()).max(Self::FEW_FETCHED);
-        ensure!(self.most_fetched <= most);
         self.all_alone = 0;
         let (capacity, buffers) = (self.shape.capacity, self.buffers.iter().len());
         for zone in &self.ftl {
