@@ -261,7 +261,7 @@ impl Rest {
 impl Zoned {
     /// A page that was written in part is taken back from `loc`, where it has `sectors`.
     pub fn note_fetched(&mut self, lpn: u32, loc: Loc, sectors: u8) {
-        let opened = self.slc.pool.get(loc / self.slc.pool.pages).opened;
+        let opened = self.slc.pool.opened(loc);
         let fetched = Fetched {
             lpn,
             loc,
@@ -281,7 +281,7 @@ impl Zoned {
 
     /// The copy of a page was moved.
     pub fn note_fetched_moved(&mut self, lpn: u32, from: Loc, to: Loc) {
-        let opened = self.slc.pool.get(from / self.slc.pool.pages).opened;
+        let opened = self.slc.pool.opened(from);
         if let Some(sectors) = self.sectors_fetched(lpn, (from, opened)) {
             self.note_fetched(lpn, to, sectors);
         }
