@@ -50,7 +50,7 @@ impl Zoned {
         now: Instant,
     ) -> Result<(), Error> {
         let (need, each) = match self.shape.slc_map {
-            SlcMap::Page => (self.pages_needed(pages), 1),
+            SlcMap::Page => (self.pages_needed(z, pages), 1),
             SlcMap::Zone => (self.superblocks_needed(z, pages), self.slc.pool.pages),
         };
         let by_page = each == 1;
@@ -80,17 +80,40 @@ impl Zoned {
         any
     }
 
-    /// pSLC pages that what is buffered, a write of `pages` and backups can take: each page is put there
-    /// once at most, when it is flushed or when its wordline is backed up.
-    fn pages_needed(&self, pages: u32) -> u64 {
+    /// pSLC pages that what is buffered, a write of `pages` to `z` and backups can take: each page is put
+    /// there once at most, when it is flushed or when its wordline is backed up.
+    fn pages_needed(&self, z: u32, pages: u32) -> u64 {
         if !self.shape.bypass {
             return self.buffers.held() + u64::from(pages);
         }
-        let (unit, stripe) = (u64::from(self.shape.unit), u64::from(self.native.stripe()));
-        let buffers = self.buffers.iter().len() as u64;
-        let held = self.buffers.held().min(buffers * (unit + stripe));
-        let written = u64::from(pages).min(self.flushes(pages) * unit + stripe);
-        held + written + self.all_alone
+        let unit = u64::from(self.shape.unit);
+        self.alone_with(z, pages, |own| {
+            unit * if own { self.flushes(pages) } else { 1 }
+        })
+    }
+
+    /// Loaded pages that will have no copy in pSLC once what is buffered and a write of `pages` to `z` are loaded, at
+    /// most: those of a zone are in one stripe. `more` of each zone that is written (whether it is `z`) can come on top.
+    fn alone_with(&self, z: u32, pages: u32, more: impl Fn(bool) -> u64) -> u64 {
+        let stripe = u64::from(self.native.stripe());
+        let growth = |zone: u32, fresh: u32| {
+            let alone = u64::from(self.zone(zone).alone);
+            (alone + u64::from(fresh)).min(stripe + more(zone == z)) - alone
+        };
+        let mut need = self.all_alone;
+        let mut rest = pages;
+        for (_, b) in self.buffers.iter().filter(|(_, b)| b.pages > 0) {
+            let written = if b.zone == z {
+                core::mem::take(&mut rest)
+            } else {
+                0
+            };
+            need += growth(b.zone, b.pages.saturating_add(written));
+        }
+        if rest > 0 {
+            need += growth(z, rest);
+        }
+        need
     }
 
     /// Flushes that a write of `pages` can cause.
@@ -113,16 +136,12 @@ impl Zoned {
         self.left_in_slc(pages.into(), self.flushes(pages))
     }
 
-    /// Pages that a Flush would have to make backups of, at most, after a write of `pages`.
-    fn backups(&self, pages: u32) -> u64 {
+    /// Pages that a Flush would have to make backups of, at most, after a write of `pages` to `z`.
+    fn backups(&self, z: u32, pages: u32) -> u64 {
         if !self.shape.bypass {
             return 0;
         }
-        let (unit, stripe) = (u64::from(self.shape.unit), u64::from(self.native.stripe()));
-        // What is buffered can be loaded first.
-        let buffers = self.buffers.iter().len() as u64;
-        let more = self.buffers.held().min(buffers * stripe) + u64::from(pages).min(stripe);
-        self.all_alone + more + unit
+        self.alone_with(z, pages, |_| 0) + u64::from(self.shape.unit)
     }
 
     /// pSLC superblocks that what is buffered, a write of `pages` to `z` and backups can take, where each
@@ -133,7 +152,7 @@ impl Zoned {
             let need = need.saturating_sub(u64::from(room));
             need.div_ceil(u64::from(pool.pages))
         };
-        let mut needed = beyond(self.backups(pages), self.slc.host.room(pool));
+        let mut needed = beyond(self.backups(z, pages), self.slc.host.room(pool));
         let mut own = self.written_to_slc(pages);
         for (_, b) in self.buffers.iter().filter(|(_, b)| b.pages > 0) {
             let left = self.left_in_slc(b.pages.into(), 1);

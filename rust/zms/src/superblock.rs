@@ -707,6 +707,14 @@ impl Pool {
         (written / stripe * stripe, written)
     }
 
+    /// Of a superblock with `pages` pages in, how many sit in wordlines that are not complete.
+    pub fn loaded_pages(&self, pages: u32) -> u32 {
+        let (first, written) = self.open_stripe(pages);
+        let bits = self.mode.bits();
+        let last_row = (written - first).saturating_sub((bits - 1) * self.width);
+        (written - first - last_row * bits) * self.lpp
+    }
+
     /// The first plane of a superblock, and how many it has.
     pub fn planes(&self, sb: u32) -> (PlaneId, u32) {
         (PlaneId(sb % self.groups * self.width), self.width)

@@ -402,12 +402,16 @@ impl Zoned {
         let sb = self.zone(z).sb;
         let first = self.first_lpn(z);
         // A, and at most one page more: the old copy of a partly written one.
-        let copies = (from..to).take_while(|page| self.index.get(first + page).is_some());
-        let copies = copies.count() as u32;
+        let (mut copies, mut stale) = (0, 0);
+        for page in (from..to).take_while(|page| self.index.get(first + page).is_some()) {
+            copies += 1;
+            stale += u32::from(self.index.current(first + page).is_none());
+        }
         self.native.add_valid(self.native.start(sb), to - from);
         self.counters.pages_native += u64::from(to - from);
         let zone = self.zone_mut(z);
         zone.held += copies;
+        zone.stale += stale;
         zone.native = to;
         if to >= self.shape.capacity {
             self.native.close(sb);
@@ -429,9 +433,12 @@ impl Zoned {
         let (lpp, first) = (self.shape.lpp, self.first_lpn(z));
         for page in self.native.wordline(start + page).map(|loc| loc - start) {
             for lpn in first + page..first + page + lpp {
+                let stale = self.index.current(lpn).is_none();
                 if let Some(copy) = self.index.remove(lpn) {
                     self.slc.replaced(copy, NONE, end, false);
-                    self.zone_mut(z).held -= 1;
+                    let zone = self.zone_mut(z);
+                    zone.held -= 1;
+                    zone.stale -= u32::from(stale);
                 }
             }
         }
@@ -598,7 +605,10 @@ impl Zoned {
     fn hold(&mut self, core: &mut Core, z: u32, page: u32, loc: u32, end: Instant) {
         let lpn = self.first_lpn(z) + page;
         match self.index.insert(lpn, loc) {
-            Some(older) => self.slc.replaced(older, loc, end, false),
+            Some(older) => {
+                self.slc.replaced(older, loc, end, false);
+                self.zone_mut(z).stale -= 1;
+            }
             None => self.zone_mut(z).held += 1,
         }
         self.slc.put(lpn, loc);
@@ -613,16 +623,15 @@ impl Zoned {
         });
     }
 
-    /// Pages that sit in incomplete wordlines without a backup, at most.
-    fn alone_at_most(&self, z: u32) -> u32 {
+    /// Pages that sit in incomplete wordlines without a backup.
+    fn alone(&self, z: u32) -> u32 {
         let zone = self.zone(z);
-        let (stripe, written) = self.native.open_stripe(zone.native);
-        written.saturating_sub(stripe.max(zone.backed)) * self.shape.lpp
+        self.native.loaded_pages(zone.native) + zone.stale - zone.held
     }
 
-    /// Keeps the list of zones with loaded pages that may need a backup.
+    /// Keeps the list of zones with loaded pages that need a backup.
     pub fn note_loaded(&mut self, z: u32) {
-        let (before, alone) = (self.zone(z).alone, self.alone_at_most(z));
+        let (before, alone) = (self.zone(z).alone, self.alone(z));
         if before == 0 && alone > 0 {
             self.loaded.push(z);
         } else if before > 0 && alone == 0 {

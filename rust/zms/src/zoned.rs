@@ -45,11 +45,13 @@ pub(crate) struct ZoneFtl {
     pub partial: bool,
     /// Native pages with a copy in pSLC, until their wordline has been programmed.
     pub held: u32,
+    /// Of those, how many have a copy of an older version.
+    pub stale: u32,
     /// The buffer with its pages.
     pub buffer: u32,
     /// Native flash pages that are complete or have a backup.
     pub backed: u32,
-    /// Loaded pages that have no backup, at most; it is listed then.
+    /// Loaded pages that have no backup; it is listed then.
     pub alone: u32,
     /// Its own pSLC write pointer ([`SlcMap::Zone`]).
     pub slc: Appender,
@@ -71,6 +73,7 @@ impl Default for ZoneFtl {
             a: 0,
             partial: false,
             held: 0,
+            stale: 0,
             buffer: NONE,
             backed: 0,
             alone: 0,
@@ -90,6 +93,7 @@ state!(ZoneFtl {
     a,
     partial,
     held,
+    stale,
     buffer,
     backed,
     alone,
@@ -566,17 +570,20 @@ impl Zoned {
         let reserved: Vec<_> = self.mover.under_way().1.iter().map(|m| m.to).collect();
         let owned = self.slc.check_invariants(&reserved)?;
         ensure_eq!(owned, self.index.len() as usize, "pages in pSLC");
-        let mut held = vec![0; self.ftl.len()];
+        let mut held = vec![(0, 0); self.ftl.len()];
         for (lpn, loc) in self.index.iter() {
             ensure_eq!(self.slc.owner(loc), Some(lpn), "page {lpn} at {loc}");
             let (z, page) = ((lpn / self.shape.span) as usize, lpn % self.shape.span);
             if let (Some(zone), Some(held)) = (self.ftl.get(z), held.get_mut(z)) {
-                *held += u32::from(page < zone.native);
+                let (copies, stale) = held;
+                *copies += u32::from(page < zone.native);
+                let current = self.index.current(lpn).is_some();
+                *stale += u32::from(page < zone.native && !current);
             }
         }
         for (z, (zone, held)) in (0u32..).zip(self.ftl.iter().zip(held)) {
             self.check_zone(z, zone)?;
-            ensure_eq!(held, zone.held, "{zone:?}");
+            ensure_eq!(held, (zone.held, zone.stale), "{zone:?}");
         }
         self.check_use()?;
         self.check_planned()?;
