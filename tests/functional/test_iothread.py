@@ -21,7 +21,13 @@ locate() {
     done
     return 1
 }
-controller_of() { sys=$(grep -lx "$1 *" /sys/class/nvme/*/serial) && sys=${sys%/serial} && echo /dev/${sys##*/}; }
+# The others come and go meanwhile: a file that is gone is no error.
+controller_of() {
+    for sys in /sys/class/nvme/*; do
+        [ "$(tr -d ' ' < $sys/serial)" = "$1" ] && echo /dev/${sys##*/} && return
+    done 2> /dev/null
+    return 1
+}
 vanishes() { for i in $(seq 300); do controller_of $1 > /dev/null || return 0; sleep 0.1; done; return 1; }
 """
 

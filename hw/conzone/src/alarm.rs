@@ -95,7 +95,7 @@ impl Alarm {
     /// may still come, and then it does so again when the machine goes on.
     pub(crate) fn fired(&self) -> bool {
         let Some(deadline) = self.armed.take() else {
-            return true;
+            return is_running();
         };
         if !is_running() {
             self.set(deadline);

@@ -5,6 +5,7 @@
  *   CONZONE_LATE_JUMP     the vCPU thread, when the guest leaves its code, e.g. by HLT
  *   CONZONE_LATE_LOCK     the vCPU thread, before it takes a lock
  *   CONZONE_LATE_UNLOCK   the vCPU thread, after it has released one
+ *   CONZONE_LATE_WAKE     a vCPU thread, before it wakes up others
  *   CONZONE_LATE_SWITCH   the main thread, when it leaves or enters a coroutine
  *
  * If CONZONE_LATE_AFTER names a file, they are late only once it is there.
@@ -106,6 +107,19 @@ int pthread_mutex_unlock(pthread_mutex_t *mutex)
         rest("CONZONE_LATE_UNLOCK");
     }
     return result;
+}
+
+int pthread_cond_broadcast(pthread_cond_t *condition)
+{
+    static int (*real)(pthread_cond_t *);
+
+    if (!real) {
+        real = next("pthread_cond_broadcast");
+    }
+    if (executes) {
+        rest("CONZONE_LATE_WAKE");
+    }
+    return real(condition);
 }
 
 static void __attribute__((destructor)) tell(void)

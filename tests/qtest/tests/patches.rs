@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Counted time is the guest's own, whatever the host and QEMU's other threads do meanwhile; and monitors may ask
-//! until the machine is gone. Both are promises of QEMU that our patches make true.
+//! Counted time is the guest's own, whatever the host and QEMU's other threads do meanwhile; monitors may ask until
+//! the machine is gone; and what a processor writes to a device arrives there while others change what is mapped. These
+//! are promises of QEMU that our patches make true.
 //!
 //! ```text
-//!   clock/ticks.S   a guest without an operating system, which says what it saw of time in eight letters
-//!   clock/late.c    preloaded into QEMU: threads are late where a busy host makes them late now and then
-//!   clients         ask for the status all the time, or make QEMU interrupt its processors
+//!   patches/ticks.S   a guest without an operating system, which says what it saw of time in eight letters
+//!   patches/maps.S    another, which says whether its writes arrived
+//!   patches/late.c    preloaded into QEMU: threads are late where a busy host makes them late now and then
+//!   clients           ask for the status all the time, or make QEMU interrupt its processors
 //! ```
-//! Both files are compiled by the C compiler that Rust links with.
+//! The files are compiled by the C compiler that Rust links with.
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write as _};
@@ -26,7 +28,7 @@ use wait_timeout::ChildExt;
 /// Much more often than anyone would ask.
 const OFTEN: Duration = Duration::from_micros(500);
 
-/// A delay and the microseconds of it, as clock/late.c names them.
+/// A delay and the microseconds of it, as patches/late.c names them.
 type Late = (&'static str, u32);
 
 /// What a client of the monitor does all the time.
@@ -67,13 +69,15 @@ struct Bench {
 impl Bench {
     fn new() -> Result<Self> {
         let dir = TempDir::new()?;
-        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clock");
+        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/patches");
         let rom = "-Wl,-Ttext=0xf0000,--oformat=binary,--build-id=none";
-        compile(
-            &sources.join("ticks.S"),
-            &dir.path().join("ticks.bin"),
-            &["-m32", "-nostdlib", "-static", rom],
-        )?;
+        for guest in ["ticks", "maps"] {
+            compile(
+                &sources.join(guest).with_extension("S"),
+                &dir.path().join(guest).with_extension("bin"),
+                &["-m32", "-nostdlib", "-static", rom],
+            )?;
+        }
         compile(
             &sources.join("late.c"),
             &dir.path().join("late.so"),
@@ -108,13 +112,28 @@ impl Bench {
 
     /// What the guest says of its time.
     fn ticks(&self, processors: u32, late: Option<Late>, client: Option<Client>) -> Result<String> {
+        let counted = ["-accel", "tcg", "-icount", "shift=0,sleep=off"];
+        let letters = self.said("ticks", processors, &counted, late, client)?;
+        ensure!(letters.len() == 8, "the guest said {letters:?}");
+        Ok(letters)
+    }
+
+    /// What a guest says until it ends QEMU.
+    fn said(
+        &self,
+        guest: &str,
+        processors: u32,
+        options: &[&str],
+        late: Option<Late>,
+        client: Option<Client>,
+    ) -> Result<String> {
         let said = self.path("said");
         let mut qemu = self.qemu(1, late)?;
-        qemu.args(["-machine", "q35", "-accel", "tcg", "-m", "16M"])
+        qemu.args(["-machine", "q35", "-m", "16M"])
             .args(["-smp", &processors.to_string()])
-            .args(["-icount", "shift=0,sleep=off"])
+            .args(options)
             .args(["-rtc", "base=2020-01-01,clock=vm", "-bios"])
-            .arg(self.path("ticks.bin"))
+            .arg(self.path(guest).with_extension("bin"))
             .arg("-chardev")
             .arg(format!("file,id=said,path={}", said.display()))
             .args(["-device", "isa-debugcon,chardev=said"])
@@ -126,9 +145,7 @@ impl Bench {
             std::panic::resume_unwind(panic);
         }
         self.was_late(late)?;
-        let letters = std::fs::read_to_string(said)?;
-        ensure!(letters.len() == 8, "the guest said {letters:?}");
-        Ok(letters)
+        Ok(std::fs::read_to_string(said)?)
     }
 
     /// That the delays were there.
@@ -277,6 +294,19 @@ fn monitors_may_ask_until_qemu_has_ended() -> Result<()> {
         }
         bench.was_late(late)?;
         std::fs::remove_file(&ending)?;
+    }
+    Ok(())
+}
+
+/// Without the patch of the map, a write is lost in each run.
+#[test]
+fn writes_arrive_while_another_processor_changes_the_map() -> Result<()> {
+    let bench = Bench::new()?;
+    let parallel = ["-accel", "tcg,thread=multi"];
+    let drive = ["-device", "conzone-nvme,addr=4,zones=4"];
+    for late in [None, Some(("WAKE", 200))] {
+        let said = bench.said("maps", 2, &[parallel, drive].concat(), late, None)?;
+        ensure!(said == "y", "the guest said {said:?}, late by {late:?}");
     }
     Ok(())
 }
