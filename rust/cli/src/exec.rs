@@ -10,7 +10,7 @@ use anyhow::Result;
 
 use crate::failure::Prerequisite;
 use crate::vm::{self, Timing};
-use crate::Context;
+use setup::Context;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:

@@ -18,10 +18,9 @@ use lab::experiment::{Args, Guest};
 use lab::progress::Progress;
 use lab::provenance::Setting;
 
-use crate::paths::Paths;
-use crate::report::fio;
 use crate::vm::{self, Timing};
-use crate::{setup, Context};
+use report::fio;
+use setup::{Context, Paths};
 
 /// A case may take so long on a busy host.
 const LIMIT: Duration = Duration::from_secs(1800);
@@ -33,26 +32,27 @@ const FILES: [&str; 3] = ["fio", "before", "after"];
 
 /// Runs what was asked for: on the model from anywhere, in the guest where there is a repository.
 pub fn run(progress: Progress, args: &Args) -> Result<ExitCode> {
-    let context = Paths::look()?.map(|paths| Context { paths, progress });
-    let guest = context.as_ref().map(|context| context as &dyn Guest);
+    let linux = Paths::look()?.map(|paths| Linux(Context { paths, progress }));
+    let guest = linux.as_ref().map(|linux| linux as &dyn Guest);
     lab::experiment::run(progress, args, guest)
 }
 
-impl Guest for Context {
+/// The guest that the repository builds.
+struct Linux(Context);
+
+impl Guest for Linux {
     fn prepare(&self) -> Result<Vec<PathBuf>> {
-        setup::ensure(self)?;
-        Ok(vec![
-            self.paths.qemu(),
-            self.paths.target().join("guest/stamp"),
-        ])
+        setup::ensure(&self.0)?;
+        let paths = &self.0.paths;
+        Ok(vec![paths.qemu(), paths.target().join("guest/stamp")])
     }
 
     fn run(&self, case: &Case) -> Result<Vec<Row>> {
-        run_case(self, case)
+        run_case(&self.0, case)
     }
 
     fn settings(&self) -> Vec<Setting> {
-        let qemu = setup::qemu_version(self).unwrap_or_else(|_| "?".into());
+        let qemu = setup::qemu_version(&self.0).unwrap_or_else(|_| "?".into());
         vec![Setting::new("QEMU", qemu)]
     }
 }

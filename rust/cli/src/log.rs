@@ -13,9 +13,9 @@ use serde_json::{json, Value};
 use crate::failure::Prerequisite;
 use crate::out::say;
 use crate::qom;
-use crate::report::accounts;
-use crate::report::statistics::{self, Section};
 use crate::table;
+use report::accounts;
+use report::statistics::{self, Section};
 
 /// More than any page or statistics have.
 const MOST_BYTES: u64 = 64 << 20;

@@ -3,30 +3,27 @@
 //!
 //! ```text
 //! main      the command line; one module per command below that needs the repository
-//! lab       (a crate) the commands that need the model only, and how results, progress and errors are shown
-//! paths     where things are: the repository, target/ and what is built there
 //! vm        the virtual machine that run, exec and shell start
-//! report    figures, pictures and the page of a run
+//!
+//! and crates beside it:
+//! setup     where things are, and QEMU and the guest image built there
+//! report    figures, pictures and the page of a run; two runs compared
+//! lab       the commands that need the model only, and how results, progress and errors are shown
 //! ```
 //!
 //! Exit status: 0 done, 1 failed, 2 wrong usage or something to install first. Errors are one line that
 //! says what to do next; results go to standard output, everything else to standard error.
 
 #![deny(clippy::print_stdout)] // crate::out forgives readers that went away
-
 mod bench;
-mod compare;
 mod completions;
 mod exec;
 mod experiment;
 mod log;
-mod paths;
 mod python;
 mod qemu;
 mod qom;
-mod report;
 mod run;
-mod setup;
 mod shell;
 mod test;
 mod top;
@@ -39,16 +36,8 @@ use clap::{Parser, Subcommand};
 use lab::progress::Progress;
 use lab::{convert, failure, out, properties, sim, sweep, table, validate};
 
-use crate::paths::Paths;
-
-/// What every command is given.
-#[derive(Debug)]
-pub struct Context {
-    /// Where things are.
-    pub paths: Paths,
-    /// How to show what is going on.
-    pub progress: Progress,
-}
+use report::compare;
+use setup::{Context, Paths};
 
 /// A consumer-grade zoned NVMe drive in QEMU: build it, boot a guest on it, measure it.
 #[derive(Debug, Parser)]

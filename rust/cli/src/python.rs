@@ -9,7 +9,7 @@ use std::process::{Command, ExitCode, Output};
 use anyhow::{bail, Context as _, Result};
 
 use crate::out::say;
-use crate::Context;
+use setup::Context;
 
 #[derive(Debug, clap::Args)]
 #[command(

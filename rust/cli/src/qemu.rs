@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::anyhow;
 
-use crate::{setup, Context};
+use setup::Context;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:

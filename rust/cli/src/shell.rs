@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use crate::vm::{self, Timing};
-use crate::Context;
+use setup::Context;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "`exit` or Ctrl-A x ends the guest.

@@ -12,7 +12,7 @@ use clap::ValueEnum;
 use lab::drive::presets;
 
 use crate::failure::Prerequisite;
-use crate::{setup, Context};
+use setup::Context;
 
 /// QOM id of the drive that the options describe, to ask for its statistics.
 pub const DRIVE_ID: &str = "conzone0";

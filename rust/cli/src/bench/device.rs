@@ -19,7 +19,8 @@ use anyhow::{bail, ensure, Context as _, Result};
 use serde::Serialize;
 
 use crate::out::say;
-use crate::{setup, table, Context};
+use crate::table;
+use setup::Context;
 
 const GUEST_SCRIPT: &str = include_str!("device.sh");
 

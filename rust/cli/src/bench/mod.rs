@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 
 use crate::failure::Prerequisite;
-use crate::Context;
+use setup::Context;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:

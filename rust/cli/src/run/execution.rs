@@ -8,9 +8,9 @@ use std::time::Duration;
 use anyhow::{bail, Context as _, Result};
 use serde_json::{json, Value};
 
-use crate::report::fio;
-use crate::Context;
 use crate::{qom, vm};
+use report::fio;
+use setup::Context;
 
 /// What the guest leaves in /tmp/out.
 pub const RESULTS: [&str; 5] = ["fio.json", "samples", "facts", "job", "console.log"];

@@ -26,11 +26,11 @@ use lab::provenance::{command_line, Setting};
 
 use crate::failure::Prerequisite;
 use crate::out::say;
-use crate::report::{fio, timeline, DriveProperty, Report};
 use crate::vm::{self, Timing};
-use crate::Context;
 use execution::Execution;
 use record::Recording;
+use report::{fio, timeline, DriveProperty, Report};
+use setup::Context;
 
 const GUEST_SCRIPT: &str = include_str!("guest.sh");
 const FILESYSTEM_SCRIPT: &str = include_str!("filesystem.sh");

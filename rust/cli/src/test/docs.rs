@@ -17,7 +17,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 
 use super::runner::{print_heading, Ended};
-use crate::Context;
+use setup::Context;
 
 const NOT_RUN: &str = "<!-- not run:";
 

@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result};
 
 use super::runner::{print_heading, Ended};
 use crate::failure::Prerequisite;
-use crate::Context;
+use setup::Context;
 
 /// Each target's share of the minute.
 const SECONDS: u32 = 6;

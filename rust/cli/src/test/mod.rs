@@ -35,8 +35,9 @@ use serde_json::json;
 
 use crate::failure::Prerequisite;
 use crate::out::say;
-use crate::{python, setup, Context};
+use crate::python;
 use runner::{Ended, Runner};
+use setup::Context;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
-use crate::report::statistics::busy_ns;
+use report::statistics::busy_ns;
 
 /// Looks kept: what the widest terminal can show.
 const KEPT: usize = 512;

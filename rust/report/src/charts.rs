@@ -10,8 +10,8 @@ use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
-use super::fio::Output;
-use super::timeline::{Series, Timeline, SAMPLE_MS};
+use crate::fio::Output;
+use crate::timeline::{Series, Timeline, SAMPLE_MS};
 
 const WIDTH: u32 = 900;
 const LATENCY_HEIGHT: u32 = 380;
@@ -315,7 +315,7 @@ fn unbroken(points: &[(f64, f64)]) -> Vec<&[(f64, f64)]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{fio, samples, timeline as logs};
+    use crate::{fio, samples, timeline as logs};
 
     #[test]
     fn the_latency_picture_names_the_jobs_that_have_a_distribution() {

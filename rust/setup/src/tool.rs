@@ -8,8 +8,8 @@ use std::process::{Command, ExitStatus, Stdio};
 
 use anyhow::{bail, Context as _};
 
-use super::ninja;
-use crate::failure::Prerequisite;
+use crate::ninja;
+use lab::failure::Prerequisite;
 
 /// How many lines of a failed program's output are shown.
 const SHOWN_LINES: usize = 25;

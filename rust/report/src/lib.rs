@@ -5,21 +5,27 @@
 //! fio.json ──> fio ──┬─> summary ──> table on the terminal, --json
 //! stats.json ────────┤                      │
 //! sample logs ─> timeline ─> charts ─> *.svg┴─> html ─> report.html
+//!
+//! two of these folders ─> compare ─> compare.html, a table on the terminal, --json
 //! ```
 //! Nothing in the files depends on the host's clock or paths, so two runs under virtual time give the same bytes.
 
+#![forbid(unsafe_code)]
+#![deny(clippy::print_stdout)] // lab::out forgives readers that went away
+
 pub mod accounts;
-pub mod charts;
+mod charts;
+pub mod compare;
 mod drawn;
 pub mod fio;
 mod html;
 #[cfg(test)]
 mod samples;
-pub mod series;
+mod series;
 pub mod statistics;
-pub mod summary;
+mod summary;
 pub mod timeline;
-pub mod times;
+mod times;
 
 use std::fs;
 use std::path::Path;
@@ -127,7 +133,7 @@ impl Report {
 }
 
 /// Version of run.json.
-pub const FORMAT: u64 = 1;
+const FORMAT: u64 = 1;
 
 /// SVG texts, as far as there is something to draw.
 #[derive(Debug)]
@@ -153,12 +159,12 @@ impl Pictures {
 }
 
 #[cfg(test)]
-pub mod tests {
+mod tests {
     use super::*;
     use serde_json::json;
 
     /// A run with everything in it.
-    pub fn report() -> Report {
+    pub(crate) fn report() -> Report {
         Report {
             title: "tlc-zoned, virtual time".into(),
             fio_text: samples::FIO_JSON.into(),

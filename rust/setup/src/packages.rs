@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 
 use indicatif::ProgressBar;
 
-use super::tool::Log;
-use crate::failure::Prerequisite;
+use crate::tool::Log;
+use lab::failure::Prerequisite;
 
 /// What QEMU and the guest image are built with. Debian 12 and 13 have all of them.
 pub const NEEDED: &[&str] = &[

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use crate::failure::Prerequisite;
+use lab::failure::Prerequisite;
 
 /// Names the repository for a binary that is started from elsewhere.
 const ROOT_VARIABLE: &str = "CONZONE_ROOT";

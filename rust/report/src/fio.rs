@@ -228,7 +228,7 @@ pub fn parse(text: &str) -> Result<Output> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::samples::FIO_JSON;
+    use crate::samples::FIO_JSON;
 
     #[test]
     fn reads_jobs_and_skips_warnings() {

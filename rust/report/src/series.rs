@@ -16,7 +16,7 @@ use plotters::prelude::*;
 
 use lab::plot::{self, COLOURS, FONT, GRID, MARK};
 
-use super::charts::direction_colour;
+use crate::charts::direction_colour;
 
 const WIDTH: u32 = 900;
 const PLOT_HEIGHT: u32 = 280;

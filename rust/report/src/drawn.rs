@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::statistics::busy_ns;
+use crate::statistics::busy_ns;
 
 const WIDTH: usize = 900;
 /// Zones drawn one by one; more share cells.

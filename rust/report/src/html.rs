@@ -5,10 +5,10 @@ use anyhow::{Context, Result};
 use askama::Template;
 use lab::provenance::Setting;
 
-use super::statistics::{self, Section};
-use super::summary::{Row, Summary};
-use super::times::Times;
-use super::{accounts, Pictures, Report};
+use crate::statistics::{self, Section};
+use crate::summary::{Row, Summary};
+use crate::times::Times;
+use crate::{accounts, Pictures, Report};
 
 /// A property of the drive as it was in the run.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,7 +41,7 @@ struct Page<'a> {
 }
 
 /// Renders the page; the pictures are SVG texts.
-pub(super) fn page(report: &Report, pictures: &Pictures) -> Result<String> {
+pub(crate) fn page(report: &Report, pictures: &Pictures) -> Result<String> {
     let summary: Summary = report.summary();
     let sections = report
         .stats

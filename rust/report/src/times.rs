@@ -8,7 +8,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::fio::Output;
+use crate::fio::Output;
 
 /// Commands and I/Os are taken to be the same if their numbers differ by at most this share: a kernel reads a
 /// partition table and the like on its own.
@@ -90,7 +90,7 @@ impl Times {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{fio, samples};
+    use crate::{fio, samples};
     use serde_json::json;
 
     fn times(read_commands: u64, write_commands: u64) -> Vec<Times> {

@@ -10,9 +10,9 @@ use std::path::Path;
 use anyhow::Context as _;
 use debian::{Apt, Suite};
 
-use super::source::remove_dir;
-use super::stamp::{sorted_entries, Inputs, Key};
 use crate::paths::Paths;
+use crate::source::remove_dir;
+use crate::stamp::{sorted_entries, Inputs, Key};
 
 const SUITE: Suite = Suite::Trixie;
 

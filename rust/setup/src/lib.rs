@@ -12,14 +12,20 @@
 //!
 //! One process sets up at a time; others wait for it.
 
+#![forbid(unsafe_code)]
+#![deny(clippy::print_stdout)] // lab::out forgives readers that went away
+
 mod build;
 mod firmware;
 mod ninja;
 mod packages;
+mod paths;
 mod source;
 mod stamp;
 mod tool;
 mod wrap;
+
+pub use paths::Paths;
 
 use std::fs::{self, File};
 use std::path::PathBuf;
@@ -31,12 +37,23 @@ use console::style;
 use fs4::fs_std::FileExt;
 use indicatif::ProgressBar;
 
-use self::source::Origin;
-use self::stamp::{Inputs, Key, Stamps};
-use self::tool::Log;
-use crate::out::say;
-use crate::Context;
+use lab::out::say;
+use lab::progress::Progress;
 
+use crate::source::Origin;
+use crate::stamp::{Inputs, Key, Stamps};
+use crate::tool::Log;
+
+/// What a command that needs the repository is given.
+#[derive(Debug)]
+pub struct Context {
+    /// Where things are.
+    pub paths: Paths,
+    /// How to show what is going on.
+    pub progress: Progress,
+}
+
+/// `cargo conzone setup`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cargo conzone setup
@@ -79,7 +96,7 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
 /// Sets up what is not up to date: QEMU and the guest image. Fast when nothing changed.
 ///
 /// # Errors
-/// A step that failed, with the path of its log; [`crate::failure::Prerequisite`] when packages are missing.
+/// A step that failed, with the path of its log; [`lab::failure::Prerequisite`] when packages are missing.
 pub fn ensure(context: &Context) -> anyhow::Result<guest::Image> {
     let setup = Setup::start(context)?;
     setup.qemu(None, false)?;

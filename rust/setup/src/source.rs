@@ -20,10 +20,10 @@ use std::process::Command;
 use anyhow::{bail, ensure, Context as _};
 use debian::{Apt, Suite};
 
-use super::stamp::{sorted_entries, Inputs, Key};
-use super::tool::Log;
-use super::wrap::Wrap;
 use crate::paths::Paths;
+use crate::stamp::{sorted_entries, Inputs, Key};
+use crate::tool::Log;
+use crate::wrap::Wrap;
 
 /// The branch of QEMU whose Rust crates the device is written for.
 const BRANCH: &str = "10.0.";

@@ -12,14 +12,15 @@ use lab::plot::{Axis, Line, Plot};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::failure::Prerequisite;
-use crate::out::say;
-use crate::report::{charts::steps, fio, series::Series, summary::Summary, FORMAT};
-use crate::table;
+use crate::{charts::steps, fio, series::Series, summary::Summary, FORMAT};
+use lab::failure::Prerequisite;
+use lab::out::say;
+use lab::table;
 
 /// Points of a line of the latency picture: a tail needs no more.
 const POINTS: usize = 400;
 
+/// `cargo conzone compare`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cargo conzone run --out before
@@ -392,8 +393,8 @@ fn overlaid(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::failure;
-    use crate::report::{tests::report, DriveProperty};
+    use crate::{tests::report, DriveProperty};
+    use lab::failure;
 
     fn args(a: &Path, b: &Path, out: &Path) -> Args {
         Args {

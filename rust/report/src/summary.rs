@@ -4,9 +4,9 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::fio::Output;
-use super::times::Times;
-use crate::table;
+use crate::fio::Output;
+use crate::times::Times;
+use lab::table;
 
 /// Results of one run, as `--json` prints them.
 #[derive(Debug, Clone, Serialize)]
@@ -201,7 +201,7 @@ fn hit_rate(stats: &Value) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{fio, samples};
+    use crate::{fio, samples};
     use serde_json::json;
 
     fn summary(stats: Option<Value>) -> Summary {

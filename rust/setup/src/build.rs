@@ -9,12 +9,12 @@ use std::process::Command;
 
 use anyhow::Context as _;
 
-use super::ninja;
-use super::source::{self, remove_dir};
-use super::stamp::{Inputs, Key};
-use super::tool::Log;
-use crate::failure::Prerequisite;
+use crate::ninja;
 use crate::paths::Paths;
+use crate::source::{self, remove_dir};
+use crate::stamp::{Inputs, Key};
+use crate::tool::Log;
+use lab::failure::Prerequisite;
 use lab::progress::Progress;
 
 /// Newer than Debian 12's; QEMU's Rust needs 1.5 or later.

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::statistics::Section;
+use crate::statistics::Section;
 
 /// Lines of the account of writes: a title and the counter.
 const WRITES: [(&str, &str); 10] = [
