@@ -274,15 +274,19 @@ impl<D: Drive> Guest<D> {
         cid
     }
 
-    /// Takes a completion without telling the controller that there is room again.
-    pub fn take(&mut self, cq: u16) -> Option<Cqe> {
-        let ring = *self.cqs.get(&cq)?;
+    /// The completion that is next in a ring, if there is one.
+    #[must_use]
+    pub fn next(&self, cq: u16) -> Option<Cqe> {
+        let ring = self.cqs.get(&cq)?;
         let at = ring.base + u64::from(ring.head) * CQE_BYTES as u64;
         let entry = self.peek(at, CQE_BYTES);
         let cqe = Cqe::decode(entry.as_slice().try_into().ok()?);
-        if cqe.phase != ring.phase {
-            return None;
-        }
+        (cqe.phase == ring.phase).then_some(cqe)
+    }
+
+    /// Takes a completion without telling the controller that there is room again.
+    pub fn take(&mut self, cq: u16) -> Option<Cqe> {
+        let cqe = self.next(cq)?;
         let ring = self.cqs.get_mut(&cq)?;
         ring.head += 1;
         if ring.head == ring.entries {
