@@ -343,10 +343,10 @@ impl<const NS: u8> Paged<NS> {
             }
             self.map_moved(core, m.lpn, m.to, Some(end));
             let rewritten = self.word(m.lpn) & BUFFERED != 0;
-            // With bypass a page may have found A full before.
-            let joins = (self.moves_to_native() || self.bypass)
-                && !rewritten
-                && self.a.len() + 1 < self.unit as usize;
+            // With bypass nothing else takes it out of pSLC, and the next flush takes a unit of A.
+            let most = self.unit as usize * if self.bypass { 2 } else { 1 };
+            let joins =
+                (self.moves_to_native() || self.bypass) && !rewritten && self.a.len() + 1 < most;
             if joins && !self.a.contains(&m.lpn) {
                 self.a.push(m.lpn);
             }
