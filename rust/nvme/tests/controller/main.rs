@@ -13,6 +13,7 @@ mod events;
 mod interrupts;
 mod io;
 mod moderation;
+mod pages;
 mod queues;
 mod random;
 mod registers;
