@@ -217,7 +217,10 @@ mod tests {
         let asked = PRELUDE.split("--log-len=").nth(1).unwrap_or_default();
         let asked = asked.split(' ').next().and_then(|n| n.parse().ok());
         // The header, and both namespaces' counters.
-        assert!(asked >= Some(8 + 2 * 8 * ssd::COUNTERS.len()), "{asked:?}");
+        assert!(
+            asked >= Some(8 + 2 * 8 * ftl::Counter::ALL.len()),
+            "{asked:?}"
+        );
     }
 
     #[test]

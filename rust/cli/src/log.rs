@@ -159,7 +159,7 @@ mod tests {
 
     /// A page whose meta counters are 1, 2, ... and whose data counters go on from there.
     fn page() -> Vec<u8> {
-        let n = ssd::COUNTERS.len() as u16;
+        let n = ftl::Counter::ALL.len() as u16;
         let mut page = [b"CZST".as_slice(), &1_u16.to_le_bytes(), &n.to_le_bytes()].concat();
         page.extend((1..=2 * u64::from(n)).flat_map(u64::to_le_bytes));
         page.resize(4096, 0);
@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn pages_are_decoded_by_namespace() {
         let log = Log::decode(&page()).unwrap();
-        let n = ssd::COUNTERS.len() as u64;
+        let n = ftl::Counter::ALL.len() as u64;
         assert_eq!(log.json()["data"]["host_reads"], n + 1);
         let text = log.text();
         let line = text

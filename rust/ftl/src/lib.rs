@@ -15,7 +15,7 @@
 //! - [`Random`]: numbers that follow from a seed.
 //! - [`Recent`]: a list that forgets what is over, now and then.
 //! - [`HostStats`] and [`Histogram`]: what the host asked for, and how long it took.
-//! - [`Counters`] and [`Stats`]: what a drive has done, in common terms.
+//! - [`Counters`] and [`Stats`]: what a drive has done, in common terms; [`Counter`]: the names of these terms.
 //!
 //! Not here: any policy (placement, reclaim, mapping), zones (`zone`), cell timing (`nand`).
 
@@ -23,6 +23,7 @@
 
 mod buffer;
 mod cores;
+mod counter;
 mod counters;
 mod flash;
 mod namespace;
@@ -37,6 +38,7 @@ pub use command::{
     zone_at, Command, Error, Outcome, Reply, ZoneAction, ZoneReport, ZoneTarget, MAX_SECTORS,
 };
 pub use cores::{CoreCosts, Cores, Service, Turn, MAX_CORES};
+pub use counter::{totals, Counter, Totals};
 pub use counters::{pages, ByGrain, Counters, PoolStats, Stats};
 pub use flash::{Costs, Flash};
 pub use namespace::Namespace;

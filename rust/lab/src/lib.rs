@@ -9,7 +9,7 @@
 //! experiment  ready-made studies                             provenance  how to get the same results again
 //! sweep       many points, here or on many machines      store       results that are there again after a stop
 //! drive       which drive is meant                           runner      points on threads and in shares
-//!                                                            failure     which exit status an error has
+//! stats       a drive's statistics by the drive's own names  failure     which exit status an error has
 //! ```
 //! `cargo conzone` calls these commands, from any directory. What only the repository has is handed in: the golden
 //! traces to [`validate`], the guest to [`experiment`].
@@ -29,6 +29,7 @@ pub mod properties;
 pub mod provenance;
 pub mod runner;
 pub mod sim;
+pub mod stats;
 pub mod store;
 pub mod sweep;
 pub mod table;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{anyhow, Context as _};
+use ftl::Counter;
 use indicatif::ProgressBar;
 use nvme_spec::Status;
 use serde_json::{json, Map, Value};
@@ -18,6 +19,7 @@ use crate::failure::Prerequisite;
 use crate::input::{self, TraceArgs};
 use crate::out::{self, say};
 use crate::progress::Progress;
+use crate::stats::{count, figure};
 
 /// Commands between two updates of the progress bar's message.
 const REPORT_EVERY: u64 = 1 << 16;
@@ -318,12 +320,9 @@ fn table(latencies: &Latencies, stats: &Value) -> String {
             micros(l.max())
         );
     }
-    let number = |key: &str| stats.get(key).and_then(Value::as_u64).unwrap_or(0);
-    let ratio = |key: &str| {
-        let value = stats.get(key).and_then(Value::as_f64);
-        value.map_or_else(|| "-".into(), |value| format!("{value:.3}"))
-    };
-    let (hits, misses) = (number("l2p_hits"), number("l2p_misses"));
+    let ratio =
+        |name| figure(stats, name).map_or_else(|| "-".into(), |value| format!("{value:.3}"));
+    let [hits, misses] = [Counter::L2pHits, Counter::L2pMisses].map(|c| count(stats, c));
     text += &format!(
         "errors {}, write amplification {}, read amplification {} (with map reads {}), L2P hit rate {}\n",
         latencies.errors(),
@@ -342,12 +341,12 @@ fn table(latencies: &Latencies, stats: &Value) -> String {
             micros(number("recovery_ns"))
         );
     }
-    let figure = |key: &str| stats[key].as_f64().unwrap_or(0.0);
+    let speed = |name| figure(stats, name).unwrap_or(0.0);
     text += &format!(
         "{:.6} s, {:.0} commands/s, {:.1} MB/s\n",
-        figure("elapsed_ns") / 1e9,
-        figure("iops"),
-        figure("bytes_per_second") / 1e6
+        speed("elapsed_ns") / 1e9,
+        speed("iops"),
+        speed("bytes_per_second") / 1e6
     );
     for (name, n) in stats["errors_by_status"].as_object().into_iter().flatten() {
         text += &format!("{n} times {name}\n");

@@ -1,32 +1,37 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The accounts that people look for first: where written pages went, what reads cost, and how the map was found.
 
+use ftl::Counter;
+use lab::stats::{count, figure, hit_rate};
 use serde_json::Value;
 
 use crate::statistics::Section;
 
 /// Lines of the account of writes: a title and the counter.
-const WRITES: [(&str, &str); 10] = [
-    ("touched by the host's writes", "host_write_pages"),
-    ("programmed", "pages_programmed"),
-    ("- to pSLC", "pages_slc"),
-    ("- to native cells", "pages_native"),
-    ("read back to complete a unit", "pages_combined"),
-    ("backed up for durability", "pages_backup"),
-    ("moved by migration", "pages_migrated"),
-    ("moved by garbage collection", "pages_gc"),
-    ("premature flushes", "flush_premature"),
-    ("full flushes", "flush_full"),
+const WRITES: [(&str, Counter); 10] = [
+    ("touched by the host's writes", Counter::HostWritePages),
+    ("programmed", Counter::PagesProgrammed),
+    ("- to pSLC", Counter::PagesSlc),
+    ("- to native cells", Counter::PagesNative),
+    ("read back to complete a unit", Counter::PagesCombined),
+    ("backed up for durability", Counter::PagesBackup),
+    ("moved by migration", Counter::PagesMigrated),
+    ("moved by garbage collection", Counter::PagesGc),
+    ("premature flushes", Counter::FlushPremature),
+    ("full flushes", Counter::FlushFull),
 ];
 
 /// Lines of the account of reads.
-const READS: [(&str, &str); 6] = [
-    ("touched by the host's reads", "host_read_pages"),
-    ("found in a write buffer", "buffer_hits"),
-    ("never written", "unmapped_reads"),
-    ("read from flash, for the host or inside", "pages_read"),
-    ("- to complete a unit", "pages_combined"),
-    ("map pages read", "map_reads"),
+const READS: [(&str, Counter); 6] = [
+    ("touched by the host's reads", Counter::HostReadPages),
+    ("found in a write buffer", Counter::BufferHits),
+    ("never written", Counter::UnmappedReads),
+    (
+        "read from flash, for the host or inside",
+        Counter::PagesRead,
+    ),
+    ("- to complete a unit", Counter::PagesCombined),
+    ("map pages read", Counter::MapReads),
 ];
 
 /// Granularities, as the statistics name them.
@@ -57,30 +62,24 @@ fn namespaces(stats: &Value) -> Option<[&Value; 2]> {
     Some([both.get("meta")?, both.get("data")?])
 }
 
-fn number(of: &Value, name: &str) -> u64 {
-    of.get(name).and_then(Value::as_u64).unwrap_or(0)
-}
-
 /// Counters and ratios of both namespaces and the drive.
 fn account(
     stats: &Value,
     name: &str,
-    counters: &[(&str, &str)],
+    counters: &[(&str, Counter)],
     ratios: &[(&str, &str)],
 ) -> Option<Section> {
     let [meta, data] = namespaces(stats)?;
     let mut rows: Vec<(String, Vec<String>)> = counters
         .iter()
-        .map(|(title, name)| {
-            let values = [meta, data, stats].map(|of| number(of, name).to_string());
+        .map(|(title, counter)| {
+            let values = [meta, data, stats].map(|of| count(of, *counter).to_string());
             ((*title).to_owned(), values.to_vec())
         })
         .collect();
     let ratios = ratios.iter().map(|(title, name)| {
-        let values = [meta, data, stats].map(|of| {
-            let value = of.get(name).and_then(Value::as_f64);
-            value.map_or_else(|| "-".into(), |value| format!("{value:.3}"))
-        });
+        let values = [meta, data, stats]
+            .map(|of| figure(of, name).map_or_else(|| "-".into(), |value| format!("{value:.3}")));
         ((*title).to_owned(), values.to_vec())
     });
     rows.extend(ratios);
@@ -94,9 +93,10 @@ fn account(
 fn map(stats: &Value) -> Option<Section> {
     let both = namespaces(stats)?;
     let by = |group: &str, grain: &str| -> u64 {
-        let groups = both.iter().filter_map(|of| of.get(group));
-        groups.map(|grains| number(grains, grain)).sum()
+        let groups = both.iter().filter_map(|of| of.get(group)?.get(grain));
+        groups.filter_map(Value::as_u64).sum()
     };
+    hit_rate(stats)?;
     let line = |title: &str, hits: u64, misses: u64| {
         let rate = match hits + misses {
             0 => "-".into(),
@@ -114,12 +114,9 @@ fn map(stats: &Value) -> Option<Section> {
             line(&grain.replace('_', "-"), by(hits, grain), by(misses, grain))
         })
         .collect();
-    let (hits, misses) = (number(stats, "l2p_hits"), number(stats, "l2p_misses"));
-    if hits + misses == 0 {
-        return None;
-    }
+    let [hits, misses] = [Counter::L2pHits, Counter::L2pMisses].map(|c| count(stats, c));
     rows.push(line("all", hits, misses));
-    let reads = number(stats, "map_reads").to_string();
+    let reads = count(stats, Counter::MapReads).to_string();
     rows.push((
         "map reads in flash".into(),
         vec![String::new(), reads, String::new()],

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use askama::Template;
+use ftl::Counter;
 use lab::plot::{Axis, Line, Plot};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -338,8 +339,8 @@ fn latency(a: &Run, b: &Run) -> Plot {
 fn bandwidth(a: &Run, b: &Run) -> Plot {
     let lines = |run: &Run| -> BTreeMap<String, Vec<(f64, f64)>> {
         [
-            ("read", "host_read_sectors"),
-            ("write", "host_write_sectors"),
+            ("read", Counter::HostReadSectors),
+            ("write", Counter::HostWriteSectors),
         ]
         .map(|(name, counter)| {
             let mut points = run.series.bandwidth(counter);

@@ -14,6 +14,7 @@ use anyhow::{anyhow, ensure, Context, Result};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
+use ftl::Counter;
 use lab::plot::{self, COLOURS, FONT, GRID, MARK};
 
 use crate::charts::direction_colour;
@@ -27,17 +28,18 @@ const LEFT: u32 = 150;
 const MARGIN: u32 = 12;
 const RIGHT: u32 = 24;
 const SECTOR: f64 = units::SECTOR_BYTES as f64;
+const PAGE_SECTORS: f64 = units::PAGE_SECTORS as f64;
 /// Steps of a line over time, at most about twice as many.
 const STEPS: f64 = 200.0;
 
 /// What the lanes show: a title and the counter that rises.
-const EVENTS: [(&str, &str); 6] = [
-    ("full flushes", "flush_full"),
-    ("premature flushes", "flush_premature"),
-    ("migrations", "migrations"),
-    ("garbage collection", "gc_runs"),
-    ("map reads", "map_reads"),
-    ("zone resets", "zone_resets"),
+const EVENTS: [(&str, Counter); 6] = [
+    ("full flushes", Counter::FlushFull),
+    ("premature flushes", Counter::FlushPremature),
+    ("migrations", Counter::Migrations),
+    ("garbage collection", Counter::GcRuns),
+    ("map reads", Counter::MapReads),
+    ("zone resets", Counter::ZoneResets),
 ];
 
 /// A parsed series.csv.
@@ -81,8 +83,8 @@ impl Series {
     }
 
     /// For each stretch between two rows: where it lies in seconds, and by how much a counter rose.
-    fn stretches(&self, counter: &str) -> Vec<(Range<f64>, u64)> {
-        let Some(column) = self.names.iter().position(|name| name == counter) else {
+    fn stretches(&self, counter: Counter) -> Vec<(Range<f64>, u64)> {
+        let Some(column) = self.names.iter().position(|name| name == counter.name()) else {
             return Vec::new();
         };
         let pairs = self.rows.windows(2).filter_map(|pair| {
@@ -96,7 +98,7 @@ impl Series {
 
     /// The rises of some counters, over stretches of which there are at most about [`STEPS`]: finer ones show single
     /// commands.
-    fn steps<const N: usize>(&self, counters: [&str; N]) -> Vec<(Range<f64>, [u64; N])> {
+    fn steps<const N: usize>(&self, counters: [Counter; N]) -> Vec<(Range<f64>, [u64; N])> {
         let shortest = self.span_ns().unwrap_or(0) as f64 / 1e9 / STEPS;
         let all = counters.map(|counter| self.stretches(counter));
         let mut merged: Vec<(Range<f64>, [u64; N])> = Vec::new();
@@ -125,7 +127,7 @@ impl Series {
     }
 
     /// Bandwidth of a counter of sectors as a staircase, MB/s.
-    pub fn bandwidth(&self, counter: &str) -> Vec<(f64, f64)> {
+    pub fn bandwidth(&self, counter: Counter) -> Vec<(f64, f64)> {
         let steps = self.steps([counter]).into_iter();
         staircase(steps.map(|(at, [sectors])| {
             let rate = sectors as f64 * SECTOR / 1e6 / (at.end - at.start).max(1e-9);
@@ -133,17 +135,18 @@ impl Series {
         }))
     }
 
-    /// One counter's rise over others' as a staircase, with gaps where those did not rise.
-    fn ratio(&self, of: &str, over: [&str; 2]) -> Vec<Vec<(f64, f64)>> {
-        let [first, second] = over;
-        let steps = self.steps([of, first, second]);
-        let rated = |(_, [_, a, b]): &(Range<f64>, [u64; 3])| a + b > 0;
+    /// The first counter's rise over that of the others together as a staircase, with gaps where those did not rise.
+    fn ratio<const N: usize>(&self, counters: [Counter; N]) -> Vec<Vec<(f64, f64)>> {
+        let steps = self.steps(counters);
+        let whole = |rises: &[u64; N]| rises.iter().skip(1).sum::<u64>();
+        let part = |rises: &[u64; N]| rises.first().map_or(0.0, |rise| *rise as f64);
+        let rated = |(_, rises): &(Range<f64>, [u64; N])| whole(rises) > 0;
         let runs = steps.chunk_by(|a, b| rated(a) == rated(b));
         let runs = runs.filter(|run| run.first().is_some_and(rated));
         runs.map(|run| {
             let values = run
                 .iter()
-                .map(|(at, [n, a, b])| (at.clone(), *n as f64 / (a + b).max(1) as f64));
+                .map(|(at, rises)| (at.clone(), part(rises) / whole(rises).max(1) as f64));
             staircase(values)
         })
         .collect()
@@ -159,7 +162,7 @@ impl Series {
         }
         let lanes: Vec<_> = EVENTS
             .iter()
-            .map(|(title, counter)| (*title, self.stretches(counter)))
+            .map(|(title, counter)| (*title, self.stretches(*counter)))
             .filter(|(_, stretches)| stretches.iter().any(|(_, rise)| *rise > 0))
             .collect();
         let ratios = self.ratios();
@@ -176,12 +179,15 @@ impl Series {
 
     /// Write amplification and the hit rate of the L2P cache, as far as there are any.
     fn ratios(&self) -> Vec<Ratio> {
-        let none = "";
-        let waf = self.ratio("pages_programmed", ["host_write_pages", none]);
-        let mut hits = self.ratio("l2p_hits", ["l2p_hits", "l2p_misses"]);
-        hits.iter_mut()
-            .flatten()
-            .for_each(|(_, rate)| *rate *= 100.0);
+        let times = |mut runs: Vec<Vec<(f64, f64)>>, factor: f64| {
+            let points = runs.iter_mut().flatten();
+            points.for_each(|(_, value)| *value *= factor);
+            runs
+        };
+        let waf = self.ratio([Counter::PagesProgrammed, Counter::HostWriteSectors]);
+        let waf = times(waf, PAGE_SECTORS);
+        let hits = self.ratio([Counter::L2pHits, Counter::L2pHits, Counter::L2pMisses]);
+        let hits = times(hits, 100.0);
         [("write amplification", waf), ("L2P hits, %", hits)]
             .into_iter()
             .filter(|(_, runs)| !runs.is_empty())
@@ -191,8 +197,8 @@ impl Series {
     fn draw<'a>(&self, area: &Area<'a>, ratios: &[Ratio], lanes: &[Lane]) -> Drawn<'a> {
         area.fill(&WHITE)?;
         let lines = [
-            ("read", "host_read_sectors"),
-            ("write", "host_write_sectors"),
+            ("read", Counter::HostReadSectors),
+            ("write", Counter::HostWriteSectors),
         ]
         .map(|(name, counter)| (name, self.bandwidth(counter)));
         let ends = [self.rows.first(), self.rows.last()].map(|row| row.and_then(|row| row.first()));
@@ -335,14 +341,14 @@ mod tests {
     fn rates_are_differences() {
         let series = Series::parse(CSV).unwrap();
         assert_eq!(series.span_ns(), Some(3_000_000));
-        let write = series.bandwidth("host_write_sectors");
+        let write = series.bandwidth(Counter::HostWriteSectors);
         assert_eq!(write.len(), 4);
         assert!(
             (write[0].1 - 4096.0).abs() < 1.0 && write[2].1 == 0.0,
             "{write:?}"
         );
-        assert!((series.bandwidth("host_read_sectors")[3].1 - 1024.0).abs() < 1.0);
-        assert!(series.bandwidth("none").is_empty());
+        assert!((series.bandwidth(Counter::HostReadSectors)[3].1 - 1024.0).abs() < 1.0);
+        assert!(series.bandwidth(Counter::ZrwaPages).is_empty());
     }
 
     #[test]
@@ -355,8 +361,10 @@ mod tests {
 
     #[test]
     fn ratios_are_of_rises_and_have_gaps_where_nothing_was_counted() {
-        let csv = "time_ns,host_write_pages,pages_programmed,l2p_hits,l2p_misses\n\
-            0,0,0,0,0\n1000000,10,15,0,0\n2000000,10,15,3,1\n3000000,20,45,3,1\n";
+        // Pages count once for each write that touches them: write amplification is of what was written.
+        let csv =
+            "time_ns,host_write_pages,host_write_sectors,pages_programmed,l2p_hits,l2p_misses\n\
+            0,0,0,0,0,0\n1000000,80,80,15,0,0\n2000000,80,80,15,3,1\n3000000,160,160,45,3,1\n";
         let series = Series::parse(csv).unwrap();
         let ratios = series.ratios();
         let [(_, waf), (_, hits)] = ratios.as_slice() else {

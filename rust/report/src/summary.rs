@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The figures `run` ends with: one row for each job and direction, and what the drive counted.
 
+use lab::stats::{figure, hit_rate};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -96,7 +97,7 @@ impl Summary {
             .sum();
         Self {
             jobs,
-            write_amplification: stats.and_then(|s| number(s, "waf")),
+            write_amplification: stats.and_then(|s| figure(s, "waf")),
             l2p_hit_rate: stats.and_then(hit_rate),
             times: Times::of(fio, stats),
             errors,
@@ -177,25 +178,13 @@ fn micros(ns: f64) -> String {
     }
 }
 
-/// A number of the device's statistics by its key.
-fn number(stats: &Value, key: &str) -> Option<f64> {
-    stats.get(key).and_then(Value::as_f64)
-}
-
 fn lateness(stats: &Value) -> Option<Lateness> {
     let lateness = stats.get("timer_lateness")?;
     Some(Lateness {
-        p50: number(lateness, "p50_ns")?,
-        p99: number(lateness, "p99_ns")?,
-        max: number(lateness, "max_ns")?,
+        p50: figure(lateness, "p50_ns")?,
+        p99: figure(lateness, "p99_ns")?,
+        max: figure(lateness, "max_ns")?,
     })
-}
-
-fn hit_rate(stats: &Value) -> Option<f64> {
-    let hits = number(stats, "l2p_hits").unwrap_or(0.0);
-    let misses = number(stats, "l2p_misses").unwrap_or(0.0);
-    let lookups = hits + misses;
-    (lookups > 0.0).then(|| hits / lookups)
 }
 
 #[cfg(test)]

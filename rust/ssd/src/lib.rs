@@ -46,7 +46,7 @@ pub use properties::{property, Default, Key, Kind, ModelKind, Property};
 pub use record::Recorded;
 pub use saved::{load, save};
 pub use series::Series;
-pub use stats::{device_json, stats_json, COUNTERS};
+pub use stats::{device_json, stats_json};
 pub use table::PROPERTIES;
 pub use vendor_log::{VendorLog, VendorLogError};
 pub use zms::Histogram;

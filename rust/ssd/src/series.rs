@@ -14,16 +14,13 @@
 //! allocates nothing once it is made. A command counts when it arrives, with all that it causes.
 
 use crate::model::Model;
-use crate::stats::COUNTERS;
 use core::fmt::Write;
+use ftl::{Counter, Totals};
 use state::state;
 use units::{Instant, Nanos};
 
 /// Rows kept: enough for a picture of two pixels a row, a quarter of a MiB.
 const ROWS: usize = 1024;
-
-/// One value for each of [`COUNTERS`].
-pub(crate) type Totals = [u64; COUNTERS.len()];
 
 #[derive(Clone, Debug)]
 struct Row {
@@ -44,7 +41,7 @@ impl Default for Row {
     fn default() -> Self {
         Self {
             time: 0,
-            totals: [0; COUNTERS.len()],
+            totals: [0; Counter::ALL.len()],
         }
     }
 }
@@ -104,9 +101,9 @@ impl Series {
     #[must_use]
     pub fn csv(&self, model: &Model) -> String {
         let mut text = String::from("time_ns");
-        for (name, _) in COUNTERS {
+        for counter in Counter::ALL {
             text.push(',');
-            text.push_str(name);
+            text.push_str(counter.name());
         }
         let totals = model.totals();
         let last = self.rows.last();

@@ -1,55 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The model's statistics as JSON.
 //!
-//! The JSON object has the device's totals under the names of [`COUNTERS`], the write and read
+//! The JSON object has the device's totals under the names of [`Counter`], the write and read
 //! amplification, the same counters for each namespace, the superblock pools, every plane, channel
 //! and the host link, and latency histograms in model time; then, in `model`, what only that flash
 //! model counts. Counters of things that a model does not have are zero.
 
 use crate::model::Model;
 use core::fmt::Write;
-use ftl::{ByGrain, Counters, Histogram, PoolStats, Stats};
+use ftl::{totals, ByGrain, Counter, Counters, Histogram, PoolStats, Stats};
 use units::{PAGE_BYTES, SECTOR_BYTES};
-
-/// How to read one counter.
-type Getter = fn(&Counters) -> u64;
-
-/// Names of the counters of a namespace, in the order of the vendor log page.
-pub const COUNTERS: &[(&str, Getter)] = &[
-    ("host_reads", |c| c.host_reads),
-    ("host_read_pages", |c| c.host_read_pages),
-    ("host_writes", |c| c.host_writes),
-    ("host_write_pages", |c| c.host_write_pages),
-    ("host_flushes", |c| c.host_flushes),
-    ("buffer_hits", |c| c.buffer_hits),
-    ("unmapped_reads", |c| c.unmapped_reads),
-    ("flushes", Counters::flushes),
-    ("flush_full", |c| c.flush_full),
-    ("flush_premature", |c| c.flush_premature),
-    ("flush_window", |c| c.flush_window),
-    ("flush_durable", |c| c.flush_durable),
-    ("pages_programmed", Counters::pages_programmed),
-    ("pages_slc", |c| c.pages_slc),
-    ("pages_native", |c| c.pages_native),
-    ("pages_combined", |c| c.pages_combined),
-    ("pages_backup", |c| c.pages_backup),
-    ("pages_migrated", |c| c.pages_migrated),
-    ("pages_gc", |c| c.pages_gc),
-    ("pages_read", |c| c.pages_read),
-    ("map_reads", |c| c.map_reads),
-    ("l2p_hits", |c| c.l2p_hits.total()),
-    ("l2p_misses", |c| c.l2p_misses.total()),
-    ("zone_resets", |c| c.zone_resets),
-    ("zone_finishes", |c| c.zone_finishes),
-    ("gc_runs", |c| c.gc_runs),
-    ("gc_time_ns", |c| c.gc_time.get()),
-    ("migrations", |c| c.migrations),
-    ("migration_time_ns", |c| c.migration_time.get()),
-    ("zrwa_pages", |c| c.zrwa_pages),
-    ("zrwa_commits", |c| c.zrwa_commits),
-    ("host_read_sectors", |c| c.host_read_sectors),
-    ("host_write_sectors", |c| c.host_write_sectors),
-];
 
 /// Statistics as a JSON object, indented by one blank a level.
 #[must_use]
@@ -62,16 +22,13 @@ pub fn stats_json(model: &Model) -> String {
 pub fn device_json(model: &Model, lateness: Option<&Histogram>) -> String {
     let stats = model.stats();
     let mut json = Json::new();
-    let both = |get: Getter| get(&stats.meta).saturating_add(get(&stats.data));
-    for (name, get) in COUNTERS {
-        json.number(name, both(*get));
-    }
+    counted(&mut json, &[&stats.meta, &stats.data]);
     let slc = stats.meta_pool.erases.saturating_add(stats.slc_pool.erases);
     json.number("erases_slc", slc);
     json.number("erases_native", stats.native_pool.erases);
     json.number("l2p_evictions", stats.l2p_evictions);
     json.number("l2p_entries", stats.l2p_entries);
-    amplification(&mut json, both);
+    amplification(&mut json, &[&stats.meta, &stats.data]);
     json.object("namespaces", |json| {
         namespace(json, "meta", &stats.meta);
         namespace(json, "data", &stats.data);
@@ -100,12 +57,17 @@ pub fn device_json(model: &Model, lateness: Option<&Histogram>) -> String {
     json.end()
 }
 
+/// Every counter under its name.
+fn counted(json: &mut Json, namespaces: &[&Counters]) {
+    for (counter, total) in Counter::ALL.iter().zip(totals(namespaces.iter().copied())) {
+        json.number(counter.name(), total);
+    }
+}
+
 fn namespace(json: &mut Json, name: &str, c: &Counters) {
     json.object(name, |json| {
-        for (name, get) in COUNTERS {
-            json.number(name, get(c));
-        }
-        amplification(json, |get| get(c));
+        counted(json, &[c]);
+        amplification(json, &[c]);
         grains(json, "l2p_hits_by_granularity", &c.l2p_hits);
         grains(json, "l2p_misses_by_granularity", &c.l2p_misses);
         json.object("latency", |json| {
@@ -119,16 +81,21 @@ fn namespace(json: &mut Json, name: &str, c: &Counters) {
 
 /// Bytes programmed over bytes that the host wrote; bytes of data read from flash over bytes that it
 /// read, and the same with the reads of the map.
-fn amplification(json: &mut Json, count: impl Fn(Getter) -> u64) {
-    let bytes = |get: Getter| count(get).saturating_mul(PAGE_BYTES);
-    let host = |get: Getter| count(get).saturating_mul(SECTOR_BYTES);
+fn amplification(json: &mut Json, namespaces: &[&Counters]) {
+    let count = |counter: Counter| {
+        let values = namespaces.iter().map(|counters| counter.of(counters));
+        values.fold(0, u64::saturating_add)
+    };
+    let bytes = |pages: u64| pages.saturating_mul(PAGE_BYTES);
+    let host = |counter| count(counter).saturating_mul(SECTOR_BYTES);
     let (written, read) = (
-        host(|c| c.host_write_sectors),
-        host(|c| c.host_read_sectors),
+        host(Counter::HostWriteSectors),
+        host(Counter::HostReadSectors),
     );
-    json.ratio("waf", bytes(Counters::pages_programmed), written);
-    json.ratio("raf", bytes(|c| c.pages_read), read);
-    json.ratio("raf_with_map", bytes(|c| c.pages_read + c.map_reads), read);
+    let (pages, map) = (count(Counter::PagesRead), count(Counter::MapReads));
+    json.ratio("waf", bytes(count(Counter::PagesProgrammed)), written);
+    json.ratio("raf", bytes(pages), read);
+    json.ratio("raf_with_map", bytes(pages.saturating_add(map)), read);
 }
 
 fn grains(json: &mut Json, name: &str, by: &ByGrain) {

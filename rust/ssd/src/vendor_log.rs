@@ -2,28 +2,30 @@
 //! The drive's vendor log page, C0h (docs/device.md): counters of both namespaces.
 //!
 //! It is binary, little-endian: the bytes `CZST`, a version (u16, 1), the number of counters n (u16), then n counters of
-//! u64 each for meta, then n for data, in the order of [`COUNTERS`]; zeroes follow.
+//! u64 each for meta, then n for data, in the order of [`Counter`]; zeroes follow.
 
 use crate::model::Model;
-use crate::stats::COUNTERS;
 use core::fmt;
+use ftl::Counter;
 use nvme::VENDOR_LOG_BYTES;
 use std::collections::BTreeMap;
 
 const MAGIC: &[u8; 4] = b"CZST";
 const VERSION: u16 = 1;
 const HEADER_BYTES: usize = 8;
-const _: () = assert!(HEADER_BYTES + 2 * 8 * COUNTERS.len() <= VENDOR_LOG_BYTES);
+const _: () = assert!(HEADER_BYTES + 2 * 8 * Counter::ALL.len() <= VENDOR_LOG_BYTES);
 
 /// Fills the page.
 pub(crate) fn fill(model: &Model, page: &mut [u8; VENDOR_LOG_BYTES]) {
     let stats = model.stats();
-    let count = u16::try_from(COUNTERS.len()).unwrap_or(0);
+    let count = u16::try_from(Counter::ALL.len()).unwrap_or(0);
     let header = [VERSION, count].map(u16::to_le_bytes);
     let header = MAGIC.iter().chain(header.as_flattened()).copied();
-    let counters = [&stats.meta, &stats.data]
-        .into_iter()
-        .flat_map(|c| COUNTERS.iter().flat_map(|(_, get)| get(c).to_le_bytes()));
+    let counters = [&stats.meta, &stats.data].into_iter().flat_map(|c| {
+        Counter::ALL
+            .iter()
+            .flat_map(|counter| counter.of(c).to_le_bytes())
+    });
     page.fill(0);
     for (byte, value) in page.iter_mut().zip(header.chain(counters)) {
         *byte = value;
@@ -113,9 +115,9 @@ impl VendorLog {
 }
 
 fn name(number: usize) -> String {
-    COUNTERS.get(number).map_or_else(
+    Counter::ALL.get(number).map_or_else(
         || format!("counter_{number}"),
-        |(name, _)| (*name).to_owned(),
+        |counter| counter.name().to_owned(),
     )
 }
 
@@ -146,7 +148,7 @@ mod tests {
         let named = |name: &str, n| (name.to_owned(), n);
         assert_eq!(log.meta[2], named("host_writes", 1));
         assert_eq!(log.data[2], named("host_writes", 2));
-        assert_eq!(log.data.len(), COUNTERS.len());
+        assert_eq!(log.data.len(), Counter::ALL.len());
         assert_eq!(log.totals()["host_write_sectors"], 24);
         // A newer drive's page.
         let mut newer = page();
@@ -154,7 +156,7 @@ mod tests {
         let log = VendorLog::parse(&newer).unwrap();
         assert_eq!(
             log.meta.last().unwrap().0,
-            format!("counter_{}", COUNTERS.len())
+            format!("counter_{}", Counter::ALL.len())
         );
     }
 

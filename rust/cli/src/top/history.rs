@@ -7,6 +7,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
+use ftl::Counter;
+use lab::stats::{count, figure};
 use report::statistics::busy_ns;
 
 /// Looks kept: what the widest terminal can show.
@@ -49,8 +51,13 @@ impl Sample {
     }
 
     /// A counter, 0 if the drive has it not.
-    pub fn counter(&self, name: &str) -> f64 {
-        self.stats.get(name).and_then(Value::as_f64).unwrap_or(0.0)
+    pub fn count(&self, counter: Counter) -> f64 {
+        count(&self.stats, counter) as f64
+    }
+
+    /// Bytes programmed over bytes that the host wrote, from the start on.
+    pub fn write_amplification(&self) -> Option<f64> {
+        figure(&self.stats, "waf")
     }
 }
 
@@ -96,40 +103,45 @@ impl History {
     }
 
     /// By how much counters rose in the last stretch.
-    pub fn rise(&self, name: &str) -> f64 {
+    pub fn rise(&self, counter: Counter) -> f64 {
         let last = self.pairs().next_back();
-        last.map_or(0.0, |(a, b)| (b.counter(name) - a.counter(name)).max(0.0))
+        last.map_or(0.0, |(a, b)| (b.count(counter) - a.count(counter)).max(0.0))
     }
 
     /// The same per second of the guest's clock.
-    pub fn rate(&self, name: &str) -> f64 {
+    pub fn rate(&self, counter: Counter) -> f64 {
         self.pairs()
             .next_back()
-            .map_or(0.0, |pair| rate(pair, name))
+            .map_or(0.0, |pair| rate(pair, counter))
     }
 
     /// 10^6 bytes a second of a counter of sectors.
-    pub fn bandwidth(&self, name: &str) -> f64 {
-        self.rate(name) * SECTOR_BYTES / 1e6
+    pub fn bandwidth(&self, counter: Counter) -> f64 {
+        self.rate(counter) * SECTOR_BYTES / 1e6
     }
 
     /// The same over all looks, the oldest first, rounded.
-    pub fn bandwidths(&self, name: &str) -> Vec<u64> {
+    pub fn bandwidths(&self, counter: Counter) -> Vec<u64> {
         self.pairs()
-            .map(|pair| (rate(pair, name) * SECTOR_BYTES / 1e6) as u64)
+            .map(|pair| (rate(pair, counter) * SECTOR_BYTES / 1e6) as u64)
             .collect()
     }
 
     /// A ratio of two rises in the last stretch.
-    pub fn ratio(&self, part: &str, whole: &[&str]) -> Option<f64> {
-        let all: f64 = whole.iter().map(|name| self.rise(name)).sum();
+    pub fn ratio(&self, part: Counter, whole: &[Counter]) -> Option<f64> {
+        let all: f64 = whole.iter().map(|counter| self.rise(*counter)).sum();
         (all > 0.0).then(|| self.rise(part) / all)
     }
 
     /// Bytes programmed in the last stretch over bytes that the host wrote.
     pub fn write_amplification(&self) -> Option<f64> {
-        let pages = self.ratio("pages_programmed", &["host_write_sectors"])?;
+        let pages = self.ratio(Counter::PagesProgrammed, &[Counter::HostWriteSectors])?;
         Some(pages * PAGE_SECTORS)
+    }
+
+    /// The share of look-ups in the last stretch that found the mapping cached.
+    pub fn hit_rate(&self) -> Option<f64> {
+        self.ratio(Counter::L2pHits, &[Counter::L2pHits, Counter::L2pMisses])
     }
 
     /// The share of the last stretch that each member of `planes` or `links` was busy.
@@ -160,13 +172,13 @@ impl History {
         };
         format!(
             "{path} read {:.1} MB/s {:.0} IOPS, write {:.1} MB/s {:.0} IOPS, WAF {}, L2P hits {}, guest's clock {}",
-            self.bandwidth("host_read_sectors"),
-            self.rate("host_reads"),
-            self.bandwidth("host_write_sectors"),
-            self.rate("host_writes"),
+            self.bandwidth(Counter::HostReadSectors),
+            self.rate(Counter::HostReads),
+            self.bandwidth(Counter::HostWriteSectors),
+            self.rate(Counter::HostWrites),
             self.write_amplification()
                 .map_or_else(|| "-".into(), |waf| format!("{waf:.2}")),
-            percent(self.ratio("l2p_hits", &["l2p_hits", "l2p_misses"])),
+            percent(self.hit_rate()),
             self.pace().map_or_else(|| "-".into(), |pace| format!("{pace:.2} x the host's")),
         )
     }
@@ -177,10 +189,10 @@ fn span(a: &Sample, b: &Sample) -> Duration {
     b.at.guest.saturating_sub(a.at.guest)
 }
 
-fn rate((a, b): (&Sample, &Sample), name: &str) -> f64 {
+fn rate((a, b): (&Sample, &Sample), counter: Counter) -> f64 {
     let seconds = span(a, b).as_secs_f64().max(1e-6);
     // A reset of the machine may start counters again.
-    (b.counter(name) - a.counter(name)).max(0.0) / seconds
+    (b.count(counter) - a.count(counter)).max(0.0) / seconds
 }
 
 #[cfg(test)]
@@ -219,17 +231,14 @@ pub mod tests {
     #[test]
     fn rates_are_between_two_looks() {
         let history = history();
-        assert_eq!(history.bandwidth("host_write_sectors").round(), 410.0);
+        assert_eq!(history.bandwidth(Counter::HostWriteSectors).round(), 410.0);
         assert_eq!(history.write_amplification(), Some(1.5));
-        assert_eq!(
-            history.ratio("l2p_hits", &["l2p_hits", "l2p_misses"]),
-            Some(0.75)
-        );
+        assert_eq!(history.hit_rate(), Some(0.75));
         assert_eq!(
             history.busy("planes"),
             [("0".into(), 0.5), ("1".into(), 0.0)]
         );
-        assert_eq!(history.bandwidths("host_write_sectors"), [409]);
+        assert_eq!(history.bandwidths(Counter::HostWriteSectors), [409]);
         assert!(history
             .line("/x")
             .contains("write 409.6 MB/s 1000 IOPS, WAF 1.50, L2P hits 75.0 %, guest's clock 0.25 x the host's"));
@@ -260,10 +269,14 @@ pub mod tests {
             },
             ..first.clone()
         });
-        assert_eq!(history.rate("host_writes"), 0.0, "counters started again");
+        assert_eq!(
+            history.rate(Counter::HostWrites),
+            0.0,
+            "counters started again"
+        );
         let mut single = History::default();
         single.add(first);
-        assert_eq!(single.rate("host_writes"), 0.0);
+        assert_eq!(single.rate(Counter::HostWrites), 0.0);
         assert!(single.busy("planes").is_empty());
         assert_eq!(single.pace(), None);
         assert!(Sample::new(Clocks::default(), "{", "", "").is_err());

@@ -7,19 +7,21 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Bar, BarChart, BarGroup, Block, Paragraph, Row, Sparkline, Table};
 use ratatui::Frame;
 
-use super::history::History;
+use ftl::Counter;
+
+use super::history::{History, Sample};
 
 /// Counters of the middle table: a title and the counter.
-const EVENTS: [(&str, &str); 9] = [
-    ("flushes, full", "flush_full"),
-    ("flushes, premature", "flush_premature"),
-    ("flushes, dwell window", "flush_window"),
-    ("flushes, durability", "flush_durable"),
-    ("pages to pSLC", "pages_slc"),
-    ("pages to native cells", "pages_native"),
-    ("pages migrated", "pages_migrated"),
-    ("pages copied by GC", "pages_gc"),
-    ("map reads", "map_reads"),
+const EVENTS: [(&str, Counter); 9] = [
+    ("flushes, full", Counter::FlushFull),
+    ("flushes, premature", Counter::FlushPremature),
+    ("flushes, dwell window", Counter::FlushWindow),
+    ("flushes, durability", Counter::FlushDurable),
+    ("pages to pSLC", Counter::PagesSlc),
+    ("pages to native cells", Counter::PagesNative),
+    ("pages migrated", Counter::PagesMigrated),
+    ("pages copied by GC", Counter::PagesGc),
+    ("map reads", Counter::MapReads),
 ];
 
 const READ: Color = Color::Blue;
@@ -50,14 +52,14 @@ pub fn draw(frame: &mut Frame, path: &str, history: &History) {
         frame,
         read,
         history,
-        ("read", "host_read_sectors", "host_reads"),
+        ("read", Counter::HostReadSectors, Counter::HostReads),
         READ,
     );
     bandwidth(
         frame,
         write,
         history,
-        ("write", "host_write_sectors", "host_writes"),
+        ("write", Counter::HostWriteSectors, Counter::HostWrites),
         WRITE,
     );
     let halves = Layout::horizontal([Constraint::Length(56), Constraint::Min(20)]);
@@ -71,7 +73,7 @@ fn bandwidth(
     frame: &mut Frame,
     area: Rect,
     history: &History,
-    (name, sectors, commands): (&str, &str, &str),
+    (name, sectors, commands): (&str, Counter, Counter),
     colour: Color,
 ) {
     let title = format!(
@@ -93,8 +95,8 @@ fn bandwidth(
 
 fn events(frame: &mut Frame, area: Rect, history: &History) {
     let last = history.last();
-    let row = |(title, counter): (&str, &str)| {
-        let total = last.map_or(0.0, |sample| sample.counter(counter));
+    let row = |(title, counter): (&str, Counter)| {
+        let total = last.map_or(0.0, |sample| sample.count(counter));
         Row::new([
             title.to_owned(),
             format!("{:>12.0}", history.rate(counter)),
@@ -104,7 +106,7 @@ fn events(frame: &mut Frame, area: Rect, history: &History) {
     let waf = |ratio: Option<f64>| ratio.map_or_else(|| "-".into(), |waf| format!("{waf:.2}"));
     let share =
         |ratio: Option<f64>| ratio.map_or_else(|| "-".into(), |r| format!("{:.1} %", r * 100.0));
-    let total = last.map_or(0.0, |sample| sample.counter("waf"));
+    let total = last.and_then(Sample::write_amplification).unwrap_or(0.0);
     let rows = EVENTS.into_iter().map(row).chain([
         Row::new([
             "write amplification".to_owned(),
@@ -113,10 +115,7 @@ fn events(frame: &mut Frame, area: Rect, history: &History) {
         ]),
         Row::new([
             "L2P hit rate".to_owned(),
-            format!(
-                "{:>12}",
-                share(history.ratio("l2p_hits", &["l2p_hits", "l2p_misses"]))
-            ),
+            format!("{:>12}", share(history.hit_rate())),
         ]),
     ]);
     let widths = [

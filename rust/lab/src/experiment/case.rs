@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use ftl::Counter;
 use serde::{Deserialize, Serialize};
 use units::PAGE_SECTORS;
 
@@ -162,7 +163,12 @@ pub struct Row {
 
 impl Row {
     /// A counter; 0 for one that the drive has not.
-    pub fn counter(&self, name: &str) -> u64 {
+    pub fn count(&self, counter: Counter) -> u64 {
+        self.named(counter.name())
+    }
+
+    /// The same for what is no drive's: [`LOG_PAGES`] and [`REQUESTED_PAGES`].
+    fn named(&self, name: &str) -> u64 {
         self.counters.get(name).copied().unwrap_or(0)
     }
 }
@@ -271,8 +277,8 @@ impl Metric {
             Self::LogWaf => "log_waf",
             Self::HitRate => "l2p_hit_per_cent",
             Self::MapReads => "map_reads_per_command",
-            Self::Premature => "flush_premature",
-            Self::SlcPages => "pages_slc",
+            Self::Premature => Counter::FlushPremature.name(),
+            Self::SlcPages => Counter::PagesSlc.name(),
             Self::Moved => "pages_moved",
         }
     }
@@ -281,7 +287,8 @@ impl Metric {
     pub fn of(self, row: &Row) -> Option<f64> {
         let ratio = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
         let per_second = |n: u64| ratio(n, row.duration_ns).map(|per_ns| per_ns * 1e9);
-        let count = |names: &[&str]| Some(names.iter().map(|n| row.counter(n)).sum::<u64>() as f64);
+        let count =
+            |counters: &[Counter]| Some(counters.iter().map(|c| row.count(*c)).sum::<u64>() as f64);
         let us = |ns: u64| Some(ns as f64 / 1e3);
         match self {
             Self::Bandwidth => per_second(row.bytes).map(|bytes| bytes / 1e6),
@@ -291,18 +298,19 @@ impl Metric {
             Self::P99 => us(row.p99_ns),
             Self::Max => us(row.max_ns),
             Self::Waf => ratio(
-                row.counter("pages_programmed").saturating_mul(PAGE_SECTORS),
-                row.counter("host_write_sectors"),
+                row.count(Counter::PagesProgrammed)
+                    .saturating_mul(PAGE_SECTORS),
+                row.count(Counter::HostWriteSectors),
             ),
-            Self::LogWaf => ratio(row.counter(LOG_PAGES), row.counter(REQUESTED_PAGES)),
+            Self::LogWaf => ratio(row.named(LOG_PAGES), row.named(REQUESTED_PAGES)),
             Self::HitRate => {
-                let hits = row.counter("l2p_hits");
-                ratio(hits, hits + row.counter("l2p_misses")).map(|share| share * 100.0)
+                let hits = row.count(Counter::L2pHits);
+                ratio(hits, hits + row.count(Counter::L2pMisses)).map(|share| share * 100.0)
             }
-            Self::MapReads => ratio(row.counter("map_reads"), row.commands),
-            Self::Premature => count(&["flush_premature"]),
-            Self::SlcPages => count(&["pages_slc"]),
-            Self::Moved => count(&["pages_migrated", "pages_gc"]),
+            Self::MapReads => ratio(row.count(Counter::MapReads), row.commands),
+            Self::Premature => count(&[Counter::FlushPremature]),
+            Self::SlcPages => count(&[Counter::PagesSlc]),
+            Self::Moved => count(&[Counter::PagesMigrated, Counter::PagesGc]),
         }
     }
 
@@ -348,12 +356,12 @@ pub(crate) mod tests {
         assert_eq!(Metric::Mean.text(&row), "64.0");
         assert_eq!(Metric::Waf.text(&row), "-");
         row.counters = [
-            ("host_write_sectors", 32),
-            ("pages_programmed", 6),
-            ("l2p_hits", 3),
-            ("l2p_misses", 1),
+            (Counter::HostWriteSectors, 32),
+            (Counter::PagesProgrammed, 6),
+            (Counter::L2pHits, 3),
+            (Counter::L2pMisses, 1),
         ]
-        .map(|(name, n)| (name.to_owned(), n))
+        .map(|(counter, n)| (counter.name().to_owned(), n))
         .into();
         assert_eq!(Metric::Waf.text(&row), "1.500");
         assert_eq!(Metric::HitRate.text(&row), "75.0");

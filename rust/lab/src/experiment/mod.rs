@@ -375,6 +375,7 @@ fn show(outcome: &Outcome, out: &Path, json: bool) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ftl::Counter;
     use rayon::prelude::*;
 
     /// The experiments on the model, as they are: every figure exists and shows what it should.
@@ -453,7 +454,7 @@ mod tests {
                     panic!("{rows:?}")
                 };
                 assert_eq!((row.series.as_str(), row.commands), ("apps", 91));
-                assert_eq!(row.counter("host_write_pages"), 90);
+                assert_eq!(row.count(Counter::HostWritePages), 90);
             }
             assert_ne!(
                 point(&cases[0]),
@@ -464,7 +465,7 @@ mod tests {
             let cases = by_name("phone-logs")
                 .unwrap()
                 .cases(None, &[], Some(&source));
-            model::run(&cases[logs - 1]).unwrap()[0].counter("flush_premature")
+            model::run(&cases[logs - 1]).unwrap()[0].count(Counter::FlushPremature)
         };
         assert_eq!((premature(2), premature(3) > 30), (0, true));
     }

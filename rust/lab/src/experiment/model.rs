@@ -335,6 +335,7 @@ impl Host {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ftl::Counter;
 
     const EXTENT: u64 = 96 << 20;
 
@@ -351,7 +352,7 @@ mod tests {
             (rows[0].x, rows[0].commands, rows[0].mean_ns),
             (4.0, 1, 7_503)
         );
-        assert_eq!(rows[0].counter("host_write_pages"), 1);
+        assert_eq!(rows[0].count(Counter::HostWritePages), 1);
     }
 
     #[test]
@@ -369,7 +370,7 @@ mod tests {
             .unwrap();
             assert_eq!(rows[0].errors, 0, "{preset}");
             assert_eq!(rows[0].bytes, 2 * EXTENT);
-            let resets = rows[0].counter("zone_resets");
+            let resets = rows[0].count(Counter::ZoneResets);
             assert_eq!(resets, if preset == "tlc-zoned" { 2 } else { 0 });
         }
     }
@@ -409,6 +410,6 @@ mod tests {
             .unwrap()
         });
         assert_eq!(twice[0], twice[1]);
-        assert!(twice[0][0].counter("l2p_misses") > 0);
+        assert!(twice[0][0].count(Counter::L2pMisses) > 0);
     }
 }

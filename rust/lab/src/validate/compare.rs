@@ -383,6 +383,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_drive_counts_all_that_is_compared() {
+        let model = ssd::Model::new(&ssd::Config::new().plan().unwrap()).unwrap();
+        let stats: Stats = serde_json::from_str(&ssd::stats_json(&model)).unwrap();
+        let ours = REFERENCE_COUNTERS.iter().map(|(_, ours)| ours);
+        for name in COUNTERS.iter().chain(ours) {
+            assert!(stats.get(*name).is_some_and(|n| n.is_u64()), "{name}");
+        }
+    }
+
+    #[test]
     fn bands_are_relative_to_the_other_side() {
         assert!(Deviation::of(103, 100).within(0.0301));
         assert!(!Deviation::of(103, 100).within(0.02));

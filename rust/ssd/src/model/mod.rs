@@ -3,11 +3,9 @@
 
 use crate::error::ConfigError;
 use crate::plan::{ModelConfig, Plan};
-use crate::series::Totals;
-use crate::stats::COUNTERS;
 use command::{Command, Error, Outcome, ZoneReport};
 use conv::Conv;
-use ftl::{Counters, Namespace, PowerCut, Stats};
+use ftl::{totals, Namespace, PowerCut, Stats, Totals};
 use simple::Simple;
 use state::{Decoder, Encoder, State};
 use units::{Instant, Sector, ZoneId};
@@ -153,13 +151,17 @@ impl Model {
         }
     }
 
-    /// The counters of both namespaces together, in the order of `COUNTERS`; without allocating.
+    /// The counters of both namespaces together, in the order of [`ftl::Counter`]; without allocating.
     pub(crate) fn totals(&self) -> Totals {
         match self {
-            Self::Zms(zms) => totals([Namespace::Meta, Namespace::Data].map(|ns| zms.counters(ns))),
-            Self::Zns(zns) => totals(zns.stats().counters().each_ref().map(Some)),
-            Self::Conv(conv) => totals([Some(&conv.stats().counters()), None]),
-            Self::Simple(simple) => totals([Some(&simple.counters()), None]),
+            Self::Zms(zms) => totals(
+                [Namespace::Meta, Namespace::Data]
+                    .into_iter()
+                    .filter_map(|ns| zms.counters(ns)),
+            ),
+            Self::Zns(zns) => totals(&zns.stats().counters()),
+            Self::Conv(conv) => totals([&conv.stats().counters()]),
+            Self::Simple(simple) => totals([&simple.counters()]),
         }
     }
 
@@ -232,18 +234,6 @@ impl Model {
             Self::Simple(_) => Ok(()),
         }
     }
-}
-
-fn totals(namespaces: [Option<&Counters>; 2]) -> Totals {
-    let sum = |(_, get): &(&str, fn(&Counters) -> u64)| {
-        let values = namespaces.iter().flatten().map(|counters| get(counters));
-        values.fold(0, u64::saturating_add)
-    };
-    let mut totals = [0; COUNTERS.len()];
-    for (total, counter) in totals.iter_mut().zip(COUNTERS) {
-        *total = sum(counter);
-    }
-    totals
 }
 
 /// A model, boxed, or what is wrong with its configuration. The rules of `plan` leave nothing.
