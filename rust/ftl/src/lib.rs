@@ -47,3 +47,8 @@ pub use power::{Left, Lost, PowerCut};
 pub use random::Random;
 pub use recent::Recent;
 pub use stats::{Histogram, HostStats};
+
+/// The example of docs/extending.md is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/extending.md")]
+mod extending {}
