@@ -83,6 +83,10 @@ class GuestTest(Test):
     guest_limit = GUEST_LIMIT
     timeout = 2 * GUEST_LIMIT
 
+    def tearDown(self):
+        # avocado does not do that by itself: a machine that a test failed on would run on.
+        self.doCleanups()
+
     def command(self, script, options=()):
         """The command line that runs `script` in the guest."""
         return [conzone(), "exec", *options, "--timeout", str(self.guest_limit), "--", script]
