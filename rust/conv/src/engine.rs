@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! A page-mapped namespace on flash that it may share.
 
+mod power;
+mod read;
+
+pub use power::Survivors;
+
 use crate::map_cache::MapCache;
 use crate::partition::Partition;
-use crate::read::Batch;
 use crate::shape::Shape;
 use crate::{ConfigError, Paged, Stats};
 use core::ops::Range;
 use ftl::{ByteBuffer, Command, Error, Event, Flash, HostStats, Namespace, Outcome};
 use nand::Chips;
+use read::Batch;
 use units::{Bytes, Instant, Nanos, Sector, PAGE_BYTES, PAGE_SECTORS, SECTOR_BYTES};
 
 /// The namespace. The flash comes as an argument, so that a drive can have others beside it.

@@ -32,20 +32,16 @@
 
 #![forbid(unsafe_code)]
 
-mod collect;
 mod config;
 mod drive;
 mod engine;
 mod map_cache;
 mod partition;
 mod pool;
-mod power;
-mod read;
 mod shape;
 mod stats;
 
 pub use config::{Config, ConfigError, L2p, Paged};
 pub use drive::Conv;
-pub use engine::Engine;
-pub use power::Survivors;
+pub use engine::{Engine, Survivors};
 pub use stats::{Counters, Stats};

@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! One partition: its map, its superblocks and the host's write pointer.
 
-use crate::collect::Collection;
+mod collect;
+mod power;
+
+pub(crate) use power::Rest;
+
 use crate::pool::Pool;
-use crate::power::{Past, FEW_PAST};
 use crate::shape::Shape;
 use crate::Counters;
+use collect::Collection;
 use ftl::{Error, Event, Flash, Namespace, Observer, Place, Recent};
 use nand::{BlockId, PlaneId};
+use power::{Past, FEW_PAST};
 use state::{ensure, sparse, state};
 use units::{Bytes, Instant, PAGE_BYTES};
 

@@ -24,7 +24,8 @@
 
 use crate::agenda::Due;
 use crate::book::{Booked, Kind};
-use crate::media::{Media, Op, PlaneId, Shape, What};
+use crate::media::{Media, Op, PlaneId};
+use crate::shape::{Shape, What};
 use crate::work::{Item, Stage, Work};
 use crate::BlockId;
 use units::{Bytes, Instant, Nanos};

@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The whole array: planes on channels.
 
+mod foreground;
+
+pub use foreground::{Moved, Purpose};
+
 use crate::book::{Book, Booked, Kind};
-use crate::foreground::{Moved, Purpose, Running};
+use crate::shape::{Shape, What};
 use crate::work::Backlog;
 use crate::{
     BlockId, Booking, Cell, CellTiming, Chips, Geometry, Link, LinkStats, Suspend, Suspension,
     Timing,
 };
-use state::{state, state_enum};
+use foreground::Running;
+use state::state;
 use units::{Bytes, Instant, Nanos};
 
 /// A plane's number, die by die.
@@ -65,24 +70,6 @@ pub struct PlaneStats {
     pub longest_wait: Nanos,
 }
 
-/// What occupies a plane.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum What {
-    /// A sense, and the transfer of what was sensed.
-    #[default]
-    Read,
-    /// A transfer into the page register.
-    Load,
-    /// A program, or a part of one between suspensions.
-    Program,
-    /// An erase, or a part of one.
-    Erase,
-    /// A program or erase comes to a halt.
-    Suspend,
-    /// It goes on again.
-    Resume,
-}
-
 /// An occupation of a plane, for checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Occupied {
@@ -98,48 +85,6 @@ pub struct Occupied {
     pub end: Instant,
     /// Background work.
     pub background: bool,
-}
-
-/// An operation's parts, in nanoseconds and bytes: sense, then transfer, then array work.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Shape {
-    pub sense: u64,
-    pub bytes: u64,
-    pub array: u64,
-    pub kind: Kind,
-    /// What it does before the array works.
-    pub what: What,
-}
-
-state_enum!(What {
-    Read = 0,
-    Load = 1,
-    Program = 2,
-    Erase = 3,
-    Suspend = 4,
-    Resume = 5,
-});
-state!(Shape {
-    sense,
-    bytes,
-    array,
-    kind,
-    what
-});
-
-impl Shape {
-    /// Whether the array works after the transfer.
-    pub const fn programs(&self) -> bool {
-        self.array > 0
-    }
-
-    /// What the array does.
-    pub const fn array_what(&self) -> What {
-        match self.what {
-            What::Erase => What::Erase,
-            _ => What::Program,
-        }
-    }
 }
 
 /// What the host asks of a plane.

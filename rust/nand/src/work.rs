@@ -14,7 +14,7 @@
 
 use crate::agenda::Agenda;
 use crate::book::Kind;
-use crate::media::{Shape, What};
+use crate::shape::{Shape, What};
 use crate::BlockId;
 
 mod stored;

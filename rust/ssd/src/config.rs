@@ -3,8 +3,8 @@
 
 use crate::error::ConfigError;
 use crate::presets::{Preset, DEFAULT_PRESET, PRESETS};
-use crate::properties::{property, Key, ModelKind, Property, Value};
-use crate::table::PROPERTIES;
+use crate::properties::{Key, ModelKind, Property, Value};
+use crate::table::{property, PROPERTIES};
 
 /// Property values: the user's own where set, the preset's elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq)]

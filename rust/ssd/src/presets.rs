@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The presets: which properties differ from the defaults of the table, and how.
 
-use crate::properties::Key;
+use crate::properties::{Default, Key, ModelKind, Property};
 
 /// A named set of defaults.
 #[derive(Clone, Copy, Debug)]
@@ -19,6 +19,26 @@ impl Preset {
     #[must_use]
     pub fn setting(&self, key: Key) -> Option<&'static str> {
         self.settings.iter().find(|s| s.0 == key).map(|s| s.1)
+    }
+}
+
+impl ModelKind {
+    /// Its presets.
+    pub fn presets(self) -> impl Iterator<Item = &'static Preset> {
+        // The first model is what a preset has that names none.
+        let of = |preset: &Preset| preset.setting(Key::Model).unwrap_or(Self::NAMES[0]);
+        PRESETS.iter().filter(move |p| of(p) == self.name())
+    }
+}
+
+impl Property {
+    /// The text of its default in a preset; `auto` if it is computed.
+    #[must_use]
+    pub fn default_in(&self, preset: &Preset) -> &'static str {
+        preset.setting(self.key).unwrap_or(match self.default {
+            Default::All(text) => text,
+            Default::Auto(_) => "auto",
+        })
     }
 }
 

@@ -2,8 +2,6 @@
 //! What a property is: its name, kind, bounds and defaults; and how its text is read.
 
 use crate::error::ConfigError;
-use crate::presets::{Preset, PRESETS};
-use crate::table::PROPERTIES;
 use core::fmt;
 use units::Bytes;
 
@@ -31,18 +29,11 @@ impl ModelKind {
     pub const fn name(self) -> &'static str {
         Self::NAMES[self as usize]
     }
-
-    /// Its presets.
-    pub fn presets(self) -> impl Iterator<Item = &'static Preset> {
-        // The first model is what a preset has that names none.
-        let of = |preset: &Preset| preset.setting(Key::Model).unwrap_or(Self::NAMES[0]);
-        PRESETS.iter().filter(move |p| of(p) == self.name())
-    }
 }
 
 macro_rules! keys {
     ($($key:ident $name:literal,)*) => {
-        /// Identifies a property; its position in [`PROPERTIES`].
+        /// Identifies a property; its position in [`PROPERTIES`](crate::PROPERTIES).
         #[allow(missing_docs, reason = "each is described by its row in the table")]
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Key { $($key,)* }
@@ -250,12 +241,6 @@ pub struct Property {
     pub models: &'static [ModelKind],
 }
 
-/// The property of that name.
-#[must_use]
-pub fn property(name: &str) -> Option<&'static Property> {
-    PROPERTIES.iter().find(|p| p.name() == name)
-}
-
 /// A property's value, read and within its own bounds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Value {
@@ -273,15 +258,6 @@ impl Property {
     /// The row of a property that only these models have.
     pub(crate) const fn only(self, models: &'static [ModelKind]) -> Self {
         Self { models, ..self }
-    }
-
-    /// The text of its default in a preset; `auto` if it is computed.
-    #[must_use]
-    pub fn default_in(&self, preset: &Preset) -> &'static str {
-        preset.setting(self.key).unwrap_or(match self.default {
-            Default::All(text) => text,
-            Default::Auto(_) => "auto",
-        })
     }
 
     /// The property's name.

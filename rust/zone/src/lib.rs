@@ -30,9 +30,7 @@
 mod error;
 mod state;
 mod table;
-mod zrwa;
 
 pub use error::Error;
 pub use state::State;
-pub use table::{Layout, Limits, Options, Zone, Zones};
-pub use zrwa::Zrwa;
+pub use table::{Layout, Limits, Options, Zone, Zones, Zrwa};

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! All zones of a namespace, and what they share.
 
-use crate::zrwa::{Areas, Zrwa};
+mod zrwa;
+
+pub use zrwa::Zrwa;
+
 use crate::{Error, State};
 use core::ops::Range;
 use units::{Sector, ZoneId};
+use zrwa::Areas;
 
 /// How zones lie in the namespace. Sizes are in sectors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

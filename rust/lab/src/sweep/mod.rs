@@ -35,6 +35,8 @@ use crate::progress::Progress;
 use crate::runner::{self, shard, Points, Ran, Runner, Workers};
 use crate::store;
 
+/// Points of a plan: their results are a file each.
+const MOST_POINTS: u64 = 1 << 20;
 /// A dry run times so many points, as long as that takes no longer than this.
 const TIMED: u64 = 20;
 const TIMING: Duration = Duration::from_secs(30);

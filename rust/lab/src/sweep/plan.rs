@@ -20,12 +20,10 @@ use toml::Value;
 use super::sample;
 use super::section::Section;
 use super::work::{self, Work};
+use super::MOST_POINTS;
 use crate::drive::Drive;
 use crate::failure::Prerequisite;
 use crate::store;
-
-/// Points of a plan: their results are a file each.
-pub const MOST_POINTS: u64 = 1 << 20;
 
 type Settings = Vec<(String, String)>;
 

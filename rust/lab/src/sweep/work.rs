@@ -10,8 +10,8 @@ use toml::Value;
 use trace::block::Format;
 use units::SECTOR_BYTES;
 
-use super::plan::MOST_POINTS;
 use super::section::Section;
+use super::MOST_POINTS;
 use crate::experiment::case::{Access, Phase};
 use crate::input::{Cleaning, Place, Streams, TraceArgs};
 use crate::store;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Closed forms: latencies of an idle drive that a pencil can compute from its properties.
 
+mod family;
+
 use serde::Serialize;
 use sim::Simulation;
 use ssd::ModelConfig;
@@ -8,7 +10,7 @@ use trace::{Answer, Command, Line, Op};
 use units::{Instant, Nanos, PAGE_BYTES};
 
 use super::compare::Deviation;
-use super::family::{self, Form};
+use family::Form;
 
 /// How far a measured latency may be from its closed form.
 const BAND: f64 = 0.01;

@@ -15,7 +15,6 @@
 
 mod closed;
 mod compare;
-mod family;
 mod figures;
 mod golden;
 mod hardware;

@@ -3,7 +3,7 @@
 //! follow from that. Slots of groups keep their numbers, which others know; those of operations do not.
 
 use super::{Backlog, Group, Item, Lane, Stage, NONE};
-use crate::media::Shape;
+use crate::shape::Shape;
 use crate::BlockId;
 use state::{ensure, state, state_enum, Decoder, Encoder, Error, Fixed, Raw, State};
 

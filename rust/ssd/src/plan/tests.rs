@@ -80,7 +80,7 @@ fn interrupts_are_held_only_where_commands_take_no_time() {
 
 #[test]
 fn what_follows_the_clock_can_be_set_at_any_time() {
-    let is_live = |name: &str| crate::properties::property(name).unwrap().is_live();
+    let is_live = |name: &str| crate::table::property(name).unwrap().is_live();
     for name in [
         "tlc-read-ns",
         "erase-ns",

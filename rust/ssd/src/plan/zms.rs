@@ -3,8 +3,8 @@
 
 use super::{ModelConfig, Planned, Planner, Space};
 use crate::error::ConfigError;
-use crate::properties::{property, Key};
-use crate::table::PROPERTIES;
+use crate::properties::Key;
+use crate::table::{property, PROPERTIES};
 use ::zms::{
     BufferPolicy, Buffers, Config, DataNamespace, L2p, L2pPolicy, L2pSearch, SlcMap, Suspend,
     Suspension,

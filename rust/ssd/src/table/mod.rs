@@ -68,6 +68,12 @@ const MBPS: Kind = Kind::Bandwidth { max: 1 << 20 };
 /// Every property, in the order of [`Key`].
 pub const PROPERTIES: &[Property] = &joined();
 
+/// The property of that name.
+#[must_use]
+pub fn property(name: &str) -> Option<&'static Property> {
+    PROPERTIES.iter().find(|p| p.name() == name)
+}
+
 const fn joined() -> [Property; NAMES.len()] {
     let parts = [
         namespaces::ROWS,

@@ -11,8 +11,9 @@
 //! counts on it. Reads asked for before the last one of a halt has ended go before it goes on, and cost
 //! no other suspension; once it goes on, it is suspended anew.
 
+use super::Media;
 use crate::book::{Booked, Kind};
-use crate::media::{Media, Shape, What};
+use crate::shape::{Shape, What};
 use crate::BlockId;
 use state::{ensure, state};
 use units::Instant;

@@ -8,7 +8,7 @@ use nand::Chips;
 use trace::Op;
 use units::{Bytes, PAGE_BYTES, SECTOR_BYTES};
 
-use super::closed::{transfer, Drive};
+use super::{transfer, Drive};
 
 /// What was measured, the model's figure, the pencil's.
 pub type Form = (&'static str, u64, u64);

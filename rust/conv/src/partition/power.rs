@@ -10,14 +10,12 @@
 //! what replaced its pages is programmed. Write pointers go on behind what was booked; what holds nothing any more, and was not
 //! erased, is erased in the background.
 
-use crate::collect::Collection;
-use crate::map_cache::MapCache;
-use crate::partition::{Partition, Pointer};
-use crate::Engine;
-use ftl::{ByteBuffer, Event, Flash, Left, Lost, PowerCut};
+use super::collect::Collection;
+use super::{Partition, Pointer};
+use ftl::{Event, Flash, Left, Lost};
 use state::state;
 use std::collections::HashMap;
-use units::{Instant, PAGE_BYTES};
+use units::Instant;
 
 /// A copy of a page that another has replaced, or will have.
 #[derive(Clone, Copy, Debug, Default)]
@@ -54,7 +52,7 @@ impl Past {
 pub(crate) struct Rest {
     /// Pages and where they are.
     copies: Vec<(u32, u32)>,
-    lost: Vec<Lost>,
+    pub lost: Vec<Lost>,
     /// Superblocks whose last erase has not ended, or not begun.
     dirty: Vec<u32>,
 }
@@ -228,41 +226,3 @@ impl Partition {
         all
     }
 }
-
-impl Engine {
-    /// What a power cut at `at` leaves; to be asked before flash stops.
-    #[must_use]
-    pub fn rest(&mut self, flash: &mut Flash, at: Instant) -> Survivors {
-        for partition in &mut self.partitions {
-            partition.commit_ended(flash);
-        }
-        let rests = self.partitions.iter().map(|p| p.rest(flash, at));
-        Survivors(rests.collect())
-    }
-
-    /// Power went at `at`, flash has stopped, and this is left.
-    pub fn power_cut(
-        &mut self,
-        flash: &mut Flash,
-        left: Survivors,
-        at: Instant,
-        cut: &mut PowerCut,
-    ) {
-        let first = cut.lost.len();
-        for (partition, rest) in self.partitions.iter_mut().zip(left.0) {
-            cut.ready = cut.ready.max(partition.rebuild(flash, &rest, at));
-            cut.lost.extend(rest.lost);
-        }
-        if let Some(lost) = cut.lost.get_mut(first..) {
-            lost.sort_by_key(|lost| lost.lpn);
-        }
-        let portion = flash.chips().one_shot;
-        self.buffer = ByteBuffer::new(self.config().buffer, portion);
-        let pages = self.config().size.get() / PAGE_BYTES;
-        self.map_cache = self.config().l2p.map(|l2p| MapCache::new(l2p, pages));
-    }
-}
-
-/// What is left of a namespace.
-#[derive(Debug)]
-pub struct Survivors(Vec<Rest>);

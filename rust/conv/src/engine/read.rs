@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Reads: flash pages in parallel, each on to the host as soon as it is in.
 
-use crate::engine::{touched, Engine};
+use super::{touched, Engine};
 use crate::partition::{FlashPage, Home, Partition};
 use core::ops::Range;
 use ftl::Flash;

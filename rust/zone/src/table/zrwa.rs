@@ -14,7 +14,7 @@
 //! Here is known which pages of an area hold data; the bytes are the media's, and what committing
 //! costs is the flash model's.
 
-use crate::table::Zone;
+use super::Zone;
 use crate::{Error, Layout, State, Zones};
 use units::{Sector, ZoneId, PAGE_SECTORS, SECTOR_BYTES};
 

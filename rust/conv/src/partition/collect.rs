@@ -18,7 +18,7 @@
 //! oldest one-shot page becomes the host's work when more than [`Partition::most_issued`] are issued,
 //! or when the host needs a superblock and only the collection's reserve is left.
 
-use crate::partition::{Partition, Pointer};
+use super::{Partition, Pointer};
 use ftl::{Event, Flash};
 use nand::Work;
 use state::{ensure, state};
