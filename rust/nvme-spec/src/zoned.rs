@@ -81,12 +81,6 @@ pub struct WireZoneDescriptor {
 }
 
 impl WireZoneDescriptor {
-    /// ZA: Zone Finished by Controller.
-    pub const FINISHED_BY_CONTROLLER: u8 = 1 << 0;
-    /// ZA: Finish Zone Recommended.
-    pub const FINISH_RECOMMENDED: u8 = 1 << 1;
-    /// ZA: Reset Zone Recommended.
-    pub const RESET_RECOMMENDED: u8 = 1 << 2;
     /// ZA: Zone Random Write Area Valid (TP 4076).
     pub const ZRWA_VALID: u8 = 1 << 3;
     /// ZA: Zone Descriptor Extension Valid.
