@@ -10,6 +10,8 @@
 mod admin;
 mod data_pointers;
 mod events;
+mod features;
+mod format;
 mod interrupts;
 mod io;
 mod moderation;
@@ -20,7 +22,7 @@ mod registers;
 mod zones;
 
 use nvme::ControllerConfig;
-use nvme_spec::{Cqe, ErrorLogEntry, LogId, Status, DNR, MORE};
+use nvme_spec::{Cns, Cqe, ErrorLogEntry, LogId, Status, DNR, MORE};
 use testkit::{command, FakeConfig, FakeDrive, Guest};
 
 pub const MEMORY: usize = 4 << 20;
@@ -82,4 +84,26 @@ pub fn assert_rejected(
     assert_eq!(entry.sq_id, cqe.sq_id);
     let named = entry.location_byte.map(|byte| (byte, entry.location_bit));
     assert_eq!(named, field, "{status:?}");
+}
+
+/// An Identify page.
+pub fn identify(guest: &mut Guest<FakeDrive>, cns: Cns, nsid: u32, set: u8) -> Vec<u8> {
+    let (cqe, page) = guest.receive(0, command::identify(cns, nsid, set), 4096);
+    assert_ok(cqe);
+    page
+}
+
+/// A little-endian field of a page.
+pub fn u16_at(page: &[u8], at: usize) -> u16 {
+    u16::from_le_bytes(page[at..at + 2].try_into().unwrap())
+}
+
+/// A little-endian field of a page.
+pub fn u32_at(page: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(page[at..at + 4].try_into().unwrap())
+}
+
+/// A little-endian field of a page.
+pub fn u64_at(page: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(page[at..at + 8].try_into().unwrap())
 }

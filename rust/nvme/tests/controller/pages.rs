@@ -23,9 +23,7 @@ fn assert_page(name: &str, mut page: Vec<u8>, fields: &[Field<'_>]) {
 }
 
 fn identify(guest: &mut Guest<FakeDrive>, cns: Cns, nsid: u32, set: CommandSet) -> Vec<u8> {
-    let (cqe, page) = guest.receive(0, command::identify(cns, nsid, set.wire()), 4096);
-    assert_ok(cqe);
-    page
+    crate::identify(guest, cns, nsid, set.wire())
 }
 
 fn log(guest: &mut Guest<FakeDrive>, id: LogId, nsid: u32, set: CommandSet, bytes: u32) -> Vec<u8> {
