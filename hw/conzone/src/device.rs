@@ -17,7 +17,7 @@ use qemu_api::qdev::{DeviceImpl, DeviceState, ResetType, ResettablePhasesImpl};
 use qemu_api::qom::{ObjectImpl, Owned, ParentField};
 use qemu_api::qom_isa;
 use qemu_api::vmstate::VMStateDescription;
-use ssd::{Config, Drive, Faults, Plan, Property};
+use ssd::{AfterCut, Config, Drive, Faults, Plan, Property};
 use units::{Instant, Nanos, ZoneId};
 
 use crate::alarm::Alarm;
@@ -52,6 +52,8 @@ pub(crate) struct Inner {
     pub(crate) media: Store,
     pub(crate) recorder: Option<Recorder>,
     serial: String,
+    /// What follows a power cut.
+    after_cut: Option<AfterCut>,
 }
 
 /// The device. See the crate's documentation.
@@ -66,6 +68,8 @@ pub struct ConzoneNvme {
     early_faults: BqlRefCell<Faults>,
     /// Where the commands are to be recorded, or empty.
     record: BqlRefCell<String>,
+    /// When power is to be cut, set before realize.
+    early_cut: BqlCell<Option<Instant>>,
     pub(crate) inner: BqlRefCell<Option<Inner>>,
     /// Set while `inner` is borrowed or its signals are delivered. Looked at before any borrow.
     busy: BqlCell<bool>,
@@ -119,6 +123,15 @@ impl PciDeviceImpl for ConzoneNvme {
         let faults = self.early_faults.borrow().clone();
         core.drive_mut().put_faults(faults).map_err(config_error)?;
         core.set_interrupt_hold(Self::interrupt_hold(&plan));
+        let cut_at = self.early_cut.get();
+        if let (Some(at), None) = (cut_at, plan.power_cuts) {
+            let at = at.as_nanos();
+            return Err(Error::new(format!(
+                "property 'power-cut' = {at}: {}",
+                ssd::NO_CUTS
+            )));
+        }
+        core.cut_power_at(cut_at);
         let media = Store::open(&plan.media, plan.layout.size, &self.parent_obj)?;
         if let Some(memory) = media.memory() {
             self.refuse_shared_media(memory)?;
@@ -157,6 +170,7 @@ impl PciDeviceImpl for ConzoneNvme {
             media,
             recorder,
             serial,
+            after_cut: plan.power_cuts,
         });
         Ok(())
     }
@@ -180,6 +194,7 @@ impl TextProperties for ConzoneNvme {
             Some(Which::Extra(Extra::ZoneOffline)) => self.inject_zone(text, true),
             Some(Which::Extra(Extra::Fault)) => self.set_faults(text),
             Some(Which::Extra(Extra::Record)) => self.set_record(text),
+            Some(Which::Extra(Extra::PowerCut)) => self.set_power_cut(text),
             Some(Which::Extra(
                 Extra::Statistics | Extra::Clock | Extra::Series | Extra::ZoneMap,
             ))
@@ -200,6 +215,7 @@ impl TextProperties for ConzoneNvme {
             }
             Some(Which::Extra(Extra::Fault)) => PropertyValue::Text(self.faults()),
             Some(Which::Extra(Extra::Record)) => PropertyValue::Text(self.recorded()),
+            Some(Which::Extra(Extra::PowerCut)) => PropertyValue::Text(self.power_cut()),
             Some(Which::Extra(Extra::ZoneReadOnly | Extra::ZoneOffline)) | None => {
                 PropertyValue::Text(String::new())
             }
@@ -237,6 +253,7 @@ impl ConzoneNvme {
             addr_of_mut!((*this).config).write(BqlRefCell::new(Config::new()));
             addr_of_mut!((*this).early_faults).write(BqlRefCell::new(Faults::default()));
             addr_of_mut!((*this).record).write(BqlRefCell::new(String::new()));
+            addr_of_mut!((*this).early_cut).write(BqlCell::new(None));
             addr_of_mut!((*this).inner).write(BqlRefCell::new(None));
             addr_of_mut!((*this).busy).write(BqlCell::new(false));
             addr_of_mut!((*this).reset_due).write(BqlCell::new(false));
@@ -371,6 +388,63 @@ impl ConzoneNvme {
         recorder.map_or_else(|| self.record.borrow().clone(), Recorder::state)
     }
 
+    /// Has power cut at an instant, or not at all.
+    fn set_power_cut(&self, text: &str) -> Result<(), Error> {
+        let wrong = |rule: &str| Error::new(format!("property 'power-cut' = {text}: {rule}"));
+        let now = Instant::from_nanos(VirtualTimer::now_ns());
+        let is_plugged = self.parent_obj.is_realized();
+        let at = match text {
+            "never" => None,
+            "now" if is_plugged => Some(now),
+            "now" => return Err(wrong("is for run time; give an instant")),
+            _ => Some(Instant::from_nanos(text.parse().map_err(|_| {
+                wrong("must be now, never, or an instant of the guest's clock in ns")
+            })?)),
+        };
+        if !is_plugged {
+            self.early_cut.set(at);
+            return Ok(());
+        }
+        if self
+            .config
+            .borrow()
+            .plan()
+            .is_ok_and(|plan| plan.power_cuts.is_none())
+        {
+            return Err(wrong(ssd::NO_CUTS));
+        }
+        if at.is_some_and(|at| at < now) {
+            let now = now.as_nanos();
+            return Err(wrong(&format!("the guest's clock is at {now} already")));
+        }
+        let mut is_off = false;
+        self.change(|core| {
+            is_off = at.is_some() && core.is_off();
+            if !is_off {
+                core.cut_power_at(at);
+            }
+        });
+        if is_off {
+            return Err(wrong("power is off already"));
+        }
+        Ok(())
+    }
+
+    /// When power is to be cut, or that it is off.
+    fn power_cut(&self) -> String {
+        let at = if self.busy.get() {
+            None
+        } else if let Some(inner) = self.inner.borrow().as_ref() {
+            if inner.core.is_off() {
+                return "off".to_owned();
+            }
+            inner.core.power_cut_at()
+        } else {
+            self.early_cut.get()
+        };
+        at.map_or_else(|| "never".to_owned(), |at| at.as_nanos().to_string())
+    }
+
     fn register_read(&self, offset: u64, size: u32) -> u64 {
         if self.busy.replace(true) {
             self.note_reentry("read", offset);
@@ -427,6 +501,7 @@ impl ConzoneNvme {
         let guard = self.parent_obj.enter_io();
         let now = Instant::from_nanos(VirtualTimer::now_ns());
         let (mut signals, mut pin) = (Signals::default(), false);
+        let mut after_cut = None;
         if let Some(inner) = self.inner.borrow_mut().as_mut() {
             first(&mut inner.core);
             let mut host = Visit {
@@ -442,9 +517,17 @@ impl ConzoneNvme {
             }
             signals = host.signals;
             pin = inner.core.pin_level();
+            if inner.core.take_power_cut().is_some() {
+                after_cut = inner.after_cut;
+            }
         }
         if self.parent_obj.is_realized() {
             self.deliver(signals, pin);
+        }
+        match after_cut {
+            None | Some(AfterCut::Dead) => {}
+            Some(AfterCut::Shutdown) => pci::shut_down(),
+            Some(AfterCut::Reset) => pci::reset(),
         }
         drop(guard);
         self.busy.set(false);
@@ -476,15 +559,19 @@ impl ConzoneNvme {
             return;
         }
         self.alarm.cancel();
+        let now = Instant::from_nanos(VirtualTimer::now_ns());
         if let Some(inner) = self.inner.borrow_mut().as_mut() {
-            inner.core.reset();
+            inner.core.reset(now);
+            if let Some(at) = inner.core.power_cut_at() {
+                self.alarm.set(at);
+            }
         }
     }
 
     fn statistics(&self) -> String {
         let json = |drive: &Drive| {
             let lateness = self.alarm.lateness();
-            ssd::device_json(drive.model(), lateness.as_ref())
+            ssd::device_json(drive.model(), lateness.as_ref(), &drive.power_cuts())
         };
         self.text(json, "{}")
     }

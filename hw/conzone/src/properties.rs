@@ -20,9 +20,10 @@ pub(crate) enum Extra {
     ZoneOffline,
     Fault,
     Record,
+    PowerCut,
 }
 
-const EXTRAS: [(Extra, &str, &str, Access, &str); 8] = [
+const EXTRAS: [(Extra, &str, &str, Access, &str); 9] = [
     (
         Extra::Statistics,
         "stats",
@@ -78,6 +79,13 @@ const EXTRAS: [(Extra, &str, &str, Access, &str); 8] = [
         "str",
         Access::ReadWrite,
         "file that takes every command the flash model is given, as a trace for cargo conzone sim (default: none)",
+    ),
+    (
+        Extra::PowerCut,
+        "power-cut",
+        "str",
+        Access::ReadWrite,
+        "cuts the drive's power: at run time 'now', or at an instant of the guest's clock in ns; 'never' takes that back; needs power-cuts (default: never)",
     ),
 ];
 

@@ -108,6 +108,16 @@ impl Conv {
         &self.flash
     }
 
+    /// Remembers what happens to pages from now on, for [`Conv::drain_events`].
+    pub fn follow(&mut self) {
+        self.engine.observe(true, Namespace::Data);
+    }
+
+    /// Tells what happened to pages since this was asked last; those of a page in order.
+    pub fn drain_events(&mut self, each: &mut dyn FnMut(&Event)) {
+        self.engine.drain_events(each);
+    }
+
     /// For checks in tests: remembers what happens to pages and planes while switched on.
     pub fn observe(&mut self, on: bool) {
         self.engine.observe(on, Namespace::Data);

@@ -122,11 +122,18 @@ impl Engine {
         sum(|p| p.counters.erases) / superblocks.max(1)
     }
 
-    /// For checks in tests: remembers what happens to pages while switched on.
+    /// Remembers what happens to pages while switched on.
     pub fn observe(&mut self, on: bool, namespace: Namespace) {
         for partition in &mut self.partitions {
             partition.namespace = namespace;
             partition.observer.switch(on);
+        }
+    }
+
+    /// Tells what happened to pages since this was asked last; those of a page in order.
+    pub fn drain_events(&mut self, each: &mut dyn FnMut(&Event)) {
+        for partition in &mut self.partitions {
+            partition.observer.drain(each);
         }
     }
 

@@ -118,6 +118,14 @@ impl Observer {
         }
     }
 
+    /// Tells what happened since this was asked last, and keeps the memory for more.
+    pub fn drain(&mut self, each: &mut dyn FnMut(&Event)) {
+        if let Some(events) = &mut self.0 {
+            events.iter().for_each(each);
+            events.clear();
+        }
+    }
+
     /// What happened since this was asked last.
     pub fn take(&mut self) -> Vec<Event> {
         self.0.as_mut().map_or(Vec::new(), core::mem::take)

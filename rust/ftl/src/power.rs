@@ -43,6 +43,8 @@ pub struct Lost {
 pub enum Left {
     /// Nothing: it reads as if it had never been written.
     Nothing,
-    /// What was written before; in a zone the sectors below the write pointer.
+    /// What was written before.
     Older,
+    /// In a zone: its first so many sectors.
+    Sectors(u8),
 }

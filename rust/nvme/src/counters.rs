@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The SMART counters the controller keeps itself (Base).
 //!
-//! Power is never lost: the drive is on from its creation to its end, and resets of the machine or of the function are
-//! none of that. So there is one power cycle and no unsafe shutdown.
+//! The drive is on from its creation to its end, apart from [power cuts](crate::Controller::cut_power_at): resets of the
+//! machine or of the function are none.
 
 use units::{Instant, Nanos};
 
-/// The present one.
-pub(crate) const POWER_CYCLES: u64 = 1;
 /// A data unit is 1000 sectors of 512 bytes.
 const UNIT_SECTORS: u64 = 1000;
 const NANOS_PER_MINUTE: u64 = 60_000_000_000;
@@ -21,6 +19,9 @@ pub(crate) struct Counters {
     pub(crate) writes: u64,
     busy: Nanos,
     busy_since: Option<Instant>,
+    /// Times that power went, and those of them of which the guest had not notified.
+    pub(crate) power_cuts: u64,
+    pub(crate) unsafe_shutdowns: u64,
 }
 
 state::state!(Counters {
@@ -29,7 +30,9 @@ state::state!(Counters {
     reads,
     writes,
     busy,
-    busy_since
+    busy_since,
+    power_cuts,
+    unsafe_shutdowns
 });
 
 impl Counters {

@@ -7,7 +7,8 @@
 //! that they outlive a Format; the LBA size is the controller's business alone.
 
 use command::{Command, Outcome, ZoneReport};
-use units::{Bytes, Instant, Nsid, Sector, ZoneId};
+use core::ops::Range;
+use units::{Bytes, Instant, Nanos, Nsid, Sector, ZoneId};
 
 /// The LBA sizes a namespace can be formatted with, as powers of two; the index is the LBA format
 /// number of Identify Namespace.
@@ -108,7 +109,7 @@ pub struct ZrwaInfo {
     pub max_zones: u32,
 }
 
-state::state_enum!(Failure { Lost = 0, Fatal = 1 });
+state::state_enum!(Failure { Lost = 0, Fatal = 1, PowerCut = 2 });
 
 /// What a command does to the drive beyond its [`Outcome`], which then does not matter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -118,6 +119,31 @@ pub enum Failure {
     Lost,
     /// The drive stops: CSTS.CFS is set.
     Fatal,
+    /// Power goes before it is executed.
+    PowerCut,
+}
+
+/// What a power cut does to bytes of the media.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MediaChange {
+    /// They read as zeroes from now on.
+    Gone(Range<u64>),
+    /// The 4 KiB at `to` are from now on what is at `from`.
+    Restored {
+        /// Where [`Drive::take_kept`] has had them put.
+        from: u64,
+        /// Where they belong.
+        to: u64,
+    },
+}
+
+/// How a drive comes back from a power cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PowerLoss {
+    /// When it has gone: later than the cut where capacitors let it end what it had begun.
+    pub off: Instant,
+    /// How long it takes, once power is back, to be ready.
+    pub recovery: Nanos,
 }
 
 /// Figures for the SMART / Health log that only the drive knows.
@@ -199,6 +225,16 @@ pub trait Drive {
 
     /// Makes everything durable before power goes (shutdown notification); returns when it is.
     fn shutdown(&mut self, now: Instant) -> Instant;
+
+    /// Where in the media 4 KiB lie that a power cut can bring back, and where they are to be copied to before any media
+    /// byte is changed; each is told once.
+    fn take_kept(&mut self) -> Option<(u64, u64)> {
+        None
+    }
+
+    /// Power goes at `now`: what was volatile is lost, and `change` is told of the media bytes concerned. Nothing is asked
+    /// of the drive until it has recovered.
+    fn power_cut(&mut self, now: Instant, change: &mut dyn FnMut(MediaChange)) -> PowerLoss;
 
     /// When [`Drive::advance`] is due next, or `None` while the drive is idle.
     fn next_event(&self) -> Option<Instant>;

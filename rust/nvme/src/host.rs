@@ -44,7 +44,8 @@ pub trait Host {
 
     /// Copies `len` bytes of guest memory to the media at byte `at`.
     ///
-    /// The controller stays inside the namespaces that [`crate::Drive::namespaces`] lists.
+    /// The controller stays inside the namespaces that [`crate::Drive::namespaces`] lists, and where
+    /// [`crate::Drive::take_kept`] has it put something.
     ///
     /// # Errors
     /// [`DmaFault`] if the guest's side cannot be read; part of the bytes may have moved.

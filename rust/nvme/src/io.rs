@@ -267,6 +267,7 @@ impl<D: Drive> Controller<D> {
         let span = self.map_blocks(host, sqe, ns, blocks, Direction::FromGuest)?;
         let command = Command::write(span.at, span.sectors, self.fua(blocks.fua));
         let (done, _) = self.submit(ns, &command, now)?;
+        self.keep(host);
         self.transfer.guest_to_media(host, ns.media(span).start)?;
         self.logs.counters.write(span.bytes());
         Ok(Done::At { done, result: 0 })
@@ -365,6 +366,7 @@ impl<D: Drive> Controller<D> {
             }
         };
         let (done, _) = self.submit(ns, &command, now)?;
+        self.keep(host);
         host.media_discard(ns.media(span).start, bytes);
         Ok(Done::At { done, result: 0 })
     }

@@ -52,6 +52,7 @@ impl<D: Drive> Controller<D> {
 
     /// Discards bytes from the front of a range, as many as this run has work left for.
     fn discard_some<H: Host>(&mut self, host: &mut H, bytes: &mut Range<u64>) {
+        self.keep(host);
         let most = self.work.left().saturating_mul(LOOKED_UP_PER_UNIT);
         let len = (bytes.end - bytes.start).min(most);
         host.media_discard(bytes.start, len);

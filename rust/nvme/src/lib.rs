@@ -63,8 +63,8 @@ mod zones;
 pub use config::{ConfigError, ControllerConfig, MAX_IO_QUEUES, MAX_MDTS, MAX_QUEUE_ENTRIES};
 pub use controller::Controller;
 pub use drive::{
-    Drive, DriveEvent, Failure, Health, NamespaceInfo, NsIndex, ZonedInfo, ZrwaInfo, LBA_SHIFTS,
-    VENDOR_LOG_BYTES,
+    Drive, DriveEvent, Failure, Health, MediaChange, NamespaceInfo, NsIndex, PowerLoss, ZonedInfo,
+    ZrwaInfo, LBA_SHIFTS, VENDOR_LOG_BYTES,
 };
 pub use host::{DmaFault, GuestError, Host};
 pub use reject::status_of;

@@ -8,7 +8,7 @@ use nvme_spec::{
 use units::Instant;
 
 use crate::controller::Controller;
-use crate::counters::{hours, POWER_CYCLES};
+use crate::counters::hours;
 use crate::drive::{Drive, Health, VENDOR_LOG_BYTES};
 use crate::features::{Feature, PER_NAMESPACE};
 use crate::host::Host;
@@ -164,9 +164,10 @@ impl<D: Drive> Controller<D> {
             host_reads: self.logs.counters.reads,
             host_writes: self.logs.counters.writes,
             busy_minutes: self.logs.counters.busy_minutes(),
-            power_cycles: POWER_CYCLES,
+            // And the present one.
+            power_cycles: self.logs.counters.power_cuts.saturating_add(1),
             power_on_hours: hours(now),
-            unsafe_shutdowns: 0,
+            unsafe_shutdowns: self.logs.counters.unsafe_shutdowns,
             media_errors: health.media_errors,
             error_entries: self.logs.errors.count(),
         }

@@ -119,6 +119,7 @@ impl<D: Drive> Controller<D> {
             internal: true,
         };
         let (done, _) = self.submit(ns, &command, now)?;
+        self.keep(host);
         self.work.add(2 * total / MOVED_PER_UNIT);
         let mut at = ns.media(span).start;
         for source in sources.iter().take(ranges) {

@@ -10,8 +10,8 @@ use nvme_spec::{
 
 use crate::config::ControllerConfig;
 
-/// CAP.TO and CRTO.CRWMT: 10 s, in 500 ms. The model is ready at once; the figure only has to be
-/// one that no loaded host exceeds.
+/// CAP.TO and CRTO.CRWMT: 10 s, in 500 ms. The model is ready at once, or after a power cut within some milliseconds; the
+/// figure only has to be one that no loaded host exceeds.
 const READY_TIMEOUT: u8 = 20;
 /// CAP.MPSMAX: 64 KiB, the largest base page among Linux's architectures.
 const PAGE_MAX: u8 = 4;
@@ -59,12 +59,14 @@ pub(crate) struct Registers {
     /// Interrupt mask: INTMS sets, INTMC clears.
     pub(crate) interrupt_mask: u32,
     ready: bool,
+    /// The drive is not ready yet, and so is CSTS.RDY, whatever CC.EN is.
+    pub(crate) held: bool,
     fatal: bool,
     shutdown: u8,
 }
 
 state::state!(Registers {
-    cc, aqa, asq[raw], acq[raw], interrupt_mask, ready, fatal, shutdown;
+    cc, aqa, asq[raw], acq[raw], interrupt_mask, ready, held, fatal, shutdown;
     cap
 });
 
@@ -87,6 +89,7 @@ impl Registers {
             acq: 0,
             interrupt_mask: 0,
             ready: false,
+            held: false,
             fatal: false,
             shutdown: SHST_NORMAL,
         }
@@ -94,7 +97,7 @@ impl Registers {
 
     /// CSTS.RDY is set and CSTS.CFS is not: commands are processed.
     pub(crate) const fn is_running(&self) -> bool {
-        self.ready && !self.fatal
+        self.ready && !self.held && !self.fatal
     }
 
     /// Memory page size (CC.MPS) in bytes, as it was when the controller was enabled.
@@ -138,6 +141,11 @@ impl Registers {
         if self.shutdown == SHST_OCCURRING {
             self.shutdown = SHST_COMPLETE;
         }
+    }
+
+    /// A shutdown is complete: power may go.
+    pub(crate) const fn is_safe(&self) -> bool {
+        self.shutdown == SHST_COMPLETE
     }
 
     /// A shutdown was asked for, whether or not it is complete.
@@ -184,7 +192,7 @@ impl Registers {
 
     fn csts(&self) -> u32 {
         let mut csts = Csts::from(0);
-        csts.set_ready(self.ready);
+        csts.set_ready(self.ready && !self.held);
         csts.set_fatal(self.fatal);
         csts.set_shutdown(u2::new(self.shutdown & 3));
         csts.into()

@@ -35,6 +35,7 @@ mod dma;
 mod error;
 mod iothread;
 mod log;
+mod machine;
 pub mod migration;
 mod property;
 mod ram;
@@ -49,9 +50,10 @@ pub use dma::DmaFault;
 pub use error::Error;
 pub use iothread::ThreadTimer;
 pub use log::guest_error;
+pub use machine::{is_running, reset, shut_down};
 pub use migration::{Incoming, Migrate, Outgoing};
 pub use property::{
     add_bootindex, add_property, show_properties, Access, PropertyValue, TextProperties,
 };
 pub use ram::Ram;
-pub use timer::{is_running, VirtualTimer};
+pub use timer::VirtualTimer;

@@ -13,7 +13,7 @@ use qemu_api::callbacks::FnCall;
 use qemu_api::cell::{bql_locked, Opaque};
 use qemu_api::prelude::*;
 
-use crate::bindings::{qtest_allowed, runstate_is_running, use_icount, ICOUNT_DISABLED};
+use crate::bindings::{qtest_allowed, use_icount, ICOUNT_DISABLED};
 
 /// A timer that calls a method of the object it is a field of. All zeroes is a timer that has not
 /// been initialised: cancelling it is harmless.
@@ -93,14 +93,6 @@ impl VirtualTimer {
         // SAFETY: as above.
         !Self::is_counted() && unsafe { !qtest_allowed }
     }
-}
-
-/// Whether the machine runs: its clock goes, and devices may change its memory.
-#[must_use]
-pub fn is_running() -> bool {
-    assert!(bql_locked());
-    // SAFETY: reads a variable.
-    unsafe { runstate_is_running() }
 }
 
 impl Drop for VirtualTimer {

@@ -21,5 +21,6 @@ mod space;
 pub use input::{Input, InputError};
 pub use latency::{Latencies, Latency};
 pub use log::{Cleaning, Log, LogError, LogFigures, LogOptions, Streams};
-pub use simulation::{to_model, PowerCuts, Simulation};
+pub use simulation::{to_model, Simulation};
 pub use space::Space;
+pub use ssd::PowerCuts;

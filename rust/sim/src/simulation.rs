@@ -2,10 +2,10 @@
 //! One drive and the trace it is driven by.
 
 use crate::Latencies;
-use ftl::{Left, Namespace, ZoneAction, ZoneTarget};
-use ssd::{Config, ConfigError, Model, Plan, Series};
+use ftl::{Namespace, ZoneAction, ZoneTarget};
+use ssd::{Config, ConfigError, Model, Plan, PowerCuts, Series};
 use trace::{Answer, Command, Line, Op, Pacer};
-use units::{Instant, Nanos, Sector};
+use units::{Instant, Sector};
 
 /// A drive in virtual time.
 #[derive(Clone, Debug)]
@@ -16,19 +16,6 @@ pub struct Simulation {
     pacer: Pacer,
     latencies: Latencies,
     power: PowerCuts,
-}
-
-/// What power cuts did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PowerCuts {
-    /// How many.
-    pub cuts: u64,
-    /// Pages (4 KiB) whose newest data was lost.
-    pub lost: u64,
-    /// Those of them of which nothing was left.
-    pub gone: u64,
-    /// Time from a cut until the drive was ready.
-    pub recovery: Nanos,
 }
 
 impl Simulation {
@@ -74,11 +61,7 @@ impl Simulation {
         let cut = self.model.power_cut(at);
         let ready = if self.timed { cut.ready } else { at };
         self.pacer.restarted(ready);
-        let gone = cut.lost.iter().filter(|lost| lost.left == Left::Nothing);
-        self.power.cuts += 1;
-        self.power.gone += gone.count() as u64;
-        self.power.lost += cut.lost.len() as u64;
-        self.power.recovery += ready.since(at);
+        self.power.note(&cut, ready.since(at));
     }
 
     /// What power cuts did so far.

@@ -11,14 +11,19 @@ use crate::faults::{Access, Faults, Site, Verdict};
 use crate::layout::{eui64, nguid};
 use crate::model::Model;
 use crate::plan::{Plan, Space};
+use crate::power::PowerCuts;
 use crate::record::{Record, Recorded};
 use crate::series::Series;
+use crate::undo::Undo;
 use crate::vendor_log;
 use command::{Command, Error, Outcome, ZoneReport};
 use core::ops::Range;
-use ftl::Namespace;
+use ftl::{Event, Namespace, PowerCut};
 use nand::Cell;
-use nvme::{DriveEvent, Failure, Health, NamespaceInfo, NsIndex, LBA_SHIFTS, VENDOR_LOG_BYTES};
+use nvme::{
+    DriveEvent, Failure, Health, MediaChange, NamespaceInfo, NsIndex, PowerLoss, LBA_SHIFTS,
+    VENDOR_LOG_BYTES,
+};
 use state::state;
 use std::collections::VecDeque;
 use units::{Instant, Nanos, Sector, ZoneId, PAGE_BYTES, PAGE_SECTORS, SECTOR_BYTES};
@@ -68,14 +73,22 @@ pub struct Drive {
     media_errors: u64,
     /// Writes that failed.
     write_faults: u64,
+    /// Whether there can be power cuts, and what they did.
+    has_cuts: bool,
+    pub(crate) cuts: PowerCuts,
+    /// What pages without zones were, for power cuts; and where that lies in the media.
+    pub(crate) undo: Option<Undo>,
+    pub(crate) undo_offset: u64,
+    /// With `timing=off`, when the model has made durable what was answered so already.
+    pub(crate) promised: Instant,
 }
 
 // Times, and whether there are any, can be changed while the drive runs: whoever decodes has set
 // them.
 state!(Drive {
     model, namespaces[fixed], events, extensions[fixed], faults, failure, series[fixed],
-    media_errors, write_faults;
-    kinds, timed, rated_erases, sample_interval, record
+    media_errors, write_faults, cuts, undo[fixed], promised;
+    kinds, timed, rated_erases, sample_interval, record, has_cuts, undo_offset
 } => check);
 
 impl Drive {
@@ -90,7 +103,7 @@ impl Drive {
             .iter()
             .map(|info| info.zoned.is_some())
             .collect();
-        let checked = self.faults.check(&zoned);
+        let checked = self.faults.check(&zoned, self.has_cuts);
         checked.map_err(|e| state::Error::new(e.to_string()))
     }
 
@@ -114,7 +127,18 @@ impl Drive {
             record: None,
             media_errors: 0,
             write_faults: 0,
+            has_cuts: plan.power_cuts.is_some(),
+            cuts: PowerCuts::default(),
+            undo: (plan.layout.undo_pages > 0).then(|| {
+                let data = plan.data.zoned.is_none();
+                Undo::new([plan.meta.is_some(), data], plan.layout.undo_pages)
+            }),
+            undo_offset: plan.layout.undo,
+            promised: Instant::ZERO,
         };
+        if drive.undo.is_some() {
+            drive.model.follow();
+        }
         if let (Some(offset), Some(meta)) = (plan.layout.meta, &plan.meta) {
             drive.add(plan, Namespace::Meta, offset, meta);
         }
@@ -189,7 +213,7 @@ impl Drive {
     /// tell.
     pub fn written(&self) -> impl Iterator<Item = Range<u64>> + '_ {
         let spaces = self.namespaces.iter().zip(&self.kinds);
-        spaces.flat_map(move |(info, &kind)| {
+        let written = spaces.flat_map(move |(info, &kind)| {
             let zones = info.zoned.as_ref().map_or(0, |zoned| zoned.zones);
             let in_zones = (0..zones).map(|zone| self.written_in(info, zone));
             let pages = match info.zoned {
@@ -205,7 +229,11 @@ impl Drive {
                 .chain(joined(mapped))
                 .filter(|piece| !piece.is_empty());
             pieces.map(|piece| piece.start + info.media_offset..piece.end + info.media_offset)
-        })
+        });
+        let undo = self.undo.iter().flat_map(Undo::written);
+        written.chain(joined(undo.map(|piece| {
+            piece.start + self.undo_offset..piece.end + self.undo_offset
+        })))
     }
 
     /// Bytes of its namespace that a zone may hold.
@@ -261,7 +289,7 @@ impl Drive {
     /// A rule does not fit the drive; then nothing has changed.
     pub fn put_faults(&mut self, faults: Faults) -> Result<(), ConfigError> {
         let zoned = self.namespaces.iter().map(|info| info.zoned.is_some());
-        faults.check(&zoned.collect::<Vec<_>>())?;
+        faults.check(&zoned.collect::<Vec<_>>(), self.has_cuts)?;
         self.faults = faults;
         Ok(())
     }
@@ -326,17 +354,54 @@ impl Drive {
     /// Runs a command that no fault has stopped.
     fn run(&mut self, ns: Namespace, command: &Command, now: Instant) -> Outcome {
         if let Some(record) = &mut self.record {
-            record.note(Recorded {
+            record.note(Recorded::Command {
                 ns,
                 command: *command,
                 at: now,
             });
         }
         let mut outcome = self.model.submit(ns, command, now);
+        self.follow(now);
         if !self.timed {
+            self.promised = self.promised.max(outcome.done);
             outcome.done = now;
         }
         outcome
+    }
+
+    /// Takes note of what happened to pages.
+    fn follow(&mut self, now: Instant) {
+        if let Some(undo) = &mut self.undo {
+            self.model.drain_events(&mut |event| undo.note(event, now));
+        }
+    }
+
+    /// Where byte 0 of a namespace lies in the media.
+    pub(crate) fn media_offset(&self, of: Namespace) -> Option<u64> {
+        let at = self.kinds.iter().position(|kind| *kind == of)?;
+        self.namespaces.get(at).map(|info| info.media_offset)
+    }
+
+    /// Cuts the model's power; what it did, and what happened to pages.
+    pub(crate) fn cut_model(&mut self, now: Instant) -> (PowerCut, Vec<Event>) {
+        if let Some(series) = &mut self.series {
+            series.note(&self.model, now);
+        }
+        if let Some(record) = &mut self.record {
+            record.note(Recorded::PowerCut(now));
+        }
+        let cut = self.model.power_cut(now);
+        let recovery = self.recovery(&cut);
+        self.cuts.note(&cut, recovery);
+        let mut events = Vec::new();
+        self.model.drain_events(&mut |event| events.push(*event));
+        (cut, events)
+    }
+
+    /// What power cuts did so far.
+    #[must_use]
+    pub const fn power_cuts(&self) -> PowerCuts {
+        self.cuts
     }
 }
 
@@ -439,12 +504,25 @@ impl nvme::Drive for Drive {
         done
     }
 
+    fn take_kept(&mut self) -> Option<(u64, u64)> {
+        let (namespace, lpn, slot) = self.undo.as_mut()?.take_kept()?;
+        let from = self
+            .media_offset(namespace)?
+            .checked_add(lpn.checked_mul(PAGE_BYTES)?)?;
+        Some((from, self.undo_offset + u64::from(slot) * PAGE_BYTES))
+    }
+
+    fn power_cut(&mut self, now: Instant, change: &mut dyn FnMut(MediaChange)) -> PowerLoss {
+        self.cut(now, change)
+    }
+
     fn next_event(&self) -> Option<Instant> {
         self.model.next_event()
     }
 
     fn advance(&mut self, now: Instant) {
         self.model.advance(now);
+        self.follow(now);
     }
 
     fn take_event(&mut self) -> Option<DriveEvent> {

@@ -20,6 +20,7 @@
 //!   resetting the controller.
 //! - `fatal`: nor does this one, and the controller stops (CSTS.CFS) until it is reset. With `op=enable` it does so
 //!   whenever it is enabled, so that resets fail, too.
+//! - `power-cut`: power goes before the command is executed; once, unless `count` says otherwise.
 
 use crate::error::ConfigError;
 use command::Command;
@@ -37,6 +38,9 @@ const MAX_DELAY: u64 = 3_600_000_000_000;
 /// Largest denominator of a probability.
 const MAX_ODDS: u64 = 1 << 32;
 
+/// Why power cannot be cut.
+pub const NO_CUTS: &str = "power can only be cut with power-cuts=shutdown, reset or dead";
+
 /// What a rule does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -47,6 +51,7 @@ enum Kind {
     ZoneOffline,
     Hang,
     Fatal,
+    PowerCut,
 }
 
 impl Kind {
@@ -55,7 +60,7 @@ impl Kind {
         match self {
             Self::ReadError | Self::WriteError => false,
             Self::ZoneReadOnly | Self::ZoneOffline => !matches!(op, Op::Flush | Op::Enable),
-            Self::Latency(_) | Self::Hang => op != Op::Enable,
+            Self::Latency(_) | Self::Hang | Self::PowerCut => op != Op::Enable,
             Self::Fatal => true,
         }
     }
@@ -92,6 +97,9 @@ struct Rule {
     seed: u64,
     /// State of the generator.
     random: Random,
+    /// How often it lets go by what it would act on, and how often it still will.
+    skip: u64,
+    to_skip: u64,
     /// How often it may act, and how often it has.
     count: Option<u64>,
     hits: u64,
@@ -162,6 +170,7 @@ impl State for Faults {
         for rule in rules {
             rule.to_string().encode(out);
             rule.random.encode(out);
+            rule.to_skip.encode(out);
             rule.hits.encode(out);
         }
     }
@@ -173,6 +182,7 @@ impl State for Faults {
             text.decode(from)?;
             let mut rule = Rule::parse(&text).map_err(|e| state::Error::new(e.to_string()))?;
             rule.random.decode(from)?;
+            rule.to_skip.decode(from)?;
             rule.hits.decode(from)?;
             self.rules.push(rule);
         }
@@ -208,12 +218,15 @@ impl Faults {
         self.rules.is_empty()
     }
 
-    /// Checks the rules against the drive's namespaces, by whether each is zoned.
+    /// Checks the rules against the drive's namespaces, by whether each is zoned, and whether its power can be cut.
     ///
     /// # Errors
-    /// The first rule about a namespace that does not exist, or about zones of one that has none.
-    pub(crate) fn check(&self, zoned: &[bool]) -> Result<(), ConfigError> {
+    /// The first rule about a namespace that does not exist, or about zones of one that has none, or about what cannot be.
+    pub(crate) fn check(&self, zoned: &[bool], has_cuts: bool) -> Result<(), ConfigError> {
         for rule in &self.rules {
+            if rule.kind == Kind::PowerCut && !has_cuts {
+                return Err(error(&rule.to_string(), NO_CUTS.to_owned()));
+            }
             let place = rule.nsid.and_then(|n| usize::try_from(n).ok());
             if let Some(nsid) = place {
                 let Some(zoned) = nsid.checked_sub(1).and_then(|at| zoned.get(at)) else {
@@ -250,7 +263,9 @@ impl Faults {
                 Kind::ZoneReadOnly => verdict.zone = verdict.zone.or(zone.map(|z| (z, false))),
                 Kind::ZoneOffline => verdict.zone = verdict.zone.or(zone.map(|z| (z, true))),
                 Kind::Hang => _ = verdict.failure.get_or_insert(Failure::Lost),
+                Kind::Fatal if verdict.failure == Some(Failure::PowerCut) => {}
                 Kind::Fatal => verdict.failure = Some(Failure::Fatal),
+                Kind::PowerCut => verdict.failure = Some(Failure::PowerCut),
             }
         }
         verdict
@@ -323,6 +338,10 @@ impl Rule {
         if self.random.draw() % of >= chance {
             return None;
         }
+        if self.to_skip > 0 {
+            self.to_skip -= 1;
+            return None;
+        }
         self.hits += 1;
         Some(first)
     }
@@ -343,9 +362,10 @@ impl Rule {
             "zone-offline" => (Kind::ZoneOffline, Op::Any),
             "hang" => (Kind::Hang, Op::Any),
             "fatal" => (Kind::Fatal, Op::Any),
+            "power-cut" => (Kind::PowerCut, Op::Any),
             _ => {
                 let kinds = "must begin with read-error, write-error, latency, zone-read-only, \
-                     zone-offline, hang or fatal";
+                     zone-offline, hang, fatal or power-cut";
                 return Err(error(text, kinds.to_owned()));
             }
         };
@@ -357,13 +377,17 @@ impl Rule {
             odds: (1, 1),
             seed: 1,
             random: Random::new(1),
-            count: None,
+            skip: 0,
+            to_skip: 0,
+            // A guest that comes up again should not be cut again.
+            count: (kind == Kind::PowerCut).then_some(1),
             hits: 0,
         };
         for part in parts {
             rule.set(part).map_err(|bound| error(part, bound))?;
         }
         rule.random = Random::new(rule.seed);
+        rule.to_skip = rule.skip;
         if rule.kind == Kind::Latency(Nanos::ZERO) {
             return Err(error(text, "needs delay-ns=, more than 0".to_owned()));
         }
@@ -380,7 +404,7 @@ impl Rule {
     /// Sets one `key=value`; fails with what is right.
     fn set(&mut self, part: &str) -> Result<(), String> {
         const KEYS: &str =
-            "must be ns=, lba=, zone=, op=, delay-ns=, probability=, seed= or count=";
+            "must be ns=, lba=, zone=, op=, delay-ns=, probability=, seed=, skip= or count=";
         let (key, value) = part.split_once('=').ok_or(KEYS)?;
         match key {
             "ns" => {
@@ -397,7 +421,7 @@ impl Rule {
             }
             "op" => {
                 const OPS: &str =
-                    "must be any, read, write, flush (for latency, hang and fatal) or \
+                    "must be any, read, write, flush (for latency, hang, fatal and power-cut) or \
                      enable (for fatal)";
                 let op = match value {
                     "any" => Op::Any,
@@ -418,6 +442,7 @@ impl Rule {
             "delay-ns" => return Err("is for latency".to_owned()),
             "probability" => self.odds = odds(value)?,
             "seed" => self.seed = number(value, 0, u64::MAX)?,
+            "skip" => self.skip = number(value, 0, u64::MAX)?,
             "count" => self.count = Some(number(value, 1, u64::MAX)?),
             _ => return Err(KEYS.to_owned()),
         }
@@ -435,6 +460,7 @@ impl fmt::Display for Rule {
             Kind::ZoneOffline => "zone-offline",
             Kind::Hang => "hang",
             Kind::Fatal => "fatal",
+            Kind::PowerCut => "power-cut",
         })?;
         if let Kind::Latency(delay) = self.kind {
             write!(f, ",delay-ns={}", delay.get())?;
@@ -460,6 +486,9 @@ impl fmt::Display for Rule {
         if self.odds.0 < self.odds.1 {
             let (chance, of) = self.odds;
             write!(f, ",probability={chance}/{of},seed={}", self.seed)?;
+        }
+        if self.skip > 0 {
+            write!(f, ",skip={}", self.skip)?;
         }
         match self.count {
             Some(count) => write!(f, ",count={count}"),

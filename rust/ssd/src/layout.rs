@@ -3,12 +3,13 @@
 //!
 //! ```text
 //!   0            2 MiB boundary
-//!   ├── meta ──┬─┴──────────── data ─────────────┤
+//!   ├── meta ──┬─┴──────────── data ─────────────┬── undo ──┤
 //! ```
+//! The undo area, where there can be power cuts, has bytes of pages that one can bring back ([`crate::undo`]).
 //! A zoned namespace takes its whole LBA span, gaps between capacity and size included: media
 //! memory is committed when it is first written, so gaps cost address space only.
 
-use units::{Bytes, MIB};
+use units::{Bytes, MIB, PAGE_BYTES};
 
 /// Namespaces start on this boundary, so that huge pages can back them.
 const ALIGN: u64 = 2 * MIB;
@@ -23,20 +24,27 @@ pub struct Layout {
     pub meta: Option<u64>,
     /// Offset of the data namespace.
     pub data: u64,
+    /// Offset of the undo area.
+    pub undo: u64,
+    /// Pages (4 KiB) of the undo area.
+    pub undo_pages: u32,
     /// Size of the media.
     pub size: Bytes,
 }
 
 impl Layout {
-    /// The layout of namespaces of these sizes.
+    /// The layout of namespaces of these sizes, and an undo area of so many pages.
     #[must_use]
-    pub fn new(meta: Option<Bytes>, data: Bytes) -> Self {
+    pub fn new(meta: Option<Bytes>, data: Bytes, undo_pages: u32) -> Self {
         let end = meta.unwrap_or(Bytes::ZERO).get();
         let start = end.checked_next_multiple_of(ALIGN).unwrap_or(u64::MAX);
+        let undo = start.saturating_add(data.get());
         Self {
             meta: meta.map(|_| 0),
             data: start,
-            size: Bytes::new(start.saturating_add(data.get())),
+            undo,
+            undo_pages,
+            size: Bytes::new(undo.saturating_add(u64::from(undo_pages) * PAGE_BYTES)),
         }
     }
 }

@@ -156,6 +156,7 @@ keys! {
     NumQueues "num-queues",
     ShadowDoorbells "shadow-doorbells",
     InterruptHold "interrupt-hold-ns",
+    PowerCuts "power-cuts",
     Media "media",
     Memdev "memdev",
     MemmapStart "memmap-start",

@@ -14,54 +14,66 @@ use units::Instant;
 /// Most commands kept: a visit of the device is at most half a thousand of them.
 const MAX_COMMANDS: usize = 4096;
 
-/// A command that reached the model. Displayed as a line of a trace, `arrival_ns ns op slba nlb fua`.
+/// What happened to the model. Displayed as a line of a trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Recorded {
-    /// The namespace.
-    pub ns: Namespace,
-    /// What was asked.
-    pub command: Command,
-    /// When it arrived.
-    pub at: Instant,
+pub enum Recorded {
+    /// A command reached it: `arrival_ns ns op slba nlb fua`.
+    Command {
+        /// The namespace.
+        ns: Namespace,
+        /// What was asked.
+        command: Command,
+        /// When it arrived.
+        at: Instant,
+    },
+    /// Power was cut: `power-cut ns`.
+    PowerCut(Instant),
 }
 
 impl Display for Recorded {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let (op, sectors, fua) = match self.command {
-            Command::Read {
-                sectors, internal, ..
-            } => (if internal { "RI" } else { "R" }, sectors, false),
-            Command::Write {
-                sectors,
-                fua,
-                internal,
-                ..
-            } => (if internal { "WI" } else { "W" }, sectors, fua),
-            Command::Append { sectors, fua, .. } => ("A", sectors, fua),
-            Command::Flush => ("F", 0, false),
-            Command::Deallocate { sectors, .. } => ("TRIM", sectors, false),
-            Command::WriteZeroes { sectors, fua, .. } => ("WZ", sectors, fua),
-            Command::Zone {
-                action,
-                target: ZoneTarget::One(_),
-            } => (one(action), 0, false),
-            Command::Zone {
-                action,
-                target: ZoneTarget::All,
-            } => (all(action), 0, false),
-            Command::CommitZrwa { .. } => ("CMT", 0, false),
-        };
-        let slba = match self.command {
-            Command::CommitZrwa { end } => end.get(),
-            command => command.sector().map_or(0, |at| at.get()),
-        };
-        let (at, fua) = (self.at.as_nanos(), u8::from(fua));
-        let ns = match self.ns {
-            Namespace::Meta => 0,
-            Namespace::Data => 1,
-        };
-        write!(f, "{at} {ns} {op} {slba} {sectors} {fua}")
+        match self {
+            Self::Command { ns, command, at } => line(f, *ns, command, *at),
+            Self::PowerCut(at) => write!(f, "power-cut {}", at.as_nanos()),
+        }
     }
+}
+
+fn line(f: &mut Formatter<'_>, ns: Namespace, command: &Command, at: Instant) -> fmt::Result {
+    let (op, sectors, fua) = match *command {
+        Command::Read {
+            sectors, internal, ..
+        } => (if internal { "RI" } else { "R" }, sectors, false),
+        Command::Write {
+            sectors,
+            fua,
+            internal,
+            ..
+        } => (if internal { "WI" } else { "W" }, sectors, fua),
+        Command::Append { sectors, fua, .. } => ("A", sectors, fua),
+        Command::Flush => ("F", 0, false),
+        Command::Deallocate { sectors, .. } => ("TRIM", sectors, false),
+        Command::WriteZeroes { sectors, fua, .. } => ("WZ", sectors, fua),
+        Command::Zone {
+            action,
+            target: ZoneTarget::One(_),
+        } => (one(action), 0, false),
+        Command::Zone {
+            action,
+            target: ZoneTarget::All,
+        } => (all(action), 0, false),
+        Command::CommitZrwa { .. } => ("CMT", 0, false),
+    };
+    let slba = match *command {
+        Command::CommitZrwa { end } => end.get(),
+        command => command.sector().map_or(0, |at| at.get()),
+    };
+    let (at, fua) = (at.as_nanos(), u8::from(fua));
+    let ns = match ns {
+        Namespace::Meta => 0,
+        Namespace::Data => 1,
+    };
+    write!(f, "{at} {ns} {op} {slba} {sectors} {fua}")
 }
 
 const fn one(action: ZoneAction) -> &'static str {

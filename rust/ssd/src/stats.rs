@@ -7,6 +7,7 @@
 //! model counts. Counters of things that a model does not have are zero.
 
 use crate::model::Model;
+use crate::power::PowerCuts;
 use core::fmt::Write;
 use ftl::{totals, ByGrain, Counter, Counters, Histogram, PoolStats, Stats};
 use units::{PAGE_BYTES, SECTOR_BYTES};
@@ -14,12 +15,13 @@ use units::{PAGE_BYTES, SECTOR_BYTES};
 /// Statistics as a JSON object, indented by one blank a level.
 #[must_use]
 pub fn stats_json(model: &Model) -> String {
-    device_json(model, None)
+    device_json(model, None, &PowerCuts::default())
 }
 
-/// The same, with how late the device's timer was in the host's time, where that means something.
+/// The same, with how late the device's timer was in the host's time, where that means something, and what power cuts did,
+/// if there were any.
 #[must_use]
-pub fn device_json(model: &Model, lateness: Option<&Histogram>) -> String {
+pub fn device_json(model: &Model, lateness: Option<&Histogram>, cuts: &PowerCuts) -> String {
     let stats = model.stats();
     let mut json = Json::new();
     counted(&mut json, &[&stats.meta, &stats.data]);
@@ -44,6 +46,15 @@ pub fn device_json(model: &Model, lateness: Option<&Histogram>) -> String {
             json.number(name, n);
         }
     });
+    if cuts.cuts > 0 {
+        json.object("power_cuts", |json| {
+            json.number("cuts", cuts.cuts);
+            json.number("pages_lost", cuts.lost);
+            json.number("pages_gone", cuts.gone);
+            json.number("pages_missing", cuts.missing);
+            json.number("recovery_ns", cuts.recovery.get());
+        });
+    }
     if let Some(lateness) = lateness {
         json.object("timer_lateness", |json| {
             json.number("count", lateness.count());

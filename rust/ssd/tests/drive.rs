@@ -235,7 +235,7 @@ fn statistics_are_valid_json_and_agree_with_the_log() {
     for ns in [100, 200, 300, 90_000] {
         lateness.add(units::Nanos::new(ns));
     }
-    let text = ssd::device_json(drive.model(), Some(&lateness));
+    let text = ssd::device_json(drive.model(), Some(&lateness), &ssd::PowerCuts::default());
     let json: serde_json::Value = serde_json::from_str(&text).unwrap();
     let late = |key: &str| json["timer_lateness"][key].as_u64().unwrap();
     assert_eq!(

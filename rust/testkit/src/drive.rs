@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 
 use command::{Command, Error, Outcome, Reply, ZoneAction, ZoneReport, ZoneTarget};
 use nvme::{
-    Drive, DriveEvent, Health, NamespaceInfo, NsIndex, ZonedInfo, ZrwaInfo, LBA_SHIFTS,
-    VENDOR_LOG_BYTES,
+    Drive, DriveEvent, Health, MediaChange, NamespaceInfo, NsIndex, PowerLoss, ZonedInfo, ZrwaInfo,
+    LBA_SHIFTS, VENDOR_LOG_BYTES,
 };
 use units::{Bytes, Instant, Nanos, Sector, ZoneId, SECTOR_BYTES};
 use zone::State;
@@ -77,6 +77,8 @@ pub struct FakeDrive {
     pub background: Option<Instant>,
     /// When background work was carried out.
     pub advanced: Vec<Instant>,
+    /// When power was cut.
+    pub cuts: Vec<Instant>,
     events: VecDeque<DriveEvent>,
 }
 
@@ -107,6 +109,7 @@ impl FakeDrive {
             written: vec![false; (config.conventional_bytes / 512) as usize],
             background: None,
             advanced: Vec::new(),
+            cuts: Vec::new(),
             events: VecDeque::new(),
             config,
         };
@@ -350,6 +353,16 @@ impl Drive for FakeDrive {
 
     fn shutdown(&mut self, now: Instant) -> Instant {
         now + self.config.latency
+    }
+
+    /// The first page of the media is lost; capacitors last for half the latency, and recovery takes it twice.
+    fn power_cut(&mut self, now: Instant, change: &mut dyn FnMut(MediaChange)) -> PowerLoss {
+        self.cuts.push(now);
+        change(MediaChange::Gone(0..4096));
+        PowerLoss {
+            off: now + Nanos::new(self.config.latency.get() / 2),
+            recovery: self.config.latency.times(2),
+        }
     }
 
     fn next_event(&self) -> Option<Instant> {

@@ -174,6 +174,8 @@ impl<D: Drive> Guest<D> {
         self.add_cq(0, ADMIN_ENTRIES, cq);
         self.add_sq(0, ADMIN_ENTRIES, sq, 0);
         self.write32(offset::CC, cc);
+        // A drive that recovers from a power cut takes some time.
+        while self.read32(offset::CSTS) & 3 == 0 && self.wake() {}
         self.read32(offset::CSTS) & 3 == 1
     }
 

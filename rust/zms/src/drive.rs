@@ -253,6 +253,16 @@ impl Zms {
         }
     }
 
+    /// Remembers what happens to pages from now on, for [`Zms::drain_events`].
+    pub fn follow(&mut self) {
+        self.core.observer.switch(true);
+    }
+
+    /// Tells what happened to pages since this was asked last.
+    pub fn drain_events(&mut self, each: &mut dyn FnMut(&Event)) {
+        self.core.observer.drain(each);
+    }
+
     /// For checks in tests: what happens to pages and planes is written down from now on, or not.
     pub fn observe(&mut self, on: bool) {
         self.core.observer.switch(on);

@@ -457,9 +457,9 @@ impl Zoned {
             cut.lost.extend(gone.map(|page| Lost {
                 namespace: Namespace::Data,
                 lpn: first + page,
-                left: match page * PAGE_SECTORS < left {
-                    true => Left::Older,
-                    false => Left::Nothing,
+                left: match left.saturating_sub(page * PAGE_SECTORS) {
+                    0 => Left::Nothing,
+                    sectors => Left::Sectors(sectors as u8),
                 },
             }));
         }

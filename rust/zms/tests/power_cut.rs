@@ -93,7 +93,7 @@ fn what_is_buffered_goes_and_what_was_promised_stays() {
     drive.write(0, 30, false);
     let cut = drive.cut();
     assert_eq!(drive.left(0), (29, State::Closed));
-    let mut gone = lost(Namespace::Data, 3..4, Left::Older);
+    let mut gone = lost(Namespace::Data, 3..4, Left::Sectors(5));
     gone.extend(lost(Namespace::Data, 4..8, Left::Nothing));
     assert_eq!(cut.lost, gone);
     // It goes on from there.

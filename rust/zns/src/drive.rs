@@ -231,6 +231,20 @@ impl Zns {
         self.stats.erases / blocks.max(1)
     }
 
+    /// Remembers what happens to pages of the conventional namespace from now on, for [`Zns::drain_events`].
+    pub fn follow(&mut self) {
+        if let Some(meta) = &mut self.meta {
+            meta.observe(true, Namespace::Meta);
+        }
+    }
+
+    /// Tells what happened to pages since this was asked last; those of a page in order.
+    pub fn drain_events(&mut self, each: &mut dyn FnMut(&Event)) {
+        if let Some(meta) = &mut self.meta {
+            meta.drain_events(each);
+        }
+    }
+
     /// For checks in tests: remembers what happens to pages and planes while switched on.
     pub fn observe(&mut self, on: bool) {
         self.observer.switch(on);

@@ -319,6 +319,11 @@ impl Machine {
     /// Ends QEMU in an orderly way and checks that it leaves with status 0.
     pub fn quit(self) -> Result<()> {
         self.qmp("quit", &json!({}))?;
+        self.ended()
+    }
+
+    /// Waits until QEMU has ended by itself, and checks that it leaves with status 0.
+    pub fn ended(self) -> Result<()> {
         let status = self.process.borrow_mut().wait_timeout(TIMEOUT)?;
         match status {
             Some(s) if s.success() => Ok(()),

@@ -111,7 +111,7 @@ impl Books {
     fn lost(cut: &PowerCut, left: &HashMap<PageKey, bool>) -> Result<(), Violation> {
         for lost in &cut.lost {
             let key = PageKey::new(lost.namespace, lost.lpn);
-            if left.contains_key(&key) != (lost.left == Left::Older) {
+            if left.contains_key(&key) != (lost.left != Left::Nothing) {
                 let seen = format!("{key} is said to be lost ({:?})", lost.left);
                 return Violation::found(Law::Telling, seen);
             }

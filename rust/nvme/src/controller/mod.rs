@@ -5,10 +5,11 @@
 //!  mmio_write ─► registers, tails, heads ─► run     (recorded only, until the run)
 //! ```
 //! Registers, queues, completions and interrupts belong to this module and those in it: the run loop (`run`), shadow
-//! doorbells (`shadow`) and the commands on queues (`queue_commands`). All other commands have the drive, the data
+//! doorbells (`shadow`), power cuts (`power`) and the commands on queues (`queue_commands`). All other commands have the drive, the data
 //! pointer, features and logs, and can touch nothing else.
 
 mod check;
+mod power;
 mod queue_commands;
 mod run;
 mod shadow;
@@ -33,6 +34,7 @@ use crate::registers::{AdminQueues, Effect, Registers};
 use crate::reject::{Reject, NSID};
 use crate::transfer::{Transfer, MIN_PAGE};
 use crate::work::Work;
+use power::Power;
 
 /// Guest errors kept between two runs; more in one burst are counted by none.
 const MAX_GUEST_ERRORS: usize = 8;
@@ -56,6 +58,7 @@ pub struct Controller<D> {
     interrupts: Interrupts,
     guest_errors: Vec<GuestError>,
     shutdown: Shutdown,
+    power: Power,
     /// What [`Controller::set_interrupt_hold`] allows; no reset changes it.
     interrupt_hold: Nanos,
 }
@@ -102,6 +105,7 @@ impl<D: Drive> Controller<D> {
             work: Work::default(),
             guest_errors: Vec::with_capacity(MAX_GUEST_ERRORS),
             shutdown: Shutdown::None,
+            power: Power::default(),
             interrupt_hold: Nanos::ZERO,
             config,
             drive,
@@ -115,13 +119,19 @@ impl<D: Drive> Controller<D> {
         (0x1000 + doorbells).next_power_of_two()
     }
 
-    /// The guest reads `size` (1, 2, 4 or 8) bytes at `offset` of the register window.
+    /// The guest reads `size` (1, 2, 4 or 8) bytes at `offset` of the register window. Without power nobody answers.
     pub fn mmio_read(&mut self, offset: u64, size: u8) -> u64 {
+        if self.is_off() {
+            return u64::MAX >> (64 - 8 * u32::from(size.clamp(1, 8)));
+        }
         self.registers.read(offset, size)
     }
 
     /// The guest writes. Only recorded: call [`Controller::run`] right after.
     pub fn mmio_write(&mut self, offset: u64, value: u64, size: u8) {
+        if self.is_off() {
+            return;
+        }
         if !matches!(size, 4 | 8) || offset % 4 != 0 {
             self.note(GuestError::Register { offset, size });
             return;
@@ -185,11 +195,12 @@ impl<D: Drive> Controller<D> {
         self.shutdown = Shutdown::None;
     }
 
-    /// Reset of the function or of the machine: registers and queues as at power-on, commands in flight dropped. The
-    /// drive keeps its contents, and its power.
-    pub fn reset(&mut self) {
+    /// Reset of the function or of the machine at `now`: registers and queues as at power-on, commands in flight dropped.
+    /// The drive keeps its contents, and its power; if that had been cut it comes back.
+    pub fn reset(&mut self, now: Instant) {
         self.disable();
         self.registers.reset();
+        self.restore_power(now);
     }
 
     fn doorbell(&mut self, index: u64, value: u32) {
@@ -259,7 +270,7 @@ impl<D: Drive> Controller<D> {
     /// Level of the interrupt pin, for a host that switches from MSI-X to the pin.
     #[must_use]
     pub fn pin_level(&self) -> bool {
-        self.interrupts.pin_level()
+        !self.is_off() && self.interrupts.pin_level()
     }
 
     /// Number of namespaces (NN).

@@ -24,6 +24,9 @@ impl<D: Drive> Controller<D> {
     /// and when the timer fires.
     pub fn run<H: Host>(&mut self, host: &mut H, budget: u32) {
         let now = host.now();
+        if !self.has_power(host, now) {
+            return;
+        }
         self.work.begin(budget);
         for error in self.guest_errors.drain(..) {
             host.guest_error(error);
@@ -39,6 +42,10 @@ impl<D: Drive> Controller<D> {
             has_more = self.fetch(host, now);
             self.deliver_events(now);
             self.post_due(host, now);
+        }
+        // A command may have been one that power does not outlast.
+        if !self.has_power(host, now) {
+            return;
         }
         self.work_shutdown(now);
         let is_busy = self.work.job().is_some() || !self.pending.is_idle();
@@ -81,6 +88,8 @@ impl<D: Drive> Controller<D> {
             self.interrupts.deadline(self.coalescing()),
             self.queues.look_at.filter(|_| is_running),
             shutdown,
+            self.power.cut_at,
+            self.recovered_at(),
         ]
         .into_iter()
         .flatten()
@@ -182,8 +191,14 @@ impl<D: Drive> Controller<D> {
                 cid,
                 ..Waiting::default()
             });
-            if failure == Failure::Fatal {
-                self.registers.fail();
+            match failure {
+                Failure::Lost => {}
+                Failure::Fatal => self.registers.fail(),
+                Failure::PowerCut => {
+                    // Nothing more is done in this run.
+                    self.registers.held = true;
+                    self.cut_power_at(Some(now));
+                }
             }
             return;
         }

@@ -30,6 +30,7 @@ impl<D: Drive + State> State for Controller<D> {
             interrupts,
             guest_errors: _,
             shutdown,
+            power,
             interrupt_hold: _,
         } = self;
         let Logs {
@@ -51,6 +52,7 @@ impl<D: Drive + State> State for Controller<D> {
         counters.encode(out);
         changed_zones.encode_fixed(out);
         shutdown.encode(out);
+        power.encode(out);
         work.encode(out);
         if work.job().is_some() {
             // What a long command keeps there.
@@ -80,6 +82,7 @@ impl<D: Drive + State> State for Controller<D> {
         self.logs.counters.decode(from)?;
         self.logs.changed_zones.decode_fixed(from)?;
         self.shutdown.decode(from)?;
+        self.power.decode(from)?;
         self.work.decode(from)?;
         if self.work.job().is_some() {
             self.transfer.decode(from)?;

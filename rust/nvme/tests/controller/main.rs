@@ -16,6 +16,7 @@ mod interrupts;
 mod io;
 mod moderation;
 mod pages;
+mod power;
 mod queues;
 mod random;
 mod registers;

@@ -96,7 +96,7 @@ fn a_controller_that_failed_is_quiet() {
 #[test]
 fn a_reset_of_the_function_forgets_registers_and_is_no_power_cycle() {
     let mut guest = guest(1);
-    guest.controller.reset();
+    guest.controller.reset(guest.host.clock);
     assert_eq!(guest.read32(offset::CC), 0);
     assert_eq!(guest.controller.mmio_read(offset::ASQ, 8), 0);
     assert!(guest.enable());

@@ -36,6 +36,7 @@ fn rules_read_back_as_their_own_text() {
         "zone-offline,op=write,ns=1,zone=0+4,count=1",
         "hang,op=flush,ns=2",
         "fatal,op=enable,count=2",
+        "power-cut,op=write,ns=2,zone=5+1,skip=999,count=1",
     ] {
         assert_eq!(faults(text).to_string(), format!("{text} hits=0"));
     }
@@ -49,8 +50,8 @@ fn rules_read_back_as_their_own_text() {
 #[test]
 fn mistakes_name_key_value_and_bound_and_change_nothing() {
     for (text, message) in [
-        ("burn", "property 'fault' = burn: must begin with read-error, write-error, latency, zone-read-only, zone-offline, hang or fatal"),
-        ("read-error,where=1", "property 'fault' = where=1: must be ns=, lba=, zone=, op=, delay-ns=, probability=, seed= or count="),
+        ("burn", "property 'fault' = burn: must begin with read-error, write-error, latency, zone-read-only, zone-offline, hang, fatal or power-cut"),
+        ("read-error,where=1", "property 'fault' = where=1: must be ns=, lba=, zone=, op=, delay-ns=, probability=, seed=, skip= or count="),
         ("read-error,ns=0", "property 'fault' = ns=0: must be a whole number from 1 to 255"),
         ("read-error,ns=+1", "property 'fault' = ns=+1: must be a whole number from 1 to 255"),
         ("read-error,lba=1+0", "property 'fault' = lba=1+0: must be FIRST or FIRST+COUNT, ending at 18446744073709551615 at most"),
@@ -60,9 +61,11 @@ fn mistakes_name_key_value_and_bound_and_change_nothing() {
         ("read-error,probability=0", "property 'fault' = probability=0: must be 1, or A/B with 1 <= A <= B <= 4294967296"),
         ("read-error,count=0", "property 'fault' = count=0: must be a whole number from 1 to 18446744073709551615"),
         ("read-error,op=write", "property 'fault' = op=write: is not for read-error and write-error"),
-        ("zone-offline,op=flush", "property 'fault' = op=flush: must be any, read, write, flush (for latency, hang and fatal) or enable (for fatal)"),
-        ("hang,op=enable", "property 'fault' = op=enable: must be any, read, write, flush (for latency, hang and fatal) or enable (for fatal)"),
+        ("zone-offline,op=flush", "property 'fault' = op=flush: must be any, read, write, flush (for latency, hang, fatal and power-cut) or enable (for fatal)"),
+        ("hang,op=enable", "property 'fault' = op=enable: must be any, read, write, flush (for latency, hang, fatal and power-cut) or enable (for fatal)"),
         ("fatal,op=enable,ns=1", "property 'fault' = fatal,op=enable,ns=1: enabling has neither ns=, lba= nor zone="),
+        ("power-cut,op=enable", "property 'fault' = op=enable: must be any, read, write, flush (for latency, hang, fatal and power-cut) or enable (for fatal)"),
+        ("hang,skip=-1", "property 'fault' = skip=-1: must be a whole number from 0 to 18446744073709551615"),
         ("latency", "property 'fault' = latency: needs delay-ns=, more than 0"),
         ("read-error,delay-ns=5", "property 'fault' = delay-ns=5: is for latency"),
         ("latency,delay-ns=5,op=flush,lba=3", "property 'fault' = latency,delay-ns=5,op=flush,lba=3: a flush has neither lba= nor zone="),
@@ -85,7 +88,8 @@ fn rules_are_bounded_and_can_be_dropped() {
 
 #[test]
 fn namespaces_must_exist_and_have_zones_for_rules_about_zones() {
-    let check = |text: &str, zoned: &[bool]| faults(text).check(zoned).map_err(|e| e.to_string());
+    let check =
+        |text: &str, zoned: &[bool]| faults(text).check(zoned, false).map_err(|e| e.to_string());
     assert!(check("read-error,ns=2,zone=1", &[false, true]).is_ok());
     assert!(check("zone-offline", &[false, true]).is_ok());
     for (text, zoned, message) in [
@@ -104,9 +108,15 @@ fn namespaces_must_exist_and_have_zones_for_rules_about_zones() {
             &[false],
             "property 'fault' = zone-offline: the drive has no zones",
         ),
+        (
+            "power-cut,op=flush",
+            &[false],
+            "property 'fault' = power-cut,op=flush,count=1: power can only be cut with power-cuts=shutdown, reset or dead",
+        ),
     ] {
         assert_eq!(check(text, zoned), Err(message.to_owned()));
     }
+    assert!(faults("power-cut").check(&[false], true).is_ok());
 }
 
 #[test]
@@ -147,6 +157,31 @@ fn a_count_ends_a_rule_and_delays_add_up() {
     assert_eq!(rules.judge(&flush).delay, Nanos::new(70));
     let mut both = faults("latency,delay-ns=5;latency,delay-ns=70");
     assert_eq!(both.judge(&flush).delay, Nanos::new(75));
+}
+
+#[test]
+fn power_is_cut_once_and_what_is_skipped_is_what_the_rule_would_act_on() {
+    let mut rules = faults("power-cut,op=write,lba=4,skip=2; hang,op=read,skip=1,count=2");
+    let write = access(2, Op::Write, 4..5);
+    let mut judge = |access: &Access| rules.judge(access).failure;
+    assert_eq!(judge(&access(2, Op::Write, 5..6)), None);
+    let cuts: Vec<_> = (0..4).map(|_| judge(&write)).collect();
+    assert_eq!(cuts, [None, None, Some(Failure::PowerCut), None]);
+    let hangs: Vec<_> = (0..4).map(|_| judge(&read(0..1))).collect();
+    assert_eq!(
+        hangs,
+        [None, Some(Failure::Lost), Some(Failure::Lost), None]
+    );
+    let mut rules = faults("power-cut,skip=2");
+    rules.judge(&write);
+    let mut loaded = Faults::default();
+    state::decode(&mut loaded, &state::encode(&rules)).unwrap();
+    let verdicts = [&mut rules, &mut loaded].map(|rules| {
+        let verdicts = (0..3).map(|_| rules.judge(&write).failure);
+        verdicts.collect::<Vec<_>>()
+    });
+    assert_eq!(verdicts[0], [None, Some(Failure::PowerCut), None]);
+    assert_eq!(verdicts[0], verdicts[1], "what was skipped is state");
 }
 
 #[test]

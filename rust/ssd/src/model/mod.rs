@@ -5,7 +5,7 @@ use crate::error::ConfigError;
 use crate::plan::{ModelConfig, Plan};
 use command::{Command, Error, Outcome, ZoneReport};
 use conv::Conv;
-use ftl::{totals, Namespace, PowerCut, Stats, Totals};
+use ftl::{totals, Event, Namespace, PowerCut, Stats, Totals};
 use simple::Simple;
 use state::{Decoder, Encoder, State};
 use units::{Instant, Sector, ZoneId};
@@ -113,6 +113,27 @@ impl Model {
             Self::Zns(zns) => zns.power_cut(now),
             Self::Conv(conv) => conv.power_cut(now),
             Self::Simple(simple) => simple.power_cut(now),
+        }
+    }
+
+    /// Remembers what happens to pages without zones from now on, for [`Model::drain_events`].
+    pub(crate) fn follow(&mut self) {
+        match self {
+            Self::Zms(zms) => zms.follow(),
+            Self::Zns(zns) => zns.follow(),
+            Self::Conv(conv) => conv.follow(),
+            // It has no memory to lose.
+            Self::Simple(_) => {}
+        }
+    }
+
+    /// Tells what happened to pages since this was asked last; those of a page in order.
+    pub(crate) fn drain_events(&mut self, each: &mut dyn FnMut(&Event)) {
+        match self {
+            Self::Zms(zms) => zms.drain_events(each),
+            Self::Zns(zns) => zns.drain_events(each),
+            Self::Conv(conv) => conv.drain_events(each),
+            Self::Simple(_) => {}
         }
     }
 

@@ -29,11 +29,14 @@ use crate::properties::{Key, ModelKind, Value};
 use crate::table::PROPERTIES;
 use nand::Cell;
 use nvme::{ControllerConfig, ZonedInfo};
-use units::{Bytes, Nanos, PAGE_BYTES};
+use units::{Bytes, Nanos, MIB, PAGE_BYTES};
 
 /// How long interrupts wait for more completions: long beside the time between a busy guest's commands, even where it
 /// is slow, and so seldom lost that it does not show.
 const DEFAULT_HOLD: Nanos = Nanos::from_micros(2000);
+
+/// What an undo area is at most: more than is volatile, unless a guest has more than this of writes in flight at once.
+const MOST_UNDO: Bytes = Bytes::new(64 * MIB);
 
 /// Everything a drive is built from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +65,8 @@ pub struct Plan {
     pub media: Media,
     /// Who works the device's timer; the main loop if nobody.
     pub worker: Option<Worker>,
+    /// What follows a power cut; `None` if there can be none.
+    pub power_cuts: Option<AfterCut>,
 }
 
 impl Plan {
@@ -86,6 +91,17 @@ pub struct Worker {
     pub thread: String,
     /// How near a deadline must be to be waited for busily.
     pub poll: Nanos,
+}
+
+/// What the machine does when the drive's power has been cut (the device's business).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AfterCut {
+    /// It is shut down.
+    Shutdown,
+    /// It is reset, with which power comes back.
+    Reset,
+    /// It goes on with a dead drive.
+    Dead,
 }
 
 /// What a flash model is built from.
@@ -184,7 +200,7 @@ impl Planner<'_> {
             ModelKind::Simple => self.simple(),
         }?;
         let meta = planned.meta.as_ref().map(|meta| meta.size);
-        let layout = Layout::new(meta, planned.data.size);
+        let layout = Layout::new(meta, planned.data.size, self.undo_pages(&planned));
         Ok(Plan {
             model: planned.model,
             meta: planned.meta,
@@ -198,7 +214,26 @@ impl Planner<'_> {
             timed: self.on(Key::Timing),
             hold: self.number(Key::InterruptHold).map(Nanos::new),
             sample_interval: self.nanos(Key::SampleInterval),
+            power_cuts: match self.u64(Key::PowerCuts) {
+                0 => None,
+                1 => Some(AfterCut::Shutdown),
+                2 => Some(AfterCut::Reset),
+                _ => Some(AfterCut::Dead),
+            },
         })
+    }
+
+    /// Pages of the undo area: as many as are followed (`undo`), but no more than fit into [`MOST_UNDO`].
+    fn undo_pages(&self, planned: &Planned) -> u32 {
+        let data = Some(&planned.data).filter(|data| data.zoned.is_none());
+        let spaces = planned.meta.iter().chain(data);
+        let bytes = spaces.fold(Bytes::ZERO, |sum, space| {
+            Bytes::new(sum.get().saturating_add(space.size.get()))
+        });
+        // Without flash nothing is lost.
+        let is_needed = self.u64(Key::PowerCuts) > 0 && planned.cell.is_some();
+        let pages = bytes.min(MOST_UNDO).get() / PAGE_BYTES;
+        u32::try_from(pages).unwrap_or(u32::MAX) * u32::from(is_needed)
     }
 
     /// What the user sets has an effect: a figure of another model is a mistake.

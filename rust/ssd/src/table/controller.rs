@@ -74,6 +74,13 @@ pub(super) const ROWS: &[Property] = &[
         OURS,
     ),
     row(
+        Key::PowerCuts,
+        Kind::Choice(&["off", "shutdown", "reset", "dead"]),
+        "whether power can be cut (power-cut, and the fault of that name), and what follows: the machine is shut down, or reset, or goes on with a dead drive (QEMU only)",
+        Default::All("off"),
+        OURS,
+    ),
+    row(
         Key::Media,
         Kind::Choice(&["memory", "none"]),
         "where data goes; none discards it, for studies of timing alone: everything reads as zeroes (QEMU only)",

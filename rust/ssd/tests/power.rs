@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Power cuts, by bytes: what was acknowledged as durable is there or something newer, nothing else than was written is, and
+//! the drive goes on.
+#![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+
+mod common;
+
+use common::{config, machine};
+use nvme::Drive as _;
+use nvme_spec::{offset, NvmOpcode, WireZoneAction};
+use ssd::{Drive, PRESETS};
+use std::collections::BTreeMap;
+use testkit::{command, Guest};
+use units::Nanos;
+
+/// Settings that make a preset's drive small: those of these that it has.
+const SMALL: [(&str, &str); 6] = [
+    ("meta-size", "4M"),
+    ("zones", "4"),
+    ("max-active", "3"),
+    ("block-size", "3M"),
+    ("zone-capacity", "3M"),
+    ("block-data-size", "16M"),
+];
+
+fn small(preset: &str, more: &[(&'static str, &'static str)]) -> Vec<(&'static str, &'static str)> {
+    let mut taken = vec![("power-cuts", "dead")];
+    for pair in SMALL.iter().chain(more) {
+        taken.push(*pair);
+        if config(preset, &taken).plan().is_err() {
+            taken.pop();
+        }
+    }
+    taken
+}
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(0x5851_f42d_4c95_7f2d)
+            .wrapping_add(0x1405_7b7e_f767_814f);
+        (self.0 >> 33) % n
+    }
+}
+
+const PAGE: usize = 4096;
+/// Pages of each namespace that are written.
+const HOT: u64 = 24;
+/// Versions are numbered in the first bytes of each page.
+type Version = u64;
+
+/// What a guest knows of a page.
+#[derive(Clone, Debug, Default)]
+struct Known {
+    /// Versions that were written, in order; 0 is none.
+    written: Vec<Version>,
+    /// How many of them were acknowledged as durable.
+    durable: usize,
+}
+
+struct Bench {
+    guest: Guest<Drive>,
+    buffer: u64,
+    /// Memory that a driver takes when it comes up again.
+    free: u64,
+    random: Random,
+    version: Version,
+    pages: BTreeMap<(u32, u64), Known>,
+    /// Writes in flight: what they make durable when they are answered.
+    asked: BTreeMap<u16, Vec<((u32, u64), usize)>>,
+}
+
+impl Bench {
+    fn new(preset: &str, more: &[(&'static str, &'static str)], seed: u64) -> Self {
+        let mut guest = machine(preset, &small(preset, more));
+        guest.budget = 512;
+        let buffer = guest.alloc(16 * PAGE as u64);
+        Self {
+            free: guest.mark(),
+            guest,
+            buffer,
+            random: Random(seed),
+            version: 0,
+            pages: BTreeMap::new(),
+            asked: BTreeMap::new(),
+        }
+    }
+
+    /// Namespaces without zones.
+    fn spaces(&self) -> Vec<u32> {
+        let infos = self.guest.controller.drive().namespaces();
+        let plain = (1..).zip(infos).filter(|(_, info)| info.zoned.is_none());
+        plain.map(|(nsid, _)| nsid).collect()
+    }
+
+    fn write(&mut self, nsid: u32, first: u64, pages: u64, fua: bool) {
+        let mut now = Vec::new();
+        for page in first..first + pages {
+            self.version += 1;
+            let mut bytes = vec![0x5a; PAGE];
+            bytes[..8].copy_from_slice(&self.version.to_le_bytes());
+            let at = self.buffer + (page - first) * PAGE as u64;
+            self.guest.poke(at, &bytes);
+            let known = self.pages.entry((nsid, page)).or_default();
+            known.written.push(self.version);
+            now.push(((nsid, page), known.written.len()));
+        }
+        let mut sqe = command::blocks(NvmOpcode::Write, nsid, first * 8, pages as u32 * 8);
+        if fua {
+            sqe.cdw[2] |= 1 << 30;
+        }
+        let mark = self.guest.mark();
+        let sqe = self.guest.with_prp(sqe, self.buffer, pages * PAGE as u64);
+        let cid = self.guest.submit(1, sqe);
+        self.guest.release(mark);
+        self.asked.insert(cid, if fua { now } else { Vec::new() });
+    }
+
+    fn flush(&mut self, nsid: u32) {
+        let all = self.pages.iter().filter(|(key, _)| key.0 == nsid);
+        let all = all
+            .map(|(key, known)| (*key, known.written.len()))
+            .collect();
+        let sqe = command::plain(NvmOpcode::Flush as u8, nsid);
+        let cid = self.guest.submit(1, sqe);
+        self.asked.insert(cid, all);
+    }
+
+    /// Lets time pass, and takes what is answered.
+    fn pass(&mut self, nanos: u64) {
+        let end = self.guest.host.clock + Nanos::new(nanos);
+        while self.guest.host.wake.is_some_and(|at| at <= end) {
+            self.guest.wake();
+        }
+        self.guest.host.clock = end;
+        self.guest.run();
+        while let Some(cqe) = self.guest.poll(1) {
+            assert_eq!(cqe.status, 0);
+            for (key, n) in self.asked.remove(&cqe.cid).unwrap() {
+                let known = self.pages.get_mut(&key).unwrap();
+                known.durable = known.durable.max(n);
+            }
+        }
+    }
+
+    fn cut(&mut self) {
+        let now = self.guest.host.clock;
+        self.guest.controller.cut_power_at(Some(now));
+        self.guest.run();
+        assert!(self.guest.controller.is_off());
+        self.guest.controller.reset(now);
+        self.guest.release(self.free);
+        assert!(self.guest.enable());
+        assert!(self.guest.create_queues(1, 16));
+        assert_eq!(self.guest.read32(offset::CSTS), 1);
+        self.asked.clear();
+    }
+
+    /// What the media has of a page, and whether it is one whole version.
+    fn held(&mut self, (nsid, page): (u32, u64)) -> Version {
+        let infos = self.guest.controller.drive().namespaces();
+        let start = infos[nsid as usize - 1].media_offset as usize + page as usize * PAGE;
+        let bytes = &self.guest.host.media[start..start + PAGE];
+        let version = Version::from_le_bytes(bytes[..8].try_into().unwrap());
+        let fill = if version == 0 { 0 } else { 0x5a };
+        assert!(bytes[8..].iter().all(|byte| *byte == fill));
+        version
+    }
+
+    /// Each page has a version that is not older than what was acknowledged; from then on that is all there is.
+    fn check(&mut self) -> (u64, u64) {
+        let (mut older, mut gone) = (0, 0);
+        let keys: Vec<_> = self.pages.keys().copied().collect();
+        for key in keys {
+            let version = self.held(key);
+            let known = self.pages.get_mut(&key).unwrap();
+            let place = match version {
+                0 => 0,
+                _ => 1 + known.written.iter().position(|v| *v == version).unwrap(),
+            };
+            assert!(
+                place >= known.durable,
+                "{key:?} has version {place} of {known:?}"
+            );
+            gone += u64::from(place == 0 && !known.written.is_empty());
+            older += u64::from(place > 0 && place < known.written.len());
+            *known = Known {
+                written: (version > 0).then_some(version).into_iter().collect(),
+                durable: usize::from(version > 0),
+            };
+        }
+        (older, gone)
+    }
+}
+
+#[test]
+fn pages_have_the_bytes_of_their_last_durable_version() {
+    for preset in PRESETS {
+        for seed in 0..4 {
+            let mut bench = Bench::new(preset.name, &[], seed);
+            let spaces = bench.spaces();
+            if spaces.is_empty() {
+                continue;
+            }
+            let (mut older, mut gone) = (0, 0);
+            for round in 0..60 {
+                for _ in 0..bench.random.below(30) {
+                    let nsid = spaces[bench.random.below(spaces.len() as u64) as usize];
+                    let pages = 1 + bench.random.below(8);
+                    let first = bench.random.below(HOT - pages);
+                    match bench.random.below(12) {
+                        0 => bench.flush(nsid),
+                        n => bench.write(nsid, first, pages, n == 1),
+                    }
+                    let longest = [60_000, 60_000, 60_000, 8_000_000];
+                    let longest = longest[bench.random.below(4) as usize];
+                    let nanos = 1 + bench.random.below(longest);
+                    bench.pass(nanos);
+                    if bench.asked.len() > 12 {
+                        bench.pass(50_000_000);
+                    }
+                }
+                let before = bench.guest.controller.drive().power_cuts();
+                bench.cut();
+                let after = bench.guest.controller.drive().power_cuts();
+                let (o, g) = bench.check();
+                let told = (after.lost - before.lost, after.gone - before.gone);
+                assert_eq!(told, (o + g, g), "{}, seed {seed}, {round}", preset.name);
+                assert_eq!(after.missing, 0);
+                (older, gone) = (older + o, gone + g);
+            }
+            let loses = preset.name != "nvm-optane";
+            assert_eq!(older > 20, loses, "{}: {older} {gone}", preset.name);
+        }
+    }
+}
+
+#[test]
+fn a_drive_that_was_saved_brings_back_the_same() {
+    let settings = small("tlc-block", &[]);
+    let config = config("tlc-block", &settings);
+    let mut benches = [7, 7].map(|seed| Bench::new("tlc-block", &[], seed));
+    for bench in &mut benches {
+        for n in 0..40 {
+            let (pages, first) = (1 + bench.random.below(8), bench.random.below(16));
+            bench.write(2, first, pages, n % 5 == 0);
+            bench.pass(1_000_000);
+        }
+        bench.write(2, 0, 16, false);
+    }
+    let [one, other] = &mut benches;
+    let saved = ssd::save(&other.guest.controller, &config);
+    other.guest.controller = ssd::load(&config, &saved).unwrap().0;
+    assert_eq!(ssd::save(&other.guest.controller, &config), saved);
+    one.cut();
+    other.cut();
+    assert!(one.guest.host.media == other.guest.host.media);
+    let (older, _) = one.check();
+    assert!(older > 0);
+}
+
+#[test]
+fn without_cuts_nothing_is_kept() {
+    let plain = config("tlc-block", &[]).plan().unwrap();
+    let cuts = config("tlc-block", &[("power-cuts", "reset")])
+        .plan()
+        .unwrap();
+    assert_eq!(plain.layout.undo_pages, 0);
+    assert_eq!(cuts.layout.undo_pages, 16 << 10);
+    assert_eq!(cuts.layout.size.get() - plain.layout.size.get(), 64 << 20);
+    // Nor where all is in zones, or nothing is volatile.
+    for preset in ["zns-zn540", "nvm-optane"] {
+        let plan = config(preset, &[("power-cuts", "reset")]).plan().unwrap();
+        assert_eq!(plan.layout.undo_pages, 0);
+    }
+}
+
+#[test]
+fn what_is_being_reset_has_no_bytes_left() {
+    let mut guest = machine("tlc-zoned", &small("tlc-zoned", &[]));
+    let buffer = guest.alloc(PAGE as u64 * 16);
+    guest.poke(buffer, &[7; PAGE * 16]);
+    for at in 0..8 {
+        let sqe = command::blocks(NvmOpcode::Write, 2, at * 128, 128);
+        let sqe = guest.with_prp(sqe, buffer, PAGE as u64 * 16);
+        assert_eq!(guest.io(sqe).status, 0);
+    }
+    let offset = guest.controller.drive().namespaces()[1].media_offset as usize;
+    assert_eq!(guest.host.media[offset + (500 << 10)], 7);
+    // Its bytes go piece by piece.
+    guest.budget = 2;
+    guest.submit(1, command::zone_send(2, 0, WireZoneAction::Reset, false));
+    assert_eq!(guest.host.media[offset], 0);
+    assert_eq!(guest.host.media[offset + (500 << 10)], 7);
+    let now = guest.host.clock;
+    guest.controller.cut_power_at(Some(now));
+    guest.run();
+    assert_eq!(guest.host.media[offset + (500 << 10)], 0);
+}

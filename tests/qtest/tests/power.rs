@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Power cuts: the drive is dead at once, and after a reset what was durable is there, and nothing else.
+
+use anyhow::{ensure, Result};
+use qtest::opcode::{APPEND, FLUSH, READ, WRITE};
+use qtest::{
+    refusal, register, state, Cqe, Drive, Machine, NvmeDriver, Options, PciDevice, Queue, Sqe,
+    CC_ENABLED, CSTS_READY, SLOT, ZONE,
+};
+use serde_json::{json, Value};
+
+/// Force unit access, in dword 12.
+const FUA: u32 = 1 << 30;
+
+fn machine(device: &str) -> Result<Machine> {
+    Machine::with_device(&format!("conzone-nvme,id=d,addr=4,{device}"))
+}
+
+fn clock(machine: &Machine) -> Result<u64> {
+    Ok(machine.qom_get("d", "clock-ns")?.as_u64().unwrap_or(0))
+}
+
+fn cut(machine: &Machine, at: impl Into<Value>) -> Result<()> {
+    machine.qom_set("d", "power-cut", &at.into()).map(drop)
+}
+
+/// What `stats` says of power cuts.
+fn cuts(machine: &Machine, figure: &str) -> Result<u64> {
+    let text = machine.qom_get("d", "stats")?;
+    let stats: Value = serde_json::from_str(text.as_str().unwrap_or_default())?;
+    Ok(stats["power_cuts"][figure].as_u64().unwrap_or(0))
+}
+
+/// Writes blocks of one byte.
+fn write(drive: &mut Drive, nsid: u32, lba: u64, blocks: u16, value: u8, fua: bool) -> Result<()> {
+    let buffer = drive.nvme.buffer;
+    let machine = drive.nvme.machine();
+    machine.memset(buffer, u64::from(blocks) * 512, value)?;
+    let mut command = drive.nvme.transfer(WRITE, nsid, lba, blocks, 512, buffer)?;
+    if fua {
+        command = command.dword(12, command.0[12] | FUA);
+    }
+    drive.run(&command)?.success().map(drop)
+}
+
+/// The first byte of each block, all of which has it.
+fn read(drive: &mut Drive, nsid: u32, lba: u64, blocks: u16) -> Result<Vec<u8>> {
+    let machine = drive.nvme.machine();
+    drive.io(READ, nsid, lba, blocks)?.success()?;
+    let bytes = machine.memread(drive.nvme.buffer, usize::from(blocks) * 512)?;
+    let block = |block: &[u8]| {
+        ensure!(block.iter().all(|byte| *byte == block[0]), "a torn block");
+        Ok(block[0])
+    };
+    bytes.chunks(512).map(block).collect()
+}
+
+fn is_dead(nvme: &NvmeDriver, queue: &mut Queue) -> Result<()> {
+    let machine = nvme.machine();
+    assert_eq!(machine.qom_get("d", "power-cut")?, json!("off"));
+    assert_eq!(nvme.reg(register::CAP, 8)?, u64::MAX);
+    assert_eq!(nvme.reg(register::CSTS, 4)?, u64::from(u32::MAX));
+    nvme.submit(queue, &Sqe::new(FLUSH).nsid(1))?;
+    nvme.set_reg(register::CC, 4, 0)?;
+    machine.clock_step(1_000_000_000)?;
+    ensure!(nvme.poll(queue)?.is_none(), "a dead drive answers");
+    ensure!(!nvme.pci.pin_asserted()?, "a dead drive interrupts");
+    assert_eq!(nvme.reg(register::CSTS, 4)?, u64::from(u32::MAX));
+    Ok(())
+}
+
+fn reset(machine: &Machine) -> Result<()> {
+    machine.qmp("system_reset", &json!({}))?;
+    machine.qmp_event("RESET").map(drop)
+}
+
+#[test]
+fn zones_fall_back_to_what_was_durable() -> Result<()> {
+    let machine = machine("power-cuts=dead")?;
+    let mut drive = Drive::start(&machine)?;
+    // Off the page, so that one of 4 KiB is kept in part.
+    write(&mut drive, 2, 0, 40, 0x11, true)?;
+    write(&mut drive, 2, 40, 5, 0x22, true)?;
+    write(&mut drive, 2, 45, 30, 0x33, false)?;
+    write(&mut drive, 2, ZONE, 16, 0x44, false)?;
+    write(&mut drive, 2, 2 * ZONE, 16, 0x55, false)?;
+    drive.run(&Sqe::new(FLUSH).nsid(2))?.success()?;
+    drive.io(APPEND, 2, 2 * ZONE, 8)?.success()?;
+    write(&mut drive, 2, 75, 8, 0x66, false)?;
+    assert_eq!(machine.qom_get("d", "power-cut")?, json!("never"));
+    cut(&machine, "now")?;
+    is_dead(&drive.nvme, &mut drive.queue)?;
+    ensure!(cut(&machine, "now").is_err_and(|e| e.to_string().contains("off already")));
+    assert_eq!(
+        (cuts(&machine, "cuts")?, cuts(&machine, "pages_lost")?),
+        (1, 3)
+    );
+
+    reset(&machine)?;
+    assert_eq!(machine.qom_get("d", "power-cut")?, json!("never"));
+    let mut drive = Drive::start(&machine)?;
+    let zone = drive.zone(0, 0)?;
+    assert_eq!((zone.pointer, zone.state), (75, state::CLOSED));
+    let bytes = read(&mut drive, 2, 0, 96)?;
+    let parts = [(0x11, 40), (0x22, 5), (0x33, 30), (0, 21)];
+    let kept: Vec<u8> = parts.iter().flat_map(|(b, n)| vec![*b; *n]).collect();
+    assert_eq!(bytes, kept);
+    let zone = drive.zone(ZONE, 0)?;
+    assert_eq!((zone.pointer, zone.state), (ZONE + 16, state::CLOSED));
+    let zone = drive.zone(2 * ZONE, 0)?;
+    assert_eq!((zone.pointer, zone.state), (2 * ZONE + 16, state::CLOSED));
+    // It goes on as any other.
+    write(&mut drive, 2, 75, 8, 0x77, true)?;
+    assert_eq!(read(&mut drive, 2, 75, 16)?, [[0x77; 8], [0; 8]].concat());
+    machine.quit()
+}
+
+#[test]
+fn a_zone_of_which_nothing_was_durable_is_empty() -> Result<()> {
+    let machine = machine("power-cuts=dead,zones=4")?;
+    let mut drive = Drive::start(&machine)?;
+    write(&mut drive, 2, 0, 64, 0x11, false)?;
+    cut(&machine, "now")?;
+    reset(&machine)?;
+    let mut drive = Drive::start(&machine)?;
+    let zone = drive.zone(0, 0)?;
+    assert_eq!((zone.pointer, zone.state), (0, state::EMPTY));
+    assert_eq!(read(&mut drive, 2, 0, 64)?, [0; 64]);
+    machine.quit()
+}
+
+/// Writes with a completion a millisecond later, and power cut `after` ns; whether the completion comes.
+fn answered(after: u64) -> Result<bool> {
+    let machine = machine("timing=off,power-cuts=dead,fault=latency,,delay-ns=1000000,,op=write")?;
+    let mut drive = Drive::start(&machine)?;
+    let command = Sqe::io(WRITE, 1, 0, 8, drive.nvme.buffer);
+    let now = clock(&machine)?;
+    cut(&machine, (now + after).to_string())?;
+    let is_set = machine.qom_get("d", "power-cut")?;
+    assert_eq!(is_set, json!((now + after).to_string()));
+    drive.nvme.submit(&mut drive.queue, &command)?;
+    machine.clock_step(after - 1)?;
+    ensure!(
+        drive.nvme.reg(register::CSTS, 4)? == CSTS_READY,
+        "too early"
+    );
+    machine.clock_step(1)?;
+    ensure!(
+        drive.nvme.reg(register::CSTS, 4)? == u64::from(u32::MAX),
+        "too late"
+    );
+    machine.clock_step(2_000_000)?;
+    let answer: Option<Cqe> = drive.nvme.poll(&mut drive.queue)?;
+    machine.quit()?;
+    Ok(answer.is_some())
+}
+
+#[test]
+fn power_goes_at_exactly_the_instant() -> Result<()> {
+    ensure!(!answered(999_999)?);
+    ensure!(!answered(1_000_000)?, "at the instant nothing is answered");
+    ensure!(answered(1_000_001)?);
+    Ok(())
+}
+
+#[test]
+fn the_drive_is_ready_when_it_has_recovered() -> Result<()> {
+    let machine = machine("power-cuts=dead")?;
+    let mut drive = Drive::start(&machine)?;
+    write(&mut drive, 2, 0, 200, 0x11, true)?;
+    write(&mut drive, 1, 0, 200, 0x11, true)?;
+    cut(&machine, "now")?;
+    machine.clock_step(5_000_000_000)?;
+    let recovery = cuts(&machine, "recovery_ns")?;
+    ensure!(recovery > 10_000, "{recovery} ns");
+    reset(&machine)?;
+    let back = clock(&machine)?;
+    let pci = PciDevice::enable(&machine, SLOT)?;
+    let admin = machine.alloc(8192, 4096)?;
+    let set = |at: u64, size: u32, value: u64| machine.write(pci.bars[0] + at, size, value);
+    set(register::AQA, 4, 0x000f_000f)?;
+    set(register::ASQ, 8, admin)?;
+    set(register::ACQ, 8, admin + 4096)?;
+    set(register::CC, 4, CC_ENABLED)?;
+    assert_eq!(clock(&machine)?, back);
+    let ready = || machine.read(pci.bars[0] + register::CSTS, 4);
+    machine.clock_step(recovery - 1)?;
+    assert_eq!(ready()?, 0);
+    machine.clock_step(1)?;
+    assert_eq!(ready()?, CSTS_READY);
+    machine.quit()
+}
+
+#[test]
+fn a_fault_cuts_power_before_the_command_once() -> Result<()> {
+    let device = "power-cuts=reset,fault=power-cut,,op=write,,ns=2,,zone=1,,skip=2";
+    let machine = machine(device)?;
+    let mut drive = Drive::start(&machine)?;
+    write(&mut drive, 2, 0, 8, 0x11, true)?;
+    for (lba, value) in [(ZONE, 0x22), (ZONE + 8, 0x33)] {
+        write(&mut drive, 2, lba, 8, value, true)?;
+    }
+    let buffer = drive.nvme.buffer;
+    let third = Sqe::io(WRITE, 2, ZONE + 16, 8, buffer);
+    drive.nvme.submit(&mut drive.queue, &third)?;
+    machine.qmp_event("RESET")?;
+    assert_eq!(cuts(&machine, "cuts")?, 1);
+    let list = "power-cut,op=write,ns=2,zone=1+1,skip=2,count=1 hits=1";
+    assert_eq!(machine.qom_get("d", "fault")?, json!(list));
+    let mut drive = Drive::start(&machine)?;
+    assert_eq!(drive.zone(ZONE, 0)?.pointer, ZONE + 16);
+    for (lba, value) in [(0, 0x11), (ZONE, 0x22), (ZONE + 8, 0x33)] {
+        assert_eq!(read(&mut drive, 2, lba, 8)?, [value; 8]);
+    }
+    write(&mut drive, 2, ZONE + 16, 8, 0x44, true)?;
+    machine.quit()
+}
+
+#[test]
+fn the_machine_is_shut_down_unless_something_else_is_asked_for() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("trace");
+    let record = format!(
+        "power-cuts=shutdown,power-cut=2000000000,record={}",
+        path.display()
+    );
+    let machine = machine(&record)?;
+    let mut drive = Drive::start(&machine)?;
+    write(&mut drive, 2, 0, 8, 0x11, true)?;
+    let now = clock(&machine)?;
+    ensure!(now < 2_000_000_000, "{now}");
+    // QEMU ends while the clock is stepped, and may not answer.
+    let _ = machine.clock_step(2_000_000_000 - now);
+    let event = machine.qmp_event("SHUTDOWN")?;
+    assert_eq!(event["data"]["reason"], json!("guest-shutdown"));
+    machine.ended()?;
+    let text = std::fs::read_to_string(&path)?;
+    let last = text.lines().last().unwrap_or_default();
+    assert_eq!(last, "power-cut 2000000000");
+    Ok(())
+}
+
+#[test]
+fn what_cannot_be_is_refused() -> Result<()> {
+    for (device, words) in [
+        ("power-cut=5", "property 'power-cut' = 5: power can only be cut with power-cuts=shutdown, reset or dead"),
+        ("power-cuts=dead,power-cut=now", "property 'power-cut' = now: is for run time; give an instant"),
+        ("power-cuts=dead,power-cut=-1", "property 'power-cut' = -1: must be now, never, or an instant of the guest's clock in ns"),
+        ("power-cuts=on", "must be one of off, shutdown, reset, dead"),
+        ("fault=power-cut", "property 'fault' = power-cut,count=1: power can only be cut with power-cuts=shutdown, reset or dead"),
+    ] {
+        let options = Options::default().device(&format!("conzone-nvme,{device}"));
+        let (status, said) = refusal(&options)?;
+        ensure!(status.code() == Some(1) && said.contains(words), "{device}: {said}");
+    }
+    let refused = |machine: &Machine, text: &str, words: &str| {
+        let error = cut(machine, text).err().map(|e| format!("{e:#}"));
+        ensure!(
+            error.as_ref().is_some_and(|e| e.contains(words)),
+            "{text}: {error:?}"
+        );
+        Ok(())
+    };
+    let machine = machine("serial=a")?;
+    refused(
+        &machine,
+        "now",
+        "property 'power-cut' = now: power can only be cut with power-cuts=",
+    )?;
+    machine.quit()?;
+    let machine = self::machine("power-cuts=dead")?;
+    machine.clock_step(1000)?;
+    refused(
+        &machine,
+        "999",
+        "property 'power-cut' = 999: the guest's clock is at 1000 already",
+    )?;
+    refused(
+        &machine,
+        "soon",
+        "property 'power-cut' = soon: must be now, never",
+    )?;
+    // One can be taken back.
+    cut(&machine, "2000")?;
+    cut(&machine, "never")?;
+    machine.clock_step(5000)?;
+    assert_eq!(machine.qom_get("d", "power-cut")?, json!("never"));
+    assert_eq!(cuts(&machine, "cuts")?, 0);
+    machine.quit()
+}
