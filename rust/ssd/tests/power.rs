@@ -51,6 +51,8 @@ const PAGE: usize = 4096;
 const HOT: u64 = 24;
 /// Versions are numbered in the first bytes of each page.
 type Version = u64;
+/// A namespace, and a page of it.
+type Page = (u32, u64);
 
 /// What a guest knows of a page.
 #[derive(Clone, Debug, Default)]
@@ -68,9 +70,9 @@ struct Bench {
     free: u64,
     random: Random,
     version: Version,
-    pages: BTreeMap<(u32, u64), Known>,
+    pages: BTreeMap<Page, Known>,
     /// Writes in flight: what they make durable when they are answered.
-    asked: BTreeMap<u16, Vec<((u32, u64), usize)>>,
+    asked: BTreeMap<u16, Vec<(Page, usize)>>,
 }
 
 impl Bench {
@@ -160,7 +162,7 @@ impl Bench {
     }
 
     /// What the media has of a page, and whether it is one whole version.
-    fn held(&mut self, (nsid, page): (u32, u64)) -> Version {
+    fn held(&mut self, (nsid, page): Page) -> Version {
         let infos = self.guest.controller.drive().namespaces();
         let start = infos[nsid as usize - 1].media_offset as usize + page as usize * PAGE;
         let bytes = &self.guest.host.media[start..start + PAGE];
