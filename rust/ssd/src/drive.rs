@@ -6,6 +6,8 @@
 //! With `timing=off` commands change the same state and complete at once; background work still
 //! happens at the model's instants.
 
+mod power;
+
 use crate::error::ConfigError;
 use crate::faults::{Access, Faults, Site, Verdict};
 use crate::layout::{eui64, nguid};
