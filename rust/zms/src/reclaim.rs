@@ -49,17 +49,24 @@ impl Zoned {
         pages: u32,
         now: Instant,
     ) -> Result<(), Error> {
-        let (need, each) = match self.shape.slc_map {
-            SlcMap::Page => (self.pages_needed(z, pages), 1),
-            SlcMap::Zone => (self.superblocks_needed(z, pages), self.slc.pool.pages),
+        let by_page = self.shape.slc_map == SlcMap::Page;
+        let each = if by_page { 1 } else { self.slc.pool.pages };
+        let need = |ns: &Self| match by_page {
+            true => ns.pages_needed(z, pages),
+            false => ns.superblocks_needed(z, pages),
         };
-        let by_page = each == 1;
         let room = |ns: &mut Self| match by_page {
             true => ns.slc.room(),
             false => ns.slc.free_for_host().into(),
         };
-        self.make_room(core, false, now, need, room)?;
-        let spare = (room(self) - need) * u64::from(each);
+        let mut enough = need(self);
+        self.make_room(core, false, now, enough, room)?;
+        if !by_page {
+            // A write pointer that had room for backups may have been given up for it.
+            enough = need(self);
+            self.make_room(core, false, now, enough, room)?;
+        }
+        let spare = (room(self) - enough) * u64::from(each);
         self.keep_pace(core, false, pages.into(), spare, now);
         Ok(())
     }
