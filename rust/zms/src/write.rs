@@ -433,7 +433,7 @@ impl Zoned {
         let (lpp, first) = (self.shape.lpp, self.first_lpn(z));
         for page in self.native.wordline(start + page).map(|loc| loc - start) {
             for lpn in first + page..first + page + lpp {
-                let stale = zone.stale > 0 && self.index.current(lpn).is_none();
+                let stale = self.index.current(lpn).is_none();
                 if let Some(copy) = self.index.remove(lpn) {
                     self.slc.replaced(copy, NONE, end, false);
                     let zone = self.zone_mut(z);
