@@ -16,7 +16,7 @@
 use core::ops::Range;
 use ftl::{Event, Namespace, Place};
 use state::{ensure, state, Decoder, Encoder, Error, State};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use units::{Instant, PAGE_BYTES};
 
 /// Where a copy is, in an order.
@@ -83,9 +83,9 @@ pub(crate) enum Left {
 pub(crate) struct Undo {
     /// Whether a namespace is followed: meta, data.
     follows: [bool; 2],
-    /// Which slots are in use.
-    used: Vec<bool>,
-    free: u32,
+    slots: u32,
+    /// Those of them that are not in use.
+    free: BTreeSet<u32>,
     pages: BTreeMap<Page, Followed>,
     /// The page whose copy was put to a place last.
     places: BTreeMap<At, Page>,
@@ -108,8 +108,8 @@ impl Undo {
     pub fn new(follows: [bool; 2], slots: u32) -> Self {
         Self {
             follows,
-            used: vec![false; slots as usize],
-            free: slots,
+            slots,
+            free: (0..slots).collect(),
             pages: BTreeMap::new(),
             places: BTreeMap::new(),
             latest: BASE,
@@ -167,7 +167,7 @@ impl Undo {
 
     /// A page is to be overwritten.
     fn entered(&mut self, page: Page, now: Instant) {
-        if self.free == 0 && self.swept < now {
+        if self.free.is_empty() && self.swept < now {
             self.sweep(now);
         }
         let old = match self.pages.get(&page) {
@@ -177,7 +177,7 @@ impl Undo {
                 has_copy.then_some(f.newest)
             }
         };
-        let slot = old.map(|_| self.take_slot());
+        let slot = old.map(|_| self.free.pop_first());
         self.latest = self.latest.saturating_add(1);
         let latest = self.latest;
         let spare = &mut self.spare;
@@ -243,24 +243,7 @@ impl Undo {
     }
 
     fn release(&mut self, kept: Kept) {
-        let used = kept.slot.and_then(|slot| self.used.get_mut(slot as usize));
-        if let Some(used) = used {
-            *used = false;
-            self.free += 1;
-        }
-    }
-
-    /// A free slot, the lowest.
-    fn take_slot(&mut self) -> Option<u32> {
-        if self.free == 0 {
-            return None;
-        }
-        let at = self.used.iter().position(|used| !used)?;
-        if let Some(used) = self.used.get_mut(at) {
-            *used = true;
-            self.free -= 1;
-        }
-        u32::try_from(at).ok()
+        self.free.extend(kept.slot);
     }
 
     /// Forgets, when there are no slots left and once an instant, what no power cut from `now` on can bring back.
@@ -337,14 +320,14 @@ impl Undo {
         }
         self.places.clear();
         self.to_keep.clear();
-        self.used.fill(false);
-        self.free = u32::try_from(self.used.len()).unwrap_or(u32::MAX);
+        self.free = (0..self.slots).collect();
     }
 
     /// Bytes of the undo area that are in use, in pieces that may touch.
     pub fn written(&self) -> impl Iterator<Item = Range<u64>> + '_ {
-        let used = (0u64..).zip(&self.used).filter(|(_, used)| **used);
-        used.map(|(slot, _)| slot * PAGE_BYTES..(slot + 1) * PAGE_BYTES)
+        let used = (0..self.slots).filter(|slot| !self.free.contains(slot));
+        used.map(u64::from)
+            .map(|slot| slot * PAGE_BYTES..(slot + 1) * PAGE_BYTES)
     }
 }
 
@@ -390,14 +373,14 @@ mod pairs {
 
 state!(Undo {
     pages[pairs], places[pairs], latest, swept, to_keep;
-    follows, used, free, spare
+    follows, slots, free, spare
 } => restore);
 
 impl Undo {
     /// Finds the slots that are in use.
     fn restore(&mut self) -> Result<(), Error> {
-        self.used.fill(false);
-        let slots = self.used.len();
+        let slots = self.slots;
+        self.free = (0..slots).collect();
         for (page, followed) in &self.pages {
             let mut last = None;
             for kept in &followed.kept {
@@ -405,10 +388,8 @@ impl Undo {
                 ensure!(is_next, "version {} of page {}", kept.version, page.1);
                 last = Some(kept.version);
                 let Some(slot) = kept.slot else { continue };
-                let used = self.used.get_mut(slot as usize);
-                let was = used.map(|used| core::mem::replace(used, true));
                 ensure!(
-                    was == Some(false),
+                    self.free.remove(&slot),
                     "slot {slot} of {slots} is taken, or none"
                 );
             }
@@ -418,13 +399,11 @@ impl Undo {
                 followed.newest
             );
         }
-        let is_used = |slot: &u32| self.used.get(*slot as usize) == Some(&true);
+        let is_used = |slot: &u32| *slot < slots && !self.free.contains(slot);
         ensure!(
             self.to_keep.iter().all(|(_, slot)| is_used(slot)),
             "a slot of no page"
         );
-        let free = self.used.iter().filter(|used| !**used).count();
-        self.free = u32::try_from(free).unwrap_or(u32::MAX);
         Ok(())
     }
 }

@@ -6,7 +6,7 @@
 //!   pages otherwise | the newest version durable: stay | an older: come back from the undo area | none: zeroes
 //! ```
 
-use super::Drive;
+use super::{joined, Drive};
 use crate::undo::Left as Page;
 use core::ops::Range;
 use ftl::{Event, Left, Lost, PowerCut};
@@ -18,16 +18,10 @@ impl Drive {
     pub(crate) fn cut(&mut self, now: Instant, change: &mut dyn FnMut(MediaChange)) -> PowerLoss {
         // With `timing=off` the guest was told of what the model may still be at.
         let (cut, events) = self.cut_model(now.max(self.promised));
-        let mut gone = Gone {
-            bytes: 0..0,
-            change,
-        };
-        for lost in &cut.lost {
-            if let Some(bytes) = self.gone(lost) {
-                gone.add(bytes);
-            }
+        let gone = cut.lost.iter().filter_map(|lost| self.gone(lost));
+        for bytes in joined(gone.filter(|bytes| !bytes.is_empty())) {
+            change(MediaChange::Gone(bytes));
         }
-        gone.tell();
         self.restore(&events, cut.off, change);
         PowerLoss {
             off: if self.is_timed() { cut.off } else { now },
@@ -77,28 +71,5 @@ impl Drive {
             Left::Older => return None,
         };
         Some(start + kept..start + PAGE_BYTES)
-    }
-}
-
-/// Bytes that are gone, told in as few pieces as they make.
-struct Gone<'a> {
-    bytes: Range<u64>,
-    change: &'a mut dyn FnMut(MediaChange),
-}
-
-impl Gone<'_> {
-    fn add(&mut self, bytes: Range<u64>) {
-        if bytes.start != self.bytes.end {
-            self.tell();
-            self.bytes = bytes;
-        } else {
-            self.bytes.end = bytes.end;
-        }
-    }
-
-    fn tell(&mut self) {
-        if !self.bytes.is_empty() {
-            (self.change)(MediaChange::Gone(self.bytes.clone()));
-        }
     }
 }
