@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{config, machine};
+use common::{config, fitting, machine, Random};
 use nvme::Drive as _;
 use nvme_spec::{offset, NvmOpcode, WireZoneAction};
 use ssd::{Drive, PRESETS};
@@ -23,27 +23,9 @@ const SMALL: [(&str, &str); 6] = [
     ("block-data-size", "16M"),
 ];
 
+/// A small drive of a preset whose power can be cut.
 fn small(preset: &str, more: &[(&'static str, &'static str)]) -> Vec<(&'static str, &'static str)> {
-    let mut taken = vec![("power-cuts", "dead")];
-    for pair in SMALL.iter().chain(more) {
-        taken.push(*pair);
-        if config(preset, &taken).plan().is_err() {
-            taken.pop();
-        }
-    }
-    taken
-}
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(0x5851_f42d_4c95_7f2d)
-            .wrapping_add(0x1405_7b7e_f767_814f);
-        (self.0 >> 33) % n
-    }
+    fitting(preset, &[("power-cuts", "dead")], &[&SMALL, more].concat())
 }
 
 const PAGE: usize = 4096;

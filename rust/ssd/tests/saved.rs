@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{config, machine};
+use common::{config, fitting, machine, Random};
 use nvme_spec::{NvmOpcode, WireZoneAction};
 use ssd::{Config, Drive, PRESETS};
 use testkit::{command, Guest};
@@ -22,26 +22,7 @@ const SMALL: [(&str, &str); 6] = [
 
 /// A small drive of a preset.
 fn small(preset: &str) -> Vec<(&'static str, &'static str)> {
-    let mut taken = Vec::new();
-    for pair in SMALL {
-        taken.push(pair);
-        if config(preset, &taken).plan().is_err() {
-            taken.pop();
-        }
-    }
-    taken
-}
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(0x5851_f42d_4c95_7f2d)
-            .wrapping_add(0x1405_7b7e_f767_814f);
-        (self.0 >> 33) % n
-    }
+    fitting(preset, &[], &SMALL)
 }
 
 /// Puts commands into the queue, some of which stay in flight, and lets time pass.

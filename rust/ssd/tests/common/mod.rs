@@ -16,6 +16,35 @@ pub fn config(preset: &str, settings: &[(&str, &str)]) -> Config {
     config
 }
 
+/// Settings beside those `given`, as far as a preset's drive can have them.
+pub fn fitting(
+    preset: &str,
+    given: &[(&'static str, &'static str)],
+    settings: &[(&'static str, &'static str)],
+) -> Vec<(&'static str, &'static str)> {
+    let mut taken = given.to_vec();
+    for setting in settings {
+        taken.push(*setting);
+        if config(preset, &taken).plan().is_err() {
+            taken.pop();
+        }
+    }
+    taken
+}
+
+/// Pseudo-random numbers that repeat with their seed (Knuth's MMIX constants).
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn below(&mut self, n: u64) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(0x5851_f42d_4c95_7f2d)
+            .wrapping_add(0x1405_7b7e_f767_814f);
+        (self.0 >> 33) % n
+    }
+}
+
 /// A machine with an enabled consumer drive of a few MiB and one I/O queue pair.
 pub fn guest(preset: &str, settings: &[(&str, &str)]) -> Guest<Drive> {
     let small = [("meta-size", "4M"), ("zones", "4"), ("block-size", "3M")];
