@@ -6,6 +6,7 @@
 //! ```text
 //!   patches/ticks.S   a guest without an operating system, which says what it saw of time in eight letters
 //!   patches/maps.S    another, which says whether its writes arrived
+//!   patches/rom.S     what both have at their end
 //!   patches/late.c    preloaded into QEMU: threads are late where a busy host makes them late now and then
 //!   clients           ask for the status all the time, or make QEMU interrupt its processors
 //! ```

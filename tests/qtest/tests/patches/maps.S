@@ -81,6 +81,7 @@ other:
     movw $0x6000, %sp
     call reach
     movl $LOGICAL, %ebx
+    xorl %esi, %esi
 5:  addl $0x01000000, %esi
     movl %esi, %fs:(%ebx)
     call pause
@@ -97,27 +98,4 @@ pause:
 7:  loopl 7b
     ret
 
-/* %fs for all addresses; the local APIC on. */
-reach:
-    lgdtl %cs:table - _start
-    movl %cr0, %eax
-    orb $1, %al
-    movl %eax, %cr0
-    movw $8, %bx
-    movw %bx, %fs
-    andb $0xfe, %al
-    movl %eax, %cr0
-    xorl %esi, %esi
-    movl $APIC + 0xf0, %ebx
-    movl $0x1ff, %fs:(%ebx)
-    ret
-    .balign 8
-segments:
-    .quad 0, 0x00cf92000000ffff
-table:
-    .word 15
-    .long segments - _start + 0xf0000
-    .org 0xfff0
-    ljmpw $0xf000, $0
-    .org 0x10000
-    .section .note.GNU-stack, "", @progbits
+#include "rom.S"
