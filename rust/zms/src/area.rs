@@ -209,31 +209,28 @@ impl Area {
         free + u64::from(self.internal.room(&self.pool))
     }
 
-    /// Nothing else can be emptied: gives up what is left of a write pointer's superblock that holds pages that are not
-    /// valid any more, so that the valid ones can be packed. The host has no less room when they have been. Says whether
-    /// there was one.
-    pub fn close_for_packing(&mut self) -> bool {
+    /// Nothing else can be emptied: gives up what is left of a write pointer's superblock, emptying which would leave so
+    /// many pages to move within this pool, so that those can be packed. The host has no less room when they have been.
+    /// Says whether it did.
+    pub fn close_for_packing(&mut self, pointer: Pointer, left: u64) -> bool {
         let pages = u64::from(self.pool.pages);
-        for pointer in [Pointer::Internal, Pointer::Host] {
-            let appender = *self.pointer(pointer);
-            let valid = u64::from(self.pool.get(appender.sb).valid);
-            let moves = self.room_for_moves();
-            let fits = match pointer {
-                Pointer::Internal => valid <= u64::from(self.pool.free_count()) * pages,
-                // The host gets whole superblocks: what is given up has to make one more.
-                Pointer::Host if appender.room(&self.pool) > 0 => {
-                    let beyond = moves.checked_sub(self.kept.into());
-                    beyond.is_some_and(|beyond| valid <= beyond % pages)
-                }
-                Pointer::Host => valid <= moves,
-            };
-            if appender.is_open() && valid < u64::from(appender.next) && fits {
-                self.pool.close(appender.sb);
-                *self.pointer(pointer) = Appender::default();
-                return true;
+        let appender = *self.pointer(pointer);
+        let moves = self.room_for_moves();
+        let fits = match pointer {
+            Pointer::Internal => left <= u64::from(self.pool.free_count()) * pages,
+            // The host gets whole superblocks: what is given up has to make one more.
+            Pointer::Host if appender.room(&self.pool) > 0 => {
+                let beyond = moves.checked_sub(self.kept.into());
+                beyond.is_some_and(|beyond| left <= beyond % pages)
             }
+            Pointer::Host => left <= moves,
+        };
+        let closes = appender.is_open() && left < u64::from(appender.next) && fits;
+        if closes {
+            self.pool.close(appender.sb);
+            *self.pointer(pointer) = Appender::default();
         }
-        false
+        closes
     }
 
     /// Superblocks that the host's data may take: what is moved always finds space.

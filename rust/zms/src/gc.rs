@@ -126,10 +126,14 @@ impl<const NS: u8> Paged<NS> {
         self.native.is_some() && self.slc.room_for_moves() >= need
     }
 
-    /// Pages that moving a superblock into native cells can leave in pSLC ([`crate::config::Config::left_by_move`]).
+    /// Pages that moving a superblock into native cells can leave in pSLC ([`crate::config::Config::left_by_move`]): no
+    /// more than a remainder where each unit is programmed when it is loaded.
     fn left_by_move(&self) -> u64 {
         let stripe = self.native.as_ref().map_or(0, |n| n.pool.stripe());
-        (self.unit + stripe).into()
+        match stripe == self.unit {
+            true => u64::from(self.unit - 1),
+            false => u64::from(self.unit + stripe),
+        }
     }
 
     /// Whether a victim's pages go native.
@@ -194,7 +198,15 @@ impl<const NS: u8> Paged<NS> {
         let (unit, stripe) = (u64::from(self.unit), u64::from(pool.stripe()));
         let native = self.native.as_ref().map_or(0, Area::room) / unit * unit;
         let joining = self.a.len() as u64;
-        let rest = |sb| (valid(sb) + joining).saturating_sub(native) + unit - 1 + stripe;
+        let rest = |sb| {
+            let all = valid(sb) + joining;
+            // With no loaded page's copy in pSLC, and none after native room has been used up, that is all.
+            let more = match all > native && self.held.len() == 0 {
+                true => 0,
+                false => unit - 1 + stripe,
+            };
+            all.saturating_sub(native) + more
+        };
         let Some(victim) = any.filter(|&sb| native > 0 && rest(sb) <= room) else {
             return false;
         };

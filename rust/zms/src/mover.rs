@@ -463,16 +463,21 @@ pub(crate) trait Moving: Sized {
     ) -> Result<(), Error> {
         let mut best = 0;
         let mut fruitless = 0;
+        let mut packs = false;
         while room(self) < need {
             if self.mover().is_idle() {
                 let now = room(self);
                 fruitless = if now > best { 0 } else { fruitless + 1 };
                 best = best.max(now);
                 if fruitless > self.superblocks() {
-                    return Err(Error::CapacityExceeded);
+                    // Each victim's pages only went round. That of a write pointer may be worth more, once.
+                    if core::mem::replace(&mut packs, true) || !self.close_for_packing() {
+                        return Err(Error::CapacityExceeded);
+                    }
+                    fruitless = 0;
                 }
                 if !self.begin(core, native, at) {
-                    if !self.slc().close_for_packing() {
+                    if !self.close_for_packing() {
                         return Err(Error::CapacityExceeded);
                     }
                     continue;
@@ -483,6 +488,22 @@ pub(crate) trait Moving: Sized {
             }
         }
         Ok(())
+    }
+
+    /// Gives up a pSLC write pointer's superblock to pack what it holds ([`Area::close_for_packing`]).
+    fn close_for_packing(&mut self) -> bool {
+        [Pointer::Internal, Pointer::Host]
+            .into_iter()
+            .any(|pointer| {
+                let sb = self.slc().pointer(pointer).sb;
+                let left = self.left_by_emptying(sb);
+                self.slc().close_for_packing(pointer, left)
+            })
+    }
+
+    /// Pages of a pSLC superblock that emptying it moves within pSLC, at most.
+    fn left_by_emptying(&mut self, sb: u32) -> u64 {
+        self.slc().pool.get(sb).valid.into()
     }
 
     /// Opens a pSLC superblock for host data, which there is room for.

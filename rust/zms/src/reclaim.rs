@@ -196,6 +196,35 @@ impl Zoned {
         (0..most).take_while(movable).count() as u32
     }
 
+    /// Pages of a pSLC superblock that would be gone once it has been emptied without bypass: those that can go native, and
+    /// copies of what that completes the wordlines of.
+    fn gone_native(&self, sb: u32) -> u64 {
+        let slc = &self.slc.pool;
+        let start = slc.start(sb);
+        let mut gone = 0;
+        for lpn in (start..start + slc.pages).filter_map(|loc| self.slc.owner(loc)) {
+            let (z, page) = (lpn / self.shape.span, lpn % self.shape.span);
+            let zone = self.zone(z);
+            // Once for each zone: from where A ends.
+            if page != zone.planned + zone.a {
+                continue;
+            }
+            let first = self.first_lpn(z);
+            let is_here = |page: &u32| {
+                let loc = self.index.get(first + page);
+                loc.is_some_and(|loc| loc / slc.pages == sb)
+            };
+            let written = zone.flushed - u32::from(zone.partial);
+            let run = zone.a + (page..written).take_while(is_here).count() as u32;
+            let to = zone.planned + run / self.shape.unit * self.shape.unit;
+            let (before, _) = self.native.open_stripe(zone.planned);
+            let (after, _) = self.native.open_stripe(to);
+            let lpp = self.shape.lpp;
+            gone += (before * lpp..after * lpp).filter(is_here).count() as u64;
+        }
+        gone
+    }
+
     /// Queues a unit of zone `z`.
     fn plan_unit(&mut self, core: &mut Core, z: u32, at: Instant) {
         self.bind_native(z);
@@ -438,6 +467,14 @@ impl Moving for Zoned {
 
     fn superblocks(&mut self) -> u32 {
         self.slc.pool.count()
+    }
+
+    fn left_by_emptying(&mut self, sb: u32) -> u64 {
+        let valid = self.slc.pool.get(sb).valid.into();
+        match self.shape.bypass || sb == NONE {
+            true => valid,
+            false => valid - self.gone_native(sb).min(valid),
+        }
     }
 
     fn begin(&mut self, core: &mut Core, _native: bool, at: Instant) -> bool {
