@@ -167,6 +167,10 @@ impl Zms {
 
     /// Background work and dwell windows until `now`, in the order of their instants.
     fn run_events(&mut self, now: Instant) {
+        if self.is_quiet() {
+            self.now = now.max(self.now);
+            return self.prune();
+        }
         loop {
             let window = self.next_window();
             let step = self.next_step();
@@ -180,6 +184,19 @@ impl Zms {
                 _ => {}
             }
         }
+    }
+
+    /// Whether nothing happens until the host asks for something.
+    fn is_quiet(&self) -> bool {
+        let data = match &self.data {
+            Data::Zoned(zoned) => &zoned.mover,
+            Data::Block(block) => &block.mover,
+        };
+        let is_idle = |meta: &Paged<0>| meta.mover.is_idle();
+        self.core.media.queued() == 0
+            && data.is_idle()
+            && self.meta.as_ref().is_none_or(is_idle)
+            && self.next_window().is_none()
     }
 
     /// When background work may have got further.
