@@ -212,9 +212,12 @@ pub trait Drive {
     /// A zone, in constant time; `None` if the namespace has none of that number.
     fn zone(&self, ns: NsIndex, zone: ZoneId) -> Option<ZoneReport>;
 
-    /// Storage of a zone's descriptor extension: `extension_units` x 64 bytes, or `None` if the
-    /// namespace has none.
-    fn zone_extension(&mut self, ns: NsIndex, zone: ZoneId) -> Option<&mut [u8]>;
+    /// A zone's descriptor extension: `extension_units` x 64 bytes, or `None` if the namespace has
+    /// none.
+    fn zone_extension(&self, ns: NsIndex, zone: ZoneId) -> Option<&[u8]>;
+
+    /// Stores the 64 bytes of a unit of a zone's descriptor extension, if there is such a unit.
+    fn set_zone_extension(&mut self, ns: NsIndex, zone: ZoneId, unit: usize, to: &[u8; 64]);
 
     /// Whether the namespace can have the LBA size `LBA_SHIFTS[format]`.
     fn can_format(&self, ns: NsIndex, format: u8) -> bool;

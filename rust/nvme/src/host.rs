@@ -60,6 +60,9 @@ pub trait Host {
     /// Copies media bytes into `into` (Compare, Copy).
     fn media_read(&mut self, at: u64, into: &mut [u8]);
 
+    /// What [`crate::Drive::take_kept`] told of has been put aside: bytes of the media are about to change.
+    fn kept(&mut self) {}
+
     /// Copies `from` to the media (Copy).
     fn media_write(&mut self, at: u64, from: &[u8]);
 

@@ -97,8 +97,11 @@ impl<D: Drive> Controller<D> {
             target: ZoneTarget::One(at),
         };
         let (done, _) = self.submit(ns, &command, now)?;
-        if let Some(storage) = self.drive.zone_extension(ns.index, zone) {
-            self.transfer.get(host, 0, storage)?;
+        for unit in 0..zones.extension / EXTENSION_UNIT {
+            let mut bytes = [0; EXTENSION_UNIT];
+            self.transfer
+                .get(host, (unit * EXTENSION_UNIT) as u64, &mut bytes)?;
+            self.drive.set_zone_extension(ns.index, zone, unit, &bytes);
         }
         Ok(Done::At { done, result: 0 })
     }

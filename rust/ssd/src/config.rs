@@ -11,6 +11,8 @@ use crate::table::{property, PROPERTIES};
 pub struct Config {
     /// The user's settings, by [`Key`]; the preset is one of them.
     explicit: Vec<Option<Value>>,
+    /// The drive outlives the process that it is in, which can end at any instant: then there is always an undo area.
+    pub(crate) outlives: bool,
 }
 
 impl core::default::Default for Config {
@@ -25,6 +27,7 @@ impl Config {
     pub fn new() -> Self {
         Self {
             explicit: vec![None; PROPERTIES.len()],
+            outlives: false,
         }
     }
 
@@ -63,6 +66,11 @@ impl Config {
                 text: pair.to_string(),
             }),
         }
+    }
+
+    /// The drive outlives its process: old versions of pages are kept as for power cuts.
+    pub fn outlive(&mut self) {
+        self.outlives = true;
     }
 
     /// A property's value in effect, as text that [`Config::set`] takes. A computed default is

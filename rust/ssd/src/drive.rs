@@ -14,7 +14,7 @@ use crate::layout::{eui64, nguid};
 use crate::model::Model;
 use crate::plan::{Plan, Space};
 use crate::power::PowerCuts;
-use crate::record::{Record, Recorded};
+use crate::record::{Journal, Record, Recorded};
 use crate::series::Series;
 use crate::undo::Undo;
 use crate::vendor_log;
@@ -28,6 +28,7 @@ use nvme::{
 };
 use state::state;
 use std::collections::VecDeque;
+use std::sync::Arc;
 use units::{Instant, Nanos, Sector, ZoneId, PAGE_BYTES, PAGE_SECTORS, SECTOR_BYTES};
 
 /// Failed reads and writes from which on the SMART log calls the drive's reliability degraded (our
@@ -71,6 +72,8 @@ pub struct Drive {
     sample_interval: Nanos,
     /// Commands for the trace of this run, while one is written.
     record: Option<Record>,
+    /// What is told what changes the drive, where it outlives the process.
+    journal: Option<Arc<dyn Journal>>,
     /// Reads that failed.
     media_errors: u64,
     /// Writes that failed.
@@ -90,7 +93,7 @@ pub struct Drive {
 state!(Drive {
     model, namespaces[fixed], events, extensions[fixed], faults, failure, series[fixed],
     media_errors, write_faults, cuts, undo[fixed], promised;
-    kinds, timed, rated_erases, sample_interval, record, has_cuts, undo_offset
+    kinds, timed, rated_erases, sample_interval, record, journal, has_cuts, undo_offset
 } => check);
 
 impl Drive {
@@ -127,6 +130,7 @@ impl Drive {
             series: Series::new(plan.sample_interval),
             sample_interval: plan.sample_interval,
             record: None,
+            journal: None,
             media_errors: 0,
             write_faults: 0,
             has_cuts: plan.power_cuts.is_some(),
@@ -261,9 +265,9 @@ impl Drive {
     /// # Errors
     /// There is no such zone, or it has failed already: offline is final, and nothing fails the same way twice.
     pub fn inject_zone(&mut self, zone: ZoneId, offline: bool) -> Result<(), Error> {
+        self.tell(&Recorded::Failed { zone, offline });
         self.model.inject_zone(zone, offline)?;
-        let last = self.kinds.len().saturating_sub(1);
-        let ns = NsIndex(u8::try_from(last).unwrap_or(0));
+        let ns = self.data_index();
         self.announce(DriveEvent::ZoneChanged { ns, zone });
         Ok(())
     }
@@ -353,15 +357,71 @@ impl Drive {
         self.kinds.get(usize::from(ns.0)).copied()
     }
 
+    /// Has the journal take something down, and the record if that is of commands.
+    fn tell(&mut self, what: &Recorded) {
+        if let Some(journal) = &self.journal {
+            journal.note(what);
+        }
+        let is_of_trace = matches!(what, Recorded::Command { .. } | Recorded::PowerCut(_));
+        if let Some(record) = self.record.as_mut().filter(|_| is_of_trace) {
+            record.note(*what);
+        }
+    }
+
+    /// From here on what changes the drive is told to `journal` before it does.
+    pub fn set_journal(&mut self, journal: Arc<dyn Journal>) {
+        self.journal = Some(journal);
+    }
+
+    /// Works what a journal was told, with the same instants, in the same order; `change` is told what a power cut makes of
+    /// media bytes.
+    pub fn replay(&mut self, what: &Recorded, change: &mut dyn FnMut(MediaChange)) {
+        match *what {
+            Recorded::Command { ns, command, at } => {
+                if let Some(series) = &mut self.series {
+                    series.note(&self.model, at);
+                }
+                let _ = self.run(ns, &command, at);
+            }
+            Recorded::PowerCut(at) => {
+                self.cut(at, change);
+            }
+            Recorded::Format { ns, format } => nvme::Drive::set_format(self, ns, format),
+            Recorded::Failed { zone, offline } => {
+                // It did then, or it failed in the same way.
+                let _ = self.inject_zone(zone, offline);
+            }
+            Recorded::Extension { zone, at, bytes } => {
+                let ns = self.data_index();
+                let start = self.extension_of(ns, zone).map_or(0, |range| range.start);
+                let place = self.extensions.get_mut(start + 16 * at..);
+                if let Some(place) = place.and_then(<[u8]>::first_chunk_mut) {
+                    *place = bytes;
+                }
+            }
+        }
+    }
+
+    /// Where in the extensions a zone's lies.
+    fn extension_of(&self, ns: NsIndex, zone: ZoneId) -> Option<Range<usize>> {
+        let zoned = self.namespaces.get(usize::from(ns.0))?.zoned.as_ref()?;
+        let each = usize::from(zoned.extension_units) * 64;
+        let start = usize::try_from(zone.get()).ok()?.checked_mul(each)?;
+        Some(start..start.checked_add(each)?)
+    }
+
+    fn data_index(&self) -> NsIndex {
+        let last = self.kinds.len().saturating_sub(1);
+        NsIndex(u8::try_from(last).unwrap_or(0))
+    }
+
     /// Runs a command that no fault has stopped.
     fn run(&mut self, ns: Namespace, command: &Command, now: Instant) -> Outcome {
-        if let Some(record) = &mut self.record {
-            record.note(Recorded::Command {
-                ns,
-                command: *command,
-                at: now,
-            });
-        }
+        self.tell(&Recorded::Command {
+            ns,
+            command: *command,
+            at: now,
+        });
         let mut outcome = self.model.submit(ns, command, now);
         self.follow(now);
         if !self.timed {
@@ -389,9 +449,7 @@ impl Drive {
         if let Some(series) = &mut self.series {
             series.note(&self.model, now);
         }
-        if let Some(record) = &mut self.record {
-            record.note(Recorded::PowerCut(now));
-        }
+        self.tell(&Recorded::PowerCut(now));
         let cut = self.model.power_cut(now);
         let recovery = self.recovery(&cut);
         self.cuts.note(&cut, recovery);
@@ -477,12 +535,26 @@ impl nvme::Drive for Drive {
         }
     }
 
-    fn zone_extension(&mut self, ns: NsIndex, zone: ZoneId) -> Option<&mut [u8]> {
-        let zoned = self.namespaces.get(usize::from(ns.0))?.zoned.as_ref()?;
-        let each = usize::from(zoned.extension_units) * 64;
-        let start = usize::try_from(zone.get()).ok()?.checked_mul(each)?;
-        let range = start..start.checked_add(each)?;
-        self.extensions.get_mut(range).filter(|e| !e.is_empty())
+    fn zone_extension(&self, ns: NsIndex, zone: ZoneId) -> Option<&[u8]> {
+        let range = self.extension_of(ns, zone)?;
+        self.extensions.get(range).filter(|e| !e.is_empty())
+    }
+
+    fn set_zone_extension(&mut self, ns: NsIndex, zone: ZoneId, unit: usize, to: &[u8; 64]) {
+        let Some(range) = self.extension_of(ns, zone) else {
+            return;
+        };
+        let all = self.extensions.get_mut(range);
+        let Some(place) = all.and_then(|all| all.chunks_exact_mut(64).nth(unit)) else {
+            return;
+        };
+        place.copy_from_slice(to);
+        for (part, bytes) in to.chunks_exact(16).enumerate() {
+            if let Some(bytes) = bytes.first_chunk() {
+                let (at, bytes) = (4 * unit + part, *bytes);
+                self.tell(&Recorded::Extension { zone, at, bytes });
+            }
+        }
     }
 
     fn can_format(&self, ns: NsIndex, format: u8) -> bool {
@@ -490,6 +562,7 @@ impl nvme::Drive for Drive {
     }
 
     fn set_format(&mut self, ns: NsIndex, format: u8) {
+        self.tell(&Recorded::Format { ns, format });
         let info = self.namespaces.get_mut(usize::from(ns.0));
         if let (Some(info), Some(shift)) = (info, LBA_SHIFTS.get(usize::from(format))) {
             info.lba_shift = *shift;

@@ -9,12 +9,20 @@ use core::fmt::{self, Display, Formatter};
 
 use command::{Command, ZoneAction, ZoneTarget};
 use ftl::Namespace;
-use units::Instant;
+use nvme::NsIndex;
+use units::{Instant, ZoneId};
 
 /// Most commands kept: a visit of the device is at most half a thousand of them.
 const MAX_COMMANDS: usize = 4096;
 
-/// What happened to the model. Displayed as a line of a trace.
+/// Who is told what changes a drive, before it does, so that a drive in the state before can be brought to that after
+/// ([`crate::Drive::replay`]).
+pub trait Journal: fmt::Debug + Send + Sync {
+    /// Takes this down; allocates nothing.
+    fn note(&self, what: &Recorded);
+}
+
+/// What happened to the drive. What happened to the model is displayed as a line of a trace, the rest as a comment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recorded {
     /// A command reached it: `arrival_ns ns op slba nlb fua`.
@@ -28,6 +36,29 @@ pub enum Recorded {
     },
     /// Power was cut: `power-cut ns`.
     PowerCut(Instant),
+    /// A namespace was formatted to LBAs of [`nvme::LBA_SHIFTS`].
+    Format {
+        /// Which.
+        ns: NsIndex,
+        /// Index of the LBA size.
+        format: u8,
+    },
+    /// A zone has failed.
+    Failed {
+        /// Which.
+        zone: ZoneId,
+        /// Offline, or read-only.
+        offline: bool,
+    },
+    /// Part of a zone's descriptor extension.
+    Extension {
+        /// Which zone's.
+        zone: ZoneId,
+        /// Which 16 bytes of it.
+        at: usize,
+        /// What they are.
+        bytes: [u8; 16],
+    },
 }
 
 impl Display for Recorded {
@@ -35,6 +66,21 @@ impl Display for Recorded {
         match self {
             Self::Command { ns, command, at } => line(f, *ns, command, *at),
             Self::PowerCut(at) => write!(f, "power-cut {}", at.as_nanos()),
+            Self::Format { ns, format } => {
+                write!(f, "# namespace {} formatted to {format}", ns.nsid().get())
+            }
+            Self::Failed { zone, offline } => {
+                let how = if *offline { "offline" } else { "read-only" };
+                write!(f, "# zone {} is {how}", zone.get())
+            }
+            Self::Extension { zone, at, .. } => {
+                write!(
+                    f,
+                    "# bytes {} of the extension of zone {}",
+                    16 * at,
+                    zone.get()
+                )
+            }
         }
     }
 }

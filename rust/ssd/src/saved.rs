@@ -84,8 +84,10 @@ pub fn load(config: &Config, bytes: &[u8]) -> Result<(Ssd, Config), Error> {
 }
 
 /// Whether two drives must agree on it to have the same state.
-const fn is_of_the_drive(property: &Property) -> bool {
+const fn is_of_the_drive(config: &Config, property: &Property) -> bool {
     match property.key {
+        // What follows a cut is the host's, too; that there can be one is not where the drive outlives its process.
+        Key::PowerCuts => !config.outlives,
         // Only the values that it stands for count; the others are the host's.
         Key::Preset
         | Key::Media
@@ -103,7 +105,7 @@ fn settings(config: &Config, wanted: impl Fn(&Property) -> bool) -> String {
     let mut text = String::new();
     for property in PROPERTIES
         .iter()
-        .filter(|p| is_of_the_drive(p) && wanted(p))
+        .filter(|p| is_of_the_drive(config, p) && wanted(p))
     {
         let value = property.show(&config.value(property.key));
         // Writing to a String cannot fail.
@@ -131,7 +133,7 @@ fn with_live(config: &Config, live: &str) -> Result<Config, Error> {
     let wrong = |error: crate::ConfigError| Error::new(error.to_string());
     for pair in live.lines() {
         let (name, value) = pair.split_once('=').unwrap_or_default();
-        let property = crate::property(name).filter(|p| p.is_live() && is_of_the_drive(p));
+        let property = crate::property(name).filter(|p| p.is_live() && is_of_the_drive(&config, p));
         let Some(property) = property else {
             return Err(Error::new(format!(
                 "'{}' is no live setting",
@@ -141,6 +143,63 @@ fn with_live(config: &Config, live: &str) -> Result<Config, Error> {
         // What has no effect on a drive may not be set.
         if property.show(&config.value(property.key)) != value {
             config.set(name, value).map_err(wrong)?;
+        }
+    }
+    Ok(config)
+}
+
+/// The user's settings of a drive, a line each, for [`described`].
+#[must_use]
+pub fn describe(config: &Config) -> String {
+    let mut text = String::new();
+    let is_kept = |p: &&Property| p.key == Key::Preset || is_of_the_drive(config, p);
+    for property in config.explicit().filter(is_kept) {
+        let value = property.show(&config.value(property.key));
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{}={value}", property.name());
+    }
+    text
+}
+
+/// The configuration of a drive that outlives its process, from [`describe`].
+///
+/// # Errors
+/// A line is no setting.
+pub fn described(text: &str) -> Result<Config, Error> {
+    let mut config = Config::new();
+    config.outlive();
+    for pair in text.lines() {
+        let set = config.set_pair(pair);
+        set.map_err(|error| Error::new(error.to_string()))?;
+    }
+    Ok(config)
+}
+
+/// The configuration of a drive that exists, where `asked` are somebody's settings: what is the host's and what can change
+/// while the drive runs is as asked for.
+///
+/// # Errors
+/// Another setting is not the drive's: one line that says which.
+pub fn adopt(drive: &Config, asked: &Config) -> Result<Config, Error> {
+    let mut config = drive.clone();
+    for property in asked.explicit() {
+        let (ours, theirs) = (drive.value(property.key), asked.value(property.key));
+        let is_same = match property.key {
+            Key::Preset => drive.preset_in_effect().name == asked.preset_in_effect().name,
+            _ => ours == theirs,
+        };
+        let name = property.name();
+        let (ours, theirs) = (property.show(&ours), property.show(&theirs));
+        let may_differ = property.key != Key::Preset
+            && (property.is_live() || !is_of_the_drive(drive, property));
+        if !is_same && !may_differ {
+            return Err(Error::new(format!(
+                "it is of a drive with {name}={ours}, not {name}={theirs}"
+            )));
+        }
+        if may_differ {
+            let set = config.set(name, &theirs);
+            set.map_err(|error| Error::new(error.to_string()))?;
         }
     }
     Ok(config)

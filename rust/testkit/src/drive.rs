@@ -333,9 +333,17 @@ impl Drive for FakeDrive {
         })
     }
 
-    fn zone_extension(&mut self, _ns: NsIndex, zone: ZoneId) -> Option<&mut [u8]> {
-        let zone = self.zones.get_mut(zone.get() as usize)?;
-        (!zone.extension.is_empty()).then_some(zone.extension.as_mut_slice())
+    fn zone_extension(&self, _ns: NsIndex, zone: ZoneId) -> Option<&[u8]> {
+        let zone = self.zones.get(zone.get() as usize)?;
+        (!zone.extension.is_empty()).then_some(zone.extension.as_slice())
+    }
+
+    fn set_zone_extension(&mut self, _ns: NsIndex, zone: ZoneId, unit: usize, to: &[u8; 64]) {
+        let zone = self.zones.get_mut(zone.get() as usize);
+        let place = zone.and_then(|z| z.extension.chunks_exact_mut(64).nth(unit));
+        if let Some(place) = place {
+            place.copy_from_slice(to);
+        }
     }
 
     /// The two namespaces share one LBA size here: the first one's stays, the second one's changes both.

@@ -61,15 +61,23 @@ impl<D: Drive> Guest<D> {
         memory_bytes: usize,
         media_bytes: usize,
     ) -> Result<Self, ConfigError> {
-        Ok(Self {
-            controller: Controller::new(config, drive)?,
-            host: FakeHost::new(memory_bytes, media_bytes),
+        let controller = Controller::new(config, drive)?;
+        Ok(Self::with(controller, memory_bytes, vec![0; media_bytes]))
+    }
+
+    /// The same of a controller that exists, after a reset, with media that is not empty.
+    pub fn with(controller: Controller<D>, memory_bytes: usize, media: Vec<u8>) -> Self {
+        let mut host = FakeHost::new(memory_bytes, 0);
+        host.media = media;
+        Self {
+            controller,
+            host,
             budget: 64,
             sqs: BTreeMap::new(),
             cqs: BTreeMap::new(),
             next_page: FIRST_ALLOCATION,
             next_cid: 0,
-        })
+        }
     }
 
     /// Reads a 32-bit register.

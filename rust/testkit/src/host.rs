@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! A machine made of byte vectors.
 
+use core::fmt;
 use core::ops::Range;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use nvme::{DmaFault, GuestError, Host};
 use units::{GuestAddr, Instant};
@@ -30,6 +32,27 @@ pub struct FakeHost {
     pub hole: Range<u64>,
     /// Media bytes discarded.
     pub discarded: u64,
+    /// Is shown the media before any change of it, and when old bytes have been put aside.
+    pub watch: Option<Watch>,
+}
+
+/// Who looks at the media before it changes.
+#[derive(Clone)]
+pub struct Watch(pub Arc<dyn Fn(&[u8], Change) + Send + Sync>);
+
+/// What happens next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Bytes of the media change.
+    Bytes,
+    /// Old bytes have been put aside.
+    Kept,
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Watch")
+    }
 }
 
 impl FakeHost {
@@ -47,6 +70,13 @@ impl FakeHost {
             guest_errors: Vec::new(),
             hole: 0..0,
             discarded: 0,
+            watch: None,
+        }
+    }
+
+    fn show(&self, next: Change) {
+        if let Some(Watch(watch)) = &self.watch {
+            watch(&self.media, next);
         }
     }
 
@@ -101,6 +131,7 @@ impl Host for FakeHost {
     fn media_from_guest(&mut self, at: u64, from: GuestAddr, len: u32) -> Result<(), DmaFault> {
         let from = self.guest(from, len as usize)?;
         let to = self.part(at, u64::from(len));
+        self.show(Change::Bytes);
         copy(&mut self.media, to, &self.memory, from);
         Ok(())
     }
@@ -119,15 +150,21 @@ impl Host for FakeHost {
 
     fn media_write(&mut self, at: u64, from: &[u8]) {
         let part = self.part(at, from.len() as u64);
+        self.show(Change::Bytes);
         copy(&mut self.media, part, from, 0..from.len());
     }
 
     fn media_discard(&mut self, at: u64, len: u64) {
         let part = self.part(at, len);
+        self.show(Change::Bytes);
         if let Some(bytes) = self.media.get_mut(part) {
             bytes.fill(0);
         }
         self.discarded += len;
+    }
+
+    fn kept(&mut self) {
+        self.show(Change::Kept);
     }
 
     fn interrupt(&mut self, vector: u16) {

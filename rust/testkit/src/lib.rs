@@ -23,4 +23,4 @@ mod host;
 
 pub use drive::{FakeConfig, FakeDrive};
 pub use guest::{Guest, PAGE};
-pub use host::FakeHost;
+pub use host::{Change, FakeHost, Watch};

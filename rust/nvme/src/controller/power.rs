@@ -9,8 +9,9 @@
 //! ```
 //! A cut is at its instant exactly, also where the host is late: nothing that is due then or later happens before it.
 
+use command::Command;
 use state::{state, state_enum};
-use units::{Instant, Nanos, PAGE_BYTES};
+use units::{Instant, Nanos, PAGE_BYTES, SECTOR_BYTES};
 
 use super::Controller;
 use crate::drive::{Drive, MediaChange};
@@ -84,15 +85,21 @@ impl<D: Drive> Controller<D> {
     }
 
     fn cut_power<H: Host>(&mut self, host: &mut H, at: Instant) {
-        self.power.cut_at = None;
-        // What the model has reset or given up is gone, however much of the bytes was.
-        if let Some(job) = self.work.job() {
-            host.media_discard(job.discard.start, job.discard.end - job.discard.start);
-        }
-        let loss = self.drive.power_cut(at, &mut |change| match change {
+        self.lose_power(at, &mut |change| match change {
             MediaChange::Gone(bytes) => host.media_discard(bytes.start, bytes.end - bytes.start),
             MediaChange::Restored { from, to } => copy_page(host, from, to),
         });
+        self.power.news = Some(at);
+    }
+
+    /// Power goes at `at`; `change` is told what becomes of media bytes. The next reset brings it back.
+    pub fn lose_power(&mut self, at: Instant, change: &mut dyn FnMut(MediaChange)) {
+        self.power.cut_at = None;
+        // What the model has reset or given up is gone, however much of the bytes was.
+        if let Some(job) = self.work.job().filter(|job| !job.discard.is_empty()) {
+            change(MediaChange::Gone(job.discard.clone()));
+        }
+        let loss = self.drive.power_cut(at, change);
         let counters = &mut self.logs.counters;
         counters.power_cuts = counters.power_cuts.saturating_add(1);
         if !self.registers.is_safe() {
@@ -104,13 +111,38 @@ impl<D: Drive> Controller<D> {
             off: loss.off,
             recovery: loss.recovery,
         };
-        self.power.news = Some(at);
+    }
+
+    /// Counts a command of the guest's that another process has worked, as far as it is known.
+    pub fn count_worked(&mut self, command: &Command) {
+        let counters = &mut self.logs.counters;
+        match *command {
+            Command::Read {
+                sectors,
+                internal: false,
+                ..
+            } => counters.read(sectors * SECTOR_BYTES),
+            Command::Write {
+                sectors,
+                internal: false,
+                ..
+            }
+            | Command::Append { sectors, .. } => {
+                counters.write(sectors * SECTOR_BYTES);
+            }
+            _ => {}
+        }
     }
 
     /// Puts aside what a power cut can bring back. To be called before the bytes of the media are changed.
     pub(crate) fn keep<H: Host>(&mut self, host: &mut H) {
+        let mut any = false;
         while let Some((from, to)) = self.drive.take_kept() {
             copy_page(host, from, to);
+            any = true;
+        }
+        if any {
+            host.kept();
         }
     }
 

@@ -231,7 +231,8 @@ impl Planner<'_> {
             Bytes::new(sum.get().saturating_add(space.size.get()))
         });
         // Without flash nothing is lost.
-        let is_needed = self.u64(Key::PowerCuts) > 0 && planned.cell.is_some();
+        let can_lose = self.u64(Key::PowerCuts) > 0 || self.config.outlives;
+        let is_needed = can_lose && planned.cell.is_some();
         let pages = bytes.min(MOST_UNDO).get() / PAGE_BYTES;
         u32::try_from(pages).unwrap_or(u32::MAX) * u32::from(is_needed)
     }

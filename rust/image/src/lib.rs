@@ -1,0 +1,392 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! A drive's file: its data and its state outlive the process.
+//!
+//! ```text
+//!   header      layout, settings of the drive                    written once
+//!   live part   which checkpoint counts; journal                 by stores into memory, command by command
+//!   checkpoint, checkpoint      ssd::save's state, in turn        every 32 768 commands, when the machine stops
+//!   media       namespaces, undo area                            by stores into memory
+//! ```
+//! The model is deterministic, so the commands with their instants are the journal: the state is that of the checkpoint
+//! after these. Each is written before the model works it, and its data after that, and before it is answered. So after
+//! the process has been killed at any instant the drive is what a power cut at the latest instant at which anything was
+//! answered would have made of it; the undo area has what that takes.
+//!
+//! What this crate does not do: it maps no memory and holds no lock. Its order is that of one process; what a crash of the
+//! host leaves of the file is the host's business.
+
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod error;
+mod journal;
+mod layout;
+mod live;
+
+pub use error::Error;
+pub use layout::Layout;
+pub use live::{Live, Words};
+
+use core::ops::Range;
+use nvme::{Drive as _, MediaChange};
+use ssd::{Config, Recorded, Ssd};
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use units::{Instant, PAGE_BYTES};
+
+/// Bytes in front of a checkpoint's state: epoch, length, digest, instant.
+const SLOT_HEADER: u64 = 32;
+
+/// The media, as a drive that is opened finds it.
+pub trait Bytes {
+    /// Copies bytes out.
+    fn read(&mut self, at: u64, into: &mut [u8]);
+    /// Copies bytes in.
+    fn write(&mut self, at: u64, from: &[u8]);
+    /// Makes bytes read as zeroes.
+    fn discard(&mut self, bytes: Range<u64>);
+}
+
+/// What a drive is after a process that worked on it was killed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AfterKill {
+    /// What a power cut would have left.
+    #[default]
+    PowerCut,
+    /// What it was, with all that was volatile.
+    Keep,
+}
+
+/// A drive from a file.
+#[derive(Debug)]
+pub struct Opened {
+    /// The drive. Its controller is in the middle of what it was doing: to be reset.
+    pub drive: Ssd,
+    /// Its configuration.
+    pub config: Config,
+    /// The latest instant of its life so far.
+    pub clock: Instant,
+    /// Whether whoever worked on it last had ended in order.
+    pub was_clean: bool,
+    /// Commands, and what else happened, since the checkpoint.
+    pub records: u64,
+}
+
+/// An open file.
+#[derive(Debug)]
+pub struct Image {
+    file: File,
+    layout: Layout,
+    epoch: u64,
+}
+
+impl Image {
+    /// Makes the file of an erased drive. It is there as a whole or not at all.
+    ///
+    /// # Errors
+    /// There is a file already, it cannot be written, or the configuration makes no drive.
+    pub fn create(path: &Path, config: &Config) -> Result<(), Error> {
+        if path.exists() {
+            return Err(Error::new("there is such a file already"));
+        }
+        let mut config = config.clone();
+        config.outlive();
+        let plan = config.plan()?;
+        let drive = ssd::build(&plan)?;
+        let layout = Layout::of(&config, &plan);
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".new-{}", std::process::id()));
+        let draft = Path::new(&name);
+        let made = File::create(draft).map_err(Error::write).and_then(|file| {
+            file.set_len(layout.size()).map_err(Error::write)?;
+            layout.write(&file)?;
+            let epoch = 1;
+            put_state(
+                &file,
+                &layout,
+                epoch,
+                &ssd::save(&drive, &config),
+                Instant::ZERO,
+            )?;
+            put_word(&file, &layout, live::EPOCH, epoch)?;
+            put_word(&file, &layout, live::CLEAN, 1)?;
+            // Unlike a rename this takes no file's place that has come into being meanwhile.
+            fs::hard_link(draft, path).map_err(Error::write)
+        });
+        // Whether there was one or not, it is not needed any more.
+        let _ = fs::remove_file(draft);
+        made
+    }
+
+    /// Opens a file, which the caller has locked if it is to be written.
+    ///
+    /// # Errors
+    /// It is no image, of another version, or damaged.
+    pub fn open(path: &Path, writes: bool) -> Result<Self, Error> {
+        let file = OpenOptions::new().read(true).write(writes).open(path);
+        let file = file.map_err(|e| Error::new(format!("it cannot be opened: {e}")))?;
+        Self::of(file)
+    }
+
+    /// The same for a file that is open.
+    ///
+    /// # Errors
+    /// As for [`Image::open`].
+    pub fn of(file: File) -> Result<Self, Error> {
+        let layout = Layout::read(&file)?;
+        let epoch = get_word(&file, &layout, live::EPOCH)?;
+        Ok(Self {
+            file,
+            layout,
+            epoch,
+        })
+    }
+
+    /// The file.
+    #[must_use]
+    pub const fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Where things are in it.
+    #[must_use]
+    pub const fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// The drive's settings.
+    ///
+    /// # Errors
+    /// This version has no such settings.
+    pub fn config(&self) -> Result<Config, Error> {
+        Ok(ssd::described(&self.layout.settings)?)
+    }
+
+    /// The drive as it was when nobody worked on it any more; `media` is brought in line with it. `asked` are settings that
+    /// it is to have, as far as they can be changed.
+    ///
+    /// # Errors
+    /// The file is damaged, or not of such a drive: one line. The media may have changed only where the drive did not answer
+    /// for it.
+    pub fn load(
+        &self,
+        asked: &Config,
+        after: AfterKill,
+        media: &mut dyn Bytes,
+    ) -> Result<Opened, Error> {
+        let config = ssd::adopt(&self.config()?, asked)?;
+        let size = config.plan()?.layout.size.get();
+        if size > self.layout.media {
+            let of = format!("its media has {} bytes of {size}", self.layout.media);
+            return Err(Error::new(of));
+        }
+        let (state, since) = self.state()?;
+        let (drive, config) = ssd::load(&config, &state)?;
+        let mut opened = Opened {
+            drive,
+            config,
+            clock: since,
+            was_clean: self.word(live::CLEAN)? == 1,
+            records: 0,
+        };
+        if !opened.was_clean {
+            if self.word(live::FULL)? != 0 {
+                return Err(Error::new(
+                    "its journal is not complete: there was no room for it",
+                ));
+            }
+            self.replay(&mut opened, media)?;
+            if after == AfterKill::PowerCut {
+                let at = opened.clock;
+                opened
+                    .drive
+                    .lose_power(at, &mut |what| change(media, &what));
+            }
+            discard_unwritten(&opened, media)?;
+        }
+        // Live settings that were asked for, now that those of its life so far are known.
+        opened.config = ssd::adopt(&opened.config, asked)?;
+        opened.drive.drive_mut().set_times(&opened.config.plan()?);
+        Ok(opened)
+    }
+
+    /// What happened since the checkpoint, in order.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn records(&self) -> Result<Vec<Recorded>, Error> {
+        let mut records = Vec::new();
+        self.each_record(|what| records.push(*what))?;
+        Ok(records)
+    }
+
+    fn each_record(&self, mut each: impl FnMut(&Recorded)) -> Result<(), Error> {
+        const BYTES: usize = 32;
+        let (live, _) = self.layout.live();
+        let start = live + Layout::journal_word() * 8;
+        let mut piece = vec![0; 1 << 16];
+        let mut index = 0;
+        while index < self.layout.records {
+            let most = ((self.layout.records - index) as usize).saturating_mul(BYTES);
+            let piece = piece.split_at_mut(most.min(1 << 16)).0;
+            let at = start + index * BYTES as u64;
+            self.file.read_exact_at(piece, at).map_err(Error::read)?;
+            for record in piece.chunks_exact(BYTES) {
+                let mut words = [0; 4];
+                for (word, bytes) in words.iter_mut().zip(record.chunks_exact(8)) {
+                    *word = bytes.first_chunk().copied().map_or(0, u64::from_le_bytes);
+                }
+                let Some(what) = journal::decode(words, self.epoch, index) else {
+                    return Ok(());
+                };
+                each(&what);
+                index += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Works the journal. Of the last records old bytes may not have been put aside yet, and what a power cut made of the
+    /// media may not have been done: then no byte of it has changed since.
+    fn replay(&self, opened: &mut Opened, media: &mut dyn Bytes) -> Result<(), Error> {
+        let kept = self.word(live::KEPT)?;
+        opened.clock = opened
+            .clock
+            .max(Instant::from_nanos(self.word(live::CLOCK)?));
+        let mut cut = Vec::new();
+        self.each_record(|what| {
+            cut.clear();
+            let drive = opened.drive.drive_mut();
+            drive.replay(what, &mut |change| cut.push(change));
+            let is_kept = opened.records < kept;
+            while let Some((from, to)) = drive.take_kept() {
+                if !is_kept {
+                    copy_page(media, from, to);
+                }
+            }
+            if let Recorded::Command { command, at, .. } = what {
+                opened.clock = opened.clock.max(*at);
+                opened.drive.count_worked(command);
+            }
+            opened.records += 1;
+        })?;
+        for what in &cut {
+            change(media, what);
+        }
+        Ok(())
+    }
+
+    /// The state of the checkpoint that counts, and its instant.
+    fn state(&self) -> Result<(Vec<u8>, Instant), Error> {
+        let at = self.layout.slot_of(self.epoch);
+        let mut header = [0; SLOT_HEADER as usize];
+        let read = |into: &mut [u8], at| self.file.read_exact_at(into, at).map_err(Error::read);
+        read(&mut header, at)?;
+        let mut words = header.chunks_exact(8).map(|bytes| {
+            let bytes = bytes.first_chunk().copied();
+            bytes.map_or(0, u64::from_le_bytes)
+        });
+        let mut word = || words.next().unwrap_or(0);
+        let (epoch, length, digest, clock) = (word(), word(), word(), word());
+        let damaged = || Error::new("its checkpoint is damaged");
+        if epoch != self.epoch || length > self.layout.slot - SLOT_HEADER {
+            return Err(damaged());
+        }
+        let mut state = Vec::new();
+        let length = usize::try_from(length).map_err(|_| damaged())?;
+        state.try_reserve_exact(length).map_err(|_| damaged())?;
+        state.resize(length, 0);
+        read(&mut state, at + SLOT_HEADER)?;
+        if state::digest_of(&state) != digest {
+            return Err(damaged());
+        }
+        Ok((state, Instant::from_nanos(clock)))
+    }
+
+    /// Writes the drive's state as it is at `now` and begins another journal. With `is_clean` nobody works on it until
+    /// [`Live::works`].
+    ///
+    /// # Errors
+    /// The state does not fit or cannot be written; then the checkpoint before and its journal still count.
+    pub fn checkpoint<W: Words>(
+        &mut self,
+        drive: &Ssd,
+        config: &Config,
+        live: &Live<W>,
+        (now, is_clean): (Instant, bool),
+    ) -> Result<(), Error> {
+        let epoch = self.epoch + 1;
+        let state = ssd::save(drive, config);
+        put_state(&self.file, &self.layout, epoch, &state, now)?;
+        live.turn_to(epoch, now, is_clean);
+        self.epoch = epoch;
+        Ok(())
+    }
+
+    fn word(&self, which: u64) -> Result<u64, Error> {
+        get_word(&self.file, &self.layout, which)
+    }
+}
+
+fn put_state(
+    file: &File,
+    layout: &Layout,
+    epoch: u64,
+    state: &[u8],
+    now: Instant,
+) -> Result<(), Error> {
+    let length = state.len() as u64;
+    if length > layout.slot - SLOT_HEADER {
+        let most = layout.slot - SLOT_HEADER;
+        let of = format!("its state has {length} bytes, there is room for {most}");
+        return Err(Error::new(of));
+    }
+    let at = layout.slot_of(epoch);
+    let write = |bytes: &[u8], at| file.write_all_at(bytes, at).map_err(Error::write);
+    write(state, at + SLOT_HEADER)?;
+    let header = [epoch, length, state::digest_of(state), now.as_nanos()];
+    write(header.map(u64::to_le_bytes).as_flattened(), at)
+}
+
+fn put_word(file: &File, layout: &Layout, which: u64, word: u64) -> Result<(), Error> {
+    let at = layout.live().0 + which * 8;
+    file.write_all_at(&word.to_le_bytes(), at)
+        .map_err(Error::write)
+}
+
+fn get_word(file: &File, layout: &Layout, which: u64) -> Result<u64, Error> {
+    let mut bytes = [0; 8];
+    let at = layout.live().0 + which * 8;
+    file.read_exact_at(&mut bytes, at).map_err(Error::read)?;
+    Ok(u64::from_le_bytes(bytes))
+}
+
+fn change(media: &mut dyn Bytes, what: &MediaChange) {
+    match what {
+        MediaChange::Gone(bytes) => media.discard(bytes.clone()),
+        MediaChange::Restored { from, to } => copy_page(media, *from, *to),
+    }
+}
+
+fn copy_page(media: &mut dyn Bytes, from: u64, to: u64) {
+    let mut page = [0; PAGE_BYTES as usize];
+    media.read(from, &mut page);
+    media.write(to, &page);
+}
+
+/// What the model says holds nothing reads as zeroes, also where a command had not come so far.
+fn discard_unwritten(opened: &Opened, media: &mut dyn Bytes) -> Result<(), Error> {
+    let mut at = 0;
+    let end = opened.config.plan()?.layout.undo;
+    for written in opened.drive.drive().written() {
+        if at < written.start.min(end) {
+            media.discard(at..written.start.min(end));
+        }
+        at = at.max(written.end);
+    }
+    if at < end {
+        media.discard(at..end);
+    }
+    Ok(())
+}

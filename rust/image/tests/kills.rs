@@ -1,0 +1,549 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! A process that works on an image is killed between any two of its stores: the drive that is opened then has all that was
+//! acknowledged as durable, nothing else than was written, and is what its own model would have been.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test stops at what it did not expect"
+)]
+
+use core::ops::Range;
+use image::{AfterKill, Bytes, Image, Layout, Live, Opened, Words};
+use nvme::Drive as _;
+use nvme_spec::{NvmOpcode, WireZoneAction};
+use ssd::{Config, Drive, Journal, Recorded, PRESETS};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use testkit::{command, Change, Guest, Watch};
+use units::{Instant, Nanos};
+
+const PAGE: usize = 4096;
+/// Zone Invalid Write, and that another try would not help.
+const INVALID_WRITE: u16 = 0x61bc;
+/// Pages of each namespace, or zone, that are written.
+const HOT: u64 = 24;
+/// Versions are numbered in the first bytes of each page; 0 is none.
+type Version = u64;
+type Page = (u32, u64);
+
+/// Settings that make a preset's drive small: those of these that it has.
+const SMALL: [(&str, &str); 6] = [
+    ("meta-size", "4M"),
+    ("zones", "4"),
+    ("max-active", "3"),
+    ("block-size", "3M"),
+    ("zone-capacity", "3M"),
+    ("block-data-size", "16M"),
+];
+
+fn small(preset: &str) -> Config {
+    let mut config = Config::preset(preset).unwrap();
+    for (name, value) in SMALL {
+        let mut with = config.clone();
+        with.set(name, value).unwrap();
+        if with.plan().is_ok() {
+            config = with;
+        }
+    }
+    config
+}
+
+/// The live part in memory: what it would be after a kill.
+#[derive(Debug, Default)]
+struct Stored {
+    words: BTreeMap<u64, u64>,
+    /// Stores to come before the kill.
+    fuse: u64,
+    /// The words at the kill, once it has happened, and the media, once that was seen.
+    killed: Option<BTreeMap<u64, u64>>,
+    media: Option<Vec<u8>>,
+}
+
+impl Stored {
+    /// One store is about to happen.
+    fn burn(&mut self) {
+        if self.killed.is_none() {
+            if self.fuse == 0 {
+                self.killed = Some(self.words.clone());
+            }
+            self.fuse = self.fuse.saturating_sub(1);
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+struct Memory(Arc<Mutex<Stored>>);
+
+impl Words for Memory {
+    fn store(&self, at: u64, word: u64) {
+        let mut stored = self.0.lock().unwrap();
+        stored.burn();
+        stored.words.insert(at, word);
+    }
+}
+
+/// Media in memory.
+struct InMemory<'a>(&'a mut Vec<u8>);
+
+impl Bytes for InMemory<'_> {
+    fn read(&mut self, at: u64, into: &mut [u8]) {
+        into.copy_from_slice(&self.0[at as usize..][..into.len()]);
+    }
+
+    fn write(&mut self, at: u64, from: &[u8]) {
+        self.0[at as usize..][..from.len()].copy_from_slice(from);
+    }
+
+    fn discard(&mut self, bytes: Range<u64>) {
+        self.0[bytes.start as usize..bytes.end as usize].fill(0);
+    }
+}
+
+/// A file of this test's.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("conzone-{name}-{}", std::process::id()));
+        let _ = fs::remove_file(&path);
+        Self(path)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+struct Known {
+    written: Vec<Version>,
+    /// How many of them were answered, and as durable.
+    answered: usize,
+    durable: usize,
+    /// How many of them a reset of the zone has dropped.
+    dropped: usize,
+}
+
+/// A guest with a drive from an image.
+struct Bench {
+    file: Scratch,
+    config: Config,
+    image: Image,
+    live: Arc<Live<Memory>>,
+    memory: Memory,
+    guest: Guest<Drive>,
+    buffer: u64,
+    random: fastrand::Rng,
+    version: Version,
+    pages: BTreeMap<Page, Known>,
+    /// Commands in flight: what they write, or make durable, and whether they make it durable.
+    asked: BTreeMap<u16, (Vec<(Page, usize)>, bool)>,
+}
+
+impl Bench {
+    fn new(preset: &str, seed: u64) -> Self {
+        let file = Scratch::new(&format!("kill-{preset}-{seed}"));
+        let config = small(preset);
+        Image::create(&file.0, &config).unwrap();
+        let mut image = Image::open(&file.0, true).unwrap();
+        let mut media = vec![0; image.layout().media as usize];
+        let opened = image
+            .load(&config, AfterKill::PowerCut, &mut InMemory(&mut media))
+            .unwrap();
+        assert!(opened.was_clean);
+        Self::with(file, &mut image, opened, media, seed)
+    }
+
+    fn with(file: Scratch, image: &mut Image, opened: Opened, media: Vec<u8>, seed: u64) -> Self {
+        let memory = Memory::default();
+        memory.0.lock().unwrap().fuse = u64::MAX;
+        let mut image = Image::open(&file.0, true)
+            .inspect(|_| assert!(image.layout().media > 0))
+            .unwrap();
+        let live = Arc::new(Live::new(memory.clone(), image.layout()));
+        let Opened {
+            mut drive,
+            config,
+            clock,
+            ..
+        } = opened;
+        drive.reset(clock);
+        drive.drive_mut().set_journal(live.clone());
+        image
+            .checkpoint(&drive, &config, &live, (clock, false))
+            .unwrap();
+        let mut guest = Guest::with(drive, 4 << 20, media);
+        guest.host.clock = clock;
+        guest.budget = 512;
+        let (seen, words) = (memory.clone(), live.clone());
+        guest.host.watch = Some(Watch(Arc::new(move |media: &[u8], next| {
+            if next == Change::Kept {
+                return words.kept();
+            }
+            let mut stored = seen.0.lock().unwrap();
+            if stored.killed.is_some() && stored.media.is_none() {
+                stored.media = Some(media.to_vec());
+            }
+            if stored.killed.is_none() {
+                stored.burn();
+                if stored.killed.is_some() {
+                    stored.media = Some(media.to_vec());
+                }
+            }
+        })));
+        let mut bench = Self {
+            file,
+            config,
+            image,
+            live,
+            memory,
+            buffer: guest.alloc(16 * PAGE as u64),
+            guest,
+            random: fastrand::Rng::with_seed(seed),
+            version: 0,
+            pages: BTreeMap::new(),
+            asked: BTreeMap::new(),
+        };
+        while !bench.guest.enable() {
+            let wake = bench.guest.host.wake.unwrap();
+            bench.guest.host.clock = wake;
+            bench.guest.run();
+        }
+        assert!(bench.guest.create_queues(1, 16));
+        bench
+    }
+
+    fn run(&mut self) {
+        self.live.works(self.guest.host.clock);
+        self.guest.run();
+    }
+
+    fn write(&mut self, nsid: u32, first: u64, pages: u64, fua: bool) {
+        let mut now = Vec::new();
+        for page in first..first + pages {
+            self.version += 1;
+            let mut bytes = vec![0x5a; PAGE];
+            bytes[..8].copy_from_slice(&self.version.to_le_bytes());
+            self.guest
+                .poke(self.buffer + (page - first) * PAGE as u64, &bytes);
+            let known = self.pages.entry((nsid, page)).or_default();
+            known.written.push(self.version);
+            now.push(((nsid, page), known.written.len()));
+        }
+        let mut sqe = command::blocks(NvmOpcode::Write, nsid, first * 8, pages as u32 * 8);
+        sqe.cdw[2] |= u32::from(fua) << 30;
+        let mark = self.guest.mark();
+        let sqe = self.guest.with_prp(sqe, self.buffer, pages * PAGE as u64);
+        self.live.works(self.guest.host.clock);
+        let cid = self.guest.submit(1, sqe);
+        self.guest.release(mark);
+        self.asked.insert(cid, (now, fua));
+    }
+
+    fn flush(&mut self, nsid: u32) {
+        let all = self.pages.iter().filter(|(key, _)| key.0 == nsid);
+        let all = all.map(|(key, known)| (*key, known.answered)).collect();
+        self.live.works(self.guest.host.clock);
+        let cid = self
+            .guest
+            .submit(1, command::plain(NvmOpcode::Flush as u8, nsid));
+        self.asked.insert(cid, (all, true));
+    }
+
+    /// Lets time pass, and takes what is answered.
+    fn pass(&mut self, nanos: u64) {
+        let end = self.guest.host.clock + Nanos::new(nanos);
+        while let Some(at) = self.guest.host.wake.filter(|at| *at <= end) {
+            self.guest.host.wake = None;
+            self.guest.host.clock = self.guest.host.clock.max(at);
+            self.run();
+        }
+        self.guest.host.clock = end;
+        self.run();
+        while let Some(cqe) = self.guest.poll(1) {
+            let (asked, is_durable) = self.asked.remove(&cqe.cid).unwrap();
+            // The zone may have been further than was known.
+            if cqe.status == INVALID_WRITE {
+                continue;
+            }
+            assert_eq!(cqe.status, 0);
+            for (key, n) in asked {
+                let known = self.pages.get_mut(&key).unwrap();
+                known.answered = known.answered.max(n);
+                if is_durable && n > known.dropped {
+                    known.durable = known.durable.max(n);
+                }
+            }
+        }
+    }
+
+    /// One thing that a guest does.
+    fn act(&mut self) {
+        let spaces: Vec<_> = (1..)
+            .zip(self.guest.controller.drive().namespaces())
+            .collect();
+        let (nsid, info) = spaces[self.random.usize(..spaces.len())];
+        let zoned = info.zoned.clone();
+        match (zoned, self.random.u32(..12)) {
+            (_, 0) => self.flush(nsid),
+            (None, n) => {
+                let pages = self.random.u64(1..=8);
+                let first = self.random.u64(..HOT - pages);
+                self.write(nsid, first, pages, n == 1);
+            }
+            (Some(zoned), n) => self.act_on_zone(nsid, zoned.zone_size.get() / 512, n),
+        }
+        let longest = [60_000, 60_000, 60_000, 8_000_000][self.random.usize(..4)];
+        let nanos = self.random.u64(1..=longest);
+        self.pass(nanos);
+        if self.asked.len() > 12 {
+            self.pass(50_000_000);
+        }
+    }
+
+    fn act_on_zone(&mut self, nsid: u32, zone_size: u64, n: u32) {
+        let zone = self.random.u64(..2);
+        let ns = nvme::NsIndex(nsid as u8 - 1);
+        let report = self
+            .guest
+            .controller
+            .drive()
+            .zone(ns, units::ZoneId::new(zone as u32))
+            .unwrap();
+        let written = report.write_pointer.get() - report.start.get();
+        let pages = self.random.u64(1..=8);
+        if n == 2 || written / 8 + pages > HOT * 8 {
+            // Nothing of it may be in flight.
+            self.pass(50_000_000);
+            self.live.works(self.guest.host.clock);
+            let reset = command::zone_send(nsid, zone * zone_size, WireZoneAction::Reset, false);
+            let cid = self.guest.submit(1, reset);
+            self.asked.insert(cid, (Vec::new(), false));
+            let first = zone * zone_size / 8;
+            for page in first..first + zone_size / 8 {
+                if let Some(known) = self.pages.get_mut(&(nsid, page)) {
+                    known.durable = 0;
+                    known.dropped = known.written.len();
+                }
+            }
+        } else {
+            self.write(nsid, report.write_pointer.get() / 8, pages, n == 1);
+        }
+    }
+
+    /// What is in the file after the kill, if it has happened.
+    fn take_kill(&mut self) -> Option<Vec<u8>> {
+        let mut stored = self.memory.0.lock().unwrap();
+        let words = stored.killed.take()?;
+        stored.fuse = u64::MAX;
+        let media = stored.media.take();
+        drop(stored);
+        put_words(self.image.file(), self.image.layout(), &words);
+        Some(media.unwrap_or_else(|| self.guest.host.media.clone()))
+    }
+
+    /// What is written is one whole version, not older than what was acknowledged before.
+    fn check(&self, opened: &Opened, media: &[u8], known: &BTreeMap<Page, Known>) -> usize {
+        let mut older = 0;
+        let infos = opened.drive.drive().namespaces();
+        for ((nsid, page), known) in known {
+            let info = &infos[*nsid as usize - 1];
+            let start = info.media_offset as usize + *page as usize * PAGE;
+            let bytes = &media[start..start + PAGE];
+            let version = Version::from_le_bytes(bytes[..8].try_into().unwrap());
+            let fill = if version == 0 { 0 } else { 0x5a };
+            assert!(
+                bytes[8..].iter().all(|byte| *byte == fill),
+                "page {page} of {nsid} is torn"
+            );
+            let place = match version {
+                0 => 0,
+                _ => 1 + known.written.iter().position(|v| *v == version).unwrap(),
+            };
+            assert!(
+                place >= known.durable,
+                "page {page} of {nsid} has version {place} of {known:?}"
+            );
+            older += usize::from(place < known.answered);
+        }
+        older
+    }
+}
+
+fn put_words(file: &File, layout: &Layout, words: &BTreeMap<u64, u64>) {
+    for (at, word) in words {
+        file.write_all_at(&word.to_le_bytes(), layout.live().0 + at * 8)
+            .unwrap();
+    }
+}
+
+#[test]
+fn what_was_acknowledged_as_durable_is_there_after_a_kill_between_any_two_stores() {
+    for preset in PRESETS {
+        let mut older = 0;
+        for seed in 0..6 {
+            let mut bench = Bench::new(preset.name, seed);
+            bench.memory.0.lock().unwrap().fuse = 20 + bench.random.u64(..1500);
+            let (mut known, mut media) = (bench.pages.clone(), None);
+            for n in 0..400 {
+                bench.act();
+                media = bench.take_kill();
+                if media.is_some() {
+                    break;
+                }
+                known = bench.pages.clone();
+                if n % 60 == 59 {
+                    let now = (bench.guest.host.clock, false);
+                    bench
+                        .image
+                        .checkpoint(&bench.guest.controller, &bench.config, &bench.live, now)
+                        .unwrap();
+                }
+            }
+            // What the guest was writing when the process was killed may be there, too.
+            for (key, now) in &bench.pages {
+                let before = known.entry(*key).or_default();
+                before.written.clone_from(&now.written);
+                // Unless it was resetting the zone.
+                before.durable = before.durable.min(now.durable);
+            }
+            let mut media = media.unwrap_or_else(|| panic!("{} has too few stores", preset.name));
+            let image = Image::open(&bench.file.0, false).unwrap();
+            let open = |media: &mut Vec<u8>| {
+                image
+                    .load(&bench.config, AfterKill::PowerCut, &mut InMemory(media))
+                    .unwrap()
+            };
+            let opened = open(&mut media);
+            assert!(!opened.was_clean);
+            older += bench.check(&opened, &media, &known);
+            opened.drive.drive().model().check_invariants().unwrap();
+            // Who is killed while he opens it finds the same.
+            let before = media.clone();
+            let again = open(&mut media);
+            let end = opened.config.plan().unwrap().layout.undo as usize;
+            assert!(media[..end] == before[..end] && again.clock == opened.clock);
+            assert_eq!(
+                ssd::save(&again.drive, &bench.config),
+                ssd::save(&opened.drive, &bench.config)
+            );
+        }
+        assert_eq!(
+            older > 0,
+            preset.name != "nvm-optane",
+            "{}: {older}",
+            preset.name
+        );
+    }
+}
+
+#[test]
+fn the_journal_makes_of_the_checkpoint_the_drive_that_it_was() {
+    for preset in PRESETS {
+        let mut bench = Bench::new(preset.name, 11);
+        for n in 0..300 {
+            bench.act();
+            if n == 100 {
+                let now = (bench.guest.host.clock, false);
+                bench
+                    .image
+                    .checkpoint(&bench.guest.controller, &bench.config, &bench.live, now)
+                    .unwrap();
+            }
+        }
+        assert!(bench.live.len() > 150);
+        let words = bench.memory.0.lock().unwrap().words.clone();
+        put_words(bench.image.file(), bench.image.layout(), &words);
+        let mut media = bench.guest.host.media.clone();
+        let mut opened = bench
+            .image
+            .load(&bench.config, AfterKill::Keep, &mut InMemory(&mut media))
+            .unwrap();
+        assert_eq!(
+            (opened.records, opened.clock),
+            (bench.live.len(), bench.guest.host.clock)
+        );
+        let now = opened.clock;
+        let drive = opened.drive.drive_mut();
+        drive.advance(now);
+        bench.guest.controller.drive_mut().advance(now);
+        assert_eq!(
+            state::encode(drive),
+            state::encode(bench.guest.controller.drive()),
+            "{}",
+            preset.name
+        );
+        assert!(media == bench.guest.host.media);
+        let records: Vec<Recorded> = bench.image.records().unwrap();
+        assert_eq!(records.len() as u64, bench.live.len());
+    }
+}
+
+#[test]
+fn an_orderly_end_loses_nothing_and_time_goes_on() {
+    let mut bench = Bench::new("tlc-block", 5);
+    for _ in 0..50 {
+        bench.act();
+    }
+    let now = bench.guest.host.clock;
+    bench
+        .image
+        .checkpoint(
+            &bench.guest.controller,
+            &bench.config,
+            &bench.live,
+            (now, true),
+        )
+        .unwrap();
+    let words = bench.memory.0.lock().unwrap().words.clone();
+    put_words(bench.image.file(), bench.image.layout(), &words);
+    let mut media = bench.guest.host.media.clone();
+    let mut image = Image::open(&bench.file.0, true).unwrap();
+    let opened = image
+        .load(
+            &bench.config,
+            AfterKill::PowerCut,
+            &mut InMemory(&mut media),
+        )
+        .unwrap();
+    assert!(opened.was_clean && opened.clock == now && media == bench.guest.host.media);
+    assert_eq!(
+        state::encode(opened.drive.drive()),
+        state::encode(bench.guest.controller.drive())
+    );
+    let file = std::mem::replace(&mut bench.file, Scratch(PathBuf::new()));
+    let mut next = Bench::with(file, &mut image, opened, media, 6);
+    assert!(next.guest.host.clock >= now && now > Instant::ZERO);
+    next.pages.clone_from(&bench.pages);
+    next.version = bench.version;
+    next.act();
+    // The first thing that happens makes it one that was not ended in order.
+    assert_eq!(next.memory.0.lock().unwrap().words.get(&1), Some(&0));
+}
+
+#[test]
+fn a_journal_without_room_says_so() {
+    let bench = Bench::new("nvm-optane", 1);
+    for _ in bench.live.len()..bench.image.layout().records {
+        bench.live.note(&Recorded::PowerCut(Instant::ZERO));
+    }
+    let words = |bench: &Bench| bench.memory.0.lock().unwrap().words.clone();
+    assert_eq!(words(&bench).get(&4), Some(&0));
+    bench.live.note(&Recorded::PowerCut(Instant::ZERO));
+    assert_eq!(words(&bench).get(&4), Some(&1));
+    put_words(bench.image.file(), bench.image.layout(), &words(&bench));
+    let image = Image::open(&bench.file.0, false).unwrap();
+    let mut media = bench.guest.host.media.clone();
+    let error = image
+        .load(&bench.config, AfterKill::Keep, &mut InMemory(&mut media))
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "its journal is not complete: there was no room for it"
+    );
+}
