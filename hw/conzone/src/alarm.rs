@@ -19,6 +19,8 @@ pub(crate) struct Alarm {
     thread: BqlRefCell<Option<ThreadTimer>>,
     /// What the timer is armed for.
     armed: BqlCell<Option<Instant>>,
+    /// Of the drive's clock, when the guest's was 0.
+    origin: BqlCell<u64>,
     /// How long after its deadline the timer came, in the host's time.
     lateness: BqlRefCell<Histogram>,
 }
@@ -33,6 +35,7 @@ impl Alarm {
         unsafe {
             addr_of_mut!((*this).thread).write(BqlRefCell::new(None));
             addr_of_mut!((*this).armed).write(BqlCell::new(None));
+            addr_of_mut!((*this).origin).write(BqlCell::new(0));
             addr_of_mut!((*this).lateness).write(BqlRefCell::new(Histogram::default()));
         }
     }
@@ -58,6 +61,17 @@ impl Alarm {
         Ok(())
     }
 
+    /// The drive's clock: the guest's, from its origin on.
+    pub(crate) fn now(&self) -> Instant {
+        Instant::from_nanos(VirtualTimer::now_ns().saturating_add(self.origin.get()))
+    }
+
+    /// The drive has lived until `clock`: it goes on from there.
+    pub(crate) fn go_on_from(&self, clock: Instant) {
+        let now = VirtualTimer::now_ns();
+        self.origin.set(clock.as_nanos().saturating_sub(now));
+    }
+
     /// Wakes the device at `deadline`, in place of any earlier request. An earlier deadline stays: the device finds
     /// nothing to do then and sets this one, which costs less than to move the timer with every command.
     pub(crate) fn set(&self, deadline: Instant) {
@@ -65,9 +79,10 @@ impl Alarm {
             return;
         }
         self.armed.set(Some(deadline));
+        let deadline = deadline.as_nanos().saturating_sub(self.origin.get());
         match self.thread.borrow().as_ref() {
-            Some(timer) => timer.arm(deadline.as_nanos()),
-            None => self.main.arm(deadline.as_nanos()),
+            Some(timer) => timer.arm(deadline),
+            None => self.main.arm(deadline),
         }
     }
 
@@ -101,7 +116,7 @@ impl Alarm {
             self.set(deadline);
             return false;
         }
-        let now = Instant::from_nanos(VirtualTimer::now_ns());
+        let now = self.now();
         if VirtualTimer::follows_host() && now >= deadline {
             self.lateness.borrow_mut().add(now.since(deadline));
         }

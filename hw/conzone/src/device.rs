@@ -4,11 +4,12 @@
 use std::ffi::CStr;
 use std::ptr::addr_of_mut;
 
+use image::AfterKill;
 use nvme::Controller;
 use pci::bindings::PCIDeviceClass;
 use pci::{
     add_bootindex, for_each_device, is_running, pcie_interfaces, Error, Identity, PciDevice,
-    PciDeviceImpl, PropertyValue, Ram, TextProperties, VirtualTimer,
+    PciDeviceImpl, PropertyValue, Ram, StopHandler, TextProperties, VirtualTimer,
 };
 use qemu_api::bindings::{DeviceCategory, InterfaceInfo};
 use qemu_api::memory::{MemoryRegion, MemoryRegionOps, MemoryRegionOpsBuilder};
@@ -23,6 +24,7 @@ use units::{Instant, Nanos, ZoneId};
 use crate::alarm::Alarm;
 use crate::host::{GuestLog, Signals, Visit};
 use crate::media::Store;
+use crate::persistence::{FromImage, Persistence};
 use crate::properties::{self, Extra, Which};
 use crate::record::Recorder;
 
@@ -51,6 +53,10 @@ pub(crate) struct Inner {
     pub(crate) core: Controller<Drive>,
     pub(crate) media: Store,
     pub(crate) recorder: Option<Recorder>,
+    /// The file that the drive lives in, if it has one.
+    pub(crate) persistence: Option<Persistence>,
+    #[allow(dead_code, reason = "held for its Drop")]
+    stop_handler: Option<StopHandler>,
     serial: String,
     /// What follows a power cut.
     after_cut: Option<AfterCut>,
@@ -68,6 +74,9 @@ pub struct ConzoneNvme {
     early_faults: BqlRefCell<Faults>,
     /// Where the commands are to be recorded, or empty.
     record: BqlRefCell<String>,
+    /// The file that the drive is to live in, or empty, and what it is after a kill.
+    image: BqlRefCell<String>,
+    after_kill: BqlCell<AfterKill>,
     /// When power is to be cut, set before realize.
     early_cut: BqlCell<Option<Instant>>,
     pub(crate) inner: BqlRefCell<Option<Inner>>,
@@ -118,8 +127,12 @@ impl PciDeviceImpl for ConzoneNvme {
     };
 
     fn realize(&self) -> Result<(), Error> {
+        let mut from_image = self.open_image()?;
         let plan = self.config.borrow().plan().map_err(config_error)?;
-        let mut core = ssd::build(&plan).map_err(config_error)?;
+        let (mut core, media, persistence) = match from_image.take() {
+            Some(from) => (from.opened.drive, Some(from.media), Some(from.persistence)),
+            None => (ssd::build(&plan).map_err(config_error)?, None, None),
+        };
         let faults = self.early_faults.borrow().clone();
         core.drive_mut().put_faults(faults).map_err(config_error)?;
         core.set_interrupt_hold(Self::interrupt_hold(&plan));
@@ -132,7 +145,10 @@ impl PciDeviceImpl for ConzoneNvme {
             )));
         }
         core.cut_power_at(cut_at);
-        let media = Store::open(&plan.media, plan.layout.size, &self.parent_obj)?;
+        let media = match media {
+            Some(media) => Store::Memory(media),
+            None => Store::open(&plan.media, plan.layout.size, &self.parent_obj)?,
+        };
         if let Some(memory) = media.memory() {
             self.refuse_shared_media(memory)?;
         }
@@ -169,6 +185,11 @@ impl PciDeviceImpl for ConzoneNvme {
             core,
             media,
             recorder,
+            // SAFETY: the device drops it when it is unplugged, or with itself at the latest.
+            stop_handler: persistence
+                .as_ref()
+                .and_then(|_| unsafe { StopHandler::new(self, Self::stopped) }),
+            persistence,
             serial,
             after_cut: plan.power_cuts,
         });
@@ -181,6 +202,7 @@ impl PciDeviceImpl for ConzoneNvme {
         // A guest can make a device unplug itself, by DMA to the slot's registers: then the
         // controller is at work further up the stack, and goes when the object does.
         if !self.busy.get() {
+            self.stopped();
             *self.inner.borrow_mut() = None;
         }
     }
@@ -195,6 +217,8 @@ impl TextProperties for ConzoneNvme {
             Some(Which::Extra(Extra::Fault)) => self.set_faults(text),
             Some(Which::Extra(Extra::Record)) => self.set_record(text),
             Some(Which::Extra(Extra::PowerCut)) => self.set_power_cut(text),
+            Some(Which::Extra(Extra::Image)) => self.set_image(text),
+            Some(Which::Extra(Extra::AfterKill)) => self.set_after_kill(text),
             Some(Which::Extra(
                 Extra::Statistics | Extra::Clock | Extra::Series | Extra::ZoneMap,
             ))
@@ -206,7 +230,7 @@ impl TextProperties for ConzoneNvme {
         match properties::which(index) {
             Some(Which::Table(property)) => properties::read(&self.config.borrow(), property),
             Some(Which::Extra(Extra::Statistics)) => PropertyValue::Text(self.statistics()),
-            Some(Which::Extra(Extra::Clock)) => PropertyValue::Number(VirtualTimer::now_ns()),
+            Some(Which::Extra(Extra::Clock)) => PropertyValue::Number(self.alarm.now().as_nanos()),
             Some(Which::Extra(Extra::Series)) => {
                 PropertyValue::Text(self.text(Drive::series_csv, ""))
             }
@@ -216,6 +240,14 @@ impl TextProperties for ConzoneNvme {
             Some(Which::Extra(Extra::Fault)) => PropertyValue::Text(self.faults()),
             Some(Which::Extra(Extra::Record)) => PropertyValue::Text(self.recorded()),
             Some(Which::Extra(Extra::PowerCut)) => PropertyValue::Text(self.power_cut()),
+            Some(Which::Extra(Extra::Image)) => PropertyValue::Text(self.image.borrow().clone()),
+            Some(Which::Extra(Extra::AfterKill)) => PropertyValue::Text(
+                match self.after_kill.get() {
+                    AfterKill::PowerCut => "power-cut",
+                    AfterKill::Keep => "keep",
+                }
+                .to_owned(),
+            ),
             Some(Which::Extra(Extra::ZoneReadOnly | Extra::ZoneOffline)) | None => {
                 PropertyValue::Text(String::new())
             }
@@ -253,6 +285,8 @@ impl ConzoneNvme {
             addr_of_mut!((*this).config).write(BqlRefCell::new(Config::new()));
             addr_of_mut!((*this).early_faults).write(BqlRefCell::new(Faults::default()));
             addr_of_mut!((*this).record).write(BqlRefCell::new(String::new()));
+            addr_of_mut!((*this).image).write(BqlRefCell::new(String::new()));
+            addr_of_mut!((*this).after_kill).write(BqlCell::new(AfterKill::default()));
             addr_of_mut!((*this).early_cut).write(BqlCell::new(None));
             addr_of_mut!((*this).inner).write(BqlRefCell::new(None));
             addr_of_mut!((*this).busy).write(BqlCell::new(false));
@@ -329,6 +363,10 @@ impl ConzoneNvme {
             });
         }
         *self.config.borrow_mut() = config;
+        if plugged {
+            // What is set is in no journal.
+            self.checkpoint(!is_running());
+        }
         Ok(())
     }
 
@@ -370,13 +408,71 @@ impl ConzoneNvme {
     }
 
     fn set_record(&self, path: &str) -> Result<(), Error> {
-        if self.parent_obj.is_realized() {
-            return Err(Error::new(
-                "property 'record' cannot be changed once the device is plugged",
-            ));
-        }
+        self.refuse_plugged("record")?;
         path.clone_into(&mut self.record.borrow_mut());
         Ok(())
+    }
+
+    fn set_image(&self, path: &str) -> Result<(), Error> {
+        self.refuse_plugged("image")?;
+        path.clone_into(&mut self.image.borrow_mut());
+        Ok(())
+    }
+
+    fn set_after_kill(&self, text: &str) -> Result<(), Error> {
+        self.refuse_plugged("after-kill")?;
+        self.after_kill.set(match text {
+            "power-cut" => AfterKill::PowerCut,
+            "keep" => AfterKill::Keep,
+            _ => {
+                let wrong = format!("property 'after-kill': '{text}' is not power-cut or keep");
+                return Err(Error::new(wrong));
+            }
+        });
+        Ok(())
+    }
+
+    fn refuse_plugged(&self, name: &str) -> Result<(), Error> {
+        if self.parent_obj.is_realized() {
+            return Err(Error::new(format!(
+                "property '{name}' cannot be changed once the device is plugged"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Opens the drive's file, if it has one; its settings are the drive's, and its clock goes on.
+    fn open_image(&self) -> Result<Option<FromImage>, Error> {
+        let path = self.image.borrow();
+        if path.is_empty() {
+            return Ok(None);
+        }
+        let asked = self.config.borrow().clone();
+        let from = Persistence::open(&path, &asked, self.after_kill.get())?;
+        *self.config.borrow_mut() = from.opened.config.clone();
+        self.alarm.go_on_from(from.opened.clock);
+        Ok(Some(from))
+    }
+
+    /// The machine has stopped, or the device goes: its file has all of it.
+    fn stopped(&self) {
+        self.checkpoint(true);
+    }
+
+    /// Writes all that the drive's file does not have yet, if it has one.
+    fn checkpoint(&self, is_last: bool) {
+        if self.busy.get() {
+            return;
+        }
+        let now = self.alarm.now();
+        if let Some(Inner {
+            core,
+            persistence: Some(persistence),
+            ..
+        }) = self.inner.borrow_mut().as_mut()
+        {
+            persistence.checkpoint(core, &self.config.borrow(), (now, is_last));
+        }
     }
 
     fn recorded(&self) -> String {
@@ -391,7 +487,7 @@ impl ConzoneNvme {
     /// Has power cut at an instant, or not at all.
     fn set_power_cut(&self, text: &str) -> Result<(), Error> {
         let wrong = |rule: &str| Error::new(format!("property 'power-cut' = {text}: {rule}"));
-        let now = Instant::from_nanos(VirtualTimer::now_ns());
+        let now = self.alarm.now();
         let is_plugged = self.parent_obj.is_realized();
         let at = match text {
             "never" => None,
@@ -487,7 +583,8 @@ impl ConzoneNvme {
         if let Some(inner) = self.inner.borrow_mut().as_mut() {
             change(&mut inner.core);
         }
-        self.alarm.set(Instant::from_nanos(VirtualTimer::now_ns()));
+        self.stopped();
+        self.alarm.set(self.alarm.now());
     }
 
     /// Lets the controller work, then delivers what it asked for.
@@ -499,14 +596,19 @@ impl ConzoneNvme {
         // SAFETY: QOM objects are on the heap on their own, and this one is alive.
         let _alive = unsafe { Owned::from(self) };
         let guard = self.parent_obj.enter_io();
-        let now = Instant::from_nanos(VirtualTimer::now_ns());
+        let now = self.alarm.now();
         let (mut signals, mut pin) = (Signals::default(), false);
         let mut after_cut = None;
         if let Some(inner) = self.inner.borrow_mut().as_mut() {
+            let live = inner.persistence.as_ref().map(|p| &*p.live);
+            if let Some(live) = live {
+                live.works(now);
+            }
             first(&mut inner.core);
             let mut host = Visit {
                 device: &self.parent_obj,
                 media: &inner.media,
+                live,
                 now,
                 signals,
                 log: &self.log,
@@ -516,6 +618,9 @@ impl ConzoneNvme {
                 recorder.write(inner.core.drive_mut());
             }
             signals = host.signals;
+            if let Some(persistence) = &mut inner.persistence {
+                persistence.keep_up(&inner.core, &self.config.borrow(), now);
+            }
             pin = inner.core.pin_level();
             if inner.core.take_power_cut().is_some() {
                 after_cut = inner.after_cut;
@@ -559,8 +664,11 @@ impl ConzoneNvme {
             return;
         }
         self.alarm.cancel();
-        let now = Instant::from_nanos(VirtualTimer::now_ns());
+        let now = self.alarm.now();
         if let Some(inner) = self.inner.borrow_mut().as_mut() {
+            if let Some(persistence) = &inner.persistence {
+                persistence.live.works(now);
+            }
             inner.core.reset(now);
             if let Some(at) = inner.core.power_cut_at() {
                 self.alarm.set(at);

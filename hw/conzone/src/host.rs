@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What the controller sees of QEMU during one visit, and what it leaves to be done after it.
 
+use image::Live;
 use nvme::{DmaFault, GuestError, Host};
 use pci::{guest_error, PciDevice};
 use qemu_api::prelude::*;
 use units::{GuestAddr, Instant};
 
 use crate::media::Store;
+use crate::persistence::Mapped;
 
 /// Most lines one device writes to the guest error log: a broken guest makes millions.
 const MAX_LOGGED_ERRORS: u64 = 1000;
@@ -36,6 +38,8 @@ impl Signals {
 pub(crate) struct Visit<'a> {
     pub(crate) device: &'a PciDevice,
     pub(crate) media: &'a Store,
+    /// Of the drive's file, if it has one.
+    pub(crate) live: Option<&'a Live<Mapped>>,
     /// The guest's clock when the visit began: all of it happens at one instant.
     pub(crate) now: Instant,
     pub(crate) signals: Signals,
@@ -75,8 +79,14 @@ impl Host for Visit<'_> {
         self.media.read(at, into);
     }
 
-    fn media_write(&mut self, at: u64, from: &[u8]) {
-        self.media.write(at, from);
+    fn media_write(&mut self, at: u64, from: &[u8]) -> Result<(), DmaFault> {
+        self.media.write(at, from).map_err(fault)
+    }
+
+    fn kept(&mut self) {
+        if let Some(live) = self.live {
+            live.kept();
+        }
     }
 
     fn media_discard(&mut self, at: u64, len: u64) {

@@ -26,6 +26,7 @@ mod device;
 mod host;
 mod media;
 mod migration;
+mod persistence;
 mod properties;
 mod record;
 

@@ -85,10 +85,8 @@ impl Store {
     }
 
     /// Copies bytes to the media.
-    pub(crate) fn write(&self, at: u64, from: &[u8]) {
-        if let Self::Memory(ram) = self {
-            ram.write(at, from);
-        }
+    pub(crate) fn write(&self, at: u64, from: &[u8]) -> Result<(), DmaFault> {
+        self.memory().map_or(Ok(()), |ram| ram.write(at, from))
     }
 
     /// Makes media bytes read as zeroes.

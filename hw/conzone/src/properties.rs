@@ -21,9 +21,11 @@ pub(crate) enum Extra {
     Fault,
     Record,
     PowerCut,
+    Image,
+    AfterKill,
 }
 
-const EXTRAS: [(Extra, &str, &str, Access, &str); 9] = [
+const EXTRAS: [(Extra, &str, &str, Access, &str); 11] = [
     (
         Extra::Statistics,
         "stats",
@@ -36,7 +38,7 @@ const EXTRAS: [(Extra, &str, &str, Access, &str); 9] = [
         "clock-ns",
         "uint64",
         Access::Read,
-        "the guest's clock, by which the drive and its statistics go (read only)",
+        "the guest's clock, by which the drive and its statistics go; with image= the drive's own, which goes on from where it was (read only)",
     ),
     (
         Extra::Series,
@@ -85,7 +87,21 @@ const EXTRAS: [(Extra, &str, &str, Access, &str); 9] = [
         "power-cut",
         "str",
         Access::ReadWrite,
-        "cuts the drive's power: at run time 'now', or at an instant of the guest's clock in ns; 'never' takes that back; needs power-cuts (default: never)",
+        "cuts the drive's power: at run time 'now', or at an instant of clock-ns; 'never' takes that back; needs power-cuts (default: never)",
+    ),
+    (
+        Extra::Image,
+        "image",
+        "str",
+        Access::ReadWrite,
+        "file that the drive lives in, its data and its state; made if there is none (default: none)",
+    ),
+    (
+        Extra::AfterKill,
+        "after-kill",
+        "enum",
+        Access::ReadWrite,
+        "what a drive in an image is after QEMU was killed: as after a power-cut, or keep all it had; power-cut or keep (default: power-cut)",
     ),
 ];
 

@@ -64,7 +64,10 @@ pub trait Host {
     fn kept(&mut self) {}
 
     /// Copies `from` to the media (Copy).
-    fn media_write(&mut self, at: u64, from: &[u8]);
+    ///
+    /// # Errors
+    /// [`DmaFault`] if the host has no room for them.
+    fn media_write(&mut self, at: u64, from: &[u8]) -> Result<(), DmaFault>;
 
     /// Makes `len` media bytes read as zeroes, and gives their host memory back where possible.
     fn media_discard(&mut self, at: u64, len: u64);

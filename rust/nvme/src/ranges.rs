@@ -11,7 +11,7 @@ use units::{Instant, Sector, SECTOR_BYTES};
 
 use crate::controller::Controller;
 use crate::drive::Drive;
-use crate::host::Host;
+use crate::host::{DmaFault, Host};
 use crate::namespace::{Namespace, Span};
 use crate::reject::{Reject, CDW10, CDW12};
 use crate::transfer::Direction;
@@ -123,7 +123,9 @@ impl<D: Drive> Controller<D> {
         self.work.add(2 * total / MOVED_PER_UNIT);
         let mut at = ns.media(span).start;
         for source in sources.iter().take(ranges) {
-            at = self.copy_media(host, ns.media(*source), at);
+            at = self
+                .copy_media(host, ns.media(*source), at)
+                .map_err(|_| Reject::new(Status::InternalError))?;
         }
         self.logs.counters.write(total);
         Ok(Done::At {
@@ -133,15 +135,20 @@ impl<D: Drive> Controller<D> {
     }
 
     /// Copies media bytes to `to`; returns where the next ones go.
-    fn copy_media<H: Host>(&mut self, host: &mut H, mut source: Range<u64>, mut to: u64) -> u64 {
+    fn copy_media<H: Host>(
+        &mut self,
+        host: &mut H,
+        mut source: Range<u64>,
+        mut to: u64,
+    ) -> Result<u64, DmaFault> {
         while !source.is_empty() {
             let len = (source.end - source.start).min(self.scratch.len() as u64);
             let piece = self.scratch.split_at_mut(len as usize).0;
             host.media_read(source.start, piece);
-            host.media_write(to, piece);
+            host.media_write(to, piece)?;
             source.start = source.start.saturating_add(len);
             to = to.saturating_add(len);
         }
-        to
+        Ok(to)
     }
 }

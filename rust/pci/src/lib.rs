@@ -6,7 +6,7 @@
 //!      |  implements PciDeviceImpl: identity, realize -> Result, exit
 //!      v
 //!   PciDevice   BARs, capabilities, MSI-X, INTx pin, guest DMA
-//!   Ram         host memory behind a device: own, a backend's, or a range of guest RAM
+//!   Ram         host memory behind a device: own, a backend's, a file's, or a range of guest RAM
 //!   VirtualTimer  a callback at an instant of the guest's clock, from the main loop
 //!   ThreadTimer   the same from an iothread
 //!   property    class properties with descriptions, set from text, numbers or booleans
@@ -33,6 +33,7 @@ pub mod bindings;
 mod device;
 mod dma;
 mod error;
+pub mod file;
 mod iothread;
 mod log;
 mod machine;
@@ -50,7 +51,7 @@ pub use dma::DmaFault;
 pub use error::Error;
 pub use iothread::ThreadTimer;
 pub use log::guest_error;
-pub use machine::{is_running, reset, shut_down};
+pub use machine::{is_running, reset, shut_down, StopHandler};
 pub use migration::{Incoming, Migrate, Outgoing};
 pub use property::{
     add_bootindex, add_property, show_properties, Access, PropertyValue, TextProperties,

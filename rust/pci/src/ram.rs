@@ -4,6 +4,7 @@
 //! ```text
 //!   Ram::private   anonymous memory, committed page by page as it is written (see `anonymous`)
 //!   Ram::backend   -object memory-backend-{ram,memfd,file,...}: the user picks pages, NUMA, file
+//!   Ram::file      part of a file, shared
 //!   Ram::guest     guest RAM that the guest's kernel was told to leave alone (memmap=)
 //! ```
 //!
@@ -16,6 +17,7 @@
 
 use std::cell::RefCell;
 use std::ffi::CString;
+use std::fs::File;
 use std::os::raw::c_void;
 use std::ptr::{self, NonNull};
 
@@ -35,6 +37,7 @@ use crate::bindings::{
 use crate::device::PciDevice;
 use crate::dma::{DmaFault, ZEROES};
 use crate::error::Error;
+use crate::file::Extent;
 use crate::stale::{covered, touched, Stale, CHUNK};
 
 /// A counted reference to a memory backend that nobody else uses while it exists. Its memory travels
@@ -80,6 +83,7 @@ struct Region {
 /// What the memory is, and what keeps it alive.
 enum Owner {
     Device(Anonymous),
+    File(Extent),
     Backend(
         Region,
         #[allow(dead_code, reason = "held for its Drop")] Backend,
@@ -127,6 +131,32 @@ impl Ram {
             owner: Owner::Device(memory),
             stale: RefCell::default(),
         })
+    }
+
+    /// `size` bytes of a file from `at` on, a multiple of the host's page size.
+    ///
+    /// # Errors
+    /// It cannot be mapped.
+    pub fn file(file: &File, at: u64, size: u64) -> Result<Self, Error> {
+        let extent = Extent::new(file, at, size)?;
+        Ok(Self {
+            host: extent.start(),
+            size,
+            owner: Owner::File(extent),
+            stale: RefCell::default(),
+        })
+    }
+
+    /// Makes sure that bytes can be written: a file can be out of room.
+    ///
+    /// # Errors
+    /// They cannot.
+    pub fn prepare(&self, at: u64, bytes: u64) -> Result<(), DmaFault> {
+        match &self.owner {
+            Owner::File(_) if self.range(at, bytes).is_none() => Err(DmaFault),
+            Owner::File(extent) if !extent.prepare(at, bytes) => Err(DmaFault),
+            _ => Ok(()),
+        }
     }
 
     /// The whole memory of the backend object `id`, for a device that outlives it.
@@ -273,13 +303,18 @@ impl Ram {
     }
 
     /// Copies into the memory.
-    pub fn write(&self, at: u64, from: &[u8]) {
+    ///
+    /// # Errors
+    /// There is no room in the file; nothing has been copied.
+    pub fn write(&self, at: u64, from: &[u8]) -> Result<(), DmaFault> {
+        self.prepare(at, from.len() as u64)?;
         if let Some(to) = self.range(at, from.len() as u64) {
             self.freshen_ends(at, from.len() as u64);
             // SAFETY: range checked; a slice of ours cannot overlap the device's memory.
             unsafe { ptr::copy_nonoverlapping(from.as_ptr(), to, from.len()) }
             self.overwritten(at, from.len() as u64);
         }
+        Ok(())
     }
 
     /// Copies guest memory straight into this memory.
@@ -294,6 +329,7 @@ impl Ram {
         bytes: u32,
     ) -> Result<(), DmaFault> {
         let to = self.range(at, u64::from(bytes)).ok_or(DmaFault)?;
+        self.prepare(at, u64::from(bytes))?;
         self.freshen_ends(at, u64::from(bytes));
         // SAFETY: range checked.
         let done = unsafe { device.dma(guest, to, bytes as usize, false) };
@@ -418,6 +454,17 @@ impl Ram {
         }
         match &self.owner {
             Owner::Device(memory) => self.discard_own(memory, at, bytes),
+            Owner::File(extent) => {
+                // A hole for each small piece would take the file apart.
+                const SMALL: u64 = 1 << 20;
+                if bytes < SMALL || !extent.punch(at, bytes) {
+                    if extent.prepare(at, bytes) {
+                        self.zero(at, bytes);
+                    } else {
+                        extent.punch(at, bytes);
+                    }
+                }
+            }
             Owner::Backend(region, _) | Owner::Guest(region, _) => {
                 self.discard_region(region, at, bytes);
             }

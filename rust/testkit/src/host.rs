@@ -148,10 +148,11 @@ impl Host for FakeHost {
         copy(into, whole, &self.media, part);
     }
 
-    fn media_write(&mut self, at: u64, from: &[u8]) {
+    fn media_write(&mut self, at: u64, from: &[u8]) -> Result<(), DmaFault> {
         let part = self.part(at, from.len() as u64);
         self.show(Change::Bytes);
         copy(&mut self.media, part, from, 0..from.len());
+        Ok(())
     }
 
     fn media_discard(&mut self, at: u64, len: u64) {
