@@ -316,6 +316,19 @@ impl Machine {
             .context("no Rss and LazyFree in /proc/PID/smaps_rollup")
     }
 
+    /// The process.
+    pub fn pid(&self) -> u32 {
+        self.process.borrow().id()
+    }
+
+    /// Kills QEMU where it stands.
+    pub fn kill(self) -> Result<()> {
+        let mut process = self.process.borrow_mut();
+        process.kill()?;
+        process.wait()?;
+        Ok(())
+    }
+
     /// Ends QEMU in an orderly way and checks that it leaves with status 0.
     pub fn quit(self) -> Result<()> {
         self.qmp("quit", &json!({}))?;
