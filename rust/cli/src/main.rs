@@ -7,7 +7,7 @@
 //!
 //! and crates beside it:
 //! setup     where things are, and QEMU and the guest image built there
-//! report    figures, pictures and the page of a run; two runs compared
+//! report    figures, pictures and the page of a run; runs compared
 //! lab       the commands that need the model only, and how results, progress and errors are shown
 //! ```
 //!
@@ -76,7 +76,7 @@ enum Command {
     Bench(bench::Args),
     /// Run a ready-made study and draw its figure
     Experiment(lab::experiment::Args),
-    /// Put two runs beside each other
+    /// Put two or more runs beside each other
     Compare(compare::Args),
     /// Show what a drive counted: its vendor log page or its statistics
     Log(log::Args),

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! `cargo conzone compare`: two runs beside each other, as tables and overlaid pictures on one page.
+//! `cargo conzone compare`: runs beside each other, the others against the first, as tables and overlaid pictures on
+//! one page. They go by letters, in the order in which they were named: A, B, C, ...
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -9,9 +10,9 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use askama::Template;
 use ftl::Counter;
-use lab::plot::{Axis, Line, Plot};
+use lab::plot::{Axis, Line, Plot, COLOURS};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{json, Map, Value};
 
 use crate::{charts::steps, fio, series::Series, summary::Summary, FORMAT};
 use lab::failure::Prerequisite;
@@ -21,19 +22,21 @@ use lab::table;
 /// Points of a line of the latency picture: a tail needs no more.
 const POINTS: usize = 400;
 
+/// Lines of more runs cannot be told apart: each colour has a full line and a dashed one.
+const MOST_RUNS: usize = COLOURS.len() * 2;
+
 /// `cargo conzone compare`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cargo conzone run --out before
   cargo conzone run --out after --set write-buffers=3
-  cargo conzone compare before after")]
+  cargo conzone compare before after
+
+With more than two directories every other run is compared with the first.")]
 pub struct Args {
-    /// Directory of the first run (`run --out`)
-    #[arg(value_name = "DIR_A")]
-    a: PathBuf,
-    /// Directory of the second run
-    #[arg(value_name = "DIR_B")]
-    b: PathBuf,
+    /// Directories of the runs (`run --out`), of which the first is what the others are compared with
+    #[arg(value_name = "DIR", required = true, num_args = 2..)]
+    runs: Vec<PathBuf>,
     /// The page to write
     #[arg(short, long, value_name = "FILE.html", default_value = "compare.html")]
     out: PathBuf,
@@ -105,28 +108,51 @@ impl Run {
     }
 }
 
-/// A figure of both runs. Either may be missing.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-struct Pair {
-    what: String,
-    a: Option<f64>,
-    b: Option<f64>,
+/// What stands for a run.
+fn letter(run: usize) -> char {
+    (b'A'..=b'Z').nth(run).map_or('?', char::from)
 }
 
-impl Pair {
-    fn texts(&self) -> [String; 4] {
+/// A figure of all runs, of which some may not have it.
+#[derive(Clone, Debug, PartialEq)]
+struct Figure {
+    what: String,
+    values: Vec<Option<f64>>,
+}
+
+impl Figure {
+    /// Its name, A's, and for each other run its own and how that differs from A's.
+    fn texts(&self) -> Vec<String> {
         let show = |x: Option<f64>| x.map_or_else(|| "-".into(), number);
-        [self.what.clone(), show(self.a), show(self.b), self.change()]
+        let mut texts = vec![self.what.clone()];
+        for (run, value) in self.values.iter().enumerate() {
+            texts.push(show(*value));
+            texts.extend((run > 0).then(|| self.change(run)));
+        }
+        texts
     }
 
-    /// b against a.
-    fn change(&self) -> String {
-        match (self.a, self.b) {
+    /// A run against the first.
+    fn change(&self, run: usize) -> String {
+        let of = |run: usize| self.values.get(run).copied().flatten();
+        match (of(0), of(run)) {
             (Some(a), Some(b)) if (a - b).abs() <= a.abs() * 5e-5 => "same".into(),
             (Some(a), Some(b)) if a.abs() > 0.0 => format!("{:+.1} %", (b / a - 1.0) * 100.0),
             _ => "-".into(),
         }
     }
+
+    fn json(&self) -> Value {
+        let mut object = Map::from_iter([("what".to_owned(), json!(self.what))]);
+        object.extend(lettered(&self.values));
+        object.into()
+    }
+}
+
+/// Members of a JSON object, one for each run: a, b, ...
+fn lettered<T: Serialize>(values: &[T]) -> impl Iterator<Item = (String, Value)> + '_ {
+    let values = values.iter().enumerate();
+    values.map(|(run, value)| (letter(run).to_lowercase().to_string(), json!(value)))
 }
 
 fn number(x: f64) -> String {
@@ -137,81 +163,147 @@ fn number(x: f64) -> String {
     }
 }
 
+/// A property or setting that is not the same in all runs, and what it is in each.
+#[derive(Clone, Debug, PartialEq)]
+struct Difference {
+    what: String,
+    values: Vec<String>,
+}
+
+impl Difference {
+    /// In one line: "8 -> 9", or "8 (A, C) | 9 (B)" of more than two runs.
+    fn text(&self) -> String {
+        if let [a, b] = self.values.as_slice() {
+            return format!("{a} -> {b}");
+        }
+        let mut values: Vec<(&str, Vec<String>)> = Vec::new();
+        for (run, value) in self.values.iter().enumerate() {
+            let letter = letter(run).to_string();
+            match values.iter_mut().find(|(seen, _)| seen == value) {
+                Some((_, runs)) => runs.push(letter),
+                None => values.push((value, vec![letter])),
+            }
+        }
+        let values = values.into_iter();
+        let texts = values.map(|(value, runs)| format!("{value} ({})", runs.join(", ")));
+        texts.collect::<Vec<_>>().join(" | ")
+    }
+}
+
 /// Everything that is shown.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 struct Comparison {
-    a: String,
-    b: String,
-    results: Vec<Pair>,
-    counters: Vec<Pair>,
-    /// Properties and settings that differ: name, A's, B's.
-    differences: Vec<(String, String, String)>,
+    names: Vec<String>,
+    results: Vec<Figure>,
+    counters: Vec<Figure>,
+    differences: Vec<Difference>,
+}
+
+impl Comparison {
+    fn new(runs: &[Run]) -> Self {
+        let mut differences = differing(runs, |run| &run.properties);
+        differences.extend(differing(runs, |run| &run.settings));
+        let differ = |figure: &Figure| figure.values.iter().any(|v| *v != figure.values[0]);
+        Self {
+            names: runs.iter().map(|run| run.name.clone()).collect(),
+            results: side_by_side(runs, results),
+            counters: side_by_side(runs, counters)
+                .into_iter()
+                .filter(differ)
+                .collect(),
+            differences,
+        }
+    }
+
+    /// The titles of a table's columns of figures: a letter a run, and `change` of one after each but the first.
+    fn columns(&self, change: impl Fn(char) -> String) -> Vec<String> {
+        let runs = (0..self.names.len()).map(letter);
+        runs.flat_map(|run| {
+            let changed = (run != 'A').then(|| change(run));
+            [run.to_string()].into_iter().chain(changed)
+        })
+        .collect()
+    }
+
+    fn json(&self) -> Value {
+        let figures = |of: &[Figure]| of.iter().map(Figure::json).collect::<Vec<_>>();
+        let differences = self.differences.iter().map(|difference| {
+            let what = [&difference.what].into_iter();
+            what.chain(&difference.values).collect::<Vec<_>>()
+        });
+        let mut object = Map::from_iter([
+            ("results".to_owned(), json!(figures(&self.results))),
+            ("counters".to_owned(), json!(figures(&self.counters))),
+            (
+                "differences".to_owned(),
+                json!(differences.collect::<Vec<_>>()),
+            ),
+        ]);
+        object.extend(lettered(&self.names));
+        object.into()
+    }
 }
 
 #[derive(Template)]
 #[template(path = "compare.html")]
 struct Page<'a> {
     title: String,
-    a: &'a Run,
-    b: &'a Run,
-    results: Vec<[String; 4]>,
-    counters: Vec<[String; 4]>,
-    differences: &'a [(String, String, String)],
-    latency: Option<String>,
-    bandwidth: Option<String>,
+    runs: Vec<(char, &'a Run)>,
+    columns: Vec<String>,
+    results: Vec<Vec<String>>,
+    counters: Vec<Vec<String>>,
+    differences: &'a [Difference],
+    /// Which line is whose.
+    lines: &'static str,
+    latency: Vec<String>,
+    bandwidth: Vec<String>,
 }
 
 /// Compares and writes the page.
 pub fn run(args: &Args) -> Result<ExitCode> {
-    let (a, b) = (Run::read(&args.a)?, Run::read(&args.b)?);
-    let comparison = compare(&a, &b);
+    if args.runs.len() > MOST_RUNS {
+        let why = format!("{} directories; at most {MOST_RUNS}", args.runs.len());
+        return Err(Prerequisite(why).into());
+    }
+    let runs = args.runs.iter().map(|dir| Run::read(dir));
+    let runs = runs.collect::<Result<Vec<_>>>()?;
+    let comparison = Comparison::new(&runs);
+    let mut others = comparison.names.clone();
+    let first = others.remove(0);
     let page = Page {
-        title: format!("{} against {}", b.name, a.name),
-        results: comparison.results.iter().map(Pair::texts).collect(),
-        counters: comparison.counters.iter().map(Pair::texts).collect(),
+        title: format!("{} against {first}", others.join(", ")),
+        columns: comparison.columns(|run| format!("{run} against A")),
+        results: comparison.results.iter().map(Figure::texts).collect(),
+        counters: comparison.counters.iter().map(Figure::texts).collect(),
         differences: &comparison.differences,
-        latency: latency(&a, &b).svg()?,
-        bandwidth: bandwidth(&a, &b).svg()?,
-        a: &a,
-        b: &b,
+        lines: match runs.len() {
+            2 => "A full lines, B dashed",
+            _ => "a line for each run",
+        },
+        latency: pictures(&latency(&runs))?,
+        bandwidth: pictures(&bandwidth(&runs))?,
+        runs: (0..).map(letter).zip(&runs).collect(),
     };
     let text = page.render().context("rendering the page")?;
     let refused = |error| Prerequisite(format!("--out {}: {error}", args.out.display()));
     fs::write(&args.out, text).map_err(refused)?;
     if args.json {
-        say!("{:#}", serde_json::to_value(&comparison)?)?;
+        say!("{:#}", comparison.json())?;
         return Ok(ExitCode::SUCCESS);
     }
-    say!("A: {} ({})\nB: {} ({})", a.name, a.title, b.name, b.title)?;
-    for (name, of_a, of_b) in &comparison.differences {
-        say!("{name}: {of_a} -> {of_b}")?;
+    for (letter, run) in &page.runs {
+        say!("{letter}: {} ({})", run.name, run.title)?;
     }
-    let rows = comparison
-        .results
-        .iter()
-        .chain(&comparison.counters)
-        .map(Pair::texts);
-    say!(
-        "{}",
-        table::figures(["figure", "A", "B", "change"], 1, rows)
-    )?;
+    for difference in &comparison.differences {
+        say!("{}: {}", difference.what, difference.text())?;
+    }
+    let header = comparison.columns(|_| "change".into());
+    let mut table = table::empty(["figure".to_owned()].into_iter().chain(header), 1);
+    table.add_rows(comparison.results.iter().map(Figure::texts));
+    table.add_rows(comparison.counters.iter().map(Figure::texts));
+    say!("{table}")?;
     say!("page: {}", args.out.display())?;
     Ok(ExitCode::SUCCESS)
-}
-
-fn compare(a: &Run, b: &Run) -> Comparison {
-    let mut differences = differing(&a.properties, &b.properties);
-    differences.extend(differing(&a.settings, &b.settings));
-    Comparison {
-        a: a.name.clone(),
-        b: b.name.clone(),
-        results: pairs(&results(a), &results(b)),
-        counters: pairs(&counters(a), &counters(b))
-            .into_iter()
-            .filter(|pair| pair.a != pair.b)
-            .collect(),
-        differences,
-    }
 }
 
 type Figures = Vec<(String, f64)>;
@@ -263,44 +355,52 @@ fn counters(run: &Run) -> Figures {
         .collect()
 }
 
-/// Figures of the same name together, in A's order, then those that only B has.
-fn pairs(a: &Figures, b: &Figures) -> Vec<Pair> {
+/// Figures of the same name together, in A's order, then those that only others have.
+fn side_by_side(runs: &[Run], figures: fn(&Run) -> Figures) -> Vec<Figure> {
+    let all: Vec<Figures> = runs.iter().map(figures).collect();
     let of = |figures: &Figures, name: &str| {
         figures
             .iter()
             .find(|(n, _)| n == name)
             .map(|(_, value)| *value)
     };
-    let only_b = b.iter().filter(|(name, _)| of(a, name).is_none());
-    let names = a.iter().chain(only_b).map(|(name, _)| name);
+    let names = named(all.iter().flatten().map(|(name, _)| name));
     names
-        .map(|name| Pair {
-            what: name.clone(),
-            a: of(a, name),
-            b: of(b, name),
+        .into_iter()
+        .map(|what| Figure {
+            values: all.iter().map(|figures| of(figures, what)).collect(),
+            what: what.clone(),
         })
         .collect()
 }
 
-fn differing(a: &[(String, String)], b: &[(String, String)]) -> Vec<(String, String, String)> {
-    let map =
-        |list: &[(String, String)]| -> BTreeMap<String, String> { list.iter().cloned().collect() };
-    let (of_a, of_b) = (map(a), map(b));
-    let names = a
-        .iter()
-        .chain(b.iter().filter(|(name, _)| !of_a.contains_key(name)));
-    let value = |of: &BTreeMap<String, String>, name: &str| {
-        of.get(name).cloned().unwrap_or_else(|| "-".into())
+/// Each name once, where it occurs first.
+fn named<'a>(names: impl Iterator<Item = &'a String>) -> Vec<&'a String> {
+    let mut seen = BTreeSet::new();
+    names.filter(|name| seen.insert(*name)).collect()
+}
+
+fn differing(runs: &[Run], list: fn(&Run) -> &Vec<(String, String)>) -> Vec<Difference> {
+    let value = |run: &Run, name: &str| {
+        // The last of a name, as a map would have it.
+        let entries = list(run).iter().rev();
+        let entry = entries.into_iter().find(|(n, _)| n == name);
+        entry.map_or_else(|| "-".into(), |(_, value)| value.clone())
     };
+    let names = named(runs.iter().flat_map(list).map(|(name, _)| name));
     names
-        .map(|(name, _)| (name.clone(), value(&of_a, name), value(&of_b, name)))
-        .filter(|(_, of_a, of_b)| of_a != of_b)
+        .into_iter()
+        .map(|what| Difference {
+            values: runs.iter().map(|run| value(run, what)).collect(),
+            what: what.clone(),
+        })
+        .filter(|difference| difference.values.iter().any(|v| *v != difference.values[0]))
         .collect()
 }
 
-/// The cumulative distributions: A's lines, B's in the same colours and dashed.
-fn latency(a: &Run, b: &Run) -> Plot {
-    let lines = |run: &Run| -> BTreeMap<String, Vec<(f64, f64)>> {
+/// The cumulative distributions.
+fn latency(runs: &[Run]) -> Vec<Plot> {
+    let lines = |run: &Run| -> Lines {
         let jobs = run
             .fio
             .jobs
@@ -330,14 +430,13 @@ fn latency(a: &Run, b: &Run) -> Plot {
         "latency, us (logarithmic)",
         "I/Os done within it, %",
         Axis::Doubling,
-        &lines(a),
-        &lines(b),
+        &runs.iter().map(lines).collect::<Vec<_>>(),
     )
 }
 
 /// What the host moved over the drive's time, from each run's first command on.
-fn bandwidth(a: &Run, b: &Run) -> Plot {
-    let lines = |run: &Run| -> BTreeMap<String, Vec<(f64, f64)>> {
+fn bandwidth(runs: &[Run]) -> Vec<Plot> {
+    let lines = |run: &Run| -> Lines {
         [
             ("read", Counter::HostReadSectors),
             ("write", Counter::HostWriteSectors),
@@ -354,41 +453,68 @@ fn bandwidth(a: &Run, b: &Run) -> Plot {
         "model time from the first command on, s",
         "bandwidth, MB/s",
         Axis::Linear,
-        &lines(a),
-        &lines(b),
+        &runs.iter().map(lines).collect::<Vec<_>>(),
     )
 }
 
-fn overlaid(
-    x: &str,
-    y: &str,
-    axis: Axis,
-    a: &BTreeMap<String, Vec<(f64, f64)>>,
-    b: &BTreeMap<String, Vec<(f64, f64)>>,
-) -> Plot {
-    let mut lines = Vec::new();
-    let names = a
-        .keys()
-        .chain(b.keys().filter(|name| !a.contains_key(*name)));
-    for name in names {
-        let sides = [("A", a, false), ("B", b, a.contains_key(name))];
-        for (side, of, dashed) in sides {
-            if let Some(points) = of.get(name).filter(|points| !points.is_empty()) {
-                lines.push(Line {
-                    name: format!("{side} {name}"),
-                    points: points.clone(),
-                    dashed,
-                });
-            }
-        }
-    }
-    Plot {
+/// A run's lines by name.
+type Lines = BTreeMap<String, Vec<(f64, f64)>>;
+
+/// Of two runs one picture: A's lines in full, B's in the same colours and dashed. Of more a picture for each line,
+/// where every run keeps its colour: A to F in full, G to L dashed.
+fn overlaid(x: &str, y: &str, axis: Axis, runs: &[Lines]) -> Vec<Plot> {
+    let plot = |y: String, lines| Plot {
         x: x.into(),
-        y: y.into(),
+        y,
         axis,
         lines,
         dots: false,
+    };
+    let names = named(runs.iter().flat_map(BTreeMap::keys));
+    let points = |run: usize, name: &str| {
+        let points = runs.get(run).and_then(|lines| lines.get(name));
+        points.filter(|points| !points.is_empty()).cloned()
+    };
+    if runs.len() == 2 {
+        let lines = names.iter().flat_map(|name| {
+            let shared = points(0, name).is_some();
+            let line = move |run: usize| {
+                Some(Line {
+                    name: format!("{} {name}", letter(run)),
+                    points: points(run, name)?,
+                    dashed: run > 0 && shared,
+                })
+            };
+            (0..2).filter_map(line)
+        });
+        return vec![plot(y.into(), lines.collect())];
     }
+    let picture = |name: &&String| {
+        // A dashed line has the colour of the line before it.
+        let full = (0..runs.len()).filter(|run| *run < COLOURS.len());
+        let order = full.flat_map(|run| [run, run + COLOURS.len()]);
+        let lines = order.filter(|run| *run < runs.len()).map(|run| {
+            let points = points(run, name);
+            let none = if points.is_none() { ": none" } else { "" };
+            Line {
+                name: format!("{}{none}", letter(run)),
+                points: points.unwrap_or_default(),
+                dashed: run >= COLOURS.len(),
+            }
+        });
+        plot(format!("{name}: {y}"), lines.collect())
+    };
+    names.iter().map(picture).collect()
+}
+
+/// As SVG texts, as far as there is something to draw.
+fn pictures(plots: &[Plot]) -> Result<Vec<String>> {
+    let drawn = plots.iter().map(Plot::svg);
+    Ok(drawn
+        .collect::<Result<Vec<_>>>()?
+        .into_iter()
+        .flatten()
+        .collect())
 }
 
 #[cfg(test)]
@@ -397,13 +523,28 @@ mod tests {
     use crate::{tests::report, DriveProperty};
     use lab::failure;
 
-    fn args(a: &Path, b: &Path, out: &Path) -> Args {
+    fn args(runs: &[&Path], out: &Path) -> Args {
         Args {
-            a: a.into(),
-            b: b.into(),
+            runs: runs.iter().map(|dir| dir.to_path_buf()).collect(),
             out: out.into(),
             json: false,
         }
+    }
+
+    /// Runs on drives of so many zones each, in directories a, b, ...
+    fn runs(dir: &Path, zones: &[u32]) -> Vec<PathBuf> {
+        let dirs = (b'a'..).map(|name| dir.join(char::from(name).to_string()));
+        let written = dirs.zip(zones).map(|(dir, zones)| {
+            let mut run = report();
+            run.properties = vec![DriveProperty {
+                name: "zones",
+                value: zones.to_string(),
+                explicit: true,
+            }];
+            run.write(&dir).unwrap();
+            dir
+        });
+        written.collect()
     }
 
     #[test]
@@ -423,7 +564,7 @@ mod tests {
             explicit: true,
         }];
         other.write(&b).unwrap();
-        run(&args(&a, &b, &out)).unwrap();
+        run(&args(&[&a, &b], &out)).unwrap();
         let page = fs::read_to_string(out).unwrap();
         assert!(page.contains("-50.0 %"), "bandwidth halved");
         assert!(page.contains("<td>8</td><td>9</td>"), "zones differ");
@@ -436,11 +577,90 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         report().write(dir.path()).unwrap();
         let read = || Run::read(dir.path()).unwrap();
-        let same = compare(&read(), &read());
+        let same = Comparison::new(&[read(), read(), read()]);
         assert!(same.counters.is_empty() && same.differences.is_empty());
-        assert!(
-            !same.results.is_empty() && same.results.iter().all(|pair| pair.change() == "same")
+        let changes = |figure: &Figure| [1, 2].map(|run| figure.change(run));
+        assert!(!same.results.is_empty() && same.results.iter().all(|f| changes(f) == ["same"; 2]));
+    }
+
+    #[test]
+    fn each_of_several_runs_is_compared_with_the_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let dirs = runs(dir.path(), &[8, 9, 8]);
+        let mut slower = report();
+        slower.fio_text = slower.fio_text.replace("402653184", "201326592");
+        fs::write(dirs[1].join("fio.json"), &slower.fio_text).unwrap();
+        // The third does something else instead of reading, and counts what the others do not.
+        let renamed = slower.fio_text.replace("\"randread\"", "\"seqread\"");
+        fs::write(dirs[2].join("fio.json"), renamed).unwrap();
+        fs::write(dirs[2].join("stats.json"), r#"{"waf": 3, "gc_runs": 5}"#).unwrap();
+        let read: Vec<Run> = dirs.iter().map(|dir| Run::read(dir).unwrap()).collect();
+        let all = Comparison::new(&read);
+        assert_eq!(
+            all.columns(|_| "change".into()),
+            ["A", "B", "change", "C", "change"]
         );
+        let of = |name: &str| {
+            let figures = all.results.iter().chain(&all.counters);
+            figures.clone().find(|f| f.what == name).unwrap().texts()[1..].join(" ")
+        };
+        assert_eq!(
+            of("fill write: MB/s"),
+            "402.65 201.33 -50.0 % 201.33 -50.0 %"
+        );
+        assert_eq!(of("randread read: IOPS"), "16400 16400 same - -");
+        assert_eq!(of("seqread read: IOPS"), "- - - 16400 -");
+        assert_eq!(of("write amplification"), "1.50 1.50 same 3 +100.0 %");
+        assert_eq!(of("gc_runs"), "- - - 5 -");
+        assert_eq!(all.differences[0].text(), "8 (A, C) | 9 (B)");
+        let json = all.json();
+        let [a, c] = ["a", "c"].map(|run| json[run].as_str().unwrap());
+        assert!(a.ends_with("/a") && c.ends_with("/c"));
+        assert_eq!(json["differences"][0], json!(["zones", "8", "9", "8"]));
+        let pair = json!({"what": "gc_runs", "a": null, "b": null, "c": 5.0});
+        assert!(json["counters"].as_array().unwrap().contains(&pair));
+    }
+
+    #[test]
+    fn several_runs_have_a_colour_each_and_a_picture_for_each_job() {
+        let dir = tempfile::tempdir().unwrap();
+        let dirs = runs(dir.path(), &[8; 8]);
+        let read: Vec<Run> = dirs.iter().map(|dir| Run::read(dir).unwrap()).collect();
+        let lines = |plot: &Plot| {
+            let lines = plot.lines.iter();
+            let texts =
+                lines.map(|line| format!("{}{}", line.name, if line.dashed { "'" } else { "" }));
+            texts.collect::<Vec<_>>().join(" ")
+        };
+        let [fill, reads] = &latency(&read)[..] else {
+            panic!("a picture a job");
+        };
+        assert!(fill.y.starts_with("fill write: ") && reads.y.starts_with("randread read: "));
+        assert_eq!(lines(reads), "A G' B H' C D E F");
+        assert_eq!(lines(&latency(&read[..3])[1]), "A B C");
+        assert_eq!(bandwidth(&read).len(), 2, "reads and writes");
+        assert_eq!(
+            lines(&latency(&read[..2])[0]),
+            "A randread read B randread read'"
+        );
+        // One that did nothing of it keeps its place.
+        fs::write(dirs[1].join("series.csv"), "").unwrap();
+        let read: Vec<Run> = dirs.iter().map(|dir| Run::read(dir).unwrap()).collect();
+        assert_eq!(lines(&bandwidth(&read[..3])[0]), "A B: none C");
+        // Neither job's writes nor a histogram of fill: three pictures.
+        let out = dir.path().join("c.html");
+        let places: Vec<&Path> = dirs.iter().map(PathBuf::as_path).collect();
+        run(&args(&places, &out)).unwrap();
+        let page = fs::read_to_string(out).unwrap();
+        assert_eq!(page.matches("<svg").count(), 3);
+        assert!(page.contains("<th>H against A</th>"));
+    }
+
+    #[test]
+    fn more_runs_than_lines_can_be_told_apart_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = run(&args(&[dir.path(); 13], dir.path())).unwrap_err();
+        assert_eq!(error.to_string(), "13 directories; at most 12");
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! stats.json ────────┤                      │
 //! sample logs ─> timeline ─> charts ─> *.svg┴─> html ─> report.html
 //!
-//! two of these folders ─> compare ─> compare.html, a table on the terminal, --json
+//! two of these folders or more ─> compare ─> compare.html, a table on the terminal, --json
 //! ```
 //! Nothing in the files depends on the host's clock or paths, so two runs under virtual time give the same bytes.
 
