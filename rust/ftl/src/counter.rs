@@ -70,6 +70,9 @@ counters! {
     ZrwaCommits "zrwa_commits" |c| c.zrwa_commits,
     HostReadSectors "host_read_sectors" |c| c.host_read_sectors,
     HostWriteSectors "host_write_sectors" |c| c.host_write_sectors,
+    HostReadTime "host_read_time_ns" |c| c.read_latency.sum().get(),
+    HostWriteTime "host_write_time_ns" |c| c.write_latency.sum().get(),
+    HostOtherTime "host_other_time_ns" Counters::other_time_ns,
 }
 
 /// One value for each of [`Counter::ALL`].
@@ -90,16 +93,20 @@ pub fn totals<'a>(namespaces: impl IntoIterator<Item = &'a Counters>) -> Totals 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use units::Nanos;
 
     #[test]
     fn totals_are_of_all_namespaces_in_the_order_of_counters() {
-        let counters = Counters {
+        let mut counters = Counters {
             host_reads: 1,
             flush_full: 2,
             flush_window: 3,
             host_write_sectors: u64::MAX - 1,
             ..Counters::default()
         };
+        counters.read_latency.add(Nanos::new(40));
+        counters.flush_latency.add(Nanos::new(5));
+        counters.reset_latency.add(Nanos::new(7));
         let totals = totals([&counters, &counters]);
         let of = |wanted: Counter| {
             let place = Counter::ALL.iter().position(|counter| *counter == wanted);
@@ -108,6 +115,12 @@ mod tests {
         assert_eq!((of(Counter::HostReads), of(Counter::Flushes)), (2, 10));
         assert_eq!(of(Counter::HostWriteSectors), u64::MAX, "it saturates");
         assert_eq!(of(Counter::PagesGc), 0);
+        let times = [
+            Counter::HostReadTime,
+            Counter::HostWriteTime,
+            Counter::HostOtherTime,
+        ];
+        assert_eq!(times.map(of), [80, 0, 24]);
     }
 
     #[test]

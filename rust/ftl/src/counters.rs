@@ -164,6 +164,13 @@ impl Counters {
         self.pages_slc + self.pages_native
     }
 
+    /// Latencies of flushes and zone resets together, in nanoseconds.
+    #[must_use]
+    pub const fn other_time_ns(&self) -> u64 {
+        let flushes = self.flush_latency.sum().get();
+        flushes.saturating_add(self.reset_latency.sum().get())
+    }
+
     /// Flushes of buffers, whatever the reason.
     #[must_use]
     pub const fn flushes(&self) -> u64 {

@@ -70,6 +70,12 @@ impl Histogram {
         self.count
     }
 
+    /// All of them together; it saturates.
+    #[must_use]
+    pub const fn sum(&self) -> Nanos {
+        Nanos::new(self.sum)
+    }
+
     /// Mean, rounded down; zero without commands.
     #[must_use]
     pub fn mean(&self) -> Nanos {

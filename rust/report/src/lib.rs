@@ -122,6 +122,11 @@ impl Report {
     fn pictures(&self) -> Result<Pictures> {
         let series = Series::parse(&self.series)?;
         let busy = self.stats.as_ref().zip(series.span_ns());
+        let series = if self.timed {
+            series
+        } else {
+            series.without_times()
+        };
         Ok(Pictures {
             latency: charts::latency(&self.fio)?,
             timeline: charts::timeline(&self.timeline, &self.fio)?,

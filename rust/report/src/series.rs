@@ -3,6 +3,7 @@
 //!
 //! ```text
 //!   bandwidth      lines: what the host read and wrote
+//!   queue depth    lines: how many reads, writes and others the drive had at once
 //!   ratios         lines: write amplification, hit rate of the L2P cache
 //!   events         lanes: premature flushes, migrations, garbage collections, map reads; the darker the more
 //! ```
@@ -19,14 +20,15 @@ use lab::plot::{self, COLOURS, FONT, GRID, MARK};
 
 use crate::charts::direction_colour;
 
-const WIDTH: u32 = 900;
+/// Measures of the pictures over model time, which lie below each other on one scale.
+pub const WIDTH: u32 = 900;
 const PLOT_HEIGHT: u32 = 280;
-const RATIO_HEIGHT: u32 = 110;
+const PANEL_HEIGHT: u32 = 110;
 const LANE: u32 = 24;
-const LEFT: u32 = 150;
+pub const LEFT: u32 = 150;
 /// Of that, before the title.
 const MARGIN: u32 = 12;
-const RIGHT: u32 = 24;
+pub const RIGHT: u32 = 24;
 const SECTOR: f64 = units::SECTOR_BYTES as f64;
 const PAGE_SECTORS: f64 = units::PAGE_SECTORS as f64;
 /// Steps of a line over time, at most about twice as many.
@@ -40,6 +42,13 @@ const EVENTS: [(&str, Counter); 6] = [
     ("garbage collection", Counter::GcRuns),
     ("map reads", Counter::MapReads),
     ("zone resets", Counter::ZoneResets),
+];
+
+/// What the drive had to do at once: a name, and the counter of the time that it took.
+const TIMES: [(&str, Counter); 3] = [
+    ("read", Counter::HostReadTime),
+    ("write", Counter::HostWriteTime),
+    ("flush, reset", Counter::HostOtherTime),
 ];
 
 /// A parsed series.csv.
@@ -126,13 +135,37 @@ impl Series {
         merged
     }
 
+    /// Without what is counted in time, for a drive that answers at once.
+    pub fn without_times(mut self) -> Self {
+        let is_time = |name: &String| TIMES.iter().any(|(_, counter)| name == counter.name());
+        let times = self.names.iter_mut().filter(|name| is_time(name));
+        times.for_each(String::clear);
+        self
+    }
+
     /// Bandwidth of a counter of sectors as a staircase, MB/s.
     pub fn bandwidth(&self, counter: Counter) -> Vec<(f64, f64)> {
+        self.rate(counter, SECTOR / 1e6)
+    }
+
+    /// What a counter rises by in a second, in units of which one is `unit`, as a staircase.
+    fn rate(&self, counter: Counter, unit: f64) -> Vec<(f64, f64)> {
         let steps = self.steps([counter]).into_iter();
-        staircase(steps.map(|(at, [sectors])| {
-            let rate = sectors as f64 * SECTOR / 1e6 / (at.end - at.start).max(1e-9);
+        staircase(steps.map(|(at, [rise])| {
+            let rate = rise as f64 * unit / (at.end - at.start).max(1e-9);
             (at, rate)
         }))
+    }
+
+    /// How many commands the drive had at once: by Little's law what they took together in a second, in seconds. Each
+    /// counts when it arrives.
+    fn depths(&self) -> Vec<(&'static str, Vec<(f64, f64)>)> {
+        let depths = TIMES.map(|(name, counter)| (name, self.rate(counter, 1e-9)));
+        let took_time = |points: &[(f64, f64)]| points.iter().any(|(_, depth)| *depth > 0.0);
+        depths
+            .into_iter()
+            .filter(|(_, points)| took_time(points))
+            .collect()
     }
 
     /// The first counter's rise over that of the others together as a staircase, with gaps where those did not rise.
@@ -165,16 +198,26 @@ impl Series {
             .map(|(title, counter)| (*title, self.stretches(*counter)))
             .filter(|(_, stretches)| stretches.iter().any(|(_, rise)| *rise > 0))
             .collect();
-        let ratios = self.ratios();
+        let panels = self.panels();
         let mut svg = String::new();
         {
-            let plots = PLOT_HEIGHT + RATIO_HEIGHT * ratios.len() as u32;
+            let plots = PLOT_HEIGHT + PANEL_HEIGHT * panels.len() as u32;
             let size = (WIDTH, plots + LANE * lanes.len() as u32 + 10);
             let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
-            self.draw(&area, &ratios, &lanes)
+            self.draw(&area, &panels, &lanes)
                 .map_err(|e| anyhow!("drawing the drive's series: {e}"))?;
         }
         Ok(Some(svg))
+    }
+
+    /// The plots below the bandwidth.
+    fn panels(&self) -> Vec<Panel> {
+        let lines = |(name, points)| (direction_colour(name), vec![points]);
+        let depths: Vec<_> = self.depths().into_iter().map(lines).collect();
+        let depths = (!depths.is_empty()).then_some(("queue depth", depths));
+        let ratios = self.ratios().into_iter();
+        let ratios = ratios.map(|(title, runs)| (title, vec![(COLOURS[3], runs)]));
+        depths.into_iter().chain(ratios).collect()
     }
 
     /// Write amplification and the hit rate of the L2P cache, as far as there are any.
@@ -194,21 +237,28 @@ impl Series {
             .collect()
     }
 
-    fn draw<'a>(&self, area: &Area<'a>, ratios: &[Ratio], lanes: &[Lane]) -> Drawn<'a> {
+    fn draw<'a>(&self, area: &Area<'a>, panels: &[Panel], lanes: &[Lane]) -> Drawn<'a> {
         area.fill(&WHITE)?;
-        let lines = [
+        let mut lines = [
             ("read", Counter::HostReadSectors),
             ("write", Counter::HostWriteSectors),
         ]
-        .map(|(name, counter)| (name, self.bandwidth(counter)));
+        .map(|(name, counter)| (name, self.bandwidth(counter)))
+        .to_vec();
+        // Others move nothing, and are in the legend for the queue depth.
+        let others = self
+            .depths()
+            .into_iter()
+            .map(|(name, _)| (name, Vec::new()));
+        lines.extend(others.filter(|(name, _)| *name != "read" && *name != "write"));
         let ends = [self.rows.first(), self.rows.last()].map(|row| row.and_then(|row| row.first()));
         let [start, end] = ends.map(|ns| *ns.unwrap_or(&0) as f64 / 1e9);
         let time = start..end;
         let (above, mut below) = area.split_vertically(PLOT_HEIGHT);
         draw_bandwidth(&above, &lines, time.clone())?;
-        for ratio in ratios {
-            let (plot, rest) = below.split_vertically(RATIO_HEIGHT);
-            draw_ratio(&plot, ratio, time.clone())?;
+        for panel in panels {
+            let (plot, rest) = below.split_vertically(PANEL_HEIGHT);
+            draw_panel(&plot, panel, time.clone())?;
             below = rest;
         }
         draw_lanes(&below, lanes, &time)?;
@@ -221,7 +271,10 @@ type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Drawn<'a> = std::result::Result<(), Box<dyn std::error::Error + 'a>>;
 type Lane = (&'static str, Vec<(Range<f64>, u64)>);
 /// A title, and lines between which nothing happened.
-type Ratio = (&'static str, Vec<Vec<(f64, f64)>>);
+type Ratio = (&'static str, Runs);
+type Runs = Vec<Vec<(f64, f64)>>;
+/// A title, and the lines of one plot with their colours.
+type Panel = (&'static str, Vec<(RGBColor, Runs)>);
 
 /// Values that hold over stretches, as the points of a line.
 fn staircase(steps: impl Iterator<Item = (Range<f64>, f64)>) -> Vec<(f64, f64)> {
@@ -230,8 +283,9 @@ fn staircase(steps: impl Iterator<Item = (Range<f64>, f64)>) -> Vec<(f64, f64)> 
         .collect()
 }
 
-fn draw_ratio<'a>(area: &Area<'a>, (title, runs): &Ratio, time: Range<f64>) -> Drawn<'a> {
-    let top = runs.iter().flatten().map(|point| point.1);
+fn draw_panel<'a>(area: &Area<'a>, (title, lines): &Panel, time: Range<f64>) -> Drawn<'a> {
+    let runs = || lines.iter().flat_map(|(_, runs)| runs);
+    let top = runs().flatten().map(|point| point.1);
     let top = top.fold(1.0, f64::max) * 1.08;
     let mut chart = ChartBuilder::on(area)
         .margin_top(8)
@@ -250,9 +304,11 @@ fn draw_ratio<'a>(area: &Area<'a>, (title, runs): &Ratio, time: Range<f64>) -> D
         .y_label_formatter(&|value| plot::number(*value))
         .label_style((FONT, 13))
         .draw()?;
-    for run in runs {
-        let line = LineSeries::new(run.iter().copied(), COLOURS[3].stroke_width(1));
-        chart.draw_series(line)?;
+    for (colour, runs) in lines {
+        for run in runs {
+            let line = LineSeries::new(run.iter().copied(), colour.stroke_width(1));
+            chart.draw_series(line)?;
+        }
     }
     Ok(())
 }
@@ -375,6 +431,28 @@ mod tests {
         assert_eq!(hits, &[vec![(0.001, 75.0), (0.002, 75.0)]]);
         let svg = series.svg().unwrap().unwrap();
         assert!(svg.contains("write amplification") && svg.contains("L2P hits, %"));
+    }
+
+    #[test]
+    fn the_queue_depth_is_time_over_time() {
+        // In the first millisecond four reads of a whole one each; in the next two writes of 300 us.
+        let csv = "time_ns,host_read_time_ns,host_write_time_ns,host_other_time_ns\n\
+            0,0,0,0\n1000000,4000000,0,0\n2000000,4000000,600000,0\n";
+        let series = Series::parse(csv).unwrap();
+        let depths = series.depths();
+        let [("read", reads), ("write", writes)] = depths.as_slice() else {
+            panic!("flushes took no time: {depths:?}");
+        };
+        let about = |points: &[(f64, f64)], expected: [f64; 4]| {
+            let depths = points.iter().map(|(_, depth)| *depth);
+            depths.zip(expected).all(|(a, b)| (a - b).abs() < 1e-9)
+        };
+        assert!(about(reads, [4.0, 4.0, 0.0, 0.0]), "{reads:?}");
+        assert!(about(writes, [0.0, 0.0, 0.6, 0.6]), "{writes:?}");
+        assert!(series.svg().unwrap().unwrap().contains("queue depth"));
+        let untimed = series.without_times();
+        assert!(untimed.depths().is_empty());
+        assert!(!untimed.svg().unwrap().unwrap().contains("queue depth"));
     }
 
     #[test]
