@@ -220,7 +220,11 @@ impl TextProperties for ConzoneNvme {
             Some(Which::Extra(Extra::Image)) => self.set_image(text),
             Some(Which::Extra(Extra::AfterKill)) => self.set_after_kill(text),
             Some(Which::Extra(
-                Extra::Statistics | Extra::Clock | Extra::Series | Extra::ZoneMap,
+                Extra::Statistics
+                | Extra::Clock
+                | Extra::Series
+                | Extra::ZoneMap
+                | Extra::ZoneSeries,
             ))
             | None => Err(Error::new("this property can only be read")),
         }
@@ -236,6 +240,9 @@ impl TextProperties for ConzoneNvme {
             }
             Some(Which::Extra(Extra::ZoneMap)) => {
                 PropertyValue::Text(self.text(|drive| ssd::zone_map(drive.model()), ""))
+            }
+            Some(Which::Extra(Extra::ZoneSeries)) => {
+                PropertyValue::Text(self.text(Drive::zone_series_csv, ""))
             }
             Some(Which::Extra(Extra::Fault)) => PropertyValue::Text(self.faults()),
             Some(Which::Extra(Extra::Record)) => PropertyValue::Text(self.recorded()),

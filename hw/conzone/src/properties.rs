@@ -16,6 +16,7 @@ pub(crate) enum Extra {
     Clock,
     Series,
     ZoneMap,
+    ZoneSeries,
     ZoneReadOnly,
     ZoneOffline,
     Fault,
@@ -25,7 +26,7 @@ pub(crate) enum Extra {
     AfterKill,
 }
 
-const EXTRAS: [(Extra, &str, &str, Access, &str); 11] = [
+const EXTRAS: [(Extra, &str, &str, Access, &str); 12] = [
     (
         Extra::Statistics,
         "stats",
@@ -53,6 +54,13 @@ const EXTRAS: [(Extra, &str, &str, Access, &str); 11] = [
         "str",
         Access::Read,
         "states, write pointers and mapping of the zones, as CSV (read only)",
+    ),
+    (
+        Extra::ZoneSeries,
+        "zone-series",
+        "str",
+        Access::Read,
+        "how full the zones were over model time, as CSV; needs sample-interval-ns (read only)",
     ),
     (
         Extra::ZoneReadOnly,

@@ -122,7 +122,8 @@ fn states(svg: &mut String, runs: &[Zones]) {
     }
 }
 
-fn open(width: usize, height: usize) -> String {
+/// The head of a picture.
+pub fn open(width: usize, height: usize) -> String {
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" \
          font-family=\"sans-serif\" font-size=\"13\">"

@@ -18,6 +18,7 @@ mod charts;
 pub mod compare;
 mod drawn;
 pub mod fio;
+mod heat;
 mod html;
 #[cfg(test)]
 mod samples;
@@ -58,6 +59,8 @@ pub struct Report {
     pub series: String,
     /// Its zones at the end, CSV; empty without.
     pub zones: String,
+    /// How full they were over model time, CSV; empty without.
+    pub zone_series: String,
     /// What the run was made with: command, device, versions.
     pub settings: Vec<Setting>,
     /// The drive's properties; none for a device of the user's own.
@@ -92,7 +95,11 @@ impl Report {
         if let Some(stats) = &self.stats {
             put("stats.json", &format!("{stats:#}\n"))?;
         }
-        for (name, text) in [("series.csv", &self.series), ("zones.csv", &self.zones)] {
+        for (name, text) in [
+            ("series.csv", &self.series),
+            ("zones.csv", &self.zones),
+            ("zone-series.csv", &self.zone_series),
+        ] {
             if text.lines().nth(1).is_some() {
                 put(name, text)?;
             }
@@ -132,6 +139,7 @@ impl Report {
             timeline: charts::timeline(&self.timeline, &self.fio)?,
             drive: series.svg()?,
             zones: drawn::zones(&self.zones)?,
+            zone_series: heat::svg(&self.zone_series)?,
             utilisation: busy.and_then(|(stats, span)| drawn::utilisation(stats, span)),
         })
     }
@@ -147,17 +155,19 @@ struct Pictures {
     timeline: Option<String>,
     drive: Option<String>,
     zones: Option<String>,
+    zone_series: Option<String>,
     utilisation: Option<String>,
 }
 
 impl Pictures {
     /// With the names of their files.
-    fn all(&self) -> [(&'static str, &Option<String>); 5] {
+    fn all(&self) -> [(&'static str, &Option<String>); 6] {
         [
             ("latency.svg", &self.latency),
             ("timeline.svg", &self.timeline),
             ("drive.svg", &self.drive),
             ("zones.svg", &self.zones),
+            ("zone-series.svg", &self.zone_series),
             ("utilisation.svg", &self.utilisation),
         ]
     }
@@ -181,6 +191,7 @@ mod tests {
             timeline: timeline::parse(samples::LOGS, 20).unwrap(),
             series: samples::SERIES.into(),
             zones: samples::ZONES.into(),
+            zone_series: samples::ZONE_SERIES.into(),
             settings: vec![Setting::new("device", "conzone-nvme,serial=<a&b>")],
             properties: vec![DriveProperty {
                 name: "zones",
@@ -207,6 +218,8 @@ mod tests {
             "utilisation.svg",
             "series.csv",
             "zones.csv",
+            "zone-series.csv",
+            "zone-series.svg",
             "run.json",
             "report.html",
         ] {
@@ -216,7 +229,7 @@ mod tests {
             );
         }
         let page = fs::read_to_string(dir.path().join("report.html")).unwrap();
-        assert_eq!(page.matches("<svg").count(), 5);
+        assert_eq!(page.matches("<svg").count(), 6);
         assert!(
             page.contains("serial=&lt;a&amp;b&gt;") || page.contains("serial=&#60;a&#38;b&#62;"),
             "escaped"
@@ -240,6 +253,7 @@ mod tests {
             timeline: Timeline::default(),
             series: String::new(),
             zones: String::new(),
+            zone_series: String::new(),
             ..report()
         };
         bare.write(dir.path()).unwrap();

@@ -54,3 +54,11 @@ first,count,state,written,capacity,mapping
 0,2,full,100,100,zone
 2,14,empty,0,100,-
 ";
+
+/// How full they were over time.
+pub const ZONE_SERIES: &str = "\
+time_ns,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15
+1000000,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0
+2000000,100,50,0,0,0,0,0,0,0,0,0,0,0,0,0,0
+4000000,100,100,0,0,0,0,0,0,0,0,0,0,0,0,0,0
+";

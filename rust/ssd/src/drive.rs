@@ -186,6 +186,14 @@ impl Drive {
             .map_or_else(String::new, |series| series.csv(&self.model))
     }
 
+    /// How full the zones were at the same times ([`Series::zones_csv`]).
+    #[must_use]
+    pub fn zone_series_csv(&self) -> String {
+        self.series
+            .as_ref()
+            .map_or_else(String::new, |series| series.zones_csv(&self.model))
+    }
+
     /// From here on notes the commands that reach the model, for [`Drive::recorded`].
     pub fn record(&mut self) {
         self.record = Some(Record::new());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The counters over model time, in bounded memory.
+//! The counters, and how full the zones are, over model time, in bounded memory.
 //!
 //! ```text
 //!   time    |-----|-----|-----|-----|-----|-----|      sampled before the first command after a mark
@@ -10,22 +10,35 @@
 //! another row, those at odd marks are dropped and the distance of marks doubles: a run of any length has between
 //! half as many rows as there is room for and all of them, evenly spread.
 //!
+//! Of more than 256 zones groups of neighbours are kept, and of more than 4096 some of each group are looked at, evenly
+//! spread: a sample costs no more on a larger drive.
+//!
 //! Invariants: the rows' times rise and are multiples of the interval; sampling changes nothing that it samples, and
 //! allocates nothing once it is made. A command counts when it arrives, with all that it causes.
 
 use crate::model::Model;
+use crate::zone_map::written;
 use core::fmt::Write;
+use core::ops::Range;
 use ftl::{Counter, Totals};
 use state::state;
-use units::{Instant, Nanos};
+use units::{Instant, Nanos, ZoneId};
 
-/// Rows kept: enough for a picture of two pixels a row, a quarter of a MiB.
+/// Rows kept: enough for a picture of two pixels a row, half a MiB.
 const ROWS: usize = 1024;
+
+/// Groups of zones: as many as a picture has room for.
+const GROUPS: u32 = 256;
+
+/// Zones of a group that are looked at, at most.
+const LOOKED_AT: u32 = 16;
 
 #[derive(Clone, Debug)]
 struct Row {
     time: u64,
     totals: Totals,
+    /// Per cent of each group of zones that are written. 0 is nothing at all, 100 all of it.
+    written: [u8; GROUPS as usize],
 }
 
 /// Samples of one drive.
@@ -42,11 +55,55 @@ impl Default for Row {
         Self {
             time: 0,
             totals: [0; Counter::ALL.len()],
+            written: [0; GROUPS as usize],
         }
     }
 }
 
-state!(Row { time, totals[fixed] });
+impl Row {
+    /// The state at a time; without allocating.
+    fn of(model: &Model, time: u64) -> Self {
+        let mut row = Self {
+            time,
+            totals: model.totals(),
+            ..Self::default()
+        };
+        let zones = model.zones();
+        let group = zones.div_ceil(GROUPS);
+        for (first, written) in firsts(zones).zip(&mut row.written) {
+            *written = per_cent(model, first..first.saturating_add(group).min(zones));
+        }
+        row
+    }
+}
+
+/// The first zone of each group.
+fn firsts(zones: u32) -> impl Iterator<Item = u32> {
+    (0..zones).step_by(zones.div_ceil(GROUPS).max(1) as usize)
+}
+
+/// How much of a group is written.
+fn per_cent(model: &Model, group: Range<u32>) -> u8 {
+    let step = group.end.saturating_sub(group.start).div_ceil(LOOKED_AT);
+    let ids = group.step_by(step.max(1) as usize);
+    let zones = ids.filter_map(|id| model.zone(ZoneId::new(id)));
+    let (part, whole) = zones.fold((0_u64, 0_u64), |(part, whole), zone| {
+        (
+            part.saturating_add(written(&zone)),
+            whole.saturating_add(zone.capacity),
+        )
+    });
+    match part {
+        0 => 0,
+        _ if part >= whole => 100,
+        // Something, but not all.
+        _ => {
+            u8::try_from(u128::from(part) * 100 / u128::from(whole)).map_or(99, |p| p.clamp(1, 99))
+        }
+    }
+}
+
+state!(Row { time, totals[fixed], written[fixed] });
 state!(Series { interval, next, rows } => check);
 
 impl Series {
@@ -71,30 +128,38 @@ impl Series {
         if now < self.next {
             return;
         }
-        let totals = model.totals();
+        let mut row = Row::of(model, self.next);
         let begun = now - now % self.interval;
         if self.next > 0 {
-            self.push(self.next, &totals);
+            self.push(&row);
         }
         if begun > self.next {
-            self.push(begun, &totals);
+            row.time = begun;
+            self.push(&row);
         }
         let begun = now - now % self.interval;
         self.next = begun.saturating_add(self.interval);
     }
 
-    fn push(&mut self, time: u64, totals: &Totals) {
+    fn push(&mut self, row: &Row) {
         while self.rows.len() >= ROWS && self.interval < u64::MAX / 4 {
             self.interval *= 2;
             let interval = self.interval;
             self.rows.retain(|row| row.time % interval == 0);
         }
-        if time % self.interval == 0 && self.rows.len() < ROWS {
-            self.rows.push(Row {
-                time,
-                totals: *totals,
-            });
+        if row.time % self.interval == 0 && self.rows.len() < ROWS {
+            self.rows.push(row.clone());
         }
+    }
+
+    /// The samples and the state now.
+    fn rows(&self, model: &Model) -> impl Iterator<Item = Row> + '_ {
+        let last = self.rows.last();
+        let after = last.map_or(0, |row| row.time.saturating_add(1));
+        let end = Row::of(model, self.next.max(after));
+        let changed = last.is_none_or(|row| row.totals != end.totals);
+        let end = (self.next > 0 && changed).then_some(end);
+        self.rows.iter().cloned().chain(end)
     }
 
     /// The samples and the state now, as comma-separated values with a header: `time_ns`, then the counters.
@@ -105,19 +170,31 @@ impl Series {
             text.push(',');
             text.push_str(counter.name());
         }
-        let totals = model.totals();
-        let last = self.rows.last();
-        let end = (self.next > 0 && last.is_none_or(|row| row.totals != totals)).then(|| Row {
-            time: self
-                .next
-                .max(last.map_or(0, |row| row.time.saturating_add(1))),
-            totals,
-        });
-        for row in self.rows.iter().chain(&end) {
+        for row in self.rows(model) {
             // Writing to a String cannot fail.
             let _ = write!(text, "\n{}", row.time);
             for value in &row.totals {
                 let _ = write!(text, ",{value}");
+            }
+        }
+        text.push('\n');
+        text
+    }
+
+    /// How full the zones were at the same times, as comma-separated values with a header: `time_ns`, then the first zone
+    /// of each group of neighbours that are alike in number, of which the rows have the written share in per cent, rounded
+    /// down but never to 0 nor up to 100. Only the header's first word for a drive without zones.
+    #[must_use]
+    pub fn zones_csv(&self, model: &Model) -> String {
+        let mut text = String::from("time_ns");
+        for first in firsts(model.zones()) {
+            let _ = write!(text, ",{first}");
+        }
+        let groups = firsts(model.zones()).count();
+        for row in self.rows(model).filter(|_| groups > 0) {
+            let _ = write!(text, "\n{}", row.time);
+            for share in row.written.iter().take(groups) {
+                let _ = write!(text, ",{share}");
             }
         }
         text.push('\n');
@@ -129,7 +206,7 @@ impl Series {
 mod tests {
     use super::*;
     use crate::Config;
-    use ftl::{Command, Namespace};
+    use ftl::{Command, Namespace, ZoneAction, ZoneTarget};
     use units::Sector;
 
     fn model() -> Model {
@@ -197,6 +274,96 @@ mod tests {
             let ((t0, n0), (t1, n1)) = (pair[0], pair[1]);
             assert!(t0 < t1 && n1 - n0 == (t1 - t0) / 10, "{pair:?}");
         }
+    }
+
+    fn zones(csv: &str) -> Vec<Vec<u64>> {
+        let fields = |line: &str| line.split(',').map(|f| f.parse().unwrap()).collect();
+        csv.lines().skip(1).map(fields).collect()
+    }
+
+    /// A drive of so many zones of 2 MiB, whose buffer is no zone's.
+    fn zoned(count: u32) -> Model {
+        let mut config = Config::preset("zns-zn540").unwrap();
+        for (key, value) in [
+            ("zones", count.to_string().as_str()),
+            ("zone-capacity", "128K"),
+            ("zone-size", "128K"),
+            ("max-open", "0"),
+            ("max-active", "0"),
+            ("write-buffer-size", "960K"),
+            ("wb-scope", "zone"),
+        ] {
+            config.set(key, value).unwrap();
+        }
+        Model::new(&config.plan().unwrap()).unwrap()
+    }
+
+    fn zone(model: &mut Model, action: ZoneAction, zone: u64) {
+        let command = Command::Zone {
+            action,
+            target: ZoneTarget::One(Sector::new(zone * 256)),
+        };
+        let outcome = model.submit(Namespace::Data, &command, Instant::ZERO);
+        assert!(outcome.result.is_ok());
+    }
+
+    fn write(model: &mut Model, at: u64, sectors: u64) {
+        let command = Command::write(Sector::new(at), sectors, false);
+        let outcome = model.submit(Namespace::Data, &command, Instant::ZERO);
+        assert!(outcome.result.is_ok());
+    }
+
+    #[test]
+    fn zones_are_seen_to_fill_and_to_be_reset() {
+        let mut model = zoned(3);
+        let mut series = Series::new(Nanos::new(10)).unwrap();
+        series.note(&model, Instant::from_nanos(1));
+        write(&mut model, 256, 8);
+        zone(&mut model, ZoneAction::Finish, 2);
+        series.note(&model, Instant::from_nanos(11));
+        write(&mut model, 256 + 8, 240);
+        zone(&mut model, ZoneAction::Reset, 2);
+        series.note(&model, Instant::from_nanos(21));
+        // 8 and 248 of 256 sectors.
+        let csv = series.zones_csv(&model);
+        assert_eq!(csv, "time_ns,0,1,2\n10,0,3,100\n20,0,96,0\n");
+        // A single sector of a zone is not nothing, and all but one is not all.
+        write(&mut model, 0, 1);
+        write(&mut model, 256 + 248, 7);
+        series.note(&model, Instant::from_nanos(31));
+        assert_eq!(zones(&series.zones_csv(&model))[2], [30, 1, 99, 0]);
+    }
+
+    #[test]
+    fn more_zones_are_groups_of_which_a_bounded_number_is_looked_at() {
+        let mut model = zoned(20_000);
+        // Of groups of 79 every fifth.
+        for id in (79..158).step_by(10) {
+            zone(&mut model, ZoneAction::Finish, id);
+        }
+        zone(&mut model, ZoneAction::Finish, 159);
+        let mut series = Series::new(Nanos::new(10)).unwrap();
+        series.note(&model, Instant::from_nanos(1));
+        series.note(&model, Instant::from_nanos(11));
+        let csv = series.zones_csv(&model);
+        let header = csv.lines().next().unwrap();
+        assert!(header.starts_with("time_ns,0,79,158,") && header.ends_with(",19987"));
+        let row = &zones(&csv)[0];
+        assert_eq!(row.len(), 1 + 254);
+        assert_eq!(row[..4], [10, 0, 50, 0]);
+        assert_eq!(row.iter().skip(1).filter(|share| **share > 0).count(), 1);
+        // 257 zones are 129 groups of two, the last of one.
+        let model = zoned(257);
+        let header = Series::new(Nanos::new(1)).unwrap().zones_csv(&model);
+        assert!(header.trim_end().ends_with(",254,256"), "{header}");
+    }
+
+    #[test]
+    fn a_drive_without_zones_has_no_share_of_them() {
+        let (series, model) = run([5, 61].into_iter());
+        assert_eq!(zones(&series.zones_csv(&model))[0].len(), 1 + 32);
+        let model = Model::new(&Config::preset("nvm-optane").unwrap().plan().unwrap()).unwrap();
+        assert_eq!(series.zones_csv(&model), "time_ns\n");
     }
 
     #[test]

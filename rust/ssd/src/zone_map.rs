@@ -6,6 +6,7 @@
 //! page is mapped (`zone`, `sub-zone`, `chunk`, `page`), or `-`.
 
 use crate::model::Model;
+use command::ZoneReport;
 use core::fmt::Write;
 use units::ZoneId;
 use zone::State;
@@ -52,17 +53,22 @@ struct Alike {
     mapping: &'static str,
 }
 
-fn alike(model: &Model, id: u32) -> Option<Alike> {
-    let zone = model.zone(ZoneId::new(id))?;
+/// Sectors that a zone counts as written: all of one that is full or failed.
+pub(crate) fn written(zone: &ZoneReport) -> u64 {
     let behind = zone.write_pointer.get().saturating_sub(zone.start.get());
     let written = match zone.state {
         State::Empty => 0,
         state if state.has_write_pointer() => behind,
         _ => zone.capacity,
     };
+    written.min(zone.capacity)
+}
+
+fn alike(model: &Model, id: u32) -> Option<Alike> {
+    let zone = model.zone(ZoneId::new(id))?;
     Some(Alike {
         state: zone.state,
-        written: written.min(zone.capacity),
+        written: written(&zone),
         capacity: zone.capacity,
         mapping: model.mapping(zone.id),
     })

@@ -296,6 +296,15 @@ impl Zms {
         self.core.media.take_observed()
     }
 
+    /// How many zones there are; none if the data namespace is not zoned.
+    #[must_use]
+    pub fn zones(&self) -> u32 {
+        match &self.data {
+            Data::Zoned(data) => data.zones.layout().zones,
+            Data::Block(_) => 0,
+        }
+    }
+
     /// A zone, for reports. `None` if there is no such zone, or the data namespace is not zoned.
     #[must_use]
     pub fn zone(&self, id: ZoneId) -> Option<ZoneReport> {

@@ -141,6 +141,12 @@ impl Zns {
         self.flash.run(self.now);
     }
 
+    /// How many zones there are.
+    #[must_use]
+    pub const fn zones(&self) -> u32 {
+        self.zones.layout().zones
+    }
+
     /// A zone, for reports. `None` if there is no such zone.
     #[must_use]
     pub fn zone(&self, id: ZoneId) -> Option<ZoneReport> {

@@ -30,6 +30,8 @@ pub struct Execution {
     pub series: String,
     /// The zones at the end, CSV; empty like the statistics.
     pub zones: String,
+    /// How full they were over model time, CSV; empty like the statistics.
+    pub zone_series: String,
     /// The file that the device recorded its commands into; why that is not complete.
     pub recorded: String,
     /// Commands took the model's time at the end (`timing`).
@@ -65,7 +67,8 @@ impl Execution {
         let outcome = running.wait(limit, |_, bytes| {
             said.push_str(&String::from_utf8_lossy(bytes))
         })?;
-        let [stats, series, zones, recorded] = ["stats", "series", "zone-map", "record"]
+        let names = ["stats", "series", "zone-map", "zone-series", "record"];
+        let [stats, series, zones, zone_series, recorded] = names
             .map(|name| property(running.qmp(), name))
             .map(|text| text.and_then(|text| text.as_str().map(str::to_owned)))
             .map(Option::unwrap_or_default);
@@ -83,6 +86,7 @@ impl Execution {
             stats,
             series,
             zones,
+            zone_series,
             recorded,
             timed,
             qemu,

@@ -156,6 +156,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         job: execution.job.clone(),
         series: execution.series.clone(),
         zones: execution.zones.clone(),
+        zone_series: execution.zone_series.clone(),
         fio_text: execution.fio.clone(),
         console: execution.console.clone(),
     };

@@ -7,11 +7,12 @@ use super::execution::Execution;
 const SHOWN: usize = 100;
 
 /// What is compared, by the names of the report's files.
-fn parts(execution: &Execution) -> [(&'static str, &str); 5] {
+fn parts(execution: &Execution) -> [(&'static str, &str); 6] {
     [
         ("fio.json", &execution.fio),
         ("stats.json", &execution.stats),
         ("series.csv", &execution.series),
+        ("zone-series.csv", &execution.zone_series),
         ("console.log", &execution.console),
         ("fio's samples", &execution.samples),
     ]

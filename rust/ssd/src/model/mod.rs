@@ -147,6 +147,16 @@ impl Model {
         }
     }
 
+    /// How many zones there are.
+    #[must_use]
+    pub fn zones(&self) -> u32 {
+        match self {
+            Self::Zms(zms) => zms.zones(),
+            Self::Zns(zns) => zns.zones(),
+            Self::Conv(_) | Self::Simple(_) => 0,
+        }
+    }
+
     /// Whether some page of a sector range is unmapped.
     #[must_use]
     pub fn has_unmapped(&self, ns: Namespace, at: Sector, sectors: u64) -> bool {

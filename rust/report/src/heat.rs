@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! How full the zones were over model time: zone-series.csv (rust/ssd/src/series.rs), and its picture, a heat map.
+//!
+//! ```text
+//!   zone 0   ░░▒▒▓▓██████████
+//!        1         ░░▒▒▓▓████      a row for each zone, or for as many neighbours as fit;
+//!        2   ████        ░░▒▒      the darker the fuller, as of the end of each stretch of time
+//!            ────────────────> s   the same clock, on the same scale, as the drive's counters
+//! ```
+
+use std::fmt::Write as _;
+
+use anyhow::{ensure, Context, Result};
+use lab::plot;
+
+use crate::drawn::open;
+use crate::series::{LEFT, RIGHT, WIDTH};
+
+/// Rows at most: more share rows.
+const ROWS: usize = 64;
+/// Height of all rows, as far as a row keeps between the least and the most.
+const HEIGHT: usize = 320;
+const ROW: std::ops::RangeInclusive<usize> = 5..=22;
+/// Narrowest stretch of time, pixels: finer ones show single commands.
+const STRETCH: f64 = 3.0;
+/// Shades of what is written in part; none and all have their own.
+const SHADES: usize = 9;
+/// Room for the legend, and for the times.
+const TOP: usize = 30;
+const BOTTOM: usize = 44;
+/// Labels keep this distance.
+const LABEL: usize = 16;
+const TIMES: f64 = 8.0;
+
+/// A parsed zone-series.csv.
+#[derive(Debug, Default)]
+struct Filled {
+    /// The first zone of each group.
+    firsts: Vec<u64>,
+    /// Time in ns, and the written share of each group in per cent.
+    rows: Vec<(u64, Vec<u64>)>,
+}
+
+fn parse(text: &str) -> Result<Filled> {
+    let mut lines = (1..).zip(text.lines());
+    let Some((_, header)) = lines.next() else {
+        return Ok(Filled::default());
+    };
+    let numbers = |number: usize, fields: &mut dyn Iterator<Item = &str>| {
+        let numbers: Result<Vec<u64>, _> = fields.map(str::parse).collect();
+        numbers.with_context(|| format!("zone-series.csv line {number}"))
+    };
+    let firsts = numbers(1, &mut header.split(',').skip(1))?;
+    let row = |(number, line): (usize, &str)| {
+        let mut row = numbers(number, &mut line.split(','))?;
+        let fields = row.len();
+        let groups = row.split_off(fields.min(1));
+        ensure!(
+            groups.len() == firsts.len() && groups.iter().all(|share| *share <= 100),
+            "zone-series.csv line {number}: not {} shares in per cent",
+            firsts.len()
+        );
+        Ok((row.first().copied().unwrap_or(0), groups))
+    };
+    let rows = lines.map(row).collect::<Result<Vec<_>>>()?;
+    Ok(Filled { firsts, rows })
+}
+
+/// A shade for what is written of a row's zones: 0 for nothing, the darkest for all.
+fn shade(shares: &[u64]) -> usize {
+    let (sum, most) = (shares.iter().sum::<u64>() as usize, shares.len() * 100);
+    match sum {
+        0 => 0,
+        _ if sum == most => SHADES + 1,
+        _ => 1 + sum * SHADES / most,
+    }
+}
+
+/// From white to the colour of a full zone.
+fn colour(shade: usize) -> String {
+    let part = match shade {
+        0 => 0.0,
+        full if full > SHADES => 1.0,
+        _ => 0.12 + 0.65 * shade as f64 / SHADES as f64,
+    };
+    let mix = |of: u8| (255.0 - (255.0 - f64::from(of)) * part).round() as u8;
+    let [r, g, b] = [0, 114, 178].map(mix);
+    format!("#{r:02x}{g:02x}{b:02x}")
+}
+
+/// The heat map. None for a drive without zones, or without samples.
+///
+/// # Errors
+/// The text is no such file.
+pub fn svg(text: &str) -> Result<Option<String>> {
+    let filled = parse(text)?;
+    let (Some((start, _)), Some((end, _))) = (filled.rows.first(), filled.rows.last()) else {
+        return Ok(None);
+    };
+    if end <= start || filled.firsts.is_empty() {
+        return Ok(None);
+    }
+    let (left, width) = (LEFT as f64, (WIDTH - LEFT - RIGHT) as f64);
+    let place = |ns: u64| left + (ns - start) as f64 / (end - start) as f64 * width;
+    let each = filled.firsts.len().div_ceil(ROWS);
+    let rows = filled.firsts.len().div_ceil(each);
+    let tall = (HEIGHT / rows).clamp(*ROW.start(), *ROW.end());
+    let bottom = TOP + rows * tall;
+    let mut svg = open(WIDTH as usize, bottom + BOTTOM);
+    legend(&mut svg);
+    let _ = write!(
+        svg,
+        "<rect x=\"{left}\" y=\"{TOP}\" width=\"{width}\" height=\"{}\" fill=\"none\" stroke=\"#e1e1e1\"/>",
+        rows * tall
+    );
+    for (shade, path) in (1..).zip(cells(&filled, each, tall, place)) {
+        if !path.is_empty() {
+            let _ = write!(svg, "<path fill=\"{}\" d=\"{path}\"/>", colour(shade));
+        }
+    }
+    let _ = write!(svg, "<text x=\"4\" y=\"{}\">zone</text>", TOP + 12);
+    let firsts = filled.firsts.iter().step_by(each).enumerate();
+    for (row, first) in firsts.step_by(LABEL.div_ceil(tall)) {
+        let (x, y) = (LEFT - 6, TOP + row * tall + tall.min(LABEL) / 2 + 5);
+        let _ = write!(
+            svg,
+            "<text x=\"{x}\" y=\"{y}\" text-anchor=\"end\">{first}</text>"
+        );
+    }
+    times(&mut svg, (*start, *end), bottom, place);
+    svg += "</svg>";
+    Ok(Some(svg))
+}
+
+/// A path for each shade but none: the stretches of all rows that have it.
+fn cells(filled: &Filled, each: usize, tall: usize, place: impl Fn(u64) -> f64) -> Vec<String> {
+    let stretches = stretches(filled, place);
+    let mut paths = vec![String::new(); SHADES + 1];
+    for row in 0..filled.firsts.len().div_ceil(each) {
+        let of = |shares: &[u64]| {
+            let shares = shares.chunks(each).nth(row).unwrap_or_default();
+            shade(shares)
+        };
+        let shades: Vec<(f64, f64, usize)> = stretches
+            .iter()
+            .map(|(from, to, shares)| (*from, *to, of(shares)))
+            .collect();
+        for run in shades.chunk_by(|a, b| a.2 == b.2) {
+            let (Some(first), Some(last)) = (run.first(), run.last()) else {
+                continue;
+            };
+            let path = first.2.checked_sub(1).and_then(|at| paths.get_mut(at));
+            if let Some(path) = path {
+                let (x, y, wide) = (first.0, TOP + row * tall, last.1 - first.0);
+                let _ = write!(path, "M{x:.1} {y}h{wide:.1}v{tall}h-{wide:.1}z");
+            }
+        }
+    }
+    paths
+}
+
+/// Where each stretch of time lies, and the shares at its end. Those too narrow to see are joined.
+fn stretches(filled: &Filled, place: impl Fn(u64) -> f64) -> Vec<(f64, f64, &[u64])> {
+    let mut stretches: Vec<(f64, f64, &[u64])> = Vec::new();
+    for pair in filled.rows.windows(2) {
+        let [(before, _), (after, shares)] = pair else {
+            continue;
+        };
+        let (from, to) = (place(*before), place(*after));
+        match stretches.last_mut() {
+            Some(last) if last.1 - last.0 < STRETCH => (last.1, last.2) = (to, shares),
+            _ => stretches.push((from, to, shares)),
+        }
+    }
+    stretches
+}
+
+/// What the shades mean.
+fn legend(svg: &mut String) {
+    let _ = write!(
+        svg,
+        "<text x=\"{LEFT}\" y=\"14\" text-anchor=\"end\" dx=\"-6\">written: 0 %</text>"
+    );
+    for shade in 0..=SHADES + 1 {
+        let _ = write!(
+            svg,
+            "<rect x=\"{}\" y=\"3\" width=\"18\" height=\"13\" fill=\"{}\" stroke=\"#e1e1e1\"/>",
+            LEFT as usize + shade * 18,
+            colour(shade)
+        );
+    }
+    let x = LEFT as usize + (SHADES + 2) * 18 + 6;
+    let _ = write!(svg, "<text x=\"{x}\" y=\"14\">100 %</text>");
+}
+
+/// The axis: marks at 1, 2 or 5 of some power of ten.
+fn times(svg: &mut String, (start, end): (u64, u64), y: usize, place: impl Fn(u64) -> f64) {
+    let rough = (end - start) as f64 / TIMES;
+    let decade = 10_f64.powf(rough.log10().floor());
+    let step = [1.0, 2.0, 5.0, 10.0].map(|n| n * decade);
+    let step = step.into_iter().find(|step| *step >= rough);
+    let step = (step.unwrap_or(rough) as u64).max(1);
+    let mut at = start.next_multiple_of(step);
+    while at <= end {
+        let _ = write!(
+            svg,
+            "<path stroke=\"#828282\" d=\"M{0:.1} {y}v5\"/><text x=\"{0:.1}\" y=\"{1}\" text-anchor=\"middle\">{2}</text>",
+            place(at),
+            y + 18,
+            plot::seconds(at as f64 / 1e9)
+        );
+        let Some(next) = at.checked_add(step) else {
+            break;
+        };
+        at = next;
+    }
+    let _ = write!(
+        svg,
+        "<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">model time, s</text>",
+        LEFT + (WIDTH - LEFT - RIGHT) / 2,
+        y + 38
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where a row lies, and the colours of its stretches with their ends.
+    fn row(svg: &str, y: usize) -> Vec<(String, f64, f64)> {
+        let mut found = Vec::new();
+        for path in svg.split("<path fill=\"").skip(1) {
+            let (colour, rest) = path.split_once('"').unwrap();
+            let (_, rest) = rest.split_once("d=\"").unwrap();
+            let (cells, _) = rest.split_once('"').unwrap();
+            for cell in cells.split('M').skip(1) {
+                let (x, rest) = cell.split_once(' ').unwrap();
+                let (at, rest) = rest.split_once('h').unwrap();
+                let (wide, _) = rest.split_once('v').unwrap();
+                let (x, wide): (f64, f64) = (x.parse().unwrap(), wide.parse().unwrap());
+                if at == y.to_string() {
+                    found.push((colour.to_owned(), x, x + wide));
+                }
+            }
+        }
+        found.sort_by(|a, b| a.1.total_cmp(&b.1));
+        found
+    }
+
+    #[test]
+    fn zones_darken_as_they_fill_and_are_white_again_after_a_reset() {
+        let csv = "time_ns,0,1\n0,0,0\n1000000,50,0\n2000000,100,0\n3000000,100,0\n4000000,0,1\n";
+        let svg = svg(csv).unwrap().unwrap();
+        let quarter = f64::from(WIDTH - LEFT - RIGHT) / 4.0;
+        let at = |n: f64| f64::from(LEFT) + n * quarter;
+        let [half, full] = row(&svg, TOP).try_into().unwrap();
+        assert_eq!((half.1, half.2), (at(0.0), at(1.0)));
+        assert_eq!((full.1, full.2), (at(1.0), at(3.0)), "the same is one");
+        assert_eq!(full.0, "#0072b2", "as in the map of the end");
+        assert!(half.0 > full.0, "lighter");
+        let second = row(&svg, TOP + ROW.end());
+        assert_eq!(second.len(), 1);
+        assert_eq!((second[0].1, second[0].2), (at(3.0), at(4.0)));
+        for text in [">zone<", ">0<", ">1<", ">0.002<", "model time, s"] {
+            assert!(svg.contains(text), "{text}: {svg}");
+        }
+    }
+
+    #[test]
+    fn nothing_and_all_are_told_from_nearly_so() {
+        assert_eq!([[0, 0], [0, 1]].map(|shares| shade(&shares)), [0, 1]);
+        assert_eq!(
+            [[99, 100], [100, 100]].map(|s| shade(&s)),
+            [SHADES, SHADES + 1]
+        );
+        let mut colours: Vec<_> = (0..=SHADES + 1).map(colour).collect();
+        assert_eq!(colours[0], "#ffffff");
+        colours.dedup();
+        assert_eq!(colours.len(), SHADES + 2);
+        assert!(colours.windows(2).all(|pair| pair[0] > pair[1]), "darker");
+    }
+
+    #[test]
+    fn a_large_drive_and_a_long_run_make_a_picture_of_bounded_size() {
+        let groups: Vec<_> = (0..256).map(|n| (n * 4).to_string()).collect();
+        let mut csv = format!("time_ns,{}\n", groups.join(","));
+        for time in 0..1024_u64 {
+            let shares = (0..256).map(|n| (time * 7 + n * 13) % 101);
+            let shares: Vec<_> = shares.map(|share| share.to_string()).collect();
+            let _ = writeln!(csv, "{},{}", time * 100_000, shares.join(","));
+        }
+        let svg = svg(&csv).unwrap().unwrap();
+        assert!(svg.len() < 600_000, "{}", svg.len());
+        // Four groups a row, and every fourth row labelled.
+        assert!(svg.contains(">64</text>") && !svg.contains(">16</text>"));
+    }
+
+    #[test]
+    fn no_zones_or_no_time_no_picture() {
+        for text in [
+            "",
+            "time_ns\n",
+            "time_ns,0\n",
+            "time_ns,0\n5,1\n",
+            "time_ns\n1\n2\n",
+        ] {
+            assert_eq!(svg(text).unwrap(), None, "{text:?}");
+        }
+        for (text, line) in [
+            ("time_ns,x\n", 1),
+            ("time_ns,0\n1,2\n2,x\n", 3),
+            ("time_ns,0\n1\n", 2),
+            ("time_ns,0\n1,101\n", 2),
+        ] {
+            let error = format!("{:#}", svg(text).unwrap_err());
+            assert!(error.contains(&format!("line {line}")), "{error}");
+        }
+    }
+}
