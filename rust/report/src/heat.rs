@@ -115,7 +115,11 @@ pub fn svg(text: &str) -> Result<Option<String>> {
     );
     for (shade, path) in (1..).zip(cells(&filled, each, tall, place)) {
         if !path.is_empty() {
-            let _ = write!(svg, "<path fill=\"{}\" d=\"{path}\"/>", colour(shade));
+            let _ = write!(
+                svg,
+                "<path shape-rendering=\"crispEdges\" fill=\"{}\" d=\"{path}\"/>",
+                colour(shade)
+            );
         }
     }
     let _ = write!(svg, "<text x=\"4\" y=\"{}\">zone</text>", TOP + 12);
@@ -229,7 +233,7 @@ mod tests {
     /// Where a row lies, and the colours of its stretches with their ends.
     fn row(svg: &str, y: usize) -> Vec<(String, f64, f64)> {
         let mut found = Vec::new();
-        for path in svg.split("<path fill=\"").skip(1) {
+        for path in svg.split("crispEdges\" fill=\"").skip(1) {
             let (colour, rest) = path.split_once('"').unwrap();
             let (_, rest) = rest.split_once("d=\"").unwrap();
             let (cells, _) = rest.split_once('"').unwrap();
