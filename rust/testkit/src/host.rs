@@ -38,7 +38,10 @@ pub struct FakeHost {
 
 /// Who looks at the media before it changes.
 #[derive(Clone)]
-pub struct Watch(pub Arc<dyn Fn(&[u8], Change) + Send + Sync>);
+pub struct Watch(pub Arc<Look>);
+
+/// Is given the media, and what happens next.
+pub type Look = dyn Fn(&[u8], Change) + Send + Sync;
 
 /// What happens next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
