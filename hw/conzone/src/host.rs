@@ -89,6 +89,12 @@ impl Host for Visit<'_> {
         }
     }
 
+    fn moved(&mut self) {
+        if let Some(live) = self.live {
+            live.moved();
+        }
+    }
+
     fn media_discard(&mut self, at: u64, len: u64) {
         self.media.discard(at, len);
     }

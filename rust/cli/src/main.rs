@@ -19,6 +19,7 @@ mod bench;
 mod completions;
 mod exec;
 mod experiment;
+mod image;
 mod log;
 mod python;
 mod qemu;
@@ -82,6 +83,8 @@ enum Command {
     Log(log::Args),
     /// Watch a running drive
     Top(top::Args),
+    /// Make, look at and copy files that drives live in
+    Image(image::Args),
     /// Run a trace through the flash model alone, in virtual time
     Sim(sim::Args),
     /// Run the model at many points: presets, properties, traces and workloads of a plan
@@ -126,6 +129,7 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Compare(args) => compare::run(&args),
         Command::Log(args) => log::run(&args),
         Command::Top(args) => top::run(&args),
+        Command::Image(args) => image::run(&args),
         Command::Sim(args) => sim::run(progress, &args),
         Command::Sweep(args) => sweep::run(progress, &args),
         Command::Trace(args) => convert::run(&args),

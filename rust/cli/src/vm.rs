@@ -26,6 +26,9 @@ pub struct Options {
     /// A property of the drive; see docs/properties.md
     #[arg(short, long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+    /// The file that the drive lives in, its data and its state; made if there is none
+    #[arg(long, value_name = "FILE", conflicts_with = "device")]
+    pub image: Option<PathBuf>,
     /// A QEMU device instead of the drive, as after -device; again for more of them
     #[arg(short, long, value_name = "DEVICE", conflicts_with_all = ["preset", "set"])]
     pub device: Vec<String>,
@@ -93,6 +96,7 @@ impl Options {
         Self {
             preset: preset.into(),
             set: set.to_vec(),
+            image: None,
             device: Vec::new(),
             timing: None,
             icount_shift: None,
@@ -127,7 +131,11 @@ impl Options {
     /// # Errors
     /// A [`Prerequisite`] that names the property.
     pub fn config(&self) -> Result<ssd::Config> {
-        let mut config = ssd::Config::preset(&self.preset).map_err(refused)?;
+        let kept = self.kept()?;
+        let mut config = match &kept {
+            Some(_) => ssd::Config::new(),
+            None => ssd::Config::preset(&self.preset).map_err(refused)?,
+        };
         if self.timing == Some(Timing::Off) {
             config.set_pair("timing=off").map_err(refused)?;
         }
@@ -142,7 +150,33 @@ impl Options {
             }
             config.set_pair(pair).map_err(refused)?;
         }
-        Ok(config)
+        match kept {
+            Some(kept) => ssd::adopt(&kept, &config).map_err(|error| {
+                let image = self.image.as_deref().unwrap_or(Path::new("")).display();
+                Prerequisite(format!("--image {image}: {error}")).into()
+            }),
+            None => Ok(config),
+        }
+    }
+
+    /// Settings of the drive in the image, if there is one already.
+    fn kept(&self) -> Result<Option<ssd::Config>> {
+        match &self.image {
+            Some(path) => crate::image::config(path),
+            None => Ok(None),
+        }
+    }
+
+    /// Name of the drive's preset: with an image, of the one that it is of.
+    ///
+    /// # Errors
+    /// The image is none.
+    pub fn preset_in_effect(&self) -> Result<String> {
+        let kept = self.kept()?;
+        Ok(kept.map_or_else(
+            || self.preset.clone(),
+            |kept| kept.preset_in_effect().name.to_owned(),
+        ))
     }
 
     /// The timing in effect.
@@ -155,7 +189,16 @@ impl Options {
         if !self.device.is_empty() {
             return self.device.clone();
         }
-        let mut drive = format!("conzone-nvme,id={DRIVE_ID},preset={}", self.preset);
+        let mut drive = format!("conzone-nvme,id={DRIVE_ID}");
+        match &self.image {
+            // It knows which drive it is.
+            Some(image) if image.exists() => {}
+            _ => drive.push_str(&format!(",preset={}", self.preset)),
+        }
+        if let Some(image) = &self.image {
+            let image = image.display().to_string().replace(',', ",,");
+            drive.push_str(&format!(",image={image}"));
+        }
         if timing == Timing::Off {
             drive.push_str(",timing=off");
         }

@@ -27,6 +27,7 @@ pub use error::Error;
 pub use layout::Layout;
 pub use live::{Live, Words};
 
+use command::Command;
 use core::ops::Range;
 use nvme::{Drive as _, MediaChange};
 use ssd::{Config, Recorded, Ssd};
@@ -247,10 +248,13 @@ impl Image {
         Ok(())
     }
 
-    /// Works the journal. Of the last records old bytes may not have been put aside yet, and what a power cut made of the
-    /// media may not have been done: then no byte of it has changed since.
+    /// Works the journal. Of the last command's records bytes may not be where they belong:
+    ///
+    /// - old ones may not have been put aside: then none of the media has changed since;
+    /// - new ones may be there in part: a write that was not answered has not happened, and old ones come back;
+    /// - what a power cut made of the media may not have been done: it can be done again.
     fn replay(&self, opened: &mut Opened, media: &mut dyn Bytes) -> Result<(), Error> {
-        let kept = self.word(live::KEPT)?;
+        let (kept, moved) = (self.word(live::KEPT)?, self.word(live::MOVED)?);
         opened.clock = opened
             .clock
             .max(Instant::from_nanos(self.word(live::CLOCK)?));
@@ -258,16 +262,24 @@ impl Image {
         self.each_record(|what| {
             cut.clear();
             let drive = opened.drive.drive_mut();
-            drive.replay(what, &mut |change| cut.push(change));
             let is_kept = opened.records < kept;
+            let before = (opened.records >= moved && is_write(what)).then(|| drive.clone());
+            drive.replay(what, &mut |change| cut.push(change));
             while let Some((from, to)) = drive.take_kept() {
-                if !is_kept {
-                    copy_page(media, from, to);
+                match (&before, is_kept) {
+                    (None, true) | (Some(_), false) => {}
+                    (None, false) => copy_page(media, from, to),
+                    (Some(_), true) => copy_page(media, to, from),
                 }
             }
             if let Recorded::Command { command, at, .. } = what {
                 opened.clock = opened.clock.max(*at);
-                opened.drive.count_worked(command);
+                if before.is_none() {
+                    opened.drive.count_worked(command);
+                }
+            }
+            if let Some(before) = before {
+                *opened.drive.drive_mut() = before;
             }
             opened.records += 1;
         })?;
@@ -327,6 +339,17 @@ impl Image {
     fn word(&self, which: u64) -> Result<u64, Error> {
         get_word(&self.file, &self.layout, which)
     }
+}
+
+/// Whether it brings new bytes into the media. (Zeroes are there once what holds nothing has been discarded.)
+const fn is_write(what: &Recorded) -> bool {
+    matches!(
+        what,
+        Recorded::Command {
+            command: Command::Write { .. } | Command::Append { .. },
+            ..
+        }
+    )
 }
 
 fn put_state(

@@ -7,6 +7,7 @@
 //!        2  clock: the latest instant at which anything can have been answered
 //!        3  kept: of so many records old bytes of pages have been put aside
 //!        4  full: records are missing, there was no room for them
+//!        5  moved: of so many records the new bytes are in the media
 //!      512  the journal
 //! ```
 //! Words are stored in the order written here, into memory that outlives the process ([`Words`]); that costs no system call.
@@ -23,6 +24,7 @@ pub(crate) const CLEAN: u64 = 1;
 pub(crate) const CLOCK: u64 = 2;
 pub(crate) const KEPT: u64 = 3;
 pub(crate) const FULL: u64 = 4;
+pub(crate) const MOVED: u64 = 5;
 
 /// The live part of the file in memory, as words of 64 bits, little-endian.
 pub trait Words: Debug + Send + Sync {
@@ -66,6 +68,11 @@ impl<W: Words> Live<W> {
         self.words.store(KEPT, self.next.load(Relaxed));
     }
 
+    /// What the records so far write is in the media.
+    pub fn moved(&self) {
+        self.words.store(MOVED, self.next.load(Relaxed));
+    }
+
     /// Records since the last checkpoint.
     pub fn len(&self) -> u64 {
         self.next.load(Relaxed)
@@ -88,6 +95,7 @@ impl<W: Words> Live<W> {
         self.words.store(EPOCH, epoch);
         self.words.store(KEPT, 0);
         self.words.store(FULL, 0);
+        self.words.store(MOVED, 0);
         self.epoch.store(epoch, Relaxed);
         self.next.store(0, Relaxed);
         self.is_clean.store(is_clean, Relaxed);

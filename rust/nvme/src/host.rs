@@ -63,6 +63,9 @@ pub trait Host {
     /// What [`crate::Drive::take_kept`] told of has been put aside: bytes of the media are about to change.
     fn kept(&mut self) {}
 
+    /// What the commands executed so far write is in the media.
+    fn moved(&mut self) {}
+
     /// Copies `from` to the media (Copy).
     ///
     /// # Errors

@@ -50,6 +50,8 @@ pub enum Change {
     Bytes,
     /// Old bytes have been put aside.
     Kept,
+    /// New bytes are all there.
+    Moved,
 }
 
 impl fmt::Debug for Watch {
@@ -169,6 +171,10 @@ impl Host for FakeHost {
 
     fn kept(&mut self) {
         self.show(Change::Kept);
+    }
+
+    fn moved(&mut self) {
+        self.show(Change::Moved);
     }
 
     fn interrupt(&mut self, vector: u16) {

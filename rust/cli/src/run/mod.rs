@@ -124,6 +124,10 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         let why = "--check-repeat needs --timing virtual: nothing repeats by the host's clock";
         return Err(Prerequisite(why.into()).into());
     }
+    if args.check_repeat.is_some() && args.vm.image.is_some() {
+        let why = "--check-repeat needs a drive that begins anew each time: leave out --image";
+        return Err(Prerequisite(why.into()).into());
+    }
     if args.fs == Some(Filesystem::F2fs) && args.vm.device.is_empty() {
         fits::f2fs(&args.vm.config()?)?;
     }
@@ -146,7 +150,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
             .note(format!("job {} did no I/O{hint}", job.jobname));
     }
     let report = Report {
-        title: title(args),
+        title: title(args)?,
         settings: settings(args, &machine, &execution, &fio)?,
         fio,
         stats: execution.statistics()?,
@@ -263,21 +267,20 @@ fn job(args: &Args, work: &Path) -> Result<guest::Job> {
     Ok(job)
 }
 
-fn title(args: &Args) -> String {
-    let drive = if args.vm.device.is_empty() {
-        &args.vm.preset
-    } else {
-        &args.vm.device[0]
+fn title(args: &Args) -> Result<String> {
+    let drive = match args.vm.device.first() {
+        Some(device) => device.clone(),
+        None => args.vm.preset_in_effect()?,
     };
     let time = match args.vm.timing(Timing::Virtual) {
         Timing::Virtual => "virtual time",
         Timing::Real => "real time",
         Timing::Off => "no drive latency",
     };
-    match args.fs {
+    Ok(match args.fs {
         Some(fs) => format!("{} on {drive}, {time}", fs.name()),
         None => format!("{drive}, {time}"),
-    }
+    })
 }
 
 fn settings(
@@ -368,10 +371,9 @@ fn next_directory(vm: &vm::Options) -> Result<PathBuf> {
     let names = entries
         .flatten()
         .map(|entry| entry.file_name().to_string_lossy().into_owned());
-    let what = if vm.device.is_empty() {
-        &vm.preset
-    } else {
-        "device"
+    let what = match vm.device.first() {
+        Some(_) => "device".to_owned(),
+        None => vm.preset_in_effect()?,
     };
     Ok(parent.join(format!("{:03}-{what}", next_number(names))))
 }

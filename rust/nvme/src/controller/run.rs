@@ -149,6 +149,7 @@ impl<D: Drive> Controller<D> {
             sq.advance();
             sq.in_flight += 1;
             self.execute(host, id, &Sqe::decode(&bytes), now);
+            host.moved();
             self.work_job(host, now);
         }
         self.queues.refresh(id);
