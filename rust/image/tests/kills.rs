@@ -7,6 +7,7 @@
     reason = "a test stops at what it did not expect"
 )]
 
+use ::command::{Command, ZoneAction, ZoneTarget};
 use core::ops::Range;
 use image::{AfterKill, Bytes, Image, Layout, Live, Opened, Words};
 use nvme::Drive as _;
@@ -559,4 +560,171 @@ fn a_journal_without_room_says_so() {
         error.to_string(),
         "its journal is not complete: there was no room for it"
     );
+}
+
+/// Something that a drive could be told, or could not.
+fn anything(random: &mut fastrand::Rng) -> Recorded {
+    let place = |random: &mut fastrand::Rng| {
+        let near = random.u64(..1 << 18);
+        let far = [near, near / 8 * 8, u64::MAX - near, u64::MAX];
+        units::Sector::new(far[random.usize(..4).min(random.usize(..4))])
+    };
+    let sectors = |random: &mut fastrand::Rng| {
+        let few = random.u64(..600);
+        [few, few / 8 * 8, (1 << 48) - 1][random.usize(..3).min(random.usize(..3))]
+    };
+    let (at, n) = (place(random), sectors(random));
+    let (fua, internal) = (random.bool(), random.bool());
+    let target = [ZoneTarget::All, ZoneTarget::One(at)][random.usize(..2)];
+    let actions = [
+        ZoneAction::Open,
+        ZoneAction::OpenZrwa,
+        ZoneAction::Close,
+        ZoneAction::Finish,
+        ZoneAction::Reset,
+        ZoneAction::Offline,
+        ZoneAction::SetExtension,
+    ];
+    let action = actions[random.usize(..actions.len())];
+    let command = match random.u32(..12) {
+        0 => Command::Read {
+            at,
+            sectors: n,
+            internal,
+        },
+        1 => Command::Append {
+            zone: at,
+            sectors: n,
+            fua,
+        },
+        2 => Command::Flush,
+        3 => Command::Deallocate { at, sectors: n },
+        4 => Command::WriteZeroes {
+            at,
+            sectors: n,
+            fua,
+        },
+        5 => Command::CommitZrwa { end: at },
+        6 => Command::Zone { action, target },
+        _ => Command::Write {
+            at,
+            sectors: n,
+            fua,
+            internal,
+        },
+    };
+    let now = [random.u64(..1 << 30), u64::MAX][usize::from(random.u32(..200) == 0)];
+    let zone = units::ZoneId::new([random.u32(..6), u32::MAX][usize::from(random.u32(..20) == 0)]);
+    match random.u32(..40) {
+        0 => Recorded::PowerCut(Instant::from_nanos(now)),
+        1 => Recorded::Format {
+            ns: nvme::NsIndex(random.u8(..3)),
+            format: random.u8(..3),
+        },
+        2 => Recorded::Failed {
+            zone,
+            offline: random.bool(),
+        },
+        3 => Recorded::Extension {
+            zone,
+            at: random.usize(..1 << 16),
+            bytes: [7; 16],
+        },
+        _ => Recorded::Command {
+            ns: [ftl::Namespace::Meta, ftl::Namespace::Data][random.usize(..2)],
+            command,
+            at: Instant::from_nanos(now),
+        },
+    }
+}
+
+#[test]
+fn a_journal_of_anything_makes_a_drive_that_agrees_with_itself() {
+    for preset in PRESETS {
+        let bench = Bench::new(preset.name, 3);
+        let words = bench.memory.0.lock().unwrap().words.clone();
+        for seed in 0..12 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            bench.memory.0.lock().unwrap().words.clone_from(&words);
+            let live = Live::new(bench.memory.clone(), bench.image.layout());
+            let epoch = words[&0];
+            put_words(bench.image.file(), bench.image.layout(), &words);
+            let mut image = Image::open(&bench.file.0, true).unwrap();
+            // Its journal begins again.
+            image
+                .checkpoint(
+                    &bench.guest.controller,
+                    &bench.config,
+                    &live,
+                    (Instant::ZERO, false),
+                )
+                .unwrap();
+            for _ in 0..random.usize(..120) {
+                live.note(&anything(&mut random));
+            }
+            if random.bool() {
+                live.kept();
+            }
+            if random.bool() {
+                live.moved();
+            }
+            let now = bench.memory.0.lock().unwrap().words.clone();
+            assert!(now[&0] > epoch);
+            put_words(image.file(), image.layout(), &now);
+            let image = Image::open(&bench.file.0, false).unwrap();
+            let mut media = vec![0; image.layout().media as usize];
+            for after in [AfterKill::PowerCut, AfterKill::Keep] {
+                let opened = image
+                    .load(&bench.config, after, &mut InMemory(&mut media))
+                    .unwrap();
+                opened.drive.drive().model().check_invariants().unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn a_damaged_file_is_refused_or_makes_a_drive() {
+    let mut refused = 0;
+    for preset in ["tlc-zoned", "tlc-block", "zns-zn540"] {
+        let mut bench = Bench::new(preset, 9);
+        for _ in 0..30 {
+            bench.act();
+        }
+        let words = bench.memory.0.lock().unwrap().words.clone();
+        let (file, layout) = (bench.image.file(), bench.image.layout());
+        put_words(file, layout, &words);
+        let (live, _) = layout.live();
+        let slots = layout.media_at() - 2 * layout.slot..layout.media_at();
+        let mut random = fastrand::Rng::with_seed(1);
+        let mut media = vec![0; layout.media as usize];
+        for _ in 0..400 {
+            let at = match random.u32(..4) {
+                0 => random.u64(..300),
+                1 => live + random.u64(..6 * 8),
+                2 => live + 4096 + random.u64(..60 * 32),
+                _ => slots.start + random.u64(..2) * layout.slot + random.u64(..2000),
+            };
+            let mut was = [0];
+            file.read_exact_at(&mut was, at).unwrap();
+            file.write_all_at(&[was[0] ^ 1 << random.u32(..8)], at)
+                .unwrap();
+            let opened = Image::open(&bench.file.0, false).and_then(|image| {
+                image.load(
+                    &bench.config,
+                    AfterKill::PowerCut,
+                    &mut InMemory(&mut media),
+                )
+            });
+            match opened {
+                Ok(opened) => opened.drive.drive().model().check_invariants().unwrap(),
+                Err(error) => {
+                    assert!(!error.to_string().contains('\n'), "{error}");
+                    refused += 1;
+                }
+            }
+            file.write_all_at(&was, at).unwrap();
+        }
+    }
+    assert!(refused > 150, "{refused}");
 }

@@ -16,6 +16,7 @@
 //!
 //! mutants      the code broken in thousands of small ways, one at a time: does a test notice? Hours
 //! soak-snapshots  fio under Linux goes back to snapshots 20 times on each of three drives: ten minutes
+//! soak-kills   QEMU is killed 200 times while it works on a drive in an image: five minutes
 //! soak-clock   one of the functional tests for an hour: whether runs in virtual time are the same on a busy host
 //! ```
 //! A runner's output is passed on as it comes; its own summary line is repeated at the end. All runners run, even
@@ -83,6 +84,8 @@ enum Suite {
     Mutants,
     /// Virtual time for an hour: 20 runs each on a host with 20 busy processes beside them, while a client asks
     SoakClock,
+    /// QEMU killed 200 times while it works on a drive in an image
+    SoakKills,
     /// Linux and fio, taken back to snapshots 20 times on each of three drives
     SoakSnapshots,
     /// All of them but soaks
@@ -241,6 +244,14 @@ fn runners(context: &Context, suite: Suite, arguments: &[OsString]) -> Result<Ve
             let arguments = [&[test], arguments].concat();
             let mut runner = functional(context, &arguments)?;
             runner.command.env("CONZONE_ROUNDS", "20");
+            vec![runner]
+        }
+        Suite::SoakKills => {
+            setup::ensure_qemu(context)?;
+            let tests = ["-p", "conzone-qtest", "--test", "image"];
+            let mut runner = rust_tests("soak-kills", cargo, &tests, arguments);
+            runner.command.env("CONZONE_QEMU", context.paths.qemu());
+            runner.command.env("CONZONE_KILLS", "200");
             vec![runner]
         }
         Suite::Fuzz | Suite::Docs | Suite::All => Vec::new(),

@@ -44,7 +44,8 @@ pub const WRITE: Experiment = Experiment {
     trends: |rows, guest| {
         let bandwidth = |series, x| at(rows, series, x, Metric::Bandwidth);
         // The guest's one CPU is full before the link is, and needs a little less for each command when many are due.
-        let flat = if guest { 10.0 } else { 5.0 };
+        // Sixteen jobs share the guest's one processor.
+        let flat = if guest { 15.0 } else { 5.0 };
         vec![
             Trend::near("the enterprise drive is flat, 4 to 16 zones", bandwidth(ZN540, 16.0), bandwidth(ZN540, 4.0), flat),
             Trend::near("and so is one with the consumer's flash", bandwidth(SAME_FLASH, 16.0), bandwidth(SAME_FLASH, 4.0), 5.0),
