@@ -66,6 +66,8 @@ pub struct Line {
     pub points: Vec<(f64, f64)>,
     /// Drawn in dashes, in the colour of the line before.
     pub dashed: bool,
+    /// Pixels by which it is wider than others, to be seen below lines that coincide with it.
+    pub wider: u32,
 }
 
 /// A picture.
@@ -185,7 +187,7 @@ impl Plot {
         let styled = self.lines.iter().zip(self.colours()).zip(legend);
         for ((line, colour), &(x, y)) in styled {
             let points = || line.points.iter().map(|(x, y)| (self.axis.place(*x), *y));
-            let stroke = colour.stroke_width(2);
+            let stroke = colour.stroke_width(2 + line.wider);
             if line.dashed {
                 chart.draw_series(DashedLineSeries::new(points(), 6, 4, stroke))?;
             } else {
@@ -251,6 +253,7 @@ mod tests {
             name: name.into(),
             points: vec![(4.0, 1.0), (256.0, 400.0)],
             dashed,
+            wider: 0,
         }
     }
 

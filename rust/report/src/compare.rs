@@ -14,7 +14,7 @@ use lab::plot::{Axis, Line, Plot, COLOURS};
 use serde::{Deserialize, Serialize};
 use serde_json::{json, Map, Value};
 
-use crate::{charts::steps, fio, series::Series, summary::Summary, FORMAT};
+use crate::{charts::steps, fio, series, series::Series, summary::Summary, FORMAT};
 use lab::failure::Prerequisite;
 use lab::out::say;
 use lab::table;
@@ -92,6 +92,10 @@ impl Run {
         let optional = |file: &str| fs::read_to_string(path(file)).unwrap_or_default();
         let fio = fs::read_to_string(path("fio.json")).with_context(|| broken("fio.json"))?;
         let stats = optional("stats.json");
+        let series =
+            Series::parse(&optional("series.csv")).with_context(|| broken("series.csv"))?;
+        let untimed = |(name, value): &(String, String)| name == "timing" && value == "off";
+        let is_untimed = record.properties.iter().any(untimed);
         debug_assert_eq!(record.format, FORMAT);
         Ok(Self {
             title: record.title,
@@ -102,7 +106,11 @@ impl Run {
                 "" => None,
                 text => Some(serde_json::from_str(text).with_context(|| broken("stats.json"))?),
             },
-            series: Series::parse(&optional("series.csv")).with_context(|| broken("series.csv"))?,
+            series: if is_untimed {
+                series.without_times()
+            } else {
+                series
+            },
             name,
         })
     }
@@ -257,6 +265,7 @@ struct Page<'a> {
     lines: &'static str,
     latency: Vec<String>,
     bandwidth: Vec<String>,
+    depth: Vec<String>,
 }
 
 /// Compares and writes the page.
@@ -282,6 +291,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         },
         latency: pictures(&latency(&runs))?,
         bandwidth: pictures(&bandwidth(&runs))?,
+        depth: pictures(&queue_depth(&runs))?,
         runs: (0..).map(letter).zip(&runs).collect(),
     };
     let text = page.render().context("rendering the page")?;
@@ -436,22 +446,36 @@ fn latency(runs: &[Run]) -> Vec<Plot> {
 
 /// What the host moved over the drive's time, from each run's first command on.
 fn bandwidth(runs: &[Run]) -> Vec<Plot> {
-    let lines = |run: &Run| -> Lines {
-        [
+    over_time(runs, "bandwidth, MB/s", |series| {
+        let moved = [
             ("read", Counter::HostReadSectors),
             ("write", Counter::HostWriteSectors),
-        ]
-        .map(|(name, counter)| {
-            let mut points = run.series.bandwidth(counter);
-            let begin = points.first().map_or(0.0, |(at, _)| *at);
-            points.iter_mut().for_each(|(at, _)| *at -= begin);
-            (name.to_owned(), points)
-        })
-        .into()
+        ];
+        moved
+            .map(|(name, counter)| (name, series.bandwidth(counter)))
+            .to_vec()
+    })
+}
+
+/// How many commands the drives had at once.
+fn queue_depth(runs: &[Run]) -> Vec<Plot> {
+    over_time(runs, "queue depth", Series::depths)
+}
+
+fn over_time(runs: &[Run], y: &str, of: fn(&Series) -> Vec<series::Line>) -> Vec<Plot> {
+    let lines = |run: &Run| -> Lines {
+        let lines = of(&run.series).into_iter();
+        lines
+            .map(|(name, mut points)| {
+                let begin = points.first().map_or(0.0, |(at, _)| *at);
+                points.iter_mut().for_each(|(at, _)| *at -= begin);
+                (name.to_owned(), points)
+            })
+            .collect()
     };
     overlaid(
         "model time from the first command on, s",
-        "bandwidth, MB/s",
+        y,
         Axis::Linear,
         &runs.iter().map(lines).collect::<Vec<_>>(),
     )
@@ -483,6 +507,7 @@ fn overlaid(x: &str, y: &str, axis: Axis, runs: &[Lines]) -> Vec<Plot> {
                     name: format!("{} {name}", letter(run)),
                     points: points(run, name)?,
                     dashed: run > 0 && shared,
+                    wider: 0,
                 })
             };
             (0..2).filter_map(line)
@@ -491,8 +516,8 @@ fn overlaid(x: &str, y: &str, axis: Axis, runs: &[Lines]) -> Vec<Plot> {
     }
     let picture = |name: &&String| {
         // A dashed line has the colour of the line before it.
-        let full = (0..runs.len()).filter(|run| *run < COLOURS.len());
-        let order = full.flat_map(|run| [run, run + COLOURS.len()]);
+        let full = runs.len().min(COLOURS.len());
+        let order = (0..full).flat_map(|run| [run, run + COLOURS.len()]);
         let lines = order.filter(|run| *run < runs.len()).map(|run| {
             let points = points(run, name);
             let none = if points.is_none() { ": none" } else { "" };
@@ -500,6 +525,8 @@ fn overlaid(x: &str, y: &str, axis: Axis, runs: &[Lines]) -> Vec<Plot> {
                 name: format!("{}{none}", letter(run)),
                 points: points.unwrap_or_default(),
                 dashed: run >= COLOURS.len(),
+                // Lines that coincide are bands of all their colours.
+                wider: full.saturating_sub(run + 1) as u32 * 3 / 2,
             }
         });
         plot(format!("{name}: {y}"), lines.collect())
@@ -638,6 +665,12 @@ mod tests {
         assert!(fill.y.starts_with("fill write: ") && reads.y.starts_with("randread read: "));
         assert_eq!(lines(reads), "A G' B H' C D E F");
         assert_eq!(lines(&latency(&read[..3])[1]), "A B C");
+        let wider = latency(&read[..3])[1]
+            .lines
+            .clone()
+            .into_iter()
+            .map(|line| line.wider);
+        assert_eq!(wider.collect::<Vec<_>>(), [3, 1, 0], "they coincide");
         assert_eq!(bandwidth(&read).len(), 2, "reads and writes");
         assert_eq!(
             lines(&latency(&read[..2])[0]),
@@ -654,6 +687,29 @@ mod tests {
         let page = fs::read_to_string(out).unwrap();
         assert_eq!(page.matches("<svg").count(), 3);
         assert!(page.contains("<th>H against A</th>"));
+    }
+
+    #[test]
+    fn queue_depths_are_compared_but_of_drives_that_answer_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let dirs = runs(dir.path(), &[8, 8]);
+        let csv = "time_ns,host_read_time_ns\n1000,0\n2000,4000\n";
+        dirs.iter()
+            .for_each(|dir| fs::write(dir.join("series.csv"), csv).unwrap());
+        let names = || {
+            let read = dirs.iter().map(|dir| Run::read(dir).unwrap());
+            let plots = queue_depth(&read.collect::<Vec<_>>());
+            let lines = plots.into_iter().flat_map(|plot| plot.lines);
+            lines.map(|line| line.name).collect::<Vec<_>>()
+        };
+        assert_eq!(names(), ["A read", "B read"]);
+        let record = fs::read_to_string(dirs[1].join("run.json")).unwrap();
+        let untimed = record
+            .replace("\"zones\"", "\"timing\"")
+            .replace("\"8\"", "\"off\"");
+        assert_ne!(record, untimed);
+        fs::write(dirs[1].join("run.json"), untimed).unwrap();
+        assert_eq!(names(), ["A read"]);
     }
 
     #[test]

@@ -159,13 +159,10 @@ impl Series {
 
     /// How many commands the drive had at once: by Little's law what they took together in a second, in seconds. Each
     /// counts when it arrives.
-    fn depths(&self) -> Vec<(&'static str, Vec<(f64, f64)>)> {
+    pub fn depths(&self) -> Vec<Line> {
         let depths = TIMES.map(|(name, counter)| (name, self.rate(counter, 1e-9)));
-        let took_time = |points: &[(f64, f64)]| points.iter().any(|(_, depth)| *depth > 0.0);
-        depths
-            .into_iter()
-            .filter(|(_, points)| took_time(points))
-            .collect()
+        let took_time = |(_, points): &Line| points.iter().any(|(_, depth)| *depth > 0.0);
+        depths.into_iter().filter(took_time).collect()
     }
 
     /// The first counter's rise over that of the others together as a staircase, with gaps where those did not rise.
@@ -269,6 +266,8 @@ impl Series {
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Drawn<'a> = std::result::Result<(), Box<dyn std::error::Error + 'a>>;
+/// A name, and the points of a line in seconds and some unit.
+pub type Line = (&'static str, Vec<(f64, f64)>);
 type Lane = (&'static str, Vec<(Range<f64>, u64)>);
 /// A title, and lines between which nothing happened.
 type Ratio = (&'static str, Runs);

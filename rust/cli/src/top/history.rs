@@ -127,6 +127,22 @@ impl History {
             .collect()
     }
 
+    /// How long a command took in the last stretch, on average and in model time; none if there was none.
+    pub fn latency(&self, time: Counter, commands: Counter) -> Option<Duration> {
+        let mean = self.ratio(time, &[commands])?;
+        Some(Duration::from_nanos(mean as u64))
+    }
+
+    /// How many reads, writes and others the drive had at once in the last stretch, on average.
+    pub fn queue_depth(&self) -> f64 {
+        let times = [
+            Counter::HostReadTime,
+            Counter::HostWriteTime,
+            Counter::HostOtherTime,
+        ];
+        times.iter().map(|time| self.rate(*time) / 1e9).sum()
+    }
+
     /// A ratio of two rises in the last stretch.
     pub fn ratio(&self, part: Counter, whole: &[Counter]) -> Option<f64> {
         let all: f64 = whole.iter().map(|counter| self.rise(*counter)).sum();
@@ -167,15 +183,23 @@ impl History {
 
     /// Everything on one line, for pipes.
     pub fn line(&self, path: &str) -> String {
+        let micros = |mean: Option<Duration>| {
+            mean.map_or_else(String::new, |mean| {
+                format!(" {:.1} us", mean.as_nanos() as f64 / 1e3)
+            })
+        };
         let percent = |share: Option<f64>| {
             share.map_or_else(|| "-".into(), |s| format!("{:.1} %", s * 100.0))
         };
         format!(
-            "{path} read {:.1} MB/s {:.0} IOPS, write {:.1} MB/s {:.0} IOPS, WAF {}, L2P hits {}, guest's clock {}",
+            "{path} read {:.1} MB/s {:.0} IOPS{}, write {:.1} MB/s {:.0} IOPS{}, queue depth {:.1}, WAF {}, L2P hits {}, guest's clock {}",
             self.bandwidth(Counter::HostReadSectors),
             self.rate(Counter::HostReads),
+            micros(self.latency(Counter::HostReadTime, Counter::HostReads)),
             self.bandwidth(Counter::HostWriteSectors),
             self.rate(Counter::HostWrites),
+            micros(self.latency(Counter::HostWriteTime, Counter::HostWrites)),
+            self.queue_depth(),
             self.write_amplification()
                 .map_or_else(|| "-".into(), |waf| format!("{waf:.2}")),
             percent(self.hit_rate()),
@@ -205,10 +229,11 @@ pub mod tests {
         let map = "first,count,state,written,capacity,mapping\n0,2,full,8,8,zone\n2,1,open,4,8,page\n3,1,full,8,8,zone\n4,28,empty,0,8,-\n";
         let stats = |n: u64| {
             format!(
-                r#"{{"host_write_sectors": {}, "host_writes": {}, "host_read_sectors": {}, "pages_programmed": {}, "l2p_hits": {}, "l2p_misses": {},
+                r#"{{"host_write_sectors": {}, "host_writes": {}, "host_write_time_ns": {}, "host_read_sectors": {}, "pages_programmed": {}, "l2p_hits": {}, "l2p_misses": {},
                 "flush_premature": {}, "waf": 1.5, "planes": {{"0": {{"busy_ns": {}}}, "1": {{"busy_ns": 7}}}}, "links": {{"host": {{"busy_ns": {}}}}}}}"#,
                 n * 800_000,
                 n * 1000,
+                n * 2_500_000_000,
                 n * 80_000,
                 n * 150_000,
                 n * 3,
@@ -234,6 +259,13 @@ pub mod tests {
         assert_eq!(history.bandwidth(Counter::HostWriteSectors).round(), 410.0);
         assert_eq!(history.write_amplification(), Some(1.5));
         assert_eq!(history.hit_rate(), Some(0.75));
+        let [read, write] = [
+            (Counter::HostReadTime, Counter::HostReads),
+            (Counter::HostWriteTime, Counter::HostWrites),
+        ]
+        .map(|(time, commands)| history.latency(time, commands));
+        assert_eq!((read, write), (None, Some(Duration::from_micros(2500))));
+        assert_eq!(history.queue_depth(), 2.5);
         assert_eq!(
             history.busy("planes"),
             [("0".into(), 0.5), ("1".into(), 0.0)]
@@ -241,7 +273,7 @@ pub mod tests {
         assert_eq!(history.bandwidths(Counter::HostWriteSectors), [409]);
         assert!(history
             .line("/x")
-            .contains("write 409.6 MB/s 1000 IOPS, WAF 1.50, L2P hits 75.0 %, guest's clock 0.25 x the host's"));
+            .contains("write 409.6 MB/s 1000 IOPS 2500.0 us, queue depth 2.5, WAF 1.50, L2P hits 75.0 %, guest's clock 0.25 x the host's"));
     }
 
     #[test]

@@ -46,20 +46,32 @@ pub fn draw(frame: &mut Frame, path: &str, history: &History) {
     let pace = history.pace().map_or_else(String::new, |pace| {
         format!(", which goes {pace:.2} x as fast as the host's")
     });
-    let second = format!(" Rates are per second of the guest's clock{pace}.");
+    let depth = history.queue_depth();
+    let second =
+        format!(" Queue depth {depth:.1}. Rates are per second of the guest's clock{pace}.");
     frame.render_widget(Paragraph::new(vec![head, second.into()]), title);
     bandwidth(
         frame,
         read,
         history,
-        ("read", Counter::HostReadSectors, Counter::HostReads),
+        (
+            "read",
+            Counter::HostReadSectors,
+            Counter::HostReads,
+            Counter::HostReadTime,
+        ),
         READ,
     );
     bandwidth(
         frame,
         write,
         history,
-        ("write", Counter::HostWriteSectors, Counter::HostWrites),
+        (
+            "write",
+            Counter::HostWriteSectors,
+            Counter::HostWrites,
+            Counter::HostWriteTime,
+        ),
         WRITE,
     );
     let halves = Layout::horizontal([Constraint::Length(56), Constraint::Min(20)]);
@@ -73,19 +85,25 @@ fn bandwidth(
     frame: &mut Frame,
     area: Rect,
     history: &History,
-    (name, sectors, commands): (&str, Counter, Counter),
+    (name, sectors, commands, time): (&str, Counter, Counter, Counter),
     colour: Color,
 ) {
-    let title = format!(
-        " {name} {:.1} MB/s, {:.0} IOPS ",
-        history.bandwidth(sectors),
-        history.rate(commands)
-    );
+    let latency = history
+        .latency(time, commands)
+        .map_or_else(String::new, |mean| {
+            format!(", {:.1} us", mean.as_nanos() as f64 / 1e3)
+        });
     let data = history.bandwidths(sectors);
     let room = usize::from(area.width.saturating_sub(2));
     let latest = data
         .get(data.len().saturating_sub(room)..)
         .unwrap_or_default();
+    let title = format!(
+        " {name} {:.1} MB/s, {:.0} IOPS{latency}; scale to {} MB/s ",
+        history.bandwidth(sectors),
+        history.rate(commands),
+        latest.iter().max().unwrap_or(&0)
+    );
     let line = Sparkline::default()
         .block(Block::bordered().title(title))
         .style(Style::new().fg(colour))
@@ -198,7 +216,8 @@ mod tests {
             "/machine/peripheral/conzone0",
             "tlc-zoned",
             "per second of the guest's clock, which goes 0.25 x as fast as the host's.",
-            "write 409.6 MB/s, 1000 IOPS",
+            "write 409.6 MB/s, 1000 IOPS, 2500.0 us; scale to 409 MB/s",
+            "Queue depth 2.5.",
             "read 41.0 MB/s",
             "flushes, premature",
             "write amplification",
