@@ -26,13 +26,13 @@ FS={fs} DATA=/dev/nvme0n2 META=/dev/nvme0n1
 
 # Each file is durable, and its name, when it is told of.
 WRITE = """
-fs_make && fs_mount || exit 1
-cd /mnt && echo STARTED
+fs_make && fs_mount && cd /mnt || exit 1
 n=0
 while n=$((n + 1)); do
     head -c $((n % 7 * 9000 + 100)) /dev/urandom > f$n || exit
     sync f$n && sync . || exit
-    echo "SYNCED f$n $(md5sum < f$n)"
+    echo "SUM f$n $(md5sum < f$n)"
+    echo "SYNCED f$n"
 done
 """
 
@@ -69,12 +69,14 @@ class Images(GuestTest):
             names = NAMES.format(fs=name)
             guest = Monitored(self, names + WRITE, options)
             try:
-                guest.until("STARTED")
-                time.sleep(random.uniform(1, 4))
+                for number in range(1, random.randint(8, 30)):
+                    guest.until(f"SYNCED f{number}")
+                time.sleep(random.uniform(0, 0.3))
                 said = self.kill(guest)
             finally:
                 guest.close()
-            promised = dict(re.findall(r"^SYNCED (f\d+) ([0-9a-f]{32})", said, re.MULTILINE))
+            sums = dict(re.findall(r"^SUM (f\d+) ([0-9a-f]{32})", said, re.MULTILINE))
+            promised = {file: sums[file] for file in re.findall(r"^SYNCED (f\d+)$", said, re.MULTILINE)}
             self.assertGreater(len(promised), 5, said)
             status = [conzone(), "image", "check", image]
             checked = subprocess.run(status, capture_output=True, text=True, check=True)
