@@ -11,6 +11,7 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 
 use crate::fio::Output;
+use crate::tails::{Tails, PERCENTILES};
 use crate::timeline::{Series, Timeline, SAMPLE_MS};
 
 const WIDTH: u32 = 900;
@@ -74,6 +75,44 @@ pub fn timeline(timeline: &Timeline, fio: &Output) -> Result<Option<String>> {
         let area = SVGBackend::with_string(&mut svg, (WIDTH, TIMELINE_HEIGHT)).into_drawing_area();
         draw_timeline(&area, &timeline, &starts(&timeline, fio))
             .map_err(|e| anyhow!("drawing the timeline: {e}"))?;
+    }
+    Ok(Some(svg))
+}
+
+/// Percentiles over time, one above the other, on the clock of the timeline. `None` without histograms.
+pub fn tails(tails: &Tails, timeline: &Timeline, fio: &Output) -> Result<Option<String>> {
+    let timeline = with_short_jobs(timeline, fio);
+    let seconds = |ms: u64| ms.saturating_sub(timeline.origin_ms) as f64 / 1e3;
+    let panels = PERCENTILES.map(|(title, percent)| {
+        let lines = tails.percentile(percent).into_iter();
+        let lines = lines.map(|(direction, points)| {
+            let points = points.into_iter();
+            let points = points.map(|(ms, ns)| (seconds(ms), ns as f64 / 1e3));
+            (direction, points.collect::<Vec<_>>())
+        });
+        (title, lines.collect::<Lines>())
+    });
+    let points = || {
+        panels
+            .iter()
+            .flat_map(|(_, lines)| lines)
+            .flat_map(|(_, points)| points)
+    };
+    let Some(range) = decades(points().map(|(_, us)| *us)) else {
+        return Ok(None);
+    };
+    let end = points().map(|(at, _)| *at).fold(timeline.end(), f64::max);
+    let starts = starts(&timeline, fio);
+    let mut svg = String::new();
+    {
+        let area = SVGBackend::with_string(&mut svg, (WIDTH, TIMELINE_HEIGHT)).into_drawing_area();
+        let (above, below) = area.split_vertically(TIMELINE_HEIGHT / 2);
+        area.fill(&WHITE).map_err(|e| anyhow!("{e}"))?;
+        for (area, (title, lines)) in [above, below].iter().zip(&panels) {
+            // One scale, so that the two can be compared.
+            draw_over_time(area, title, lines, end, range.clone().log_scale(), &starts)
+                .map_err(|e| anyhow!("drawing the percentiles: {e}"))?;
+        }
     }
     Ok(Some(svg))
 }
@@ -188,12 +227,7 @@ fn draw_timeline<'a>(
 ) -> DrawResult<'a> {
     area.fill(&WHITE)?;
     let (above, below) = area.split_vertically(TIMELINE_HEIGHT / 2);
-    let all = || timeline.bandwidth.values().chain(timeline.latency.values());
-    let end = all()
-        .flat_map(|s| s.points.last())
-        .map(|(x, _)| *x)
-        .fold(0.0, f64::max)
-        .max(1e-3);
+    let end = timeline.end();
     let values = |of: &BTreeMap<&'static str, Series>, unit: f64| -> Lines {
         let scaled = |s: &Series| s.points.iter().map(|(x, y)| (*x, y / unit)).collect();
         of.iter().map(|(name, s)| (*name, scaled(s))).collect()
@@ -264,7 +298,7 @@ where
     for (number, (direction, points)) in (0..).zip(lines) {
         let colour = direction_colour(direction);
         chart.draw_series(points.iter().map(|&at| Circle::new(at, 2, colour.filled())))?;
-        for run in unbroken(points) {
+        for run in unbroken(points, starts) {
             chart.draw_series(LineSeries::new(run.iter().copied(), colour.stroke_width(1)))?;
         }
         // Above the plot, where no sample can hide it.
@@ -301,15 +335,17 @@ pub fn steps(points: &[(f64, f64)], end: f64) -> Vec<(f64, f64)> {
     stairs
 }
 
-/// Splits samples where a gap is longer than five of their usual distances: nothing was going on there, and a line
-/// across would say otherwise.
-fn unbroken(points: &[(f64, f64)]) -> Vec<&[(f64, f64)]> {
+/// Splits samples where a job begins, and where a gap is longer than five of their usual distances: nothing was going on
+/// there, and a line across would say otherwise.
+fn unbroken<'a>(points: &'a [(f64, f64)], starts: &[(f64, String)]) -> Vec<&'a [(f64, f64)]> {
     let mut gaps: Vec<f64> = points.windows(2).map(|w| w[1].0 - w[0].0).collect();
     gaps.sort_by(f64::total_cmp);
     let Some(usual) = gaps.get(gaps.len() / 2).copied() else {
         return Vec::new();
     };
-    points.chunk_by(|a, b| b.0 - a.0 <= usual * 5.0).collect()
+    let begins = |from: f64, to: f64| starts.iter().any(|(start, _)| from < *start && *start < to);
+    let joined = |a: &(f64, f64), b: &(f64, f64)| b.0 - a.0 <= usual * 5.0 && !begins(a.0, b.0);
+    points.chunk_by(joined).collect()
 }
 
 #[cfg(test)]
@@ -342,8 +378,11 @@ mod tests {
         assert_eq!(starts(&parsed, &output)[1], (3.0, "randread".to_owned()));
         assert!(svg.contains("read") && svg.contains("write"));
         let runs = [(0.0, 1.0), (0.1, 1.0), (0.2, 1.0), (3.0, 1.0), (3.1, 1.0)];
-        let lengths: Vec<_> = unbroken(&runs).iter().map(|r| r.len()).collect();
-        assert_eq!(lengths, [3, 2]);
+        let lengths = |starts: &[(f64, String)]| -> Vec<usize> {
+            unbroken(&runs, starts).iter().map(|r| r.len()).collect()
+        };
+        assert_eq!(lengths(&[]), [3, 2]);
+        assert_eq!(lengths(&[(0.15, "next".into())]), [2, 1, 2]);
     }
 
     #[test]
@@ -357,7 +396,7 @@ mod tests {
         for (of, mean) in [(&whole.bandwidth, 67e6), (&whole.latency, 60_500.0)] {
             let points = &of["read"].points;
             assert_eq!((points[0], points.len()), ((3.0, mean), 4));
-            assert!((points[3].0 - 3.061).abs() < 1e-9 && unbroken(points).len() == 1);
+            assert!((points[3].0 - 3.061).abs() < 1e-9 && unbroken(points, &[]).len() == 1);
         }
         assert_eq!(whole.bandwidth["write"], parsed.bandwidth["write"]);
         // Before fio 3.36 a job's start is its first sample.
@@ -368,6 +407,26 @@ mod tests {
         // And without any: by the jobs' own clock.
         let alone = with_short_jobs(&Timeline::default(), &output);
         assert_eq!(alone.bandwidth["write"].points[0].0, 0.0);
+    }
+
+    #[test]
+    fn percentiles_are_drawn_on_the_timelines_clock() {
+        let output = fio::parse(samples::FIO_JSON).unwrap();
+        let parsed = logs::parse(samples::LOGS, 20).unwrap();
+        let svg = tails(&samples::tails(), &parsed, &output).unwrap().unwrap();
+        for text in ["p99 latency", "p99.9 latency", "randread", "read"] {
+            assert!(svg.contains(text), "{text}: {svg}");
+        }
+        // Two points of reads in each of the two; nothing of writes.
+        let [read, write] = ["read", "write"].map(direction_colour);
+        let circles = |RGBColor(r, g, b): RGBColor| {
+            let of = |circle: &&str| circle.contains(&format!("#{r:02X}{g:02X}{b:02X}"));
+            svg.split("<circle").skip(1).filter(of).count()
+        };
+        assert_eq!((circles(read), circles(write)), (4, 0), "{svg}");
+        assert!(tails(&Tails::default(), &parsed, &output)
+            .unwrap()
+            .is_none());
     }
 
     #[test]

@@ -131,6 +131,18 @@ impl Direction {
     }
 }
 
+/// Bits of a latency that fio's buckets keep (stat.h, `FIO_IO_U_PLAT_BITS`), and the number of its buckets
+/// (`FIO_IO_U_PLAT_NR`).
+const BITS: u32 = 6;
+const BUCKETS: usize = 29 << BITS;
+
+/// The highest latency, ns, of the bucket of this number in a histogram log (stat.c, `plat_idx_to_val`).
+pub fn bucket_last(bucket: usize) -> Option<u64> {
+    let width = ((bucket >> BITS) as u32).saturating_sub(1);
+    let place = bucket as u64 - (u64::from(width) << BITS);
+    (bucket < BUCKETS).then(|| ((place + 1) << width) - 1)
+}
+
 /// A latency distribution.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
@@ -181,7 +193,6 @@ impl Latency {
     /// middles (stat.c, `plat_idx_to_val`): up to 0.8 % above or below what was measured. A percentile is a promise
     /// that so many I/Os took no longer, so it is the bucket's end.
     fn bucket_end(&self, middle: u64) -> u64 {
-        const BITS: u32 = 6;
         let shift = middle.checked_ilog2().unwrap_or(0).saturating_sub(BITS);
         let end = match shift {
             0 => middle,
@@ -253,6 +264,26 @@ mod tests {
         assert_eq!(latency.percentile(99.9), Some(90_500));
         assert_eq!(latency.percentile(100.0), Some(90_500));
         assert_eq!(latency.distribution().last(), Some(&(90_500, 1.0)));
+    }
+
+    #[test]
+    fn buckets_follow_each_other_up_to_the_last() {
+        let ends: Vec<_> = (0..BUCKETS + 1).map(bucket_last).collect();
+        // Each nanosecond up to 127, then each two, then each four.
+        assert_eq!(ends[127..131], [127, 129, 131, 133].map(Some));
+        assert_eq!(ends[192], Some(259));
+        assert!(ends[..BUCKETS].windows(2).all(|pair| pair[0] < pair[1]));
+        assert_eq!(
+            (ends[BUCKETS - 1], ends[BUCKETS]),
+            (Some((1 << 34) - 1), None)
+        );
+        // As the end of the bucket that json+ names by its middle.
+        let latency = Latency {
+            max: u64::MAX,
+            ..Latency::default()
+        };
+        assert_eq!(latency.bucket_end(60_160), 60_415);
+        assert!(ends.contains(&Some(60_415)));
     }
 
     #[test]

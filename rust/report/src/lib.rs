@@ -25,6 +25,7 @@ mod samples;
 mod series;
 pub mod statistics;
 mod summary;
+mod tails;
 pub mod timeline;
 mod times;
 
@@ -55,6 +56,8 @@ pub struct Report {
     pub timed: bool,
     /// fio's samples over time.
     pub timeline: Timeline,
+    /// fio's histogram logs, joined, and how many ms their rows are apart; empty without.
+    pub histograms: (String, u64),
     /// The drive's counters over model time, CSV; empty without.
     pub series: String,
     /// Its zones at the end, CSV; empty without.
@@ -92,6 +95,9 @@ impl Report {
         put("fio.json", &self.fio_text)?;
         put("console.log", &self.console)?;
         put("run.json", &format!("{:#}\n", self.record()?))?;
+        if !self.histograms.0.is_empty() {
+            put("clat-histograms.log", &self.histograms.0)?;
+        }
         if let Some(stats) = &self.stats {
             put("stats.json", &format!("{stats:#}\n"))?;
         }
@@ -128,6 +134,8 @@ impl Report {
 
     fn pictures(&self) -> Result<Pictures> {
         let series = Series::parse(&self.series)?;
+        let (text, ms) = &self.histograms;
+        let tails = tails::parse(text, *ms)?;
         let busy = self.stats.as_ref().zip(series.span_ns());
         let series = if self.timed {
             series
@@ -137,6 +145,7 @@ impl Report {
         Ok(Pictures {
             latency: charts::latency(&self.fio)?,
             timeline: charts::timeline(&self.timeline, &self.fio)?,
+            tails: charts::tails(&tails, &self.timeline, &self.fio)?,
             drive: series.svg()?,
             zones: drawn::zones(&self.zones)?,
             zone_series: heat::svg(&self.zone_series)?,
@@ -153,6 +162,7 @@ const FORMAT: u64 = 1;
 struct Pictures {
     latency: Option<String>,
     timeline: Option<String>,
+    tails: Option<String>,
     drive: Option<String>,
     zones: Option<String>,
     zone_series: Option<String>,
@@ -161,10 +171,11 @@ struct Pictures {
 
 impl Pictures {
     /// With the names of their files.
-    fn all(&self) -> [(&'static str, &Option<String>); 6] {
+    fn all(&self) -> [(&'static str, &Option<String>); 7] {
         [
             ("latency.svg", &self.latency),
             ("timeline.svg", &self.timeline),
+            ("percentiles.svg", &self.tails),
             ("drive.svg", &self.drive),
             ("zones.svg", &self.zones),
             ("zone-series.svg", &self.zone_series),
@@ -189,6 +200,7 @@ mod tests {
             ),
             timed: true,
             timeline: timeline::parse(samples::LOGS, 20).unwrap(),
+            histograms: (samples::histograms(), 20),
             series: samples::SERIES.into(),
             zones: samples::ZONES.into(),
             zone_series: samples::ZONE_SERIES.into(),
@@ -213,6 +225,8 @@ mod tests {
             "stats.json",
             "latency.svg",
             "timeline.svg",
+            "percentiles.svg",
+            "clat-histograms.log",
             "drive.svg",
             "zones.svg",
             "utilisation.svg",
@@ -229,7 +243,7 @@ mod tests {
             );
         }
         let page = fs::read_to_string(dir.path().join("report.html")).unwrap();
-        assert_eq!(page.matches("<svg").count(), 6);
+        assert_eq!(page.matches("<svg").count(), 7);
         assert!(
             page.contains("serial=&lt;a&amp;b&gt;") || page.contains("serial=&#60;a&#38;b&#62;"),
             "escaped"
@@ -251,6 +265,7 @@ mod tests {
         let bare = Report {
             stats: None,
             timeline: Timeline::default(),
+            histograms: (String::new(), 20),
             series: String::new(),
             zones: String::new(),
             zone_series: String::new(),

@@ -62,3 +62,20 @@ time_ns,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15
 2000000,100,50,0,0,0,0,0,0,0,0,0,0,0,0,0,0
 4000000,100,100,0,0,0,0,0,0,0,0,0,0,0,0,0,0
 ";
+
+/// fio's histogram log of its reads, 20 ms a row.
+pub fn tails() -> crate::tails::Tails {
+    crate::tails::parse(&histograms(), 20).unwrap()
+}
+
+/// As fio writes it: counts of 1856 buckets.
+pub fn histograms() -> String {
+    let row = |time: u64, slow: u64| {
+        let mut buckets = [0; 1856];
+        (buckets[690], buckets[710]) = (1000, slow);
+        let buckets = buckets.map(|count| count.to_string());
+        format!("{time}, 0, 4096, {}\n", buckets.join(", "))
+    };
+    let rows = row(1_577_836_804_020, 0) + &row(1_577_836_804_040, 20);
+    format!("# run_clat_hist.2.log\n{rows}")
+}

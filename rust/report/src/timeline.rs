@@ -34,6 +34,15 @@ pub struct Timeline {
     pub began_ms: Vec<u64>,
 }
 
+impl Timeline {
+    /// The last sample, seconds.
+    pub fn end(&self) -> f64 {
+        let all = self.bandwidth.values().chain(self.latency.values());
+        let ends = all.flat_map(|series| series.points.last());
+        ends.map(|(x, _)| *x).fold(0.0, f64::max).max(1e-3)
+    }
+}
+
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
     Bandwidth,
@@ -130,16 +139,21 @@ fn sample(line: &str) -> Result<Sample> {
         .context("no value")?
         .parse()
         .context("value")?;
-    let direction = match fields.next().context("no direction")? {
-        "0" => "read",
-        "1" => "write",
-        _ => "trim",
-    };
+    let direction = direction(fields.next().context("no direction")?);
     Ok(Sample {
         time_ms,
         value,
         direction,
     })
+}
+
+/// The direction of fio's number for it.
+pub fn direction(number: &str) -> &'static str {
+    match number {
+        "0" => "read",
+        "1" => "write",
+        _ => "trim",
+    }
 }
 
 #[cfg(test)]

@@ -15,6 +15,9 @@ use setup::Context;
 /// What the guest leaves in /tmp/out.
 pub const RESULTS: [&str; 5] = ["fio.json", "samples", "facts", "job", "console.log"];
 
+/// What it leaves there, too, with `--percentiles-every`.
+pub const HISTOGRAMS: &str = "histograms";
+
 /// What came of it, as texts: what is compared must not have been parsed and printed again.
 #[derive(Debug, Default)]
 pub struct Execution {
@@ -42,6 +45,8 @@ pub struct Execution {
     pub fio: String,
     /// fio's samples over time.
     pub samples: String,
+    /// fio's histogram logs, if there were to be any.
+    pub histograms: String,
     /// Lines of a name and a value: kernel, namespace.
     pub facts: String,
     /// The job file.
@@ -92,6 +97,7 @@ impl Execution {
             qemu,
             fio,
             samples,
+            histograms: read(HISTOGRAMS),
             facts,
             job,
         })

@@ -27,7 +27,7 @@ use lab::provenance::{command_line, Setting};
 use crate::failure::Prerequisite;
 use crate::out::say;
 use crate::vm::{self, Timing};
-use execution::Execution;
+use execution::{Execution, HISTOGRAMS};
 use record::Recording;
 use report::{fio, timeline, DriveProperty, Report};
 use setup::Context;
@@ -56,6 +56,7 @@ Examples:
   cargo conzone run --preset ufs4-tlc --set l2p-cache-size=64K
   cargo conzone run --job my.fio --timing real --out results
   cargo conzone run --check-repeat 3
+  cargo conzone run --percentiles-every 100
   cargo conzone run --record run.trace.gz
   cargo conzone run --fs f2fs --job db.fio
   cargo conzone run -- --rw=write --bs=128k --size=4z
@@ -82,6 +83,9 @@ pub struct Args {
     /// Run N times in virtual time and compare every byte: fio's report, statistics, kernel log
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=1000))]
     check_repeat: Option<u32>,
+    /// Draw p99 and p99.9 over time, too, from histograms that fio then writes every so many ms; costs the guest time
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u32).range(20..=60_000))]
+    percentiles_every: Option<u32>,
     /// Give up after this many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
     timeout: u64,
@@ -158,6 +162,10 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         timeline: timeline::parse(&execution.samples, timeline::SAMPLE_MS)?,
         properties: properties(vm)?,
         job: execution.job.clone(),
+        histograms: (
+            execution.histograms.clone(),
+            args.percentiles_every.unwrap_or_default().into(),
+        ),
         series: execution.series.clone(),
         zones: execution.zones.clone(),
         zone_series: execution.zone_series.clone(),
@@ -251,8 +259,12 @@ fn job(args: &Args, work: &Path) -> Result<guest::Job> {
     let words = shlex::try_join(words)
         .map_err(|_| Prerequisite("fio arguments cannot contain a NUL byte".into()))?;
     let fs = args.fs.map_or("", Filesystem::name);
-    let settings = format!("args=({words})\nFS={fs}\n");
+    let mut settings = format!("args=({words})\nFS={fs}\n");
+    settings += &args.percentiles_every.map_or_else(String::new, histograms);
     let mut job = guest::Job::new([&settings, FILESYSTEM_SCRIPT, GUEST_SCRIPT].concat());
+    if args.percentiles_every.is_some() {
+        job = job.fetch(format!("/tmp/out/{HISTOGRAMS}"), work.join(HISTOGRAMS));
+    }
     for (name, text) in JOBS {
         let path = work.join(name);
         fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
@@ -265,6 +277,16 @@ fn job(args: &Args, work: &Path) -> Result<guest::Job> {
         job = job.fetch(format!("/tmp/out/{name}"), work.join(name));
     }
     Ok(job)
+}
+
+/// Has fio write histograms, and collects them. Not in guest.sh: a line of it takes the guest time in runs without, too.
+fn histograms(ms: u32) -> String {
+    format!(
+        "fio() {{ command fio --write_hist_log=/tmp/out/log/run --log_hist_msec={ms} \"$@\"; }}\n\
+         histograms() {{ for log in /tmp/out/log/run_clat_hist.*.log; do if [ -f \"$log\" ]; then\n\
+         echo \"# ${{log##*/}}\"; cat \"$log\"; fi; done; }}\n\
+         trap 'histograms >/tmp/out/{HISTOGRAMS}' EXIT\n"
+    )
 }
 
 fn title(args: &Args) -> Result<String> {
