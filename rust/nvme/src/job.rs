@@ -50,6 +50,18 @@ impl<D: Drive> Controller<D> {
         }
     }
 
+    /// Goes on with what a job that was dropped left to discard; whether none is left.
+    pub(crate) fn work_left_over<H: Host>(&mut self, host: &mut H) -> bool {
+        if !self.work.has_left_over() {
+            return true;
+        }
+        let mut rest = core::mem::take(self.work.left_over());
+        self.discard_some(host, &mut rest);
+        let is_done = rest.is_empty();
+        *self.work.left_over() = rest;
+        is_done
+    }
+
     /// Discards bytes from the front of a range, as many as this run has work left for.
     fn discard_some<H: Host>(&mut self, host: &mut H, bytes: &mut Range<u64>) {
         self.keep(host);

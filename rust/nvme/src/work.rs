@@ -11,7 +11,7 @@
 //! - a run does at most its work and that of one more command or step, none of which is more than [`LONGEST_COMMAND`]
 //!   unless MDTS allows more;
 //! - a controller reset drops the job: a namespace that was being formatted has then lost part of its data, and has its
-//!   old LBA size.
+//!   old LBA size. What the job had given up of the media reads as zeroes before the next command is fetched.
 
 use core::ops::Range;
 
@@ -233,10 +233,12 @@ pub(crate) struct Work {
     done: u64,
     budget: u64,
     job: Option<Job>,
+    /// Media bytes that a job which was dropped left: they are to read as zeroes before anything else is done.
+    left_over: Range<u64>,
 }
 
 // Between two runs nothing is counted.
-state!(Work { job; done, budget });
+state!(Work { job, left_over; done, budget });
 
 impl Work {
     /// A run begins.
@@ -244,9 +246,29 @@ impl Work {
         (self.done, self.budget) = (0, budget.into());
     }
 
-    /// Drops the job (controller reset).
+    /// Drops the job (controller reset). What the model has given up of the media is gone all the same.
     pub(crate) fn clear(&mut self) {
-        self.job = None;
+        if let Some(job) = self.job.take() {
+            self.left_over = job.discard;
+        }
+    }
+
+    /// Media bytes that are still to read as zeroes.
+    pub(crate) fn to_discard(&self) -> &Range<u64> {
+        match &self.job {
+            Some(job) => &job.discard,
+            None => &self.left_over,
+        }
+    }
+
+    /// Whether a job that was dropped has left some.
+    pub(crate) fn has_left_over(&self) -> bool {
+        !self.left_over.is_empty()
+    }
+
+    /// The same of a job that was dropped, to be worked.
+    pub(crate) const fn left_over(&mut self) -> &mut Range<u64> {
+        &mut self.left_over
     }
 
     /// Counts work.

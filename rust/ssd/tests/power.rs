@@ -263,6 +263,40 @@ fn without_cuts_nothing_is_kept() {
 }
 
 #[test]
+fn a_zone_whose_reset_a_controller_reset_interrupts_reads_as_zeroes() {
+    let mut guest = machine("tlc-zoned", &small("tlc-zoned", &[]));
+    let buffer = guest.alloc(PAGE as u64 * 16);
+    guest.poke(buffer, &[7; PAGE * 16]);
+    let free = guest.mark();
+    for at in 0..8 {
+        let sqe = command::blocks(NvmOpcode::Write, 2, at * 128, 128);
+        let sqe = guest.with_prp(sqe, buffer, PAGE as u64 * 16);
+        assert_eq!(guest.io(sqe).status, 0);
+    }
+    let offset = guest.controller.drive().namespaces()[1].media_offset as usize;
+    let last = offset + (500 << 10);
+    guest.budget = 2;
+    guest.submit(1, command::zone_send(2, 0, WireZoneAction::Reset, false));
+    assert_eq!((guest.host.media[offset], guest.host.media[last]), (0, 7));
+    guest.disable();
+    guest.release(free);
+    // Also in the drive's state.
+    let settings = small("tlc-zoned", &[]);
+    let config = config("tlc-zoned", &settings);
+    let saved = ssd::save(&guest.controller, &config);
+    guest.controller = ssd::load(&config, &saved).unwrap().0;
+    assert!(guest.enable());
+    while let Some(at) = guest.host.wake.filter(|_| guest.host.media[last] != 0) {
+        guest.host.clock = guest.host.clock.max(at);
+        guest.run();
+    }
+    assert_eq!(guest.host.media[last], 0);
+    assert!(guest.host.media[offset..offset + (512 << 10)]
+        .iter()
+        .all(|byte| *byte == 0));
+}
+
+#[test]
 fn what_is_being_reset_has_no_bytes_left() {
     let mut guest = machine("tlc-zoned", &small("tlc-zoned", &[]));
     let buffer = guest.alloc(PAGE as u64 * 16);

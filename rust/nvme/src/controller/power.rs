@@ -96,8 +96,10 @@ impl<D: Drive> Controller<D> {
     pub fn lose_power(&mut self, at: Instant, change: &mut dyn FnMut(MediaChange)) {
         self.power.cut_at = None;
         // What the model has reset or given up is gone, however much of the bytes was.
-        if let Some(job) = self.work.job().filter(|job| !job.discard.is_empty()) {
-            change(MediaChange::Gone(job.discard.clone()));
+        let rest = core::mem::take(self.work.left_over());
+        let rest = self.work.job().map_or(rest, |job| job.discard.clone());
+        if !rest.is_empty() {
+            change(MediaChange::Gone(rest));
         }
         let loss = self.drive.power_cut(at, change);
         let counters = &mut self.logs.counters;

@@ -113,6 +113,9 @@ impl<D: Drive> Controller<D> {
 
     /// Goes on with the long command, then fetches and executes commands round robin, in bursts; whether work is left.
     fn fetch<H: Host>(&mut self, host: &mut H, now: Instant) -> bool {
+        if !self.work_left_over(host) {
+            return true;
+        }
         self.work_job(host, now);
         while self.work.has_budget() && self.work.job().is_none() {
             let Some(id) = self.queues.ready.first_from(self.queues.cursor) else {

@@ -98,17 +98,18 @@ impl<D: Drive + State> State for Controller<D> {
 impl<D: Drive> Controller<D> {
     /// Is an error if the long command could not have come to where it is.
     fn check_job(&self) -> Result<(), Error> {
-        let Some(job) = self.work.job() else {
-            return Ok(());
-        };
         let spaces = self.drive.namespaces();
         let end = |ns: &NamespaceInfo| ns.media_offset.saturating_add(ns.size.get());
         let end = spaces.iter().map(end).max().unwrap_or(0);
-        let Range { start, end: stop } = job.discard;
+        let Range { start, end: stop } = *self.work.to_discard();
         ensure!(
             start <= stop && stop <= end,
             "discards {start} to {stop} of {end} bytes"
         );
+        let Some(job) = self.work.job() else {
+            return Ok(());
+        };
+        ensure!(!self.work.has_left_over(), "two long commands");
         match job.task {
             Task::Report(report) => {
                 let most = usize::from(u8::MAX) * 64;
