@@ -38,16 +38,48 @@ const ROUNDS: usize = 5;
 /// The kernel counts processor time in these (`USER_HZ`, a constant of the x86 ABI).
 const TICK: Duration = Duration::from_millis(10);
 
+/// What is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pair {
+    /// The device, and QEMU's own.
+    QemuNvme,
+    /// The device with its drives in images, and without.
+    Image,
+}
+
+impl Pair {
+    /// Both sides, as JSON has them.
+    const fn names(self) -> [&'static str; 2] {
+        match self {
+            Self::QemuNvme => ["conzone", "qemu_nvme"],
+            Self::Image => ["image", "memory"],
+        }
+    }
+}
+
 /// A job on both devices.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 struct Comparison {
     job: String,
-    conzone: Figures,
-    qemu_nvme: Figures,
+    ours: Figures,
+    theirs: Figures,
     /// Ours over theirs; more is better.
     iops_ratio: f64,
     /// Ours over theirs; less is better.
     host_cpu_ratio: f64,
+}
+
+impl Comparison {
+    fn json(&self, pair: Pair) -> serde_json::Value {
+        let [ours, theirs] = pair.names();
+        serde_json::json!({
+            "job": self.job,
+            ours: self.ours,
+            theirs: self.theirs,
+            "iops_ratio": self.iops_ratio,
+            "host_cpu_ratio": self.host_cpu_ratio,
+        })
+    }
 }
 
 /// A job on one device.
@@ -76,7 +108,7 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
 }
 
 /// Boots, measures, prints the table of ratios.
-pub fn run(context: &Context, seconds: u64, json: bool) -> Result<ExitCode> {
+pub fn run(context: &Context, seconds: u64, json: bool, pair: Pair) -> Result<ExitCode> {
     let image = setup::ensure(context)?;
     let folder = tempfile::tempdir_in("/dev/shm").context("making a folder in /dev/shm")?;
     let mut machine = guest::Machine::new(context.paths.qemu(), image);
@@ -84,9 +116,13 @@ pub fn run(context: &Context, seconds: u64, json: bool) -> Result<ExitCode> {
     machine.smp = 2;
     for n in 0..DRIVES {
         let zones = if n == 0 { ZONES } else { MORE_ZONES };
-        machine.devices.extend(devices(n, zones));
-        let backing = backing(folder.path(), n, zones)?;
-        machine.extra_args.extend(["-drive".into(), backing]);
+        machine
+            .devices
+            .extend(devices(n, zones, pair, folder.path()));
+        if pair == Pair::QemuNvme {
+            let backing = backing(folder.path(), n, zones)?;
+            machine.extra_args.extend(["-drive".into(), backing]);
+        }
     }
 
     let mut running = machine.start(&guest::Job::new(format!(
@@ -114,29 +150,45 @@ pub fn run(context: &Context, seconds: u64, json: bool) -> Result<ExitCode> {
     }
     let rows = meter.comparisons()?;
     if json {
-        say!("{:#}", serde_json::to_value(&rows)?)?;
+        let rows: Vec<_> = rows.iter().map(|row| row.json(pair)).collect();
+        say!("{:#}", serde_json::Value::from(rows))?;
     } else {
-        say!("{}\n{}", text(&rows), note())?;
+        say!("{}\n{}", text(&rows, pair), note(pair))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// What the figures are, below the table.
-fn note() -> String {
+fn note(pair: Pair) -> String {
+    let theirs = match pair {
+        Pair::QemuNvme => "QEMU's nvme on a RAM-backed file",
+        Pair::Image => "with its drive in an image in memory, and without",
+    };
     format!(
         "Medians of {ROUNDS} rounds in one boot, the devices taking turns; all media written before. conzone-nvme with \
-         timing=off,\nQEMU's nvme on a RAM-backed file. qd1: fio's psync; qd32: io_uring, batch: 16 commands a \
+         timing=off,\n{theirs}. qd1: fio's psync; qd32: io_uring, batch: 16 commands a \
          doorbell, d4: a\njob on each of four drives. host us/IO: QEMU's processor time, the guest's own work included."
     )
 }
 
 /// Ours, and theirs with the same zones: serial numbers `conzone0`, `reference0` and so on.
-fn devices(n: u64, zones: u64) -> [String; 3] {
+fn devices(n: u64, zones: u64, pair: Pair, folder: &Path) -> Vec<String> {
     let capacity = 96u64 << 20;
-    [
+    let conzone = |serial: &str| {
         format!(
-            "conzone-nvme,serial=conzone{n},preset=tlc-zoned,timing=off,shadow-doorbells=on,queue-entries=1024,zones={zones}"
-        ),
+            "conzone-nvme,serial={serial}{n},preset=tlc-zoned,timing=off,shadow-doorbells=on,queue-entries=1024,zones={zones}"
+        )
+    };
+    if pair == Pair::Image {
+        let image = folder.join(format!("conzone{n}.cz"));
+        let image = image.display().to_string().replace(',', ",,");
+        return vec![
+            format!("{},image={image}", conzone("conzone")),
+            conzone("reference"),
+        ];
+    }
+    vec![
+        conzone("conzone"),
         format!("nvme,id=reference{n},serial=reference{n}"),
         format!(
             "nvme-ns,drive=reference{n},bus=reference{n},zoned=on,zoned.zone_size={ZONE_SIZE},\
@@ -250,32 +302,36 @@ impl Meter {
                 job: job.clone(),
                 iops_ratio: ratio(|round| round.iops),
                 host_cpu_ratio: ratio(|round| round.host_cpu_us),
-                conzone: Figures::median(ours),
-                qemu_nvme: Figures::median(theirs),
+                ours: Figures::median(ours),
+                theirs: Figures::median(theirs),
             })
         });
         rows.collect()
     }
 }
 
-fn text(rows: &[Comparison]) -> String {
+fn text(rows: &[Comparison], pair: Pair) -> String {
+    let theirs = match pair {
+        Pair::QemuNvme => "QEMU nvme",
+        Pair::Image => "no image",
+    };
     let header = [
         "job",
         "IOPS",
-        "QEMU nvme",
+        theirs,
         "ratio",
         "host us/IO",
-        "QEMU nvme",
+        theirs,
         "ratio",
     ];
     let cells = rows.iter().map(|row| {
         [
             row.job.clone(),
-            format!("{:.0}", row.conzone.iops),
-            format!("{:.0}", row.qemu_nvme.iops),
+            format!("{:.0}", row.ours.iops),
+            format!("{:.0}", row.theirs.iops),
             format!("{:.2}", row.iops_ratio),
-            format!("{:.1}", row.conzone.host_cpu_us),
-            format!("{:.1}", row.qemu_nvme.host_cpu_us),
+            format!("{:.1}", row.ours.host_cpu_us),
+            format!("{:.1}", row.theirs.host_cpu_us),
             format!("{:.2}", row.host_cpu_ratio),
         ]
     });
@@ -313,15 +369,16 @@ mod tests {
         let rows = meter(&(slow_machine + other)).comparisons().unwrap();
         let jobs: Vec<_> = rows
             .iter()
-            .map(|r| (r.job.as_str(), r.iops_ratio, r.conzone.iops))
+            .map(|r| (r.job.as_str(), r.iops_ratio, r.ours.iops))
             .collect();
         assert_eq!(jobs, [("b", 4.0, 100.0), ("a", 0.5, 10.0)]);
         assert!(
-            (rows[0].conzone.host_cpu_us - 50.0).abs() < 1e-6,
+            (rows[0].ours.host_cpu_us - 50.0).abs() < 1e-6,
             "0.1 s over 2000 I/Os"
         );
         assert!((rows[0].host_cpu_ratio - 0.25).abs() < 1e-6);
-        assert!(text(&rows).contains("4.00"));
+        assert!(text(&rows, Pair::QemuNvme).contains("4.00"));
+        assert!(rows[0].json(Pair::Image)["memory"]["iops"].is_number());
     }
 
     #[test]

@@ -4,9 +4,12 @@
 //! ```text
 //! model    criterion benches and instruction counts of the flash model alone
 //! device   fio in a guest: the device without drive latency beside QEMU's own `nvme`, in the same boot
+//! image    the same with its drive in an image, beside itself without
 //! ```
 
 mod device;
+
+use device::Pair;
 
 use std::env;
 use std::process::{Command, ExitCode};
@@ -42,20 +45,23 @@ enum What {
     Model,
     /// The device in QEMU, beside QEMU's own
     Device,
+    /// The device with its drive in an image, beside itself without
+    Image,
 }
 
 /// Measures and prints.
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     match args.what {
         What::Model => model(context, args),
-        What::Device => device::run(context, args.seconds, args.json),
+        What::Device => device::run(context, args.seconds, args.json, Pair::QemuNvme),
+        What::Image => device::run(context, args.seconds, args.json, Pair::Image),
     }
 }
 
 /// The benches of the crate that runs the model alone: wall clock, then instructions, which have bounds.
 fn model(context: &Context, args: &Args) -> Result<ExitCode> {
     if args.json {
-        let why = "--json is for `bench device`; criterion leaves JSON in target/criterion";
+        let why = "--json is for `bench device` and `bench image`; criterion leaves JSON in target/criterion";
         return Err(Prerequisite(why.into()).into());
     }
     if !bench(context, "model", &args.arguments)? {
