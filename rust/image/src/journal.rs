@@ -89,6 +89,12 @@ pub(crate) fn encode(what: &Recorded, epoch: u64, index: u64) -> [u64; 4] {
 pub(crate) fn decode([a, b, c, sum]: [u64; 4], epoch: u64, index: u64) -> Option<Recorded> {
     let words = [a, b, c];
     (check(words, epoch, index) == sum).then_some(())?;
+    record(words)
+}
+
+/// What words 0 to 2 of a record say, if that is something.
+#[must_use]
+pub fn record(words: [u64; 3]) -> Option<Recorded> {
     recorded(Fields::of(words))
 }
 

@@ -24,6 +24,7 @@ mod layout;
 mod live;
 
 pub use error::Error;
+pub use journal::record;
 pub use layout::Layout;
 pub use live::{Live, Words};
 

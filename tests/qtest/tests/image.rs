@@ -269,6 +269,60 @@ fn it_is_not_saved_beside_its_file() -> Result<()> {
     machine.quit()
 }
 
+/// A file system of this size, while it lives.
+struct Small(TempDir);
+
+impl Small {
+    /// None where the test may not mount.
+    fn mount(size: &str) -> Result<Option<Self>> {
+        let folder = TempDir::new()?;
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]);
+        let mounted = mount.arg(folder.path()).status()?.success();
+        Ok(mounted.then_some(Self(folder)))
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.0.path()).status();
+    }
+}
+
+#[test]
+fn a_full_file_system_fails_writes_and_nothing_else() -> Result<()> {
+    let Some(small) = Small::mount("160M")? else {
+        eprintln!("not run: only root may mount a small file system");
+        return Ok(());
+    };
+    let image = small.0.path().join("drive.cz");
+    let device = format!("conzone-nvme,id=d,addr=4,zones=4,image={}", image.display());
+    let machine = Machine::with_device(&device)?;
+    let mut drive = Drive::start(&machine)?;
+    let full = (0..400).find_map(|n| {
+        let done = drive.io(WRITE, 2, n * 512, 512).ok()?;
+        done.success().is_err().then_some((n, done))
+    });
+    let (n, done) = full.context("there was room for everything")?;
+    // Data Transfer Error.
+    assert_eq!(
+        (done.status & 0x7ff, n > 100),
+        (0x04, true),
+        "after {n} writes: {done:?}"
+    );
+    let failed = drive.io(WRITE, 1, 0, 8)?;
+    assert!(
+        failed.success().is_ok() || failed.status & 0x7ff == 0x04,
+        "{failed:?}"
+    );
+    // What is there still is, and room that is given back can be used.
+    drive.io(READ, 2, 0, 512)?.success()?;
+    drive.manage(0, action::RESET)?.success()?;
+    drive.io(WRITE, 2, 0, 512)?.success()?;
+    machine.qmp("query-status", &json!({}))?;
+    machine.quit()
+}
+
 /// What a guest knows of a page.
 #[derive(Clone, Debug, Default)]
 struct Known {
