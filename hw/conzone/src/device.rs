@@ -681,6 +681,10 @@ impl ConzoneNvme {
                 self.alarm.set(at);
             }
         }
+        if !is_running() {
+            // The machine may never go on.
+            self.stopped();
+        }
     }
 
     fn statistics(&self) -> String {

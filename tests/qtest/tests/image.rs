@@ -140,6 +140,13 @@ fn a_drive_goes_on_where_it_was() -> Result<()> {
     // To stop is enough: who is killed then loses nothing, as the drive did not work any more.
     machine.qmp("stop", &json!({}))?;
     machine.kill()?;
+    // So it is to reset a machine that is stopped, and to end one that never ran.
+    let machine = home.start("")?;
+    machine.qmp("stop", &json!({}))?;
+    machine.qmp("system_reset", &json!({}))?;
+    machine.qmp_event("RESET")?;
+    machine.quit()?;
+    Machine::start(&home.options("").args(["-S"]))?.quit()?;
     let machine = home.start("")?;
     let mut drive = Drive::start(&machine)?;
     assert_eq!(read(&mut drive, 2, 5, 1)?, [0x33]);
