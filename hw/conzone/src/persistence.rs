@@ -45,7 +45,7 @@ impl Bytes for InFile<'_> {
     }
 
     fn discard(&mut self, bytes: Range<u64>) {
-        self.0.discard(bytes.start, bytes.end - bytes.start);
+        self.0.give_back(bytes.start, bytes.end - bytes.start);
     }
 }
 

@@ -99,7 +99,7 @@ pub struct Ram {
     host: NonNull<u8>,
     size: u64,
     owner: Owner,
-    /// Discarded, but not cleared. Only of a device's own memory.
+    /// Discarded, but not cleared. Only of a device's own memory, or file.
     stale: RefCell<Stale>,
 }
 
@@ -454,20 +454,35 @@ impl Ram {
         }
         match &self.owner {
             Owner::Device(memory) => self.discard_own(memory, at, bytes),
-            Owner::File(extent) => {
-                // A hole for each small piece would take the file apart.
-                const SMALL: u64 = 1 << 20;
-                if bytes < SMALL || !extent.punch(at, bytes) {
-                    if extent.prepare(at, bytes) {
-                        self.zero(at, bytes);
-                    } else {
-                        extent.punch(at, bytes);
-                    }
-                }
+            Owner::File(_) => {
+                // The file keeps its room, which is written again soon; [`Ram::give_back`] is for when nobody waits.
+                let chunks = covered(at..at + bytes);
+                let (start, end) = match chunks.is_empty() {
+                    true => (at + bytes, at + bytes),
+                    false => (chunks.start * CHUNK, chunks.end * CHUNK),
+                };
+                self.zero_fresh(at, start - at);
+                self.zero_fresh(end, at + bytes - end);
+                let of = self.size.div_ceil(CHUNK);
+                self.stale.borrow_mut().mark(chunks, of);
             }
             Owner::Backend(region, _) | Owner::Guest(region, _) => {
                 self.discard_region(region, at, bytes);
             }
+        }
+    }
+
+    /// Makes `[at, at + bytes)` read as zeroes, and takes its room from a file.
+    pub fn give_back(&self, at: u64, bytes: u64) {
+        // A hole for each small piece would take the file apart.
+        const SMALL: u64 = 1 << 20;
+        match &self.owner {
+            Owner::File(extent) if bytes >= SMALL && self.range(at, bytes).is_some() => {
+                if !extent.punch(at, bytes) {
+                    self.discard(at, bytes);
+                }
+            }
+            _ => self.discard(at, bytes),
         }
     }
 
@@ -528,6 +543,13 @@ impl Ram {
     fn zero(&self, at: u64, bytes: u64) {
         if bytes == 0 {
             return;
+        }
+        if let Owner::File(extent) = &self.owner {
+            // Without room for zeroes a hole has them.
+            if !extent.prepare(at, bytes) {
+                extent.punch(at, bytes);
+                return;
+            }
         }
         if let Some(to) = self.range(at, bytes) {
             // SAFETY: range checked.
