@@ -221,7 +221,8 @@ fn dump(path: &Path, nsid: u32, to: &Path) -> Result<()> {
         let why = "its drive was not ended in order: start it once, then dump it";
         return Err(named(path, &why));
     }
-    let spaces = opened.drive.drive().namespaces();
+    let drive = opened.drive.drive();
+    let spaces = drive.namespaces();
     let Some(space) = spaces.get(nsid as usize - 1) else {
         let why = format!(
             "the drive has {} namespaces, no namespace {nsid}",
@@ -229,24 +230,37 @@ fn dump(path: &Path, nsid: u32, to: &Path) -> Result<()> {
         );
         return Err(named(path, &why));
     };
-    let start = image.layout().media_at() + space.media_offset;
+    let media = image.layout().media_at();
+    let of = space.media_offset..space.media_offset + space.size.get();
     let out = OpenOptions::new().write(true).create_new(true).open(to);
     let out = out.map_err(|error| named(to, &error))?;
-    copy_bytes(image.file(), start..start + space.size.get(), &out)
-        .with_context(|| format!("copying to {}", to.display()))
+    let copied = out.set_len(of.end - of.start).map_err(anyhow::Error::from);
+    // The rest reads as zeroes, whatever the file has there.
+    let copied = copied.and_then(|()| {
+        for piece in drive.written() {
+            let piece = piece.start.max(of.start)..piece.end.min(of.end);
+            if !piece.is_empty() {
+                let bytes = media + piece.start..media + piece.end;
+                copy_bytes(image.file(), bytes, (&out, piece.start - of.start))?;
+            }
+        }
+        Ok(())
+    });
+    copied.with_context(|| format!("copying to {}", to.display()))
 }
 
 fn copy(path: &Path, to: &Path) -> Result<()> {
     let image = open(path)?;
     let out = OpenOptions::new().write(true).create_new(true).open(to);
     let out = out.map_err(|error| named(to, &error))?;
-    copy_bytes(image.file(), 0..image.layout().size(), &out)
+    out.set_len(image.layout().size())
+        .map_err(anyhow::Error::from)
+        .and_then(|()| copy_bytes(image.file(), 0..image.layout().size(), (&out, 0)))
         .with_context(|| format!("copying to {}", to.display()))
 }
 
-/// Copies what is not zero.
-fn copy_bytes(from: &File, bytes: Range<u64>, to: &File) -> Result<()> {
-    to.set_len(bytes.end - bytes.start)?;
+/// Copies what is not zero to a place in another file, which is empty there.
+fn copy_bytes(from: &File, bytes: Range<u64>, (to, place): (&File, u64)) -> Result<()> {
     let mut piece = vec![0; PIECE];
     let mut at = bytes.start;
     while at < bytes.end {
@@ -254,8 +268,7 @@ fn copy_bytes(from: &File, bytes: Range<u64>, to: &File) -> Result<()> {
         let Ok(data) = rustix::fs::seek(from, rustix::fs::SeekFrom::Data(at)) else {
             break;
         };
-        at = data / PIECE as u64 * PIECE as u64;
-        at = at.max(bytes.start);
+        at = at.max(data / PIECE as u64 * PIECE as u64);
         if at >= bytes.end {
             break;
         }
@@ -263,7 +276,7 @@ fn copy_bytes(from: &File, bytes: Range<u64>, to: &File) -> Result<()> {
         let piece = piece.split_at_mut(length).0;
         from.read_exact_at(piece, at)?;
         if piece.iter().any(|byte| *byte != 0) {
-            to.write_all_at(piece, at - bytes.start)?;
+            to.write_all_at(piece, place + at - bytes.start)?;
         }
         at += length as u64;
     }

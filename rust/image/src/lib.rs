@@ -205,8 +205,8 @@ impl Image {
                     .drive
                     .lose_power(at, &mut |what| change(media, &what));
             }
-            discard_unwritten(&opened, media)?;
         }
+        discard_unwritten(&opened, media)?;
         // Live settings that were asked for, now that those of its life so far are known.
         opened.config = ssd::adopt(&opened.config, asked)?;
         opened.drive.drive_mut().set_times(&opened.config.plan()?);
