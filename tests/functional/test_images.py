@@ -5,6 +5,7 @@ import json
 import os
 import random
 import re
+import signal
 import subprocess
 import tempfile
 import time
@@ -55,7 +56,14 @@ class Images(GuestTest):
 
     def kill(self, guest):
         """Kills QEMU, and gives what the guest had said until then."""
-        subprocess.run(["pkill", "-KILL", "-P", str(guest.process.pid), "qemu"], check=True)
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stat:
+                    name, _, rest = stat.read().partition("(")[2].rpartition(")")
+            except OSError:
+                continue
+            if name.startswith("qemu") and int(rest.split()[1]) == guest.process.pid:
+                os.kill(int(pid), signal.SIGKILL)
         while (line := guest.lines.get(timeout=60)) is not None:
             guest.said.append(line)
         self.assertNotEqual(guest.process.wait(), 0)

@@ -508,12 +508,11 @@ impl ConzoneNvme {
             self.early_cut.set(at);
             return Ok(());
         }
-        if self
-            .config
-            .borrow()
-            .plan()
-            .is_ok_and(|plan| plan.power_cuts.is_none())
-        {
+        if self.busy.get() {
+            return Err(wrong("the drive is at work; try again"));
+        }
+        let has_none = |inner: &Inner| inner.after_cut.is_none();
+        if self.inner.borrow().as_ref().is_some_and(has_none) {
             return Err(wrong(ssd::NO_CUTS));
         }
         if at.is_some_and(|at| at < now) {

@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{ensure, Context, Result};
 use qtest::opcode::{FLUSH, READ, WRITE};
 use qtest::{action, refusal, state, Drive, Machine, Options, Sqe, ZONE};
+use rustix::process::{kill_process, Pid, Signal};
 use serde_json::{json, Value};
 use tempfile::TempDir;
 
@@ -339,6 +340,23 @@ struct Known {
     durable: usize,
 }
 
+fn kill(pid: u32) -> Result<()> {
+    let pid = Pid::from_raw(i32::try_from(pid)?).context("no process")?;
+    Ok(kill_process(pid, Signal::KILL)?)
+}
+
+/// Processes whose drive is in this image.
+fn with_image(path: &Path) -> Result<Vec<u32>> {
+    let argument = format!("image={}", path.display());
+    let has_it = |pid: &u32| {
+        let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&command).contains(&argument)
+    };
+    let names = fs::read_dir("/proc")?.flatten();
+    let pids = names.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    Ok(pids.filter(has_it).collect())
+}
+
 /// A guest that writes until QEMU is gone.
 #[derive(Default)]
 struct Writer {
@@ -466,13 +484,11 @@ fn whoever_is_killed_loses_nothing_that_was_durable() -> Result<()> {
         let (pid, wait) = (machine.pid(), Duration::from_micros(writer.below(250_000)));
         let killer = std::thread::spawn(move || {
             std::thread::sleep(wait);
-            Command::new("kill")
-                .args(["-KILL", &pid.to_string()])
-                .status()
+            kill(pid)
         });
         while writer.step(&mut drive).is_ok() {}
         ensure!(
-            killer.join().is_ok_and(|s| s.is_ok_and(|s| s.success())),
+            killer.join().is_ok_and(|killed| killed.is_ok()),
             "it ended by itself: {}",
             machine.stderr()
         );
@@ -483,10 +499,10 @@ fn whoever_is_killed_loses_nothing_that_was_durable() -> Result<()> {
             let options = home.options("").args(["-S"]);
             let opening = std::thread::spawn(move || Machine::start(&options).map(|m| m.pid()));
             std::thread::sleep(wait);
-            let pattern = format!("image={}", home.path().display());
-            let _ = Command::new("pkill")
-                .args(["-KILL", "-f", &pattern])
-                .status()?;
+            for pid in with_image(&home.path())? {
+                // It may have ended, or not begun.
+                let _ = kill(pid);
+            }
             let _ = opening.join();
         }
     }
