@@ -5,45 +5,12 @@
 #![no_main]
 
 use nvme::Drive as _;
-use ssd::{Config, Drive};
+use ssd::Drive;
 use units::Instant;
-
-/// Small drives of each model.
-const DRIVES: [(&str, &[&str]); 6] = [
-    (
-        "tlc-zoned",
-        &[
-            "meta-size=4M",
-            "zones=4",
-            "block-size=1536K",
-            "chunk-size=1M",
-        ],
-    ),
-    (
-        "qlc-zoned-zone-slc",
-        &[
-            "meta-size=4M",
-            "zones=4",
-            "block-size=1536K",
-            "chunk-size=1M",
-        ],
-    ),
-    (
-        "tlc-block",
-        &["meta-size=4M", "block-data-size=16M", "block-size=1536K"],
-    ),
-    ("zns-proto", &["zones=4", "zone-capacity=4M"]),
-    ("conv-970pro", &["block-data-size=16M"]),
-    ("nvm-optane", &["block-data-size=16M"]),
-];
 
 fn run(data: &[u8]) -> Option<()> {
     let (&first, rest) = data.split_first()?;
-    let (preset, small) = DRIVES[usize::from(first) % DRIVES.len()];
-    let mut config = Config::preset(preset).expect("the presets exist");
-    for pair in small {
-        config.set_pair(pair).expect("the settings are possible");
-    }
+    let mut config = conzone_fuzz::config(first);
     config.outlive();
     let plan = config.plan().expect("so are the drives");
     let mut drive = Drive::new(&plan).expect("they are possible");

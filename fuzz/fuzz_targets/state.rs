@@ -10,44 +10,6 @@ use std::collections::BTreeMap;
 use ssd::{Plan, Ssd};
 use testkit::Guest;
 
-/// Small drives of each model.
-const DRIVES: [(&str, &[&str]); 6] = [
-    (
-        "tlc-zoned",
-        &[
-            "meta-size=4M",
-            "zones=4",
-            "block-size=1536K",
-            "chunk-size=1M",
-        ],
-    ),
-    (
-        "qlc-zoned-zone-slc",
-        &[
-            "meta-size=4M",
-            "zones=4",
-            "block-size=1536K",
-            "chunk-size=1M",
-        ],
-    ),
-    (
-        "tlc-block",
-        &["meta-size=4M", "block-data-size=16M", "block-size=1536K"],
-    ),
-    ("zns-proto", &["zones=4", "zone-capacity=4M"]),
-    ("conv-970pro", &["block-data-size=16M"]),
-    ("nvm-optane", &["block-data-size=16M"]),
-];
-
-fn plan(first: u8) -> Plan {
-    let (preset, small) = DRIVES[usize::from(first) % DRIVES.len()];
-    let mut config = ssd::Config::preset(preset).expect("the presets exist");
-    for pair in small {
-        config.set_pair(pair).expect("the settings are possible");
-    }
-    config.plan().expect("so are the drives")
-}
-
 /// The state of a drive that a guest has asked for this and that.
 fn used(plan: &Plan) -> Vec<u8> {
     let drive = ssd::Drive::new(plan).expect("the drives are possible");
@@ -76,10 +38,12 @@ thread_local! {
 
 fn run(data: &[u8]) -> Option<()> {
     let (&[first, second], rest) = data.split_first_chunk()?;
-    let first = first % DRIVES.len() as u8;
+    let first = first % conzone_fuzz::DRIVES.len() as u8;
     USED.with_borrow_mut(|used_drives| {
         let (plan, used) = used_drives.entry(first).or_insert_with(|| {
-            let plan = plan(first);
+            let plan = conzone_fuzz::config(first)
+                .plan()
+                .expect("the drives are possible");
             let state = used(&plan);
             (plan, state)
         });

@@ -158,6 +158,17 @@ state::state_enum!(ZoneAction {
 });
 
 impl ZoneAction {
+    /// Each of them, in the order of their numbers.
+    pub const ALL: [Self; 7] = [
+        Self::Open,
+        Self::OpenZrwa,
+        Self::Close,
+        Self::Finish,
+        Self::Reset,
+        Self::Offline,
+        Self::SetExtension,
+    ];
+
     /// With "select all": what to do with a zone in `state`, if it is one of those that ZNS 1.1 names
     /// for the action. Only empty zones get a random write area, and none of those is opened.
     #[must_use]

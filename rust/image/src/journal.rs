@@ -38,16 +38,6 @@ const INTERNAL: u8 = 4;
 const ALL: u8 = 8;
 const OFFLINE: u8 = 16;
 
-const ACTIONS: [ZoneAction; 7] = [
-    ZoneAction::Open,
-    ZoneAction::OpenZrwa,
-    ZoneAction::Close,
-    ZoneAction::Finish,
-    ZoneAction::Reset,
-    ZoneAction::Offline,
-    ZoneAction::SetExtension,
-];
-
 /// A record's fields.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Fields {
@@ -165,7 +155,7 @@ fn of_command(command: &Command) -> Fields {
         Command::WriteZeroes { at, sectors, fua } => (WRITE_ZEROES, flag(fua, FUA), at, sectors),
         Command::CommitZrwa { end } => (COMMIT, 0, end, 0),
         Command::Zone { action, target } => {
-            let number = ACTIONS.iter().position(|a| *a == action).unwrap_or(0) as u64;
+            let number = ZoneAction::ALL.iter().position(|a| *a == action).unwrap_or(0) as u64;
             match target {
                 ZoneTarget::One(zone) => (ZONE, 0, zone, number),
                 ZoneTarget::All => (ZONE, ALL, Sector::new(0), number),
@@ -220,7 +210,7 @@ fn recorded(fields: Fields) -> Option<Recorded> {
         },
         COMMIT => Command::CommitZrwa { end: sector },
         ZONE => Command::Zone {
-            action: *ACTIONS.get(usize::try_from(count).ok()?)?,
+            action: *ZoneAction::ALL.get(usize::try_from(count).ok()?)?,
             target: if is(ALL) {
                 ZoneTarget::All
             } else {
@@ -311,7 +301,7 @@ mod tests {
             },
             Command::CommitZrwa { end: at },
         ];
-        let zones = ACTIONS.into_iter().flat_map(|action| {
+        let zones = ZoneAction::ALL.into_iter().flat_map(|action| {
             [ZoneTarget::One(at), ZoneTarget::All].map(|target| Command::Zone { action, target })
         });
         let commands = commands.into_iter().chain(zones).enumerate();

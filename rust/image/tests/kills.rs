@@ -576,16 +576,7 @@ fn anything(random: &mut fastrand::Rng) -> Recorded {
     let (at, n) = (place(random), sectors(random));
     let (fua, internal) = (random.bool(), random.bool());
     let target = [ZoneTarget::All, ZoneTarget::One(at)][random.usize(..2)];
-    let actions = [
-        ZoneAction::Open,
-        ZoneAction::OpenZrwa,
-        ZoneAction::Close,
-        ZoneAction::Finish,
-        ZoneAction::Reset,
-        ZoneAction::Offline,
-        ZoneAction::SetExtension,
-    ];
-    let action = actions[random.usize(..actions.len())];
+    let action = ZoneAction::ALL[random.usize(..ZoneAction::ALL.len())];
     let command = match random.u32(..12) {
         0 => Command::Read {
             at,

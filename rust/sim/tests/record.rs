@@ -11,16 +11,6 @@ use sim::Simulation;
 use trace::{Line, Op, Reader};
 use units::{Instant, Sector};
 
-const ACTIONS: [ZoneAction; 7] = [
-    ZoneAction::Open,
-    ZoneAction::OpenZrwa,
-    ZoneAction::Close,
-    ZoneAction::Finish,
-    ZoneAction::Reset,
-    ZoneAction::Offline,
-    ZoneAction::SetExtension,
-];
-
 /// Commands of every kind, most of them possible on a drive whose zones are 128 MiB apart.
 fn command(random: &mut fastrand::Rng, pointers: &mut [u64; 4]) -> Command {
     const ZONE: u64 = 128 << 11;
@@ -59,7 +49,7 @@ fn command(random: &mut fastrand::Rng, pointers: &mut [u64; 4]) -> Command {
         31 => Command::CommitZrwa { end: here },
         32..34 => Command::Flush,
         _ => {
-            let action = ACTIONS[random.usize(..ACTIONS.len())];
+            let action = ZoneAction::ALL[random.usize(..ZoneAction::ALL.len())];
             let all = random.u32(..12) == 0 && action != ZoneAction::SetExtension;
             if action == ZoneAction::Reset {
                 pointers[zone] = 0;
