@@ -248,13 +248,9 @@ impl TextProperties for ConzoneNvme {
             Some(Which::Extra(Extra::Record)) => PropertyValue::Text(self.recorded()),
             Some(Which::Extra(Extra::PowerCut)) => PropertyValue::Text(self.power_cut()),
             Some(Which::Extra(Extra::Image)) => PropertyValue::Text(self.image.borrow().clone()),
-            Some(Which::Extra(Extra::AfterKill)) => PropertyValue::Text(
-                match self.after_kill.get() {
-                    AfterKill::PowerCut => "power-cut",
-                    AfterKill::Keep => "keep",
-                }
-                .to_owned(),
-            ),
+            Some(Which::Extra(Extra::AfterKill)) => {
+                PropertyValue::Text(self.after_kill.get().name().to_owned())
+            }
             Some(Which::Extra(Extra::ZoneReadOnly | Extra::ZoneOffline)) | None => {
                 PropertyValue::Text(String::new())
             }
@@ -353,26 +349,24 @@ impl ConzoneNvme {
     /// time.
     fn configure(&self, property: &Property, text: &str) -> Result<(), Error> {
         let plugged = self.parent_obj.is_realized();
-        if plugged && !property.is_live() {
-            return Err(Error::new(format!(
-                "property '{}' cannot be changed once the device is plugged",
-                property.name()
-            )));
+        if !property.is_live() {
+            self.refuse_plugged(property.name())?;
         }
         let mut config = self.config.borrow().clone();
         config.set(property.name(), text).map_err(config_error)?;
-        if plugged {
-            let plan = config.plan().map_err(config_error)?;
+        let plan = plugged.then(|| config.plan()).transpose();
+        let plan = plan.map_err(config_error)?;
+        *self.config.borrow_mut() = config;
+        if let Some(plan) = plan {
             let hold = Self::interrupt_hold(&plan);
             self.change(|core| {
                 core.drive_mut().set_times(&plan);
                 core.set_interrupt_hold(hold);
             });
-        }
-        *self.config.borrow_mut() = config;
-        if plugged {
-            // What is set is in no journal.
-            self.checkpoint(!is_running());
+            if is_running() {
+                // What is set is in no journal.
+                self.checkpoint(false);
+            }
         }
         Ok(())
     }
@@ -428,14 +422,10 @@ impl ConzoneNvme {
 
     fn set_after_kill(&self, text: &str) -> Result<(), Error> {
         self.refuse_plugged("after-kill")?;
-        self.after_kill.set(match text {
-            "power-cut" => AfterKill::PowerCut,
-            "keep" => AfterKill::Keep,
-            _ => {
-                let wrong = format!("property 'after-kill': '{text}' is not power-cut or keep");
-                return Err(Error::new(wrong));
-            }
-        });
+        let after = AfterKill::ALL.into_iter().find(|a| a.name() == text);
+        let wrong = || format!("property 'after-kill': '{text}' is not power-cut or keep");
+        self.after_kill
+            .set(after.ok_or_else(|| Error::new(wrong()))?);
         Ok(())
     }
 

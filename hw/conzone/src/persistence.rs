@@ -128,7 +128,7 @@ impl Persistence {
 
     /// After a visit: writes a checkpoint if it is time for one.
     pub(crate) fn keep_up(&mut self, drive: &Ssd, config: &Config, now: Instant) {
-        let is_soon = |at: u64| self.live.len() < at + RETRY;
+        let is_soon = |at: u64| self.live.noted() < at + RETRY;
         if self.live.wants_checkpoint() && !self.failed_at.is_some_and(is_soon) {
             self.checkpoint(drive, config, (now, false));
         }
@@ -137,7 +137,7 @@ impl Persistence {
     /// Writes a checkpoint. If that cannot be, the one before still counts, and somebody should know.
     pub(crate) fn checkpoint(&mut self, drive: &Ssd, config: &Config, at: (Instant, bool)) {
         if let Err(e) = self.write(drive, config, at) {
-            self.failed_at = Some(self.live.len());
+            self.failed_at = Some(self.live.noted());
             eprintln!("conzone-nvme: {}: no checkpoint: {e}", self.path);
         }
     }

@@ -10,6 +10,7 @@
 //! A journal has no length: it ends before the first record whose check is not right. So a record that was not written to its
 //! end does not count, and those of the epoch before fall out by themselves.
 
+use crate::words;
 use command::{Command, ZoneAction, ZoneTarget};
 use ftl::Namespace;
 use nvme::NsIndex;
@@ -118,13 +119,12 @@ fn fields(what: &Recorded) -> Fields {
             ..Fields::default()
         },
         Recorded::Extension { zone, at, bytes } => {
-            let (low, high) = bytes.split_at(8);
-            let word = |bytes: &[u8]| bytes.first_chunk().copied().map_or(0, u64::from_le_bytes);
+            let [at_word, place] = words(&bytes);
             Fields {
                 op: EXTENSION,
                 flags: 0,
-                at: word(low),
-                place: word(high),
+                at: at_word,
+                place,
                 // A zone's extension has at most 255 x 4 such parts.
                 count: u64::from(zone.get()) << 16 | at as u64 & 0xffff,
             }
@@ -155,7 +155,10 @@ fn of_command(command: &Command) -> Fields {
         Command::WriteZeroes { at, sectors, fua } => (WRITE_ZEROES, flag(fua, FUA), at, sectors),
         Command::CommitZrwa { end } => (COMMIT, 0, end, 0),
         Command::Zone { action, target } => {
-            let number = ZoneAction::ALL.iter().position(|a| *a == action).unwrap_or(0) as u64;
+            let number = ZoneAction::ALL
+                .iter()
+                .position(|a| *a == action)
+                .unwrap_or(0) as u64;
             match target {
                 ZoneTarget::One(zone) => (ZONE, 0, zone, number),
                 ZoneTarget::All => (ZONE, ALL, Sector::new(0), number),

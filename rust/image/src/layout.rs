@@ -2,7 +2,7 @@
 //! Where things are in the file, and its header.
 
 use crate::error::Error;
-use crate::journal;
+use crate::{journal, words};
 use ssd::{Config, Plan};
 use state::{Decoder, Encoder, State};
 use std::fs::File;
@@ -103,11 +103,7 @@ impl Layout {
         if !is_image {
             return Err(Error::new("it is not the image of a drive"));
         }
-        let word = |at: usize| {
-            let bytes = start.get(at..).and_then(<[u8]>::first_chunk);
-            bytes.copied().map_or(0, u64::from_le_bytes)
-        };
-        let (version, length, digest) = (word(16), word(24), word(32));
+        let [_, _, version, length, digest] = words(&start);
         if version != VERSION {
             let of = format!("it is of version {version}, not {VERSION}");
             return Err(Error::new(of));

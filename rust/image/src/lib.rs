@@ -60,6 +60,20 @@ pub enum AfterKill {
     Keep,
 }
 
+impl AfterKill {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::PowerCut, Self::Keep];
+
+    /// As the user says it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::PowerCut => "power-cut",
+            Self::Keep => "keep",
+        }
+    }
+}
+
 /// A drive from a file.
 #[derive(Debug)]
 pub struct Opened {
@@ -178,9 +192,13 @@ impl Image {
         media: &mut dyn Bytes,
     ) -> Result<Opened, Error> {
         let config = ssd::adopt(&self.config()?, asked)?;
-        let size = config.plan()?.layout.size.get();
-        if size > self.layout.media {
-            let of = format!("its media has {} bytes of {size}", self.layout.media);
+        let places = config.plan()?.layout;
+        if places.size.get() > self.layout.media {
+            let of = format!(
+                "its media has {} bytes of {}",
+                self.layout.media,
+                places.size.get()
+            );
             return Err(Error::new(of));
         }
         let (state, since) = self.state()?;
@@ -206,7 +224,7 @@ impl Image {
                     .lose_power(at, &mut |what| change(media, &what));
             }
         }
-        discard_unwritten(&opened, media)?;
+        discard_unwritten(opened.drive.drive(), places.undo, media);
         // Live settings that were asked for, now that those of its life so far are known.
         opened.config = ssd::adopt(&opened.config, asked)?;
         opened.drive.drive_mut().set_times(&opened.config.plan()?);
@@ -235,11 +253,7 @@ impl Image {
             let at = start + index * BYTES as u64;
             self.file.read_exact_at(piece, at).map_err(Error::read)?;
             for record in piece.chunks_exact(BYTES) {
-                let mut words = [0; 4];
-                for (word, bytes) in words.iter_mut().zip(record.chunks_exact(8)) {
-                    *word = bytes.first_chunk().copied().map_or(0, u64::from_le_bytes);
-                }
-                let Some(what) = journal::decode(words, self.epoch, index) else {
+                let Some(what) = journal::decode(words(record), self.epoch, index) else {
                     return Ok(());
                 };
                 each(&what);
@@ -296,12 +310,7 @@ impl Image {
         let mut header = [0; SLOT_HEADER as usize];
         let read = |into: &mut [u8], at| self.file.read_exact_at(into, at).map_err(Error::read);
         read(&mut header, at)?;
-        let mut words = header.chunks_exact(8).map(|bytes| {
-            let bytes = bytes.first_chunk().copied();
-            bytes.map_or(0, u64::from_le_bytes)
-        });
-        let mut word = || words.next().unwrap_or(0);
-        let (epoch, length, digest, clock) = (word(), word(), word(), word());
+        let [epoch, length, digest, clock] = words(&header);
         let damaged = || Error::new("its checkpoint is damaged");
         if epoch != self.epoch || length > self.layout.slot - SLOT_HEADER {
             return Err(damaged());
@@ -399,11 +408,10 @@ fn copy_page(media: &mut dyn Bytes, from: u64, to: u64) {
     media.write(to, &page);
 }
 
-/// What the model says holds nothing reads as zeroes, also where a command had not come so far.
-fn discard_unwritten(opened: &Opened, media: &mut dyn Bytes) -> Result<(), Error> {
+/// What the model says holds nothing reads as zeroes, up to `end`, also where a command had not come so far.
+fn discard_unwritten(drive: &ssd::Drive, end: u64, media: &mut dyn Bytes) {
     let mut at = 0;
-    let end = opened.config.plan()?.layout.undo;
-    for written in opened.drive.drive().written() {
+    for written in drive.written() {
         if at < written.start.min(end) {
             media.discard(at..written.start.min(end));
         }
@@ -412,5 +420,13 @@ fn discard_unwritten(opened: &Opened, media: &mut dyn Bytes) -> Result<(), Error
     if at < end {
         media.discard(at..end);
     }
-    Ok(())
+}
+
+/// Words of 64 bits, little-endian, from bytes that are as many.
+fn words<const N: usize>(bytes: &[u8]) -> [u64; N] {
+    let mut words = [0; N];
+    for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(8)) {
+        *word = bytes.first_chunk().copied().map_or(0, u64::from_le_bytes);
+    }
+    words
 }

@@ -74,18 +74,13 @@ impl<W: Words> Live<W> {
     }
 
     /// Records since the last checkpoint.
-    pub fn len(&self) -> u64 {
+    pub fn noted(&self) -> u64 {
         self.next.load(Relaxed)
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     /// Whether it is time for a checkpoint.
     pub fn wants_checkpoint(&self) -> bool {
-        self.len() >= self.records / 2
+        self.noted() >= self.records / 2
     }
 
     /// The checkpoint of `epoch` is in the file, and counts from now on.

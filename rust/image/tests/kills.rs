@@ -470,7 +470,7 @@ fn the_journal_makes_of_the_checkpoint_the_drive_that_it_was() {
                     .unwrap();
             }
         }
-        assert!(bench.live.len() > 150);
+        assert!(bench.live.noted() > 150);
         let words = bench.memory.0.lock().unwrap().words.clone();
         put_words(bench.image.file(), bench.image.layout(), &words);
         let mut media = bench.guest.host.media.clone();
@@ -480,7 +480,7 @@ fn the_journal_makes_of_the_checkpoint_the_drive_that_it_was() {
             .unwrap();
         assert_eq!(
             (opened.records, opened.clock),
-            (bench.live.len(), bench.guest.host.clock)
+            (bench.live.noted(), bench.guest.host.clock)
         );
         let now = opened.clock;
         let drive = opened.drive.drive_mut();
@@ -494,7 +494,7 @@ fn the_journal_makes_of_the_checkpoint_the_drive_that_it_was() {
         );
         assert!(media == bench.guest.host.media);
         let records: Vec<Recorded> = bench.image.records().unwrap();
-        assert_eq!(records.len() as u64, bench.live.len());
+        assert_eq!(records.len() as u64, bench.live.noted());
     }
 }
 
@@ -543,7 +543,7 @@ fn an_orderly_end_loses_nothing_and_time_goes_on() {
 #[test]
 fn a_journal_without_room_says_so() {
     let bench = Bench::new("nvm-optane", 1);
-    for _ in bench.live.len()..bench.image.layout().records {
+    for _ in bench.live.noted()..bench.image.layout().records {
         bench.live.note(&Recorded::PowerCut(Instant::ZERO));
     }
     let words = |bench: &Bench| bench.memory.0.lock().unwrap().words.clone();

@@ -453,19 +453,11 @@ impl Ram {
             return;
         }
         match &self.owner {
-            Owner::Device(memory) => self.discard_own(memory, at, bytes),
-            Owner::File(_) => {
-                // The file keeps its room, which is written again soon; [`Ram::give_back`] is for when nobody waits.
-                let chunks = covered(at..at + bytes);
-                let (start, end) = match chunks.is_empty() {
-                    true => (at + bytes, at + bytes),
-                    false => (chunks.start * CHUNK, chunks.end * CHUNK),
-                };
-                self.zero_fresh(at, start - at);
-                self.zero_fresh(end, at + bytes - end);
-                let of = self.size.div_ceil(CHUNK);
-                self.stale.borrow_mut().mark(chunks, of);
+            Owner::Device(memory) => {
+                self.discard_chunks(at, bytes, |start, bytes| memory.release(start, bytes));
             }
+            // The file keeps its room, which is written again soon; [`Ram::give_back`] is for when nobody waits.
+            Owner::File(_) => self.discard_chunks(at, bytes, |_, _| true),
             Owner::Backend(region, _) | Owner::Guest(region, _) => {
                 self.discard_region(region, at, bytes);
             }
@@ -486,11 +478,11 @@ impl Ram {
         }
     }
 
-    /// Leaves whole chunks to the host, which takes them when it needs memory.
-    fn discard_own(&self, memory: &Anonymous, at: u64, bytes: u64) {
+    /// Leaves whole chunks as they are, not to be looked at, if they could be given up (`release`).
+    fn discard_chunks(&self, at: u64, bytes: u64, release: impl FnOnce(u64, u64) -> bool) {
         let chunks = covered(at..at + bytes);
         let (start, end) = (chunks.start * CHUNK, chunks.end * CHUNK);
-        if start < end && memory.release(start, end - start) {
+        if start < end && release(start, end - start) {
             self.zero_fresh(at, start - at);
             self.zero_fresh(end, at + bytes - end);
             let of = self.size.div_ceil(CHUNK);

@@ -102,11 +102,17 @@ const fn is_of_the_drive(config: &Config, property: &Property) -> bool {
 
 /// Settings in effect, a line each.
 fn settings(config: &Config, wanted: impl Fn(&Property) -> bool) -> String {
+    let properties = PROPERTIES.iter();
+    lines(
+        config,
+        properties.filter(|p| is_of_the_drive(config, p) && wanted(p)),
+    )
+}
+
+/// What these properties are, a line each.
+fn lines<'a>(config: &Config, properties: impl Iterator<Item = &'a Property>) -> String {
     let mut text = String::new();
-    for property in PROPERTIES
-        .iter()
-        .filter(|p| is_of_the_drive(config, p) && wanted(p))
-    {
+    for property in properties {
         let value = property.show(&config.value(property.key));
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{}={value}", property.name());
@@ -151,14 +157,8 @@ fn with_live(config: &Config, live: &str) -> Result<Config, Error> {
 /// The user's settings of a drive, a line each, for [`described`].
 #[must_use]
 pub fn describe(config: &Config) -> String {
-    let mut text = String::new();
     let is_kept = |p: &&Property| p.key == Key::Preset || is_of_the_drive(config, p);
-    for property in config.explicit().filter(is_kept) {
-        let value = property.show(&config.value(property.key));
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "{}={value}", property.name());
-    }
-    text
+    lines(config, config.explicit().filter(is_kept))
 }
 
 /// The configuration of a drive that outlives its process, from [`describe`].

@@ -4,7 +4,7 @@
 use crate::config::{Config, ConfigError, DataNamespace};
 use crate::core::Core;
 use crate::l2p::Grain;
-use crate::mover::Moving;
+use crate::mover::{Mover, Moving};
 use crate::paged::Paged;
 use crate::read::{Found, Map};
 use crate::stats::of_pool;
@@ -188,26 +188,26 @@ impl Zms {
 
     /// Whether nothing happens until the host asks for something.
     fn is_quiet(&self) -> bool {
-        let data = match &self.data {
-            Data::Zoned(zoned) => &zoned.mover,
-            Data::Block(block) => &block.mover,
-        };
-        let is_idle = |meta: &Paged<0>| meta.mover.is_idle();
         self.core.media.queued() == 0
-            && data.is_idle()
-            && self.meta.as_ref().is_none_or(is_idle)
+            && self.movers().all(Mover::is_idle)
             && self.next_window().is_none()
     }
 
-    /// When background work may have got further.
-    fn next_step(&self) -> Option<Instant> {
+    /// What moves pages in each namespace.
+    fn movers(&self) -> impl Iterator<Item = &Mover> {
         let meta = self.meta.as_ref().map(|meta| &meta.mover);
         let data = match &self.data {
             Data::Zoned(zoned) => &zoned.mover,
             Data::Block(block) => &block.mover,
         };
-        let movers = meta.into_iter().chain([data]);
-        let ends = movers.filter_map(|mover| mover.first_end(&self.core));
+        meta.into_iter().chain([data])
+    }
+
+    /// When background work may have got further.
+    fn next_step(&self) -> Option<Instant> {
+        let ends = self
+            .movers()
+            .filter_map(|mover| mover.first_end(&self.core));
         ends.chain(self.core.media.next_background()).min()
     }
 
