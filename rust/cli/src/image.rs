@@ -232,8 +232,7 @@ fn dump(path: &Path, nsid: u32, to: &Path) -> Result<()> {
     };
     let media = image.layout().media_at();
     let of = space.media_offset..space.media_offset + space.size.get();
-    let out = OpenOptions::new().write(true).create_new(true).open(to);
-    let out = out.map_err(|error| named(to, &error))?;
+    let out = create(to)?;
     let copied = out.set_len(of.end - of.start).map_err(anyhow::Error::from);
     // The rest reads as zeroes, whatever the file has there.
     let copied = copied.and_then(|()| {
@@ -251,12 +250,17 @@ fn dump(path: &Path, nsid: u32, to: &Path) -> Result<()> {
 
 fn copy(path: &Path, to: &Path) -> Result<()> {
     let image = open(path)?;
-    let out = OpenOptions::new().write(true).create_new(true).open(to);
-    let out = out.map_err(|error| named(to, &error))?;
+    let out = create(to)?;
     out.set_len(image.layout().size())
         .map_err(anyhow::Error::from)
         .and_then(|()| copy_bytes(image.file(), 0..image.layout().size(), (&out, 0)))
         .with_context(|| format!("copying to {}", to.display()))
+}
+
+/// A file to write, where there is none yet.
+fn create(path: &Path) -> Result<File> {
+    let file = OpenOptions::new().write(true).create_new(true).open(path);
+    file.map_err(|error| named(path, &error))
 }
 
 /// Copies what is not zero to a place in another file, which is empty there.

@@ -185,9 +185,12 @@ impl Options {
     }
 
     /// The strings after QEMU's `-device`.
-    pub fn devices(&self, timing: Timing) -> Vec<String> {
+    ///
+    /// # Errors
+    /// An image's path that QEMU cannot be told.
+    pub fn devices(&self, timing: Timing) -> Result<Vec<String>> {
         if !self.device.is_empty() {
-            return self.device.clone();
+            return Ok(self.device.clone());
         }
         let mut drive = format!("conzone-nvme,id={DRIVE_ID}");
         match &self.image {
@@ -196,7 +199,7 @@ impl Options {
             _ => drive.push_str(&format!(",preset={}", self.preset)),
         }
         if let Some(image) = &self.image {
-            let image = image.display().to_string().replace(',', ",,");
+            let image = in_argument("--image ", image, "")?;
             drive.push_str(&format!(",image={image}"));
         }
         if timing == Timing::Off {
@@ -204,10 +207,9 @@ impl Options {
         }
         for pair in &self.set {
             drive.push(',');
-            // QEMU's way of writing a comma in a value.
-            drive.push_str(&pair.replace(',', ",,"));
+            drive.push_str(&comma(pair));
         }
-        vec![drive]
+        Ok(vec![drive])
     }
 
     /// Sets up whatever is missing and puts the machine together.
@@ -235,7 +237,7 @@ impl Options {
             Accel::Tcg => guest::Accel::Tcg,
             Accel::Kvm => guest::Accel::Kvm,
         };
-        machine.devices = self.devices(timing);
+        machine.devices = self.devices(timing)?;
         machine.extra_args.clone_from(&self.qemu_arg);
         if let Some(socket) = &self.qmp {
             machine.extra_args.extend(monitor(socket)?);
@@ -246,15 +248,28 @@ impl Options {
 
 /// QEMU's arguments for a monitor of the user's beside our own.
 fn monitor(socket: &Path) -> Result<[String; 2]> {
-    let Some(path) = socket.to_str() else {
+    let path = in_argument("--qmp ", socket, "")?;
+    Ok(["-qmp".into(), format!("unix:{path},server=on,wait=off")])
+}
+
+/// A path as QEMU wants it among an argument's values: a comma is doubled.
+///
+/// # Errors
+/// It is not a text: a [`Prerequisite`] with `what` before it and some advice behind.
+pub fn in_argument(what: &str, path: &Path, advice: &str) -> Result<String> {
+    let Some(text) = path.to_str() else {
         let why = format!(
-            "--qmp {}: not a text that QEMU can be told",
-            socket.display()
+            "{what}{}: not a text that QEMU can be told{advice}",
+            path.display()
         );
         return Err(Prerequisite(why).into());
     };
-    let path = path.replace(',', ",,");
-    Ok(["-qmp".into(), format!("unix:{path},server=on,wait=off")])
+    Ok(comma(text))
+}
+
+/// A value as QEMU wants it among others.
+fn comma(value: &str) -> String {
+    value.replace(',', ",,")
 }
 
 fn refused(error: ssd::ConfigError) -> anyhow::Error {
@@ -318,13 +333,16 @@ mod tests {
     fn the_drive_is_described_by_its_options() {
         let given = args("--preset ufs4-tlc --set zones=4 --set serial=a,b");
         assert_eq!(
-            given.devices(Timing::Off),
+            given.devices(Timing::Off).unwrap(),
             ["conzone-nvme,id=conzone0,preset=ufs4-tlc,timing=off,zones=4,serial=a,,b"]
         );
         let timing = |line| args(line).config().unwrap().get("timing").unwrap();
         assert_eq!([timing(""), timing("--timing off")], ["on", "off"]);
         let replaced = args("--device nvme,serial=1 --device e1000");
-        assert_eq!(replaced.devices(Timing::Real), ["nvme,serial=1", "e1000"]);
+        assert_eq!(
+            replaced.devices(Timing::Real).unwrap(),
+            ["nvme,serial=1", "e1000"]
+        );
     }
 
     #[test]

@@ -14,7 +14,7 @@ use anyhow::{ensure, Context, Result};
 use lab::plot;
 
 use crate::drawn::open;
-use crate::series::{LEFT, RIGHT, WIDTH};
+use crate::series::{numbers, LEFT, RIGHT, WIDTH};
 
 /// Rows at most: more share rows.
 const ROWS: usize = 64;
@@ -42,27 +42,19 @@ struct Filled {
 }
 
 fn parse(text: &str) -> Result<Filled> {
-    let mut lines = (1..).zip(text.lines());
-    let Some((_, header)) = lines.next() else {
-        return Ok(Filled::default());
-    };
-    let numbers = |number: usize, fields: &mut dyn Iterator<Item = &str>| {
-        let numbers: Result<Vec<u64>, _> = fields.map(str::parse).collect();
-        numbers.with_context(|| format!("zone-series.csv line {number}"))
-    };
-    let firsts = numbers(1, &mut header.split(',').skip(1))?;
-    let row = |(number, line): (usize, &str)| {
-        let mut row = numbers(number, &mut line.split(','))?;
-        let fields = row.len();
-        let groups = row.split_off(fields.min(1));
+    const FILE: &str = "zone-series.csv";
+    let (names, rows) = numbers(FILE, text)?;
+    let firsts: Result<_, _> = names.iter().skip(1).map(|name| name.parse()).collect();
+    let firsts = firsts.with_context(|| format!("{FILE} line 1"))?;
+    let row = |(number, mut row): (usize, Vec<u64>)| {
+        let shares = row.split_off(row.len().min(1));
         ensure!(
-            groups.len() == firsts.len() && groups.iter().all(|share| *share <= 100),
-            "zone-series.csv line {number}: not {} shares in per cent",
-            firsts.len()
+            shares.iter().all(|share| *share <= 100),
+            "{FILE} line {number}: not shares in per cent"
         );
-        Ok((row.first().copied().unwrap_or(0), groups))
+        Ok((row.first().copied().unwrap_or(0), shares))
     };
-    let rows = lines.map(row).collect::<Result<Vec<_>>>()?;
+    let rows = (2..).zip(rows).map(row).collect::<Result<Vec<_>>>()?;
     Ok(Filled { firsts, rows })
 }
 

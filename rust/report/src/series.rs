@@ -51,6 +51,30 @@ const TIMES: [(&str, Counter); 3] = [
     ("flush, reset", Counter::HostOtherTime),
 ];
 
+/// The header of a file of samples, and its lines: numbers, as many as the header has names. An empty one has neither.
+///
+/// # Errors
+/// A line that is something else.
+pub fn numbers(file: &str, text: &str) -> Result<(Vec<String>, Vec<Vec<u64>>)> {
+    let mut lines = text.lines();
+    let names: Vec<String> = match lines.next() {
+        Some(header) => header.split(',').map(str::to_owned).collect(),
+        None => return Ok((Vec::new(), Vec::new())),
+    };
+    let mut rows = Vec::new();
+    for (number, line) in (2..).zip(lines) {
+        let row: Result<Vec<u64>, _> = line.split(',').map(str::parse).collect();
+        let row = row.with_context(|| format!("{file} line {number}"))?;
+        ensure!(
+            row.len() == names.len(),
+            "{file} line {number}: {} fields",
+            row.len()
+        );
+        rows.push(row);
+    }
+    Ok((names, rows))
+}
+
 /// A parsed series.csv.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Series {
@@ -65,22 +89,7 @@ impl Series {
     /// # Errors
     /// A line that is not a list of numbers as long as the header.
     pub fn parse(text: &str) -> Result<Self> {
-        let mut lines = text.lines();
-        let names: Vec<String> = match lines.next() {
-            Some(header) => header.split(',').map(str::to_owned).collect(),
-            None => return Ok(Self::default()),
-        };
-        let mut rows = Vec::new();
-        for (number, line) in (2..).zip(lines) {
-            let row: Result<Vec<u64>, _> = line.split(',').map(str::parse).collect();
-            let row = row.with_context(|| format!("series.csv line {number}"))?;
-            ensure!(
-                row.len() == names.len(),
-                "series.csv line {number}: {} fields",
-                row.len()
-            );
-            rows.push(row);
-        }
+        let (names, rows) = numbers("series.csv", text)?;
         Ok(Self { names, rows })
     }
 

@@ -20,6 +20,7 @@ use serde::Serialize;
 
 use crate::out::say;
 use crate::table;
+use crate::vm::in_argument;
 use setup::Context;
 
 const GUEST_SCRIPT: &str = include_str!("device.sh");
@@ -118,7 +119,7 @@ pub fn run(context: &Context, seconds: u64, json: bool, pair: Pair) -> Result<Ex
         let zones = if n == 0 { ZONES } else { MORE_ZONES };
         machine
             .devices
-            .extend(devices(n, zones, pair, folder.path()));
+            .extend(devices(n, zones, pair, folder.path())?);
         if pair == Pair::QemuNvme {
             let backing = backing(folder.path(), n, zones)?;
             machine.extra_args.extend(["-drive".into(), backing]);
@@ -172,7 +173,7 @@ fn note(pair: Pair) -> String {
 }
 
 /// Ours, and theirs with the same zones: serial numbers `conzone0`, `reference0` and so on.
-fn devices(n: u64, zones: u64, pair: Pair, folder: &Path) -> Vec<String> {
+fn devices(n: u64, zones: u64, pair: Pair, folder: &Path) -> Result<Vec<String>> {
     let capacity = 96u64 << 20;
     let conzone = |serial: &str| {
         format!(
@@ -180,21 +181,20 @@ fn devices(n: u64, zones: u64, pair: Pair, folder: &Path) -> Vec<String> {
         )
     };
     if pair == Pair::Image {
-        let image = folder.join(format!("conzone{n}.cz"));
-        let image = image.display().to_string().replace(',', ",,");
-        return vec![
+        let image = in_argument("", &folder.join(format!("conzone{n}.cz")), "")?;
+        return Ok(vec![
             format!("{},image={image}", conzone("conzone")),
             conzone("reference"),
-        ];
+        ]);
     }
-    vec![
+    Ok(vec![
         conzone("conzone"),
         format!("nvme,id=reference{n},serial=reference{n}"),
         format!(
             "nvme-ns,drive=reference{n},bus=reference{n},zoned=on,zoned.zone_size={ZONE_SIZE},\
              zoned.zone_capacity={capacity},zoned.max_open=6,zoned.max_active=6"
         ),
-    ]
+    ])
 }
 
 /// The RAM-backed file of one of theirs, as QEMU's `-drive` wants it.
@@ -203,8 +203,7 @@ fn backing(folder: &Path, n: u64, zones: u64) -> Result<String> {
     File::create(&path)
         .and_then(|file| file.set_len(zones * ZONE_SIZE))
         .with_context(|| format!("making {}", path.display()))?;
-    // A comma in a path is doubled for QEMU.
-    let file = path.display().to_string().replace(',', ",,");
+    let file = in_argument("", &path, "")?;
     Ok(format!("if=none,id=reference{n},format=raw,file={file}"))
 }
 

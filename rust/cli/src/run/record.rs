@@ -68,15 +68,9 @@ impl Recording {
 /// # Errors
 /// A path that QEMU cannot be told.
 pub fn record_into(path: &Path, devices: &mut [String]) -> Result<()> {
-    let Some(text) = path.to_str() else {
-        let why = format!(
-            "{}: not a text that QEMU can be told; set TMPDIR",
-            path.display()
-        );
-        return Err(Prerequisite(why).into());
-    };
+    let text = vm::in_argument("", path, "; set TMPDIR")?;
     if let Some(drive) = devices.first_mut() {
-        *drive += &format!(",record={}", text.replace(',', ",,"));
+        *drive += &format!(",record={text}");
     }
     Ok(())
 }
