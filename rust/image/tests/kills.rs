@@ -7,7 +7,11 @@
     reason = "a test stops at what it did not expect"
 )]
 
+#[path = "../../ssd/tests/common/mod.rs"]
+mod common;
+
 use ::command::{Command, ZoneAction, ZoneTarget};
+use common::{page_of, version_of, PAGE};
 use core::ops::Range;
 use image::{AfterKill, Bytes, Image, Layout, Live, Opened, Words};
 use nvme::Drive as _;
@@ -21,7 +25,6 @@ use std::sync::{Arc, Mutex};
 use testkit::{command, Change, Guest, Watch};
 use units::{Instant, Nanos};
 
-const PAGE: usize = 4096;
 /// Zone Invalid Write, and that another try would not help.
 const INVALID_WRITE: u16 = 0x61bc;
 /// Pages of each namespace, or zone, that are written.
@@ -30,26 +33,8 @@ const HOT: u64 = 24;
 type Version = u64;
 type Page = (u32, u64);
 
-/// Settings that make a preset's drive small: those of these that it has.
-const SMALL: [(&str, &str); 6] = [
-    ("meta-size", "4M"),
-    ("zones", "4"),
-    ("max-active", "3"),
-    ("block-size", "3M"),
-    ("zone-capacity", "3M"),
-    ("block-data-size", "16M"),
-];
-
 fn small(preset: &str) -> Config {
-    let mut config = Config::preset(preset).unwrap();
-    for (name, value) in SMALL {
-        let mut with = config.clone();
-        with.set(name, value).unwrap();
-        if with.plan().is_ok() {
-            config = with;
-        }
-    }
-    config
+    common::config(preset, &common::fitting(preset, &[], &common::SMALL))
 }
 
 /// The live part in memory: what it would be after a kill.
@@ -233,10 +218,10 @@ impl Bench {
         let mut now = Vec::new();
         for page in first..first + pages {
             self.version += 1;
-            let mut bytes = vec![0x5a; PAGE];
-            bytes[..8].copy_from_slice(&self.version.to_le_bytes());
-            self.guest
-                .poke(self.buffer + (page - first) * PAGE as u64, &bytes);
+            self.guest.poke(
+                self.buffer + (page - first) * PAGE as u64,
+                &page_of(self.version),
+            );
             let known = self.pages.entry((nsid, page)).or_default();
             known.written.push(self.version);
             now.push(((nsid, page), known.written.len()));
@@ -360,13 +345,8 @@ impl Bench {
         for ((nsid, page), known) in known {
             let info = &infos[*nsid as usize - 1];
             let start = info.media_offset as usize + *page as usize * PAGE;
-            let bytes = &media[start..start + PAGE];
-            let version = Version::from_le_bytes(bytes[..8].try_into().unwrap());
-            let fill = if version == 0 { 0 } else { 0x5a };
-            assert!(
-                bytes[8..].iter().all(|byte| *byte == fill),
-                "page {page} of {nsid} is torn"
-            );
+            let version = version_of(&media[start..start + PAGE]);
+            let version = version.unwrap_or_else(|| panic!("page {page} of {nsid} is torn"));
             if let Some(zoned) = &info.zoned {
                 let zone = page * PAGE as u64 / zoned.zone_size.get();
                 let ns = nvme::NsIndex(*nsid as u8 - 1);

@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{config, fitting, machine, Random};
+use common::{config, fitting, machine, page_of, version_of, Random, PAGE, SMALL};
 use nvme::Drive as _;
 use nvme_spec::{offset, NvmOpcode, WireZoneAction};
 use ssd::{Drive, PRESETS};
@@ -13,22 +13,11 @@ use std::collections::BTreeMap;
 use testkit::{command, Guest};
 use units::Nanos;
 
-/// Settings that make a preset's drive small: those of these that it has.
-const SMALL: [(&str, &str); 6] = [
-    ("meta-size", "4M"),
-    ("zones", "4"),
-    ("max-active", "3"),
-    ("block-size", "3M"),
-    ("zone-capacity", "3M"),
-    ("block-data-size", "16M"),
-];
-
 /// A small drive of a preset whose power can be cut.
 fn small(preset: &str, more: &[(&'static str, &'static str)]) -> Vec<(&'static str, &'static str)> {
     fitting(preset, &[("power-cuts", "dead")], &[&SMALL, more].concat())
 }
 
-const PAGE: usize = 4096;
 /// Pages of each namespace that are written.
 const HOT: u64 = 24;
 /// Versions are numbered in the first bytes of each page.
@@ -84,10 +73,8 @@ impl Bench {
         let mut now = Vec::new();
         for page in first..first + pages {
             self.version += 1;
-            let mut bytes = vec![0x5a; PAGE];
-            bytes[..8].copy_from_slice(&self.version.to_le_bytes());
             let at = self.buffer + (page - first) * PAGE as u64;
-            self.guest.poke(at, &bytes);
+            self.guest.poke(at, &page_of(self.version));
             let known = self.pages.entry((nsid, page)).or_default();
             known.written.push(self.version);
             now.push(((nsid, page), known.written.len()));
@@ -147,11 +134,7 @@ impl Bench {
     fn held(&mut self, (nsid, page): Page) -> Version {
         let infos = self.guest.controller.drive().namespaces();
         let start = infos[nsid as usize - 1].media_offset as usize + page as usize * PAGE;
-        let bytes = &self.guest.host.media[start..start + PAGE];
-        let version = Version::from_le_bytes(bytes[..8].try_into().unwrap());
-        let fill = if version == 0 { 0 } else { 0x5a };
-        assert!(bytes[8..].iter().all(|byte| *byte == fill));
-        version
+        version_of(&self.guest.host.media[start..start + PAGE]).unwrap()
     }
 
     /// Each page has a version that is not older than what was acknowledged; from then on that is all there is.

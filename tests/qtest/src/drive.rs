@@ -14,6 +14,9 @@ pub const SLOT: PciAddress = PciAddress::slot(4);
 /// Logical blocks from zone to zone of `tlc-zoned`.
 pub const ZONE: u64 = 128 << 20 >> 9;
 
+/// Force unit access, in dword 12.
+const FUA: u32 = 1 << 30;
+
 /// The zoned namespace.
 const DATA: u32 = 2;
 /// Blocks of the longest write, 256 KiB.
@@ -78,6 +81,38 @@ impl<'m> Drive<'m> {
         let buffer = self.nvme.buffer;
         let command = self.nvme.transfer(opcode, nsid, lba, blocks, 512, buffer)?;
         self.run(&command)
+    }
+
+    /// Writes blocks of one byte; with `fua` they are durable then.
+    pub fn write_byte(
+        &mut self,
+        nsid: u32,
+        lba: u64,
+        blocks: u16,
+        value: u8,
+        fua: bool,
+    ) -> Result<()> {
+        let buffer = self.nvme.buffer;
+        let machine = self.nvme.machine();
+        machine.memset(buffer, u64::from(blocks) * 512, value)?;
+        let opcode = opcode::WRITE;
+        let mut command = self.nvme.transfer(opcode, nsid, lba, blocks, 512, buffer)?;
+        if fua {
+            command = command.dword(12, command.0[12] | FUA);
+        }
+        self.run(&command)?.success().map(drop)
+    }
+
+    /// The first of each so many bytes, all of which are as it is.
+    pub fn read_bytes(&mut self, nsid: u32, lba: u64, blocks: u16, each: usize) -> Result<Vec<u8>> {
+        self.io(opcode::READ, nsid, lba, blocks)?.success()?;
+        let machine = self.nvme.machine();
+        let bytes = machine.memread(self.nvme.buffer, usize::from(blocks) * 512)?;
+        let first = |part: &[u8]| {
+            ensure!(part.iter().all(|byte| *byte == part[0]), "a torn part");
+            Ok(part[0])
+        };
+        bytes.chunks(each).map(first).collect()
     }
 
     /// Writes the first `blocks` blocks of the zoned namespace, 256 KiB at a time.

@@ -287,6 +287,18 @@ impl Machine {
         self.qmp("qom-set", &arguments)
     }
 
+    /// The clock by which the drive `id` goes, in ns.
+    pub fn drive_clock(&self, id: &str) -> Result<u64> {
+        let clock = self.qom_get(id, "clock-ns")?;
+        clock.as_u64().context("no clock")
+    }
+
+    /// The statistics of the drive `id`.
+    pub fn stats(&self, id: &str) -> Result<Value> {
+        let text = self.qom_get(id, "stats")?;
+        Ok(serde_json::from_str(text.as_str().unwrap_or_default())?)
+    }
+
     /// Runs a monitor command; what it prints.
     pub fn hmp(&self, command: &str) -> Result<String> {
         let answer = self.qmp("human-monitor-command", &json!({ "command-line": command }))?;

@@ -12,11 +12,9 @@ use anyhow::{ensure, Context, Result};
 use qtest::opcode::{FLUSH, READ, WRITE};
 use qtest::{action, refusal, state, Drive, Machine, Options, Sqe, ZONE};
 use rustix::process::{kill_process, Pid, Signal};
-use serde_json::{json, Value};
+use serde_json::json;
 use tempfile::TempDir;
 
-/// Force unit access, in dword 12.
-const FUA: u32 = 1 << 30;
 /// Blocks of a page.
 const PAGE: u64 = 8;
 
@@ -52,50 +50,24 @@ impl Home {
 
 /// Writes pages of one byte.
 fn write(drive: &mut Drive, nsid: u32, page: u64, pages: u64, value: u8, fua: bool) -> Result<()> {
-    let (buffer, blocks) = (drive.nvme.buffer, u16::try_from(pages * PAGE)?);
-    drive
-        .nvme
-        .machine()
-        .memset(buffer, pages * PAGE * 512, value)?;
-    let mut command = drive
-        .nvme
-        .transfer(WRITE, nsid, page * PAGE, blocks, 512, buffer)?;
-    if fua {
-        command = command.dword(12, command.0[12] | FUA);
-    }
-    drive.run(&command)?.success().map(drop)
+    let blocks = u16::try_from(pages * PAGE)?;
+    drive.write_byte(nsid, page * PAGE, blocks, value, fua)
 }
 
 /// The first byte of each page, all of which has it.
 fn read(drive: &mut Drive, nsid: u32, page: u64, pages: u64) -> Result<Vec<u8>> {
-    let bytes = usize::try_from(pages * PAGE * 512)?;
-    drive
-        .io(READ, nsid, page * PAGE, u16::try_from(pages * PAGE)?)?
-        .success()?;
-    let bytes = drive.nvme.machine().memread(drive.nvme.buffer, bytes)?;
-    let page = |page: &[u8]| {
-        ensure!(page.iter().all(|byte| *byte == page[0]), "a torn page");
-        Ok(page[0])
-    };
-    bytes.chunks(4096).map(page).collect()
+    drive.read_bytes(nsid, page * PAGE, u16::try_from(pages * PAGE)?, 4096)
 }
 
 fn flush(drive: &mut Drive, nsid: u32) -> Result<()> {
     drive.run(&Sqe::new(FLUSH).nsid(nsid))?.success().map(drop)
 }
 
-fn clock(machine: &Machine) -> Result<u64> {
-    Ok(machine.qom_get("d", "clock-ns")?.as_u64().unwrap_or(0))
-}
-
-fn stats(machine: &Machine) -> Result<Value> {
-    let text = machine.qom_get("d", "stats")?;
-    Ok(serde_json::from_str(text.as_str().unwrap_or_default())?)
-}
-
 /// Power cuts so far.
 fn cuts(machine: &Machine) -> Result<u64> {
-    Ok(stats(machine)?["power_cuts"]["cuts"].as_u64().unwrap_or(0))
+    Ok(machine.stats("d")?["power_cuts"]["cuts"]
+        .as_u64()
+        .unwrap_or(0))
 }
 
 #[test]
@@ -108,7 +80,7 @@ fn a_drive_goes_on_where_it_was() -> Result<()> {
         write(&mut drive, 2, 0, 5, 0x22, false)?;
         drive.manage(ZONE, action::FINISH)?.success()?;
         machine.clock_step(5_000_000)?;
-        let before = (stats(&machine)?, clock(&machine)?);
+        let before = (machine.stats("d")?, machine.drive_clock("d")?);
         machine.quit()?;
         before
     };
@@ -116,7 +88,7 @@ fn a_drive_goes_on_where_it_was() -> Result<()> {
     let machine = home.start("")?;
     assert_eq!(machine.qom_get("d", "zones")?, json!(6));
     assert_eq!(machine.qom_get("d", "serial")?, json!("phone"));
-    let (mut now, at) = (stats(&machine)?, clock(&machine)?);
+    let (mut now, at) = (machine.stats("d")?, machine.drive_clock("d")?);
     assert_eq!(at, before.1);
     let mut then = before.0;
     for stats in [&mut now, &mut then] {
@@ -137,7 +109,7 @@ fn a_drive_goes_on_where_it_was() -> Result<()> {
     assert_eq!(drive.zone(ZONE, 0)?.state, state::FULL);
     write(&mut drive, 2, 5, 1, 0x33, false)?;
     machine.clock_step(1_000_000)?;
-    assert!(clock(&machine)? > before.1);
+    assert!(machine.drive_clock("d")? > before.1);
     // To stop is enough: who is killed then loses nothing, as the drive did not work any more.
     machine.qmp("stop", &json!({}))?;
     machine.kill()?;

@@ -85,8 +85,7 @@ fn nothing_completes_early() -> Result<()> {
 #[test]
 fn stepped_time_has_no_lateness() -> Result<()> {
     let machine = Machine::with_device("conzone-nvme,id=d,addr=4")?;
-    let stats = machine.qom_get("d", "stats")?;
-    let stats: serde_json::Value = serde_json::from_str(stats.as_str().unwrap_or_default())?;
+    let stats = machine.stats("d")?;
     ensure!(stats.get("host_reads").is_some() && stats.get("timer_lateness").is_none());
     machine.quit()
 }

@@ -54,17 +54,10 @@ fn save(machine: &Machine, file: &Path) -> Result<()> {
     })
 }
 
-fn clock(machine: &Machine) -> Result<u64> {
-    machine
-        .qom_get("d", "clock-ns")?
-        .as_u64()
-        .context("no clock")
-}
-
 /// Another QEMU takes the machine over, through a file. The clock of these tests is not the machine's, and follows.
 fn hop(from: &Machine, options: &Options, dir: &Path) -> Result<Machine> {
     let file = dir.join("state");
-    let now = clock(from)?;
+    let now = from.drive_clock("d")?;
     save(from, &file)?;
     let incoming = format!("file:{}", file.display());
     let to = Machine::start(&options.clone().args(["-incoming", &incoming]))?;
@@ -114,7 +107,7 @@ fn see(drive: &mut Drive<'_>, second: &mut Queue, of: usize, seen: &mut Vec<Seen
         for queue in [&mut drive.queue, &mut *second] {
             while let Some(cqe) = drive.nvme.poll(queue)? {
                 cqe.success()?;
-                seen.push((clock(machine)?, queue.id, cqe.cid, cqe.status));
+                seen.push((machine.drive_clock("d")?, queue.id, cqe.cid, cqe.status));
             }
         }
         if seen.len() >= of {

@@ -314,8 +314,7 @@ fn statistics_count_what_the_guest_does() -> Result<()> {
         let data = pattern(page, 4096);
         write_then_read(&nvme, &mut queue, 2, page * 8, &data)?;
     }
-    let text = machine.qom_get("d", "stats")?;
-    let stats: serde_json::Value = serde_json::from_str(text.as_str().unwrap_or_default())?;
+    let stats = machine.stats("d")?;
     assert_eq!(stats["host_write_pages"], 10);
     assert_eq!(stats["host_read_pages"], 10);
     assert_eq!(stats["buffer_hits"], 10, "768 KiB of buffer hold it all");

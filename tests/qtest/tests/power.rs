@@ -2,22 +2,15 @@
 //! Power cuts: the drive is dead at once, and after a reset what was durable is there, and nothing else.
 
 use anyhow::{ensure, Result};
-use qtest::opcode::{APPEND, FLUSH, READ, WRITE};
+use qtest::opcode::{APPEND, FLUSH, WRITE};
 use qtest::{
     refusal, register, state, Cqe, Drive, Machine, NvmeDriver, Options, PciDevice, Queue, Sqe,
     CC_ENABLED, CSTS_READY, SLOT, ZONE,
 };
 use serde_json::{json, Value};
 
-/// Force unit access, in dword 12.
-const FUA: u32 = 1 << 30;
-
 fn machine(device: &str) -> Result<Machine> {
     Machine::with_device(&format!("conzone-nvme,id=d,addr=4,{device}"))
-}
-
-fn clock(machine: &Machine) -> Result<u64> {
-    Ok(machine.qom_get("d", "clock-ns")?.as_u64().unwrap_or(0))
 }
 
 fn cut(machine: &Machine, at: impl Into<Value>) -> Result<()> {
@@ -26,33 +19,8 @@ fn cut(machine: &Machine, at: impl Into<Value>) -> Result<()> {
 
 /// What `stats` says of power cuts.
 fn cuts(machine: &Machine, figure: &str) -> Result<u64> {
-    let text = machine.qom_get("d", "stats")?;
-    let stats: Value = serde_json::from_str(text.as_str().unwrap_or_default())?;
+    let stats = machine.stats("d")?;
     Ok(stats["power_cuts"][figure].as_u64().unwrap_or(0))
-}
-
-/// Writes blocks of one byte.
-fn write(drive: &mut Drive, nsid: u32, lba: u64, blocks: u16, value: u8, fua: bool) -> Result<()> {
-    let buffer = drive.nvme.buffer;
-    let machine = drive.nvme.machine();
-    machine.memset(buffer, u64::from(blocks) * 512, value)?;
-    let mut command = drive.nvme.transfer(WRITE, nsid, lba, blocks, 512, buffer)?;
-    if fua {
-        command = command.dword(12, command.0[12] | FUA);
-    }
-    drive.run(&command)?.success().map(drop)
-}
-
-/// The first byte of each block, all of which has it.
-fn read(drive: &mut Drive, nsid: u32, lba: u64, blocks: u16) -> Result<Vec<u8>> {
-    let machine = drive.nvme.machine();
-    drive.io(READ, nsid, lba, blocks)?.success()?;
-    let bytes = machine.memread(drive.nvme.buffer, usize::from(blocks) * 512)?;
-    let block = |block: &[u8]| {
-        ensure!(block.iter().all(|byte| *byte == block[0]), "a torn block");
-        Ok(block[0])
-    };
-    bytes.chunks(512).map(block).collect()
 }
 
 fn is_dead(nvme: &NvmeDriver, queue: &mut Queue) -> Result<()> {
@@ -79,14 +47,14 @@ fn zones_fall_back_to_what_was_durable() -> Result<()> {
     let machine = machine("power-cuts=dead")?;
     let mut drive = Drive::start(&machine)?;
     // Off the page, so that one of 4 KiB is kept in part.
-    write(&mut drive, 2, 0, 40, 0x11, true)?;
-    write(&mut drive, 2, 40, 5, 0x22, true)?;
-    write(&mut drive, 2, 45, 30, 0x33, false)?;
-    write(&mut drive, 2, ZONE, 16, 0x44, false)?;
-    write(&mut drive, 2, 2 * ZONE, 16, 0x55, false)?;
+    drive.write_byte(2, 0, 40, 0x11, true)?;
+    drive.write_byte(2, 40, 5, 0x22, true)?;
+    drive.write_byte(2, 45, 30, 0x33, false)?;
+    drive.write_byte(2, ZONE, 16, 0x44, false)?;
+    drive.write_byte(2, 2 * ZONE, 16, 0x55, false)?;
     drive.run(&Sqe::new(FLUSH).nsid(2))?.success()?;
     drive.io(APPEND, 2, 2 * ZONE, 8)?.success()?;
-    write(&mut drive, 2, 75, 8, 0x66, false)?;
+    drive.write_byte(2, 75, 8, 0x66, false)?;
     assert_eq!(machine.qom_get("d", "power-cut")?, json!("never"));
     cut(&machine, "now")?;
     is_dead(&drive.nvme, &mut drive.queue)?;
@@ -101,7 +69,7 @@ fn zones_fall_back_to_what_was_durable() -> Result<()> {
     let mut drive = Drive::start(&machine)?;
     let zone = drive.zone(0, 0)?;
     assert_eq!((zone.pointer, zone.state), (75, state::CLOSED));
-    let bytes = read(&mut drive, 2, 0, 96)?;
+    let bytes = drive.read_bytes(2, 0, 96, 512)?;
     let parts = [(0x11, 40), (0x22, 5), (0x33, 30), (0, 21)];
     let kept: Vec<u8> = parts.iter().flat_map(|(b, n)| vec![*b; *n]).collect();
     assert_eq!(bytes, kept);
@@ -110,8 +78,11 @@ fn zones_fall_back_to_what_was_durable() -> Result<()> {
     let zone = drive.zone(2 * ZONE, 0)?;
     assert_eq!((zone.pointer, zone.state), (2 * ZONE + 16, state::CLOSED));
     // It goes on as any other.
-    write(&mut drive, 2, 75, 8, 0x77, true)?;
-    assert_eq!(read(&mut drive, 2, 75, 16)?, [[0x77; 8], [0; 8]].concat());
+    drive.write_byte(2, 75, 8, 0x77, true)?;
+    assert_eq!(
+        drive.read_bytes(2, 75, 16, 512)?,
+        [[0x77; 8], [0; 8]].concat()
+    );
     machine.quit()
 }
 
@@ -119,13 +90,13 @@ fn zones_fall_back_to_what_was_durable() -> Result<()> {
 fn a_zone_of_which_nothing_was_durable_is_empty() -> Result<()> {
     let machine = machine("power-cuts=dead,zones=4")?;
     let mut drive = Drive::start(&machine)?;
-    write(&mut drive, 2, 0, 64, 0x11, false)?;
+    drive.write_byte(2, 0, 64, 0x11, false)?;
     cut(&machine, "now")?;
     reset(&machine)?;
     let mut drive = Drive::start(&machine)?;
     let zone = drive.zone(0, 0)?;
     assert_eq!((zone.pointer, zone.state), (0, state::EMPTY));
-    assert_eq!(read(&mut drive, 2, 0, 64)?, [0; 64]);
+    assert_eq!(drive.read_bytes(2, 0, 64, 512)?, [0; 64]);
     machine.quit()
 }
 
@@ -141,15 +112,15 @@ fn pages_come_back_as_they_were_when_last_durable() -> Result<()> {
         let machine = machine(&format!("power-cuts=dead,{device}"))?;
         let mut drive = Drive::start(&machine)?;
         // Eight pages: durable, the middle ones twice; then new versions of some, one of them in part.
-        write(&mut drive, nsid, 0, 64, 0x11, true)?;
-        write(&mut drive, nsid, 16, 16, 0x22, false)?;
+        drive.write_byte(nsid, 0, 64, 0x11, true)?;
+        drive.write_byte(nsid, 16, 16, 0x22, false)?;
         drive.run(&Sqe::new(FLUSH).nsid(nsid))?.success()?;
         for value in [0x33, 0x44] {
-            write(&mut drive, nsid, 8, 16, value, false)?;
+            drive.write_byte(nsid, 8, 16, value, false)?;
         }
-        write(&mut drive, nsid, 44, 2, 0x55, false)?;
-        write(&mut drive, nsid, 64, 8, 0x66, false)?;
-        write(&mut drive, nsid, 80, 8, 0x77, true)?;
+        drive.write_byte(nsid, 44, 2, 0x55, false)?;
+        drive.write_byte(nsid, 64, 8, 0x66, false)?;
+        drive.write_byte(nsid, 80, 8, 0x77, true)?;
         let parts = [
             (0x11, 8),
             (0x44, 16),
@@ -160,25 +131,25 @@ fn pages_come_back_as_they_were_when_last_durable() -> Result<()> {
             (0x66, 8),
         ];
         let newest: Vec<u8> = parts.iter().flat_map(|(b, n)| vec![*b; *n]).collect();
-        assert_eq!(read(&mut drive, nsid, 0, 72)?, newest, "{device}");
+        assert_eq!(drive.read_bytes(nsid, 0, 72, 512)?, newest, "{device}");
         // What is durable by the last one's FUA stays; the others are written once more.
         drive.run(&Sqe::new(FLUSH).nsid(nsid))?.success()?;
-        write(&mut drive, nsid, 8, 16, 0x88, false)?;
-        write(&mut drive, nsid, 44, 2, 0x99, false)?;
-        write(&mut drive, nsid, 96, 8, 0xaa, false)?;
+        drive.write_byte(nsid, 8, 16, 0x88, false)?;
+        drive.write_byte(nsid, 44, 2, 0x99, false)?;
+        drive.write_byte(nsid, 96, 8, 0xaa, false)?;
         cut(&machine, "now")?;
         is_dead(&drive.nvme, &mut drive.queue)?;
         reset(&machine)?;
         let mut drive = Drive::start(&machine)?;
         let all = [newest, vec![0; 8], vec![0x77; 8], vec![0; 16]].concat();
-        assert_eq!(read(&mut drive, nsid, 0, 104)?, all, "{device}");
+        assert_eq!(drive.read_bytes(nsid, 0, 104, 512)?, all, "{device}");
         let lost = (cuts(&machine, "pages_lost")?, cuts(&machine, "pages_gone")?);
         assert_eq!(lost, (4, 1), "{device}");
-        write(&mut drive, nsid, 8, 8, 0xbb, true)?;
+        drive.write_byte(nsid, 8, 8, 0xbb, true)?;
         cut(&machine, "now")?;
         reset(&machine)?;
         let mut drive = Drive::start(&machine)?;
-        assert_eq!(read(&mut drive, nsid, 8, 8)?, [0xbb; 8], "{device}");
+        assert_eq!(drive.read_bytes(nsid, 8, 8, 512)?, [0xbb; 8], "{device}");
         machine.quit()?;
     }
     Ok(())
@@ -189,7 +160,7 @@ fn answered(after: u64) -> Result<bool> {
     let machine = machine("timing=off,power-cuts=dead,fault=latency,,delay-ns=1000000,,op=write")?;
     let mut drive = Drive::start(&machine)?;
     let command = Sqe::io(WRITE, 1, 0, 8, drive.nvme.buffer);
-    let now = clock(&machine)?;
+    let now = machine.drive_clock("d")?;
     cut(&machine, (now + after).to_string())?;
     let is_set = machine.qom_get("d", "power-cut")?;
     assert_eq!(is_set, json!((now + after).to_string()));
@@ -222,14 +193,14 @@ fn power_goes_at_exactly_the_instant() -> Result<()> {
 fn the_drive_is_ready_when_it_has_recovered() -> Result<()> {
     let machine = machine("power-cuts=dead")?;
     let mut drive = Drive::start(&machine)?;
-    write(&mut drive, 2, 0, 200, 0x11, true)?;
-    write(&mut drive, 1, 0, 200, 0x11, true)?;
+    drive.write_byte(2, 0, 200, 0x11, true)?;
+    drive.write_byte(1, 0, 200, 0x11, true)?;
     cut(&machine, "now")?;
     machine.clock_step(5_000_000_000)?;
     let recovery = cuts(&machine, "recovery_ns")?;
     ensure!(recovery > 10_000, "{recovery} ns");
     reset(&machine)?;
-    let back = clock(&machine)?;
+    let back = machine.drive_clock("d")?;
     let pci = PciDevice::enable(&machine, SLOT)?;
     let admin = machine.alloc(8192, 4096)?;
     let set = |at: u64, size: u32, value: u64| machine.write(pci.bars[0] + at, size, value);
@@ -237,7 +208,7 @@ fn the_drive_is_ready_when_it_has_recovered() -> Result<()> {
     set(register::ASQ, 8, admin)?;
     set(register::ACQ, 8, admin + 4096)?;
     set(register::CC, 4, CC_ENABLED)?;
-    assert_eq!(clock(&machine)?, back);
+    assert_eq!(machine.drive_clock("d")?, back);
     let ready = || machine.read(pci.bars[0] + register::CSTS, 4);
     machine.clock_step(recovery - 1)?;
     assert_eq!(ready()?, 0);
@@ -251,9 +222,9 @@ fn a_fault_cuts_power_before_the_command_once() -> Result<()> {
     let device = "power-cuts=reset,fault=power-cut,,op=write,,ns=2,,zone=1,,skip=2";
     let machine = machine(device)?;
     let mut drive = Drive::start(&machine)?;
-    write(&mut drive, 2, 0, 8, 0x11, true)?;
+    drive.write_byte(2, 0, 8, 0x11, true)?;
     for (lba, value) in [(ZONE, 0x22), (ZONE + 8, 0x33)] {
-        write(&mut drive, 2, lba, 8, value, true)?;
+        drive.write_byte(2, lba, 8, value, true)?;
     }
     let buffer = drive.nvme.buffer;
     let third = Sqe::io(WRITE, 2, ZONE + 16, 8, buffer);
@@ -265,9 +236,9 @@ fn a_fault_cuts_power_before_the_command_once() -> Result<()> {
     let mut drive = Drive::start(&machine)?;
     assert_eq!(drive.zone(ZONE, 0)?.pointer, ZONE + 16);
     for (lba, value) in [(0, 0x11), (ZONE, 0x22), (ZONE + 8, 0x33)] {
-        assert_eq!(read(&mut drive, 2, lba, 8)?, [value; 8]);
+        assert_eq!(drive.read_bytes(2, lba, 8, 512)?, [value; 8]);
     }
-    write(&mut drive, 2, ZONE + 16, 8, 0x44, true)?;
+    drive.write_byte(2, ZONE + 16, 8, 0x44, true)?;
     machine.quit()
 }
 
@@ -281,8 +252,8 @@ fn the_machine_is_shut_down_unless_something_else_is_asked_for() -> Result<()> {
     );
     let machine = machine(&record)?;
     let mut drive = Drive::start(&machine)?;
-    write(&mut drive, 2, 0, 8, 0x11, true)?;
-    let now = clock(&machine)?;
+    drive.write_byte(2, 0, 8, 0x11, true)?;
+    let now = machine.drive_clock("d")?;
     ensure!(now < 2_000_000_000, "{now}");
     // QEMU ends while the clock is stepped, and may not answer.
     let _ = machine.clock_step(2_000_000_000 - now);

@@ -8,6 +8,33 @@ use testkit::Guest;
 
 pub const OK: Option<Status> = Some(Status::Success);
 
+/// Settings that make a preset's drive small: those of these that it has.
+pub const SMALL: [(&str, &str); 6] = [
+    ("meta-size", "4M"),
+    ("zones", "4"),
+    ("max-active", "3"),
+    ("block-size", "3M"),
+    ("zone-capacity", "3M"),
+    ("block-data-size", "16M"),
+];
+
+pub const PAGE: usize = 4096;
+
+/// A page of a version: its number, and what no other bytes are.
+pub fn page_of(version: u64) -> Vec<u8> {
+    let mut bytes = vec![0x5a; PAGE];
+    bytes[..8].copy_from_slice(&version.to_le_bytes());
+    bytes
+}
+
+/// The version that a page has as a whole, 0 for one of zeroes; none if it is torn.
+pub fn version_of(page: &[u8]) -> Option<u64> {
+    let (number, rest) = page.split_first_chunk()?;
+    let version = u64::from_le_bytes(*number);
+    let fill = if version == 0 { 0 } else { 0x5a };
+    rest.iter().all(|byte| *byte == fill).then_some(version)
+}
+
 pub fn config(preset: &str, settings: &[(&str, &str)]) -> Config {
     let mut config = Config::preset(preset).unwrap();
     for (name, value) in settings {
