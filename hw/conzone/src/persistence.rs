@@ -113,7 +113,7 @@ impl Persistence {
         persistence
             .write(&from.drive, &from.config, (from.clock, true))
             .map_err(|e| wrong(&e))?;
-        from.drive.drive_mut().set_journal(persistence.live.clone());
+        from.drive.drive_mut().add_journal(persistence.live.clone());
         Ok(FromImage {
             persistence,
             media,

@@ -125,6 +125,32 @@ impl Command {
             internal: false,
         }
     }
+
+    /// Whether something is durable when it has completed: Flush, and what has FUA.
+    #[must_use]
+    pub const fn is_durable(&self) -> bool {
+        match *self {
+            Self::Flush => true,
+            Self::Write { fua, .. } | Self::Append { fua, .. } | Self::WriteZeroes { fua, .. } => {
+                fua
+            }
+            Self::Read { .. }
+            | Self::Deallocate { .. }
+            | Self::Zone { .. }
+            | Self::CommitZrwa { .. } => false,
+        }
+    }
+
+    /// The same without FUA.
+    #[must_use]
+    pub const fn without_fua(mut self) -> Self {
+        if let Self::Write { fua, .. } | Self::Append { fua, .. } | Self::WriteZeroes { fua, .. } =
+            &mut self
+        {
+            *fua = false;
+        }
+        self
+    }
 }
 
 /// Zone management actions (ZNS Command Set 1.1, figure "Zone Send Action").

@@ -32,6 +32,7 @@ const POWER_CUT: u8 = 9;
 const FORMAT: u8 = 10;
 const FAILED: u8 = 11;
 const EXTENSION: u8 = 12;
+const NOTE: u8 = 13;
 
 const DATA: u8 = 1;
 const FUA: u8 = 2;
@@ -104,6 +105,12 @@ fn fields(what: &Recorded) -> Fields {
         Recorded::PowerCut(at) => Fields {
             op: POWER_CUT,
             at: at.as_nanos(),
+            ..Fields::default()
+        },
+        Recorded::Note { at, number } => Fields {
+            op: NOTE,
+            at: at.as_nanos(),
+            place: number,
             ..Fields::default()
         },
         Recorded::Format { ns, format } => Fields {
@@ -221,6 +228,12 @@ fn recorded(fields: Fields) -> Option<Recorded> {
             },
         },
         POWER_CUT => return Some(Recorded::PowerCut(Instant::from_nanos(at))),
+        NOTE => {
+            return Some(Recorded::Note {
+                at: Instant::from_nanos(at),
+                number: place,
+            })
+        }
         FORMAT => {
             return Some(Recorded::Format {
                 ns: NsIndex(u8::try_from(place).ok()?),
@@ -316,6 +329,10 @@ mod tests {
             })
             .collect();
         all.push(Recorded::PowerCut(Instant::from_nanos(5)));
+        all.push(Recorded::Note {
+            at: Instant::from_nanos(6),
+            number: u64::MAX,
+        });
         all.push(Recorded::Format {
             ns: NsIndex(1),
             format: 1,

@@ -162,7 +162,7 @@ impl Bench {
             ..
         } = opened;
         drive.reset(clock);
-        drive.drive_mut().set_journal(live.clone());
+        drive.drive_mut().add_journal(live.clone());
         image
             .checkpoint(&drive, &config, &live, (clock, false))
             .unwrap();

@@ -4,7 +4,8 @@
 use crate::bytes::wire_enum;
 
 wire_enum! {
-    /// Admin commands (Base, section 5, figure 138; NVM adds none that are here).
+    /// Admin commands (Base, section 5, figure 138; NVM adds none that are here), and two in the range that is the
+    /// vendor's (C0h to FFh), both without data.
     AdminOpcode: u8 {
         /// Delete I/O Submission Queue.
         DeleteSq = 0x00,
@@ -30,6 +31,10 @@ wire_enum! {
         DoorbellBufferConfig = 0x7c,
         /// Format NVM.
         FormatNvm = 0x80,
+        /// Ours: notes a number in what is recorded of the drive (dwords 10 and 11).
+        Note = 0xc0,
+        /// Ours: cuts the drive's power in so many nanoseconds (dwords 10 and 11).
+        CutPower = 0xc4,
     }
 }
 

@@ -3,13 +3,13 @@
 //! files of their own.
 
 use nvme_spec::{AdminOpcode, FormatCdw10, Sqe, Status, NSID_ALL};
-use units::Instant;
+use units::{Instant, Nanos};
 
 use crate::controller::Controller;
 use crate::drive::{Drive, LBA_SHIFTS};
 use crate::host::Host;
 use crate::reject::{Reject, CDW10};
-use crate::work::{Done, Start, Task};
+use crate::work::{at_once, Done, Start, Task};
 
 impl<D: Drive> Controller<D> {
     /// Executes an admin command.
@@ -39,6 +39,18 @@ impl<D: Drive> Controller<D> {
             AdminOpcode::AsyncEventRequest => self.async_event_request(sqe),
             AdminOpcode::DoorbellBufferConfig => self.doorbell_buffer_config(sqe, now),
             AdminOpcode::FormatNvm => self.format(sqe),
+            AdminOpcode::Note => {
+                self.drive.note(number(sqe), now);
+                at_once(now, 0)
+            }
+            AdminOpcode::CutPower => {
+                match number(sqe) {
+                    // So that this is never answered.
+                    0 => self.cut_power_now(now),
+                    delay => self.cut_power_at(Some(now + Nanos::new(delay))),
+                }
+                at_once(now, 0)
+            }
         }
     }
 
@@ -78,4 +90,9 @@ impl<D: Drive> Controller<D> {
             next: 0,
         })))
     }
+}
+
+/// Dwords 10 and 11 of a command of ours.
+fn number(sqe: &Sqe) -> u64 {
+    u64::from(sqe.cdw11()) << 32 | u64::from(sqe.cdw10())
 }

@@ -40,6 +40,10 @@ pub struct ControllerConfig {
     pub shadow_doorbells: bool,
     /// Whether completed writes may still be in volatile memory (VWC). A guest flushes only then.
     pub write_cache: bool,
+    /// Whether the guest may have numbers noted (a command of ours).
+    pub notes: bool,
+    /// Whether the guest may cut the drive's power (a command of ours).
+    pub cut_power: bool,
 }
 
 impl Default for ControllerConfig {
@@ -58,6 +62,8 @@ impl Default for ControllerConfig {
             vectors: MAX_IO_QUEUES + 1,
             shadow_doorbells: true,
             write_cache: true,
+            notes: false,
+            cut_power: false,
         }
     }
 }
@@ -84,7 +90,12 @@ impl std::error::Error for ConfigError {}
 impl ControllerConfig {
     /// Whether the controller has this admin command.
     pub(crate) fn offers(&self, opcode: AdminOpcode) -> bool {
-        self.shadow_doorbells || opcode != AdminOpcode::DoorbellBufferConfig
+        match opcode {
+            AdminOpcode::DoorbellBufferConfig => self.shadow_doorbells,
+            AdminOpcode::Note => self.notes,
+            AdminOpcode::CutPower => self.cut_power,
+            _ => true,
+        }
     }
 
     /// Whether the controller has this feature: without a volatile write cache there is none to switch off (Base,

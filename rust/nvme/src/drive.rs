@@ -226,6 +226,11 @@ pub trait Drive {
     /// has deallocated everything, or reset all zones that can be, before.
     fn set_format(&mut self, ns: NsIndex, format: u8);
 
+    /// Notes a number of the guest's at `now`, for whoever records what the drive is told.
+    fn note(&mut self, number: u64, now: Instant) {
+        let _ = (number, now);
+    }
+
     /// Makes everything durable before power goes (shutdown notification); returns when it is.
     fn shutdown(&mut self, now: Instant) -> Instant;
 

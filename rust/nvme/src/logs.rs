@@ -268,7 +268,9 @@ const fn admin_effects(opcode: AdminOpcode) -> u32 {
         | AdminOpcode::SetFeatures
         | AdminOpcode::GetFeatures
         | AdminOpcode::AsyncEventRequest
-        | AdminOpcode::DoorbellBufferConfig => SCOPE_CONTROLLER,
+        | AdminOpcode::DoorbellBufferConfig
+        | AdminOpcode::Note
+        | AdminOpcode::CutPower => SCOPE_CONTROLLER,
     };
     CommandEffects::SUPPORTED | more
 }

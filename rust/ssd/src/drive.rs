@@ -72,8 +72,8 @@ pub struct Drive {
     sample_interval: Nanos,
     /// Commands for the trace of this run, while one is written.
     record: Option<Record>,
-    /// What is told what changes the drive, where it outlives the process.
-    journal: Option<Arc<dyn Journal>>,
+    /// Who is told what changes the drive, where it outlives the process.
+    journals: Vec<Arc<dyn Journal>>,
     /// Reads that failed.
     media_errors: u64,
     /// Writes that failed.
@@ -93,7 +93,7 @@ pub struct Drive {
 state!(Drive {
     model, namespaces[fixed], events, extensions[fixed], faults, failure, series[fixed],
     media_errors, write_faults, cuts, undo[fixed], promised;
-    kinds, timed, rated_erases, sample_interval, record, journal, has_cuts, undo_offset
+    kinds, timed, rated_erases, sample_interval, record, journals, has_cuts, undo_offset
 } => check);
 
 impl Drive {
@@ -130,7 +130,7 @@ impl Drive {
             series: Series::new(plan.sample_interval),
             sample_interval: plan.sample_interval,
             record: None,
-            journal: None,
+            journals: Vec::new(),
             media_errors: 0,
             write_faults: 0,
             has_cuts: plan.power_cuts.is_some(),
@@ -365,20 +365,19 @@ impl Drive {
         self.kinds.get(usize::from(ns.0)).copied()
     }
 
-    /// Has the journal take something down, and the record if that is of commands.
+    /// Has the journals take something down, and the record if that is of commands.
     fn tell(&mut self, what: &Recorded) {
-        if let Some(journal) = &self.journal {
+        for journal in &self.journals {
             journal.note(what);
         }
-        let is_of_trace = matches!(what, Recorded::Command { .. } | Recorded::PowerCut(_));
-        if let Some(record) = self.record.as_mut().filter(|_| is_of_trace) {
+        if let Some(record) = self.record.as_mut().filter(|_| what.at().is_some()) {
             record.note(*what);
         }
     }
 
     /// From here on what changes the drive is told to `journal` before it does.
-    pub fn set_journal(&mut self, journal: Arc<dyn Journal>) {
-        self.journal = Some(journal);
+    pub fn add_journal(&mut self, journal: Arc<dyn Journal>) {
+        self.journals.push(journal);
     }
 
     /// Works what a journal was told, with the same instants, in the same order; `change` is told what a power cut makes of
@@ -394,6 +393,7 @@ impl Drive {
             Recorded::PowerCut(at) => {
                 self.cut(at, change);
             }
+            Recorded::Note { .. } => {}
             Recorded::Format { ns, format } => nvme::Drive::set_format(self, ns, format),
             Recorded::Failed { zone, offline } => {
                 // It did then, or it failed in the same way.
@@ -511,9 +511,14 @@ impl nvme::Drive for Drive {
             self.failure = verdict.failure;
             return Outcome::failed(now, Error::Internal);
         }
+        let mut command = *command;
+        if verdict.forgets {
+            command = command.without_fua();
+        }
         let mut outcome = match (verdict.write_error, self.kind(ns)) {
+            (None, Some(_)) if verdict.forgets && command == Command::Flush => Outcome::done(now),
             (Some(at), _) => Outcome::failed(now, self.count_failure(Error::Unwritable(at))),
-            (None, Some(kind)) => self.run(kind, command, now),
+            (None, Some(kind)) => self.run(kind, &command, now),
             (None, None) => Outcome::failed(now, Error::Unsupported),
         };
         if let (Ok(_), Some(at)) = (outcome.result, verdict.read_error) {
@@ -575,6 +580,10 @@ impl nvme::Drive for Drive {
         if let (Some(info), Some(shift)) = (info, LBA_SHIFTS.get(usize::from(format))) {
             info.lba_shift = *shift;
         }
+    }
+
+    fn note(&mut self, number: u64, at: Instant) {
+        self.tell(&Recorded::Note { at, number });
     }
 
     fn shutdown(&mut self, now: Instant) -> Instant {

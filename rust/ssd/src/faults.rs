@@ -20,6 +20,7 @@
 //!   resetting the controller.
 //! - `fatal`: nor does this one, and the controller stops (CSTS.CFS) until it is reset. With `op=enable` it does so
 //!   whenever it is enabled, so that resets fail, too.
+//! - `flush=ignored`: the drive lies: Flush is answered at once, and FUA has no effect, so that nothing is more durable by it.
 //! - `power-cut`: power goes before the command is executed; once, unless `count` says otherwise.
 
 use crate::error::ConfigError;
@@ -52,6 +53,7 @@ enum Kind {
     Hang,
     Fatal,
     PowerCut,
+    FlushIgnored,
 }
 
 impl Kind {
@@ -61,6 +63,7 @@ impl Kind {
             Self::ReadError | Self::WriteError => false,
             Self::ZoneReadOnly | Self::ZoneOffline => !matches!(op, Op::Flush | Op::Enable),
             Self::Latency(_) | Self::Hang | Self::PowerCut => op != Op::Enable,
+            Self::FlushIgnored => matches!(op, Op::Any | Op::Flush | Op::Write),
             Self::Fatal => true,
         }
     }
@@ -140,6 +143,8 @@ pub(crate) struct Access {
     op: Op,
     /// Its sectors; `None` for Flush.
     sectors: Option<Range<u64>>,
+    /// Whether it asks for something to be durable.
+    is_durable: bool,
 }
 
 /// What the rules say of a command.
@@ -154,6 +159,8 @@ pub(crate) struct Verdict {
     pub zone: Option<(ZoneId, bool)>,
     /// How the drive fails instead of answering.
     pub failure: Option<Failure>,
+    /// Whether it does not care that something is to be durable.
+    pub forgets: bool,
 }
 
 /// The rules of a drive.
@@ -266,6 +273,7 @@ impl Faults {
                 Kind::Fatal if verdict.failure == Some(Failure::PowerCut) => {}
                 Kind::Fatal => verdict.failure = Some(Failure::Fatal),
                 Kind::PowerCut => verdict.failure = Some(Failure::PowerCut),
+                Kind::FlushIgnored => verdict.forgets = true,
             }
         }
         verdict
@@ -293,6 +301,7 @@ impl Access {
         },
         op: Op::Enable,
         sectors: None,
+        is_durable: false,
     };
 
     /// The access that a command is, if rules look at it. `append` is where an append to the zone that starts at a sector
@@ -314,7 +323,12 @@ impl Access {
                 return None
             }
         };
-        Some(Self { site, op, sectors })
+        Some(Self {
+            site,
+            op,
+            sectors,
+            is_durable: command.is_durable(),
+        })
     }
 }
 
@@ -326,6 +340,9 @@ impl Rule {
         }
         let is_any = self.op == Op::Any && access.op != Op::Enable;
         if !is_any && self.op != access.op {
+            return None;
+        }
+        if self.kind == Kind::FlushIgnored && !access.is_durable {
             return None;
         }
         let first = match (&self.place, &access.sectors) {
@@ -363,9 +380,10 @@ impl Rule {
             "hang" => (Kind::Hang, Op::Any),
             "fatal" => (Kind::Fatal, Op::Any),
             "power-cut" => (Kind::PowerCut, Op::Any),
+            "flush=ignored" => (Kind::FlushIgnored, Op::Any),
             _ => {
                 let kinds = "must begin with read-error, write-error, latency, zone-read-only, \
-                     zone-offline, hang, fatal or power-cut";
+                     zone-offline, hang, fatal, power-cut or flush=ignored";
                 return Err(error(text, kinds.to_owned()));
             }
         };
@@ -421,7 +439,7 @@ impl Rule {
             }
             "op" => {
                 const OPS: &str =
-                    "must be any, read, write, flush (for latency, hang, fatal and power-cut) or \
+                    "must be any, read, write, flush (for latency, hang, fatal, power-cut and flush=ignored) or \
                      enable (for fatal)";
                 let op = match value {
                     "any" => Op::Any,
@@ -461,6 +479,7 @@ impl fmt::Display for Rule {
             Kind::Hang => "hang",
             Kind::Fatal => "fatal",
             Kind::PowerCut => "power-cut",
+            Kind::FlushIgnored => "flush=ignored",
         })?;
         if let Kind::Latency(delay) = self.kind {
             write!(f, ",delay-ns={}", delay.get())?;

@@ -157,6 +157,7 @@ keys! {
     ShadowDoorbells "shadow-doorbells",
     InterruptHold "interrupt-hold-ns",
     PowerCuts "power-cuts",
+    VendorCommands "vendor-commands",
     Media "media",
     Memdev "memdev",
     MemmapStart "memmap-start",

@@ -36,6 +36,13 @@ pub enum Recorded {
     },
     /// Power was cut: `power-cut ns`.
     PowerCut(Instant),
+    /// The guest had a number noted.
+    Note {
+        /// When.
+        at: Instant,
+        /// Its number.
+        number: u64,
+    },
     /// A namespace was formatted to LBAs of [`nvme::LBA_SHIFTS`].
     Format {
         /// Which.
@@ -61,11 +68,23 @@ pub enum Recorded {
     },
 }
 
+impl Recorded {
+    /// When it happened, where that is said.
+    #[must_use]
+    pub const fn at(&self) -> Option<Instant> {
+        match *self {
+            Self::Command { at, .. } | Self::PowerCut(at) | Self::Note { at, .. } => Some(at),
+            Self::Format { .. } | Self::Failed { .. } | Self::Extension { .. } => None,
+        }
+    }
+}
+
 impl Display for Recorded {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::Command { ns, command, at } => line(f, *ns, command, *at),
             Self::PowerCut(at) => write!(f, "power-cut {}", at.as_nanos()),
+            Self::Note { at, number } => write!(f, "# {} note {number}", at.as_nanos()),
             Self::Format { ns, format } => {
                 write!(f, "# namespace {} formatted to {format}", ns.nsid().get())
             }

@@ -206,6 +206,34 @@ fn pages_have_the_bytes_of_their_last_durable_version() {
 }
 
 #[test]
+fn a_drive_that_lies_about_flush_loses_what_it_answered_for() {
+    for (rule, is_kept) in [("flush=ignored", false), ("clear", true)] {
+        for asks in [Bench::flush as fn(&mut Bench, u32), |bench, nsid| {
+            bench.write(nsid, 3, 1, true)
+        }] {
+            let mut bench = Bench::new("tlc-block", &[], 1);
+            let nsid = *bench.spaces().last().unwrap();
+            let drive = bench.guest.controller.drive_mut();
+            drive.set_faults(rule).unwrap();
+            bench.write(nsid, 2, 1, false);
+            bench.pass(100_000);
+            asks(&mut bench, nsid);
+            bench.pass(50_000_000);
+            let durable = bench.pages.values().filter(|known| known.durable > 0);
+            assert!(
+                durable.count() > 0 && bench.asked.is_empty(),
+                "it was answered"
+            );
+            bench.cut();
+            for (key, known) in bench.pages.clone() {
+                let is_there = known.durable == 0 || bench.held(key) > 0;
+                assert_eq!(is_there, is_kept || known.durable == 0, "{rule} {key:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_drive_that_was_saved_brings_back_the_same() {
     let settings = small("tlc-block", &[]);
     let config = config("tlc-block", &settings);

@@ -79,6 +79,8 @@ pub struct FakeDrive {
     pub advanced: Vec<Instant>,
     /// When power was cut.
     pub cuts: Vec<Instant>,
+    /// What the guest had noted.
+    pub notes: Vec<(u64, Instant)>,
     events: VecDeque<DriveEvent>,
 }
 
@@ -110,6 +112,7 @@ impl FakeDrive {
             background: None,
             advanced: Vec::new(),
             cuts: Vec::new(),
+            notes: Vec::new(),
             events: VecDeque::new(),
             config,
         };
@@ -357,6 +360,10 @@ impl Drive for FakeDrive {
             self.config.lba_shift = *shift;
             self.namespaces = self.describe();
         }
+    }
+
+    fn note(&mut self, number: u64, now: Instant) {
+        self.notes.push((number, now));
     }
 
     fn shutdown(&mut self, now: Instant) -> Instant {

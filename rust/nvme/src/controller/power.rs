@@ -50,6 +50,12 @@ impl<D: Drive> Controller<D> {
         self.power.cut_at = at;
     }
 
+    /// Cuts power at the instant of this run, which does nothing more.
+    pub(crate) fn cut_power_now(&mut self, now: Instant) {
+        self.registers.held = true;
+        self.cut_power_at(Some(now));
+    }
+
     /// When power is to be cut.
     #[must_use]
     pub const fn power_cut_at(&self) -> Option<Instant> {

@@ -198,11 +198,7 @@ impl<D: Drive> Controller<D> {
             match failure {
                 Failure::Lost => {}
                 Failure::Fatal => self.registers.fail(),
-                Failure::PowerCut => {
-                    // Nothing more is done in this run.
-                    self.registers.held = true;
-                    self.cut_power_at(Some(now));
-                }
+                Failure::PowerCut => self.cut_power_now(now),
             }
             return;
         }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Power cuts: the drive is dead from the instant on, until it is reset; then it recovers.
 
-use nvme_spec::{offset, LogId, NvmOpcode};
+use nvme_spec::{offset, AdminOpcode, LogId, NvmOpcode, Status};
 use testkit::{command, FakeConfig, FakeDrive, Guest};
 use units::{Instant, Nanos};
 
-use crate::{assert_ok, guest, META};
+use crate::{assert_ok, assert_status, guest, guest_with, u32_at, META};
 
 fn at(ns: u64) -> Instant {
     Instant::from_nanos(ns)
@@ -141,4 +141,58 @@ fn a_cut_can_be_taken_back_and_does_not_outlast_another() {
     guest.controller.reset(now);
     assert!(guest.enable());
     assert_eq!(guest.controller.drive().cuts.len(), 1);
+}
+
+#[test]
+fn the_guest_cuts_power_and_notes_numbers_only_where_that_is_offered() {
+    use AdminOpcode::{CutPower, Note};
+    for (notes, cut_power) in [(false, false), (true, false), (true, true)] {
+        let config = nvme::ControllerConfig {
+            notes,
+            cut_power,
+            ..Default::default()
+        };
+        let mut guest = guest_with(config, FakeConfig::default(), 1);
+        let (_, effects) = guest.receive(0, command::log(LogId::Effects, 0, 4096, 0), 4096);
+        for (opcode, offered) in [(Note, notes), (CutPower, cut_power)] {
+            let supported = u32_at(&effects, 4 * usize::from(opcode.wire())) & 1;
+            assert_eq!(supported != 0, offered, "{opcode:?}");
+            if !offered {
+                assert_status(
+                    guest.admin(command::admin(opcode, 0, 0, 0)),
+                    Status::InvalidOpcode,
+                );
+            }
+        }
+        if !cut_power {
+            assert_eq!(guest.controller.power_cut_at(), None);
+            continue;
+        }
+        let now = guest.host.clock;
+        assert_ok(guest.admin(command::admin(Note, 0, 7, 1)));
+        assert_eq!(guest.controller.drive().notes, [(1 << 32 | 7, now)]);
+
+        // Later: it is answered, and power goes at that instant.
+        assert_ok(guest.admin(command::admin(CutPower, 0, 500_000, 0)));
+        let cut = now + Nanos::new(500_000);
+        assert_eq!(guest.controller.power_cut_at(), Some(cut));
+        guest.host.clock = cut;
+        guest.run();
+        is_dead(&mut guest);
+        guest.controller.reset(cut);
+        assert!(guest.enable() && guest.create_queues(1, 16));
+
+        // At once: neither it nor what comes behind it is answered, or worked.
+        let now = guest.host.clock;
+        guest.submit(0, command::admin(CutPower, 0, 0, 0));
+        guest.submit(0, command::admin(Note, 0, 8, 0));
+        guest.run();
+        is_dead(&mut guest);
+        assert!(guest.poll(0).is_none());
+        let drive = guest.controller.drive();
+        assert_eq!(
+            (drive.notes.len(), drive.cuts.as_slice()),
+            (1, [cut, now].as_slice())
+        );
+    }
 }

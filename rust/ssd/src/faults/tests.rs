@@ -19,6 +19,7 @@ fn access(nsid: u32, op: Op, sectors: Range<u64>) -> Access {
         },
         op,
         sectors: (op != Op::Flush).then_some(sectors),
+        is_durable: op == Op::Flush,
     }
 }
 
@@ -37,6 +38,7 @@ fn rules_read_back_as_their_own_text() {
         "hang,op=flush,ns=2",
         "fatal,op=enable,count=2",
         "power-cut,op=write,ns=2,zone=5+1,skip=999,count=1",
+        "flush=ignored,op=flush,ns=1,skip=2",
     ] {
         assert_eq!(faults(text).to_string(), format!("{text} hits=0"));
     }
@@ -50,7 +52,7 @@ fn rules_read_back_as_their_own_text() {
 #[test]
 fn mistakes_name_key_value_and_bound_and_change_nothing() {
     for (text, message) in [
-        ("burn", "property 'fault' = burn: must begin with read-error, write-error, latency, zone-read-only, zone-offline, hang, fatal or power-cut"),
+        ("burn", "property 'fault' = burn: must begin with read-error, write-error, latency, zone-read-only, zone-offline, hang, fatal, power-cut or flush=ignored"),
         ("read-error,where=1", "property 'fault' = where=1: must be ns=, lba=, zone=, op=, delay-ns=, probability=, seed=, skip= or count="),
         ("read-error,ns=0", "property 'fault' = ns=0: must be a whole number from 1 to 255"),
         ("read-error,ns=+1", "property 'fault' = ns=+1: must be a whole number from 1 to 255"),
@@ -61,10 +63,10 @@ fn mistakes_name_key_value_and_bound_and_change_nothing() {
         ("read-error,probability=0", "property 'fault' = probability=0: must be 1, or A/B with 1 <= A <= B <= 4294967296"),
         ("read-error,count=0", "property 'fault' = count=0: must be a whole number from 1 to 18446744073709551615"),
         ("read-error,op=write", "property 'fault' = op=write: is not for read-error and write-error"),
-        ("zone-offline,op=flush", "property 'fault' = op=flush: must be any, read, write, flush (for latency, hang, fatal and power-cut) or enable (for fatal)"),
-        ("hang,op=enable", "property 'fault' = op=enable: must be any, read, write, flush (for latency, hang, fatal and power-cut) or enable (for fatal)"),
+        ("zone-offline,op=flush", "property 'fault' = op=flush: must be any, read, write, flush (for latency, hang, fatal, power-cut and flush=ignored) or enable (for fatal)"),
+        ("hang,op=enable", "property 'fault' = op=enable: must be any, read, write, flush (for latency, hang, fatal, power-cut and flush=ignored) or enable (for fatal)"),
         ("fatal,op=enable,ns=1", "property 'fault' = fatal,op=enable,ns=1: enabling has neither ns=, lba= nor zone="),
-        ("power-cut,op=enable", "property 'fault' = op=enable: must be any, read, write, flush (for latency, hang, fatal and power-cut) or enable (for fatal)"),
+        ("power-cut,op=enable", "property 'fault' = op=enable: must be any, read, write, flush (for latency, hang, fatal, power-cut and flush=ignored) or enable (for fatal)"),
         ("hang,skip=-1", "property 'fault' = skip=-1: must be a whole number from 0 to 18446744073709551615"),
         ("latency", "property 'fault' = latency: needs delay-ns=, more than 0"),
         ("read-error,delay-ns=5", "property 'fault' = delay-ns=5: is for latency"),
@@ -182,6 +184,25 @@ fn power_is_cut_once_and_what_is_skipped_is_what_the_rule_would_act_on() {
     });
     assert_eq!(verdicts[0], [None, Some(Failure::PowerCut), None]);
     assert_eq!(verdicts[0], verdicts[1], "what was skipped is state");
+}
+
+#[test]
+fn a_drive_lies_where_something_is_to_be_durable() {
+    let mut rules = faults("flush=ignored,skip=1");
+    let write = access(2, Op::Write, 0..1);
+    let fua = Access {
+        is_durable: true,
+        ..write.clone()
+    };
+    let flush = access(1, Op::Flush, 0..0);
+    let asked = [&write, &fua, &write, &fua, &flush, &read(0..1)];
+    let lies = asked.map(|access| rules.judge(access).forgets);
+    assert_eq!(lies, [false, false, false, true, true, false]);
+    let mut rules = faults("flush=ignored,op=flush");
+    assert_eq!(
+        [&fua, &flush].map(|a| rules.judge(a).forgets),
+        [false, true]
+    );
 }
 
 #[test]

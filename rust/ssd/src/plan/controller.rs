@@ -18,6 +18,8 @@ impl Planner<'_> {
             mdts: u8::try_from(self.u64(Key::Mdts)).unwrap_or(u8::MAX),
             vectors: io_queues.saturating_add(1),
             shadow_doorbells: self.on(Key::ShadowDoorbells),
+            notes: self.on(Key::VendorCommands),
+            cut_power: self.on(Key::VendorCommands) && self.u64(Key::PowerCuts) > 0,
             // Its writes end at the medium.
             write_cache: self.config.model() != ModelKind::Simple,
             ..ControllerConfig::default()

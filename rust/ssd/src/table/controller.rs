@@ -81,6 +81,13 @@ pub(super) const ROWS: &[Property] = &[
         OURS,
     ),
     row(
+        Key::VendorCommands,
+        Kind::Bool,
+        "whether the guest may use admin commands C0h, which notes a number in record= and history=, and with power-cuts C4h, which cuts power (QEMU only)",
+        Default::All("off"),
+        OURS,
+    ),
+    row(
         Key::Media,
         Kind::Choice(&["memory", "none"]),
         "where data goes; none discards it, for studies of timing alone: everything reads as zeroes (QEMU only)",
