@@ -19,11 +19,13 @@
 #![warn(missing_docs)]
 
 mod error;
+mod history;
 mod journal;
 mod layout;
 mod live;
 
 pub use error::Error;
+pub use history::{Entry, History, Loss, Past, Reader};
 pub use journal::record;
 pub use layout::Layout;
 pub use live::{Live, Words};
@@ -117,16 +119,12 @@ impl Image {
         let made = File::create(draft).map_err(Error::write).and_then(|file| {
             file.set_len(layout.size()).map_err(Error::write)?;
             layout.write(&file)?;
-            let epoch = 1;
-            put_state(
-                &file,
-                &layout,
-                epoch,
-                &ssd::save(&drive, &config),
-                Instant::ZERO,
-            )?;
-            put_word(&file, &layout, live::EPOCH, epoch)?;
-            put_word(&file, &layout, live::CLEAN, 1)?;
+            let mut image = Self {
+                file,
+                layout,
+                epoch: 0,
+            };
+            image.seal(&drive, &config, Instant::ZERO)?;
             // Unlike a rename this takes no file's place that has come into being meanwhile.
             fs::hard_link(draft, path).map_err(Error::write)
         });
@@ -342,6 +340,25 @@ impl Image {
         let state = ssd::save(drive, config);
         put_state(&self.file, &self.layout, epoch, &state, now)?;
         live.turn_to(epoch, now, is_clean);
+        self.epoch = epoch;
+        Ok(())
+    }
+
+    /// Writes the state of a drive that nobody works on, as all there is; its media is in the file.
+    ///
+    /// # Errors
+    /// As for [`Image::checkpoint`].
+    pub fn seal(&mut self, drive: &Ssd, config: &Config, now: Instant) -> Result<(), Error> {
+        let epoch = self.epoch + 1;
+        put_state(
+            &self.file,
+            &self.layout,
+            epoch,
+            &ssd::save(drive, config),
+            now,
+        )?;
+        put_word(&self.file, &self.layout, live::EPOCH, epoch)?;
+        put_word(&self.file, &self.layout, live::CLEAN, 1)?;
         self.epoch = epoch;
         Ok(())
     }

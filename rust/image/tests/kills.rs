@@ -174,6 +174,7 @@ impl Bench {
             match next {
                 Change::Kept => return words.kept(),
                 Change::Moved => return words.moved(),
+                Change::New(..) => return,
                 Change::Bytes => {}
             }
             let mut stored = seen.0.lock().unwrap();

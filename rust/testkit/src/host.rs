@@ -32,22 +32,24 @@ pub struct FakeHost {
     pub hole: Range<u64>,
     /// Media bytes discarded.
     pub discarded: u64,
-    /// Is shown the media before any change of it, and when old bytes have been put aside.
+    /// Is shown the media before and after any change of it, and when old bytes have been put aside.
     pub watch: Option<Watch>,
 }
 
-/// Who looks at the media before it changes.
+/// Who looks at the media as it changes.
 #[derive(Clone)]
 pub struct Watch(pub Arc<Look>);
 
-/// Is given the media, and what happens next.
+/// Is given the media, and what happens next, or has happened.
 pub type Look = dyn Fn(&[u8], Change) + Send + Sync;
 
-/// What happens next.
+/// What happens next, or has happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     /// Bytes of the media change.
     Bytes,
+    /// So many bytes of the media from here on have changed.
+    New(u64, u64),
     /// Old bytes have been put aside.
     Kept,
     /// New bytes are all there.
@@ -138,6 +140,7 @@ impl Host for FakeHost {
         let to = self.part(at, u64::from(len));
         self.show(Change::Bytes);
         copy(&mut self.media, to, &self.memory, from);
+        self.show(Change::New(at, len.into()));
         Ok(())
     }
 
@@ -157,6 +160,7 @@ impl Host for FakeHost {
         let part = self.part(at, from.len() as u64);
         self.show(Change::Bytes);
         copy(&mut self.media, part, from, 0..from.len());
+        self.show(Change::New(at, from.len() as u64));
         Ok(())
     }
 
@@ -166,6 +170,7 @@ impl Host for FakeHost {
         if let Some(bytes) = self.media.get_mut(part) {
             bytes.fill(0);
         }
+        self.show(Change::New(at, len));
         self.discarded += len;
     }
 
