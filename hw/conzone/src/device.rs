@@ -22,6 +22,7 @@ use ssd::{AfterCut, Config, Drive, Faults, Plan, Property};
 use units::{Instant, Nanos, ZoneId};
 
 use crate::alarm::Alarm;
+use crate::history::Historian;
 use crate::host::{GuestLog, Signals, Visit};
 use crate::media::Store;
 use crate::persistence::{FromImage, Persistence};
@@ -53,6 +54,7 @@ pub(crate) struct Inner {
     pub(crate) core: Controller<Drive>,
     pub(crate) media: Store,
     pub(crate) recorder: Option<Recorder>,
+    pub(crate) historian: Option<Historian>,
     /// The file that the drive lives in, if it has one.
     pub(crate) persistence: Option<Persistence>,
     #[allow(dead_code, reason = "held for its Drop")]
@@ -74,6 +76,8 @@ pub struct ConzoneNvme {
     early_faults: BqlRefCell<Faults>,
     /// Where the commands are to be recorded, or empty.
     record: BqlRefCell<String>,
+    /// Where all that happens is to be written down, or empty.
+    history: BqlRefCell<String>,
     /// The file that the drive is to live in, or empty, and what it is after a kill.
     image: BqlRefCell<String>,
     after_kill: BqlCell<AfterKill>,
@@ -128,13 +132,15 @@ impl PciDeviceImpl for ConzoneNvme {
 
     fn realize(&self) -> Result<(), Error> {
         let mut from_image = self.open_image()?;
+        if !self.history.borrow().is_empty() {
+            // So that there is an undo area: a cut can come at any instant.
+            self.config.borrow_mut().outlive();
+        }
         let plan = self.config.borrow().plan().map_err(config_error)?;
         let (mut core, media, persistence) = match from_image.take() {
             Some(from) => (from.opened.drive, Some(from.media), Some(from.persistence)),
             None => (ssd::build(&plan).map_err(config_error)?, None, None),
         };
-        let faults = self.early_faults.borrow().clone();
-        core.drive_mut().put_faults(faults).map_err(config_error)?;
         core.set_interrupt_hold(Self::interrupt_hold(&plan));
         let cut_at = self.early_cut.get();
         if let (Some(at), None) = (cut_at, plan.power_cuts) {
@@ -153,6 +159,10 @@ impl PciDeviceImpl for ConzoneNvme {
             self.refuse_shared_media(memory)?;
         }
         self.refuse_shared_serial(&plan.controller.serial)?;
+        let historian = self.begin_history(&mut core, &plan, &media)?;
+        // The drive of a history has no fault rules.
+        let faults = self.early_faults.borrow().clone();
+        core.drive_mut().put_faults(faults).map_err(config_error)?;
         let path = self.record.borrow();
         let recorder = match path.as_str() {
             "" => None,
@@ -185,6 +195,7 @@ impl PciDeviceImpl for ConzoneNvme {
             core,
             media,
             recorder,
+            historian,
             // SAFETY: the device drops it when it is unplugged, or with itself at the latest.
             stop_handler: persistence
                 .as_ref()
@@ -215,9 +226,10 @@ impl TextProperties for ConzoneNvme {
             Some(Which::Extra(Extra::ZoneReadOnly)) => self.inject_zone(text, false),
             Some(Which::Extra(Extra::ZoneOffline)) => self.inject_zone(text, true),
             Some(Which::Extra(Extra::Fault)) => self.set_faults(text),
-            Some(Which::Extra(Extra::Record)) => self.set_record(text),
+            Some(Which::Extra(Extra::Record)) => self.set_file("record", &self.record, text),
+            Some(Which::Extra(Extra::History)) => self.set_file("history", &self.history, text),
             Some(Which::Extra(Extra::PowerCut)) => self.set_power_cut(text),
-            Some(Which::Extra(Extra::Image)) => self.set_image(text),
+            Some(Which::Extra(Extra::Image)) => self.set_file("image", &self.image, text),
             Some(Which::Extra(Extra::AfterKill)) => self.set_after_kill(text),
             Some(Which::Extra(
                 Extra::Statistics
@@ -246,6 +258,7 @@ impl TextProperties for ConzoneNvme {
             }
             Some(Which::Extra(Extra::Fault)) => PropertyValue::Text(self.faults()),
             Some(Which::Extra(Extra::Record)) => PropertyValue::Text(self.recorded()),
+            Some(Which::Extra(Extra::History)) => PropertyValue::Text(self.told()),
             Some(Which::Extra(Extra::PowerCut)) => PropertyValue::Text(self.power_cut()),
             Some(Which::Extra(Extra::Image)) => PropertyValue::Text(self.image.borrow().clone()),
             Some(Which::Extra(Extra::AfterKill)) => {
@@ -288,6 +301,7 @@ impl ConzoneNvme {
             addr_of_mut!((*this).config).write(BqlRefCell::new(Config::new()));
             addr_of_mut!((*this).early_faults).write(BqlRefCell::new(Faults::default()));
             addr_of_mut!((*this).record).write(BqlRefCell::new(String::new()));
+            addr_of_mut!((*this).history).write(BqlRefCell::new(String::new()));
             addr_of_mut!((*this).image).write(BqlRefCell::new(String::new()));
             addr_of_mut!((*this).after_kill).write(BqlCell::new(AfterKill::default()));
             addr_of_mut!((*this).early_cut).write(BqlCell::new(None));
@@ -363,6 +377,12 @@ impl ConzoneNvme {
                 core.drive_mut().set_times(&plan);
                 core.set_interrupt_hold(hold);
             });
+            if !self.busy.get() {
+                let inner = self.inner.borrow();
+                if let Some(historian) = inner.as_ref().and_then(|i| i.historian.as_ref()) {
+                    historian.end("a setting was changed");
+                }
+            }
             if is_running() {
                 // What is set is in no journal.
                 self.checkpoint(false);
@@ -408,15 +428,10 @@ impl ConzoneNvme {
         }
     }
 
-    fn set_record(&self, path: &str) -> Result<(), Error> {
-        self.refuse_plugged("record")?;
-        path.clone_into(&mut self.record.borrow_mut());
-        Ok(())
-    }
-
-    fn set_image(&self, path: &str) -> Result<(), Error> {
-        self.refuse_plugged("image")?;
-        path.clone_into(&mut self.image.borrow_mut());
+    /// A property that is the path of a file.
+    fn set_file(&self, name: &str, to: &BqlRefCell<String>, path: &str) -> Result<(), Error> {
+        self.refuse_plugged(name)?;
+        path.clone_into(&mut to.borrow_mut());
         Ok(())
     }
 
@@ -479,6 +494,30 @@ impl ConzoneNvme {
         let inner = self.inner.borrow();
         let recorder = inner.as_ref().and_then(|inner| inner.recorder.as_ref());
         recorder.map_or_else(|| self.record.borrow().clone(), Recorder::state)
+    }
+
+    /// Begins the history of the drive, if there is to be one.
+    fn begin_history(
+        &self,
+        core: &mut Controller<Drive>,
+        plan: &Plan,
+        media: &Store,
+    ) -> Result<Option<Historian>, Error> {
+        let path = self.history.borrow();
+        if path.is_empty() {
+            return Ok(None);
+        }
+        let drive = (core, &*self.config.borrow(), plan);
+        Historian::begin(&path, drive, media, self.alarm.now()).map(Some)
+    }
+
+    fn told(&self) -> String {
+        if self.busy.get() {
+            return String::new();
+        }
+        let inner = self.inner.borrow();
+        let historian = inner.as_ref().and_then(|inner| inner.historian.as_ref());
+        historian.map_or_else(|| self.history.borrow().clone(), Historian::state)
     }
 
     /// Has power cut at an instant, or not at all.
@@ -605,6 +644,7 @@ impl ConzoneNvme {
                 device: &self.parent_obj,
                 media: &inner.media,
                 live,
+                historian: inner.historian.as_ref(),
                 now,
                 signals,
                 log: &self.log,
@@ -612,6 +652,9 @@ impl ConzoneNvme {
             inner.core.run(&mut host, WORK_PER_VISIT);
             if let Some(recorder) = &mut inner.recorder {
                 recorder.write(inner.core.drive_mut());
+            }
+            if let Some(historian) = &inner.historian {
+                historian.write();
             }
             signals = host.signals;
             if let Some(persistence) = &mut inner.persistence {

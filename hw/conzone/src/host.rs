@@ -7,6 +7,7 @@ use pci::{guest_error, PciDevice};
 use qemu_api::prelude::*;
 use units::{GuestAddr, Instant};
 
+use crate::history::Historian;
 use crate::media::Store;
 use crate::persistence::Mapped;
 
@@ -40,10 +41,21 @@ pub(crate) struct Visit<'a> {
     pub(crate) media: &'a Store,
     /// Of the drive's file, if it has one.
     pub(crate) live: Option<&'a Live<Mapped>>,
+    /// Who writes down all that happens, if it is to be.
+    pub(crate) historian: Option<&'a Historian>,
     /// The guest's clock when the visit began: all of it happens at one instant.
     pub(crate) now: Instant,
     pub(crate) signals: Signals,
     pub(crate) log: &'a GuestLog,
+}
+
+impl Visit<'_> {
+    /// Bytes of the media are new.
+    fn note(&self, at: u64, len: u64) {
+        if let Some(historian) = self.historian {
+            historian.put(at, len, self.media);
+        }
+    }
 }
 
 impl Host for Visit<'_> {
@@ -64,9 +76,10 @@ impl Host for Visit<'_> {
     }
 
     fn media_from_guest(&mut self, at: u64, from: GuestAddr, len: u32) -> Result<(), DmaFault> {
-        self.media
-            .copy_from_guest(self.device, at, from.get(), len)
-            .map_err(fault)
+        let copied = self.media.copy_from_guest(self.device, at, from.get(), len);
+        // Also what was copied before a fault.
+        self.note(at, len.into());
+        copied.map_err(fault)
     }
 
     fn media_to_guest(&mut self, at: u64, to: GuestAddr, len: u32) -> Result<(), DmaFault> {
@@ -80,7 +93,9 @@ impl Host for Visit<'_> {
     }
 
     fn media_write(&mut self, at: u64, from: &[u8]) -> Result<(), DmaFault> {
-        self.media.write(at, from).map_err(fault)
+        let written = self.media.write(at, from);
+        self.note(at, from.len() as u64);
+        written.map_err(fault)
     }
 
     fn kept(&mut self) {
@@ -97,6 +112,9 @@ impl Host for Visit<'_> {
 
     fn media_discard(&mut self, at: u64, len: u64) {
         self.media.discard(at, len);
+        if let Some(historian) = self.historian {
+            historian.gone(at, len);
+        }
     }
 
     fn interrupt(&mut self, vector: u16) {

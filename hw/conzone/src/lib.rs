@@ -23,6 +23,7 @@
 
 mod alarm;
 mod device;
+mod history;
 mod host;
 mod media;
 mod migration;

@@ -29,7 +29,7 @@ impl Migrate for ConzoneNvme {
         let Some(inner) = inner.as_ref() else {
             return Err(Error::new("the device is being unplugged"));
         };
-        refuse_image(inner)?;
+        refuse_files(inner)?;
         let state = ssd::save(&inner.core, &self.config.borrow());
         to.put_u64(self.alarm.deadline().map_or(NONE, Instant::as_nanos));
         to.put_u64(state.len() as u64);
@@ -69,7 +69,7 @@ impl Migrate for ConzoneNvme {
         let Some(inner) = inner.as_mut() else {
             return Err(Error::new("the device is being unplugged"));
         };
-        refuse_image(inner)?;
+        refuse_files(inner)?;
         if kind != inner.media.kind() {
             return Err(Error::new(format!(
                 "conzone-nvme: the state is of a drive with {}, this one has {}",
@@ -95,12 +95,13 @@ impl Migrate for ConzoneNvme {
     }
 }
 
-/// A drive in a file of its own is not saved beside it.
-fn refuse_image(inner: &Inner) -> Result<(), Error> {
-    match &inner.persistence {
-        Some(persistence) => Err(Error::new(format!(
-            "conzone-nvme: image={} has the drive; snapshots and migration are for drives without it",
-            persistence.path()
+/// A drive with a file of its own is not saved beside it.
+fn refuse_files(inner: &Inner) -> Result<(), Error> {
+    let image = inner.persistence.as_ref().map(|p| ("image", p.path()));
+    let history = inner.historian.as_ref().map(|h| ("history", h.path()));
+    match image.or(history) {
+        Some((property, path)) => Err(Error::new(format!(
+            "conzone-nvme: {property}={path} has the drive; snapshots and migration are for drives without it"
         ))),
         None => Ok(()),
     }

@@ -21,12 +21,13 @@ pub(crate) enum Extra {
     ZoneOffline,
     Fault,
     Record,
+    History,
     PowerCut,
     Image,
     AfterKill,
 }
 
-const EXTRAS: [(Extra, &str, &str, Access, &str); 12] = [
+const EXTRAS: [(Extra, &str, &str, Access, &str); 13] = [
     (
         Extra::Statistics,
         "stats",
@@ -89,6 +90,13 @@ const EXTRAS: [(Extra, &str, &str, Access, &str); 12] = [
         "str",
         Access::ReadWrite,
         "file that takes every command the flash model is given, as a trace for cargo conzone sim (default: none)",
+    ),
+    (
+        Extra::History,
+        "history",
+        "str",
+        Access::ReadWrite,
+        "file that takes all that happens to the drive, with the data, so that cargo conzone crash can make the drive of any instant (default: none)",
     ),
     (
         Extra::PowerCut,

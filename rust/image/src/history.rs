@@ -37,6 +37,9 @@ const PUT: u64 = 0xf0;
 /// Bytes read as zeroes.
 const GONE: u64 = 0xf1;
 
+/// Copies out bytes of the media from an offset on.
+pub type Look<'a> = &'a mut dyn FnMut(u64, &mut [u8]);
+
 /// Writes a history while a drive works, as a [`Journal`] of it. What cannot be written ends it, and nothing else.
 pub struct History<W: Write> {
     out: Mutex<Out<W>>,
@@ -65,7 +68,7 @@ impl<W: Write> History<W> {
         to: W,
         (drive, config): (&Ssd, &Config),
         now: Instant,
-        media: &mut dyn Bytes,
+        media: Look<'_>,
     ) -> Result<Self, Error> {
         let mut body = Encoder::new();
         ssd::describe(config).encode(&mut body);
@@ -102,7 +105,7 @@ impl<W: Write> History<W> {
     }
 
     /// Bytes of the media are new.
-    pub fn put(&self, at: u64, length: u64, media: &mut dyn Bytes) {
+    pub fn put(&self, at: u64, length: u64, media: Look<'_>) {
         self.out().put(at, length, media);
     }
 
@@ -131,13 +134,13 @@ impl<W: Write> History<W> {
 }
 
 impl<W: Write> Out<W> {
-    fn put(&mut self, at: u64, length: u64, media: &mut dyn Bytes) {
+    fn put(&mut self, at: u64, length: u64, media: Look<'_>) {
         let mut piece = core::mem::take(&mut self.piece);
         let mut done = 0;
         while done < length && self.failed.is_none() {
             let bytes = (length - done).min(piece.len() as u64);
             let piece = piece.split_at_mut(bytes as usize).0;
-            media.read(at + done, piece);
+            media(at + done, piece);
             if piece.iter().all(|byte| *byte == 0) {
                 self.entry([0, at + done, bytes << 16 | GONE], &[]);
             } else {
@@ -254,7 +257,7 @@ impl<R: Read> Reader<R> {
     ///
     /// # Errors
     /// It cannot be read, or is damaged.
-    pub fn next(&mut self) -> Result<Option<Entry<'_>>, Error> {
+    pub fn entry(&mut self) -> Result<Option<Entry<'_>>, Error> {
         let mut bytes = [0; WORDS as usize * 8];
         if !read_all(&mut self.from, &mut bytes)? {
             return Ok(None);
@@ -366,7 +369,7 @@ impl<R: Read> Past<R> {
             self.work(what, at, media);
         }
         while self.next.is_none() {
-            match self.history.next()? {
+            match self.history.entry()? {
                 None => break,
                 Some(Entry::Put(at, bytes)) => media.write(at, bytes),
                 Some(Entry::Gone(at, length)) => media.discard(at..at.saturating_add(length)),

@@ -25,7 +25,7 @@ mod layout;
 mod live;
 
 pub use error::Error;
-pub use history::{Entry, History, Loss, Past, Reader};
+pub use history::{Entry, History, Look, Loss, Past, Reader};
 pub use journal::record;
 pub use layout::Layout;
 pub use live::{Live, Words};

@@ -56,17 +56,9 @@ impl Bytes for Memory {
     }
 }
 
-/// Media that is read only.
-struct Shown<'a>(&'a [u8]);
-
-impl Bytes for Shown<'_> {
-    fn read(&mut self, at: u64, into: &mut [u8]) {
-        into.copy_from_slice(&self.0[at as usize..][..into.len()]);
-    }
-
-    fn write(&mut self, _at: u64, _from: &[u8]) {}
-
-    fn discard(&mut self, _bytes: Range<u64>) {}
+/// Copies bytes of it out.
+fn shown(media: &[u8]) -> impl FnMut(u64, &mut [u8]) + '_ {
+    |at, into| into.copy_from_slice(&media[at as usize..][..into.len()])
 }
 
 /// A guest with a drive whose history is written.
@@ -132,7 +124,7 @@ impl Bench {
         bench.guest.host.watch = Some(Watch(Arc::new(move |media: &[u8], next| {
             if let Change::New(at, length) = next {
                 if at < end {
-                    history.put(at, length, &mut Shown(media));
+                    history.put(at, length, &mut shown(media));
                 }
             }
         })));
@@ -141,7 +133,7 @@ impl Bench {
 
     fn begin(guest: &Guest<Drive>, config: &Config, sink: &Sink) -> Arc<History<Sink>> {
         let of = (&guest.controller, config);
-        let media = &mut Shown(&guest.host.media);
+        let media = &mut shown(&guest.host.media);
         Arc::new(History::begin(sink.clone(), of, guest.host.clock, media).unwrap())
     }
 
@@ -312,7 +304,7 @@ fn a_history_tells_what_the_guest_had_noted() {
     let history = bench.written();
     let mut reader = Reader::new(history.as_slice()).unwrap();
     let mut notes = Vec::new();
-    while let Some(entry) = reader.next().unwrap() {
+    while let Some(entry) = reader.entry().unwrap() {
         if let Entry::Happened(Recorded::Note { number, at }) = entry {
             notes.push((number, at));
         }
@@ -335,7 +327,7 @@ fn a_history_ends_where_it_was_cut_short_and_a_damaged_one_is_refused() {
         past.cut(Instant::from_nanos(u64::MAX), Loss::All, &mut media)?;
         let mut reader = Reader::new(history)?;
         let mut entries = 0;
-        while reader.next()?.is_some() {
+        while reader.entry()?.is_some() {
             entries += 1;
         }
         Ok(entries)
@@ -379,11 +371,11 @@ fn what_cannot_be_written_ends_a_history_and_says_so() {
     }
     let bench = Bench::new("nvm-optane", 0);
     let of = (&bench.guest.controller, &bench.config);
-    let media = &mut Shown(&bench.guest.host.media);
+    let media = &mut shown(&bench.guest.host.media);
     assert!(History::begin(Full(100), of, Instant::ZERO, media).is_err());
     let history = History::begin(Full(3 << 20), of, Instant::ZERO, media).unwrap();
     for _ in 0..20 {
-        history.put(0, 1 << 20, &mut Shown(&[1; 1 << 20]));
+        history.put(0, 1 << 20, &mut |_, into| into.fill(1));
     }
     let why = history.failed().unwrap();
     assert!(why.starts_with("it cannot be written: "), "{why}");
