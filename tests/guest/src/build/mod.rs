@@ -36,7 +36,7 @@ use std::time::Duration;
 use userland::Userland;
 
 /// Everything the result depends on: a change of any of these builds the image again.
-const RECIPE: [&str; 10] = [
+const RECIPE: [&str; 11] = [
     include_str!("mod.rs"),
     include_str!("elf.rs"),
     include_str!("kernel.rs"),
@@ -46,6 +46,7 @@ const RECIPE: [&str; 10] = [
     agent::RECIPE,
     agent::FRAME,
     agent::BOOT,
+    agent::WITNESS,
     fio::RECIPE,
 ];
 
@@ -125,7 +126,7 @@ impl Workshop {
     fn build_all(&self, image: &Image, force: bool) -> Result<()> {
         fs::create_dir_all(&self.work)
             .with_context(|| format!("cannot create {}", self.work.display()))?;
-        let init = self.step("/init", || agent::build(&self.work.join("init")))?;
+        let [init, witness] = self.step("/init", || agent::build(&self.work.join("init")))?;
         let fio = self.step("fio from source", || self.fio(force))?;
         let root = self.step("packages of the userland", || self.userland_root())?;
         let userland = self.step("libraries of the userland", || {
@@ -134,6 +135,7 @@ impl Workshop {
                 userland.add_file(&path, &file);
             }
             userland.add_file("/init", &init);
+            userland.add_file("/usr/bin/witness", &witness);
             Ok(userland)
         })?;
         for kernel in Kernel::ALL {

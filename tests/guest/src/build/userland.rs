@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Debian packages: first the programs', then the libraries'.
-pub(super) const PACKAGES: [&str; 39] = [
+pub(super) const PACKAGES: [&str; 42] = [
     "busybox-static",
     "bash",
     "coreutils",
@@ -30,6 +30,7 @@ pub(super) const PACKAGES: [&str; 39] = [
     "zonefs-tools",
     "btrfs-progs",
     "e2fsprogs",
+    "sqlite3",
     "libext2fs2t64",
     "libc6",
     "libtinfo6",
@@ -56,10 +57,12 @@ pub(super) const PACKAGES: [&str; 39] = [
     "libzstd1",
     "libgcc-s1",
     "libcom-err2",
+    "libsqlite3-0",
+    "libreadline8t64",
 ];
 
 /// Programs, where their packages put them.
-const PROGRAMS: [&str; 37] = [
+const PROGRAMS: [&str; 38] = [
     "/usr/bin/busybox",
     "/usr/bin/bash",
     "/usr/bin/cat",
@@ -84,6 +87,7 @@ const PROGRAMS: [&str; 37] = [
     "/usr/bin/grep",
     "/usr/bin/sed",
     "/usr/bin/jq",
+    "/usr/bin/sqlite3",
     "/usr/bin/btrfs",
     "/usr/sbin/mkfs.btrfs",
     "/usr/sbin/blkdiscard",
