@@ -248,7 +248,11 @@ fn dump(path: &Path, nsid: u32, to: &Path) -> Result<()> {
     copied.with_context(|| format!("copying to {}", to.display()))
 }
 
-fn copy(path: &Path, to: &Path) -> Result<()> {
+/// A copy of an image, without what is empty in it.
+///
+/// # Errors
+/// There is such a file already, or it cannot be copied.
+pub fn copy(path: &Path, to: &Path) -> Result<()> {
     let image = open(path)?;
     let out = create(to)?;
     out.set_len(image.layout().size())
@@ -264,7 +268,7 @@ fn create(path: &Path) -> Result<File> {
 }
 
 /// Copies what is not zero to a place in another file, which is empty there.
-fn copy_bytes(from: &File, bytes: Range<u64>, (to, place): (&File, u64)) -> Result<()> {
+pub fn copy_bytes(from: &File, bytes: Range<u64>, (to, place): (&File, u64)) -> Result<()> {
     let mut piece = vec![0; PIECE];
     let mut at = bytes.start;
     while at < bytes.end {

@@ -17,6 +17,7 @@
 #![deny(clippy::print_stdout)] // crate::out forgives readers that went away
 mod bench;
 mod completions;
+mod crash;
 mod exec;
 mod experiment;
 mod image;
@@ -63,6 +64,8 @@ enum Command {
     Setup(setup::Args),
     /// Run a fio job on the device in a guest and report numbers and pictures
     Run(run::Args),
+    /// Cut the drive's power under a file system, again and again, and see what is lost
+    Crash(crash::Args),
     /// Run a command as root in a guest that has the device
     Exec(exec::Args),
     /// Boot the guest to a shell on this terminal
@@ -119,6 +122,7 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Setup(args) => setup::run(&context()?, &args),
         Command::Run(args) => run::run(&context()?, &args),
+        Command::Crash(args) => crash::run(&context()?, &args),
         Command::Exec(args) => exec::run(&context()?, &args),
         Command::Shell(args) => shell::run(&context()?, &args),
         Command::Qemu(args) => qemu::run(&context()?, &args),

@@ -6,6 +6,7 @@
 //! stats.json ────────┤                      │
 //! sample logs ─> timeline ─> charts ─> *.svg┴─> html ─> report.html
 //!
+//! cuts of `crash` ──> crash ──> report.html, cuts.svg
 //! two of these folders or more ─> compare ─> compare.html, a table on the terminal, --json
 //! ```
 //! Nothing in the files depends on the host's clock or paths, so two runs under virtual time give the same bytes.
@@ -16,6 +17,7 @@
 pub mod accounts;
 mod charts;
 pub mod compare;
+pub mod crash;
 mod drawn;
 pub mod fio;
 mod heat;

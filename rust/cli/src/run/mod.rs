@@ -33,7 +33,8 @@ use report::{fio, timeline, DriveProperty, Report};
 use setup::Context;
 
 const GUEST_SCRIPT: &str = include_str!("guest.sh");
-const FILESYSTEM_SCRIPT: &str = include_str!("filesystem.sh");
+/// Functions for file systems in the guest.
+pub const FILESYSTEM_SCRIPT: &str = include_str!("filesystem.sh");
 
 /// The jobs of a run without one, by the names that guest.sh knows.
 const JOBS: [(&str, &str); 4] = [
@@ -43,8 +44,8 @@ const JOBS: [(&str, &str); 4] = [
     ("zonefs.fio", include_str!("jobs/zonefs.fio")),
 ];
 
-/// guest.sh's exit status for a drive that cannot have the file system that was asked for.
-const MISFIT: i32 = 3;
+/// The scripts' exit status for a drive that cannot have the file system that was asked for.
+pub const MISFIT: i32 = 3;
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -96,7 +97,7 @@ pub struct Args {
 
 /// `--fs`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Filesystem {
+pub enum Filesystem {
     /// Metadata on the conventional namespace, data in the zones
     F2fs,
     /// A file for each zone
@@ -109,12 +110,23 @@ enum Filesystem {
 
 impl Filesystem {
     /// As typed, and as mount calls it.
-    fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::F2fs => "f2fs",
             Self::Zonefs => "zonefs",
             Self::Btrfs => "btrfs",
             Self::Ext4 => "ext4",
+        }
+    }
+
+    /// Refuses a drive that it does not fit, as far as that is known before a guest boots.
+    ///
+    /// # Errors
+    /// A [`Prerequisite`] that names the property to set.
+    pub fn check(self, config: &ssd::Config) -> Result<()> {
+        match self {
+            Self::F2fs => fits::f2fs(config),
+            Self::Zonefs | Self::Btrfs | Self::Ext4 => Ok(()),
         }
     }
 }
@@ -132,8 +144,8 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         let why = "--check-repeat needs a drive that begins anew each time: leave out --image";
         return Err(Prerequisite(why.into()).into());
     }
-    if args.fs == Some(Filesystem::F2fs) && args.vm.device.is_empty() {
-        fits::f2fs(&args.vm.config()?)?;
+    if let (Some(fs), true) = (args.fs, args.vm.device.is_empty()) {
+        fs.check(&args.vm.config()?)?;
     }
     let vm = &sampled(&args.vm);
     vm.check(Timing::Virtual)?;
@@ -386,7 +398,7 @@ fn show(
 }
 
 /// The next free `conzone-out/NUMBER-PRESET` in the current directory.
-fn next_directory(vm: &vm::Options) -> Result<PathBuf> {
+pub fn next_directory(vm: &vm::Options) -> Result<PathBuf> {
     let parent = PathBuf::from("conzone-out");
     fs::create_dir_all(&parent).with_context(|| format!("making {}", parent.display()))?;
     let entries = fs::read_dir(&parent).with_context(|| format!("reading {}", parent.display()))?;
