@@ -24,7 +24,7 @@ use units::{Instant, MIB};
 
 const MAGIC: [u8; 16] = *b"conzone past\r\n\x1a\n";
 /// Changes with what is said here and in `journal`; that of the state is [`ssd::save`]'s own.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 /// Entries are checked as records of this epoch, which no journal has.
 const EPOCH: u64 = u64::MAX;
 /// The header without the state, whose length it says, has no more.

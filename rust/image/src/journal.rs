@@ -33,12 +33,14 @@ const FORMAT: u8 = 10;
 const FAILED: u8 = 11;
 const EXTENSION: u8 = 12;
 const NOTE: u8 = 13;
+const UNCORRECTABLE: u8 = 14;
 
 const DATA: u8 = 1;
 const FUA: u8 = 2;
 const INTERNAL: u8 = 4;
 const ALL: u8 = 8;
 const OFFLINE: u8 = 16;
+const SET: u8 = 32;
 
 /// A record's fields.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -124,6 +126,18 @@ fn fields(what: &Recorded) -> Fields {
             flags: flag(offline, OFFLINE),
             place: zone.get().into(),
             ..Fields::default()
+        },
+        Recorded::Uncorrectable {
+            ns,
+            at,
+            sectors,
+            is_set,
+        } => Fields {
+            op: UNCORRECTABLE,
+            flags: flag(is_set, SET),
+            at: ns.0.into(),
+            place: at.get(),
+            count: sectors,
         },
         Recorded::Extension { zone, at, bytes } => {
             let [at_word, place] = words(&bytes);
@@ -246,6 +260,14 @@ fn recorded(fields: Fields) -> Option<Recorded> {
                 offline: is(OFFLINE),
             })
         }
+        UNCORRECTABLE => {
+            return Some(Recorded::Uncorrectable {
+                ns: NsIndex(u8::try_from(at).ok()?),
+                at: sector,
+                sectors,
+                is_set: is(SET),
+            })
+        }
         EXTENSION => {
             let mut bytes = [0; 16];
             let (low, high) = bytes.split_at_mut(8);
@@ -340,6 +362,12 @@ mod tests {
         all.extend([true, false].map(|offline| Recorded::Failed {
             zone: ZoneId::new(7),
             offline,
+        }));
+        all.extend([true, false].map(|is_set| Recorded::Uncorrectable {
+            ns: NsIndex(1),
+            at: Sector::new(0x1234_5678_9abc),
+            sectors: 0xffff,
+            is_set,
         }));
         all.push(Recorded::Extension {
             zone: ZoneId::new(u32::MAX),

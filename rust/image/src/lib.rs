@@ -375,7 +375,7 @@ const fn is_write(what: &Recorded) -> bool {
         Recorded::Command {
             command: Command::Write { .. } | Command::Append { .. },
             ..
-        }
+        } | Recorded::Uncorrectable { is_set: true, .. }
     )
 }
 

@@ -10,14 +10,14 @@
 #[path = "../../ssd/tests/common/mod.rs"]
 mod common;
 
-use ::command::{Command, ZoneAction, ZoneTarget};
+use ::command::{Command, Error, ZoneAction, ZoneTarget};
 use common::{page_of, version_of, PAGE};
 use core::ops::Range;
 use image::{AfterKill, Bytes, Image, Layout, Live, Opened, Words};
 use nvme::Drive as _;
 use nvme_spec::{NvmOpcode, WireZoneAction};
 use ssd::{Config, Drive, Journal, Recorded, PRESETS};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
@@ -126,6 +126,8 @@ struct Bench {
     buffer: u64,
     random: fastrand::Rng,
     version: Version,
+    /// Versions that cannot be read.
+    marked: BTreeSet<Version>,
     pages: BTreeMap<Page, Known>,
     /// Commands in flight: what they write, or make durable, and whether they make it durable.
     asked: BTreeMap<u16, (Vec<(Page, usize)>, bool)>,
@@ -198,6 +200,7 @@ impl Bench {
             guest,
             random: fastrand::Rng::with_seed(seed),
             version: 0,
+            marked: BTreeSet::new(),
             pages: BTreeMap::new(),
             asked: BTreeMap::new(),
         };
@@ -274,6 +277,29 @@ impl Bench {
         }
     }
 
+    /// Write Uncorrectable, unless a page may have become such a version already.
+    fn mark(&mut self, nsid: u32, first: u64, pages: u64) {
+        let mut now = Vec::new();
+        for page in first..first + pages {
+            let known = self.pages.entry((nsid, page)).or_default();
+            if known.written.iter().any(|v| self.marked.contains(v)) {
+                return;
+            }
+        }
+        for page in first..first + pages {
+            self.version += 1;
+            self.marked.insert(self.version);
+            let known = self.pages.entry((nsid, page)).or_default();
+            known.written.push(self.version);
+            now.push(((nsid, page), known.written.len()));
+        }
+        let sectors = pages as u32 * 8;
+        let sqe = command::blocks(NvmOpcode::WriteUncorrectable, nsid, first * 8, sectors);
+        self.live.works(self.guest.host.clock);
+        let cid = self.guest.submit(1, sqe);
+        self.asked.insert(cid, (now, false));
+    }
+
     /// One thing that a guest does.
     fn act(&mut self) {
         let spaces: Vec<_> = (1..)
@@ -283,6 +309,11 @@ impl Bench {
         let zoned = info.zoned.clone();
         match (zoned, self.random.u32(..12)) {
             (_, 0) => self.flush(nsid),
+            (None, 11) => {
+                let pages = self.random.u64(1..=8);
+                let first = self.random.u64(..HOT - pages);
+                self.mark(nsid, first, pages);
+            }
             (None, n) => {
                 let pages = self.random.u64(1..=8);
                 let first = self.random.u64(..HOT - pages);
@@ -323,6 +354,8 @@ impl Bench {
                     known.dropped = known.written.len();
                 }
             }
+        } else if n == 11 {
+            self.mark(nsid, report.write_pointer.get() / 8, pages);
         } else {
             self.write(nsid, report.write_pointer.get() / 8, pages, n < 6);
         }
@@ -343,14 +376,22 @@ impl Bench {
     fn check(&self, opened: &Opened, media: &[u8], known: &BTreeMap<Page, Known>) -> usize {
         let mut older = 0;
         let infos = opened.drive.drive().namespaces();
+        let mut reader = opened.drive.drive().clone();
         for ((nsid, page), known) in known {
             let info = &infos[*nsid as usize - 1];
             let start = info.media_offset as usize + *page as usize * PAGE;
             let version = version_of(&media[start..start + PAGE]);
-            let version = version.unwrap_or_else(|| panic!("page {page} of {nsid} is torn"));
+            let mut version = version.unwrap_or_else(|| panic!("page {page} of {nsid} is torn"));
+            let ns = nvme::NsIndex(*nsid as u8 - 1);
+            let at = units::Sector::new(page * 8);
+            let answer = reader.submit(ns, &Command::read(at, 8), opened.clock);
+            if answer.result.is_err() {
+                assert_eq!((answer.result, version), (Err(Error::Unreadable(at)), 0));
+                let marked = known.written.iter().find(|v| self.marked.contains(v));
+                version = *marked.unwrap();
+            }
             if let Some(zoned) = &info.zoned {
                 let zone = page * PAGE as u64 / zoned.zone_size.get();
-                let ns = nvme::NsIndex(*nsid as u8 - 1);
                 let zone = units::ZoneId::new(zone as u32);
                 let report = opened.drive.drive().zone(ns, zone).unwrap();
                 let is_written = page * 8 < report.write_pointer.get();
@@ -475,6 +516,8 @@ fn the_journal_makes_of_the_checkpoint_the_drive_that_it_was() {
         );
         assert!(media == bench.guest.host.media);
         let records: Vec<Recorded> = bench.image.records().unwrap();
+        let is_mark = |what: &Recorded| matches!(what, Recorded::Uncorrectable { .. });
+        assert!(records.iter().any(is_mark));
         assert_eq!(records.len() as u64, bench.live.noted());
     }
 }
@@ -596,6 +639,12 @@ fn anything(random: &mut fastrand::Rng) -> Recorded {
         2 => Recorded::Failed {
             zone,
             offline: random.bool(),
+        },
+        4 => Recorded::Uncorrectable {
+            ns: nvme::NsIndex(random.u8(..3)),
+            at,
+            sectors: n,
+            is_set: random.bool(),
         },
         3 => Recorded::Extension {
             zone,

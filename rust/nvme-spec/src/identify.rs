@@ -258,6 +258,8 @@ pub struct NvmController {
     pub verify_limit: u8,
     /// WZSL, likewise.
     pub write_zeroes_limit: u8,
+    /// WUSL, likewise.
+    pub write_uncorrectable_limit: u8,
     /// DMRL: ranges of Dataset Management, 0 for no limit.
     pub deallocate_ranges: u8,
     /// DMRSL: LBAs of one range, 0 for no limit.
@@ -269,8 +271,16 @@ pub struct NvmController {
 impl NvmController {
     /// Encodes the structure into a page of zeroes.
     pub fn encode(&self, page: &mut [u8; IDENTIFY_BYTES]) {
-        put(page, 0, &[self.verify_limit, self.write_zeroes_limit]);
-        put(page, 3, &[self.deallocate_ranges]);
+        put(
+            page,
+            0,
+            &[
+                self.verify_limit,
+                self.write_zeroes_limit,
+                self.write_uncorrectable_limit,
+                self.deallocate_ranges,
+            ],
+        );
         put(page, 4, &self.deallocate_range_blocks.to_le_bytes());
         put(page, 8, &self.deallocate_blocks.to_le_bytes());
     }

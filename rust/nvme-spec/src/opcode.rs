@@ -48,6 +48,8 @@ wire_enum! {
         Write = 0x01,
         /// Read.
         Read = 0x02,
+        /// Write Uncorrectable.
+        WriteUncorrectable = 0x04,
         /// Compare.
         Compare = 0x05,
         /// Write Zeroes.

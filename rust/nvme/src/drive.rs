@@ -199,6 +199,14 @@ pub trait Drive {
     /// Whether some sector of a range was never written, or is deallocated (DULBE).
     fn has_unwritten(&self, ns: NsIndex, at: Sector, sectors: u64) -> bool;
 
+    /// Whether Write Uncorrectable may mark sectors: a drive remembers a limited number.
+    fn can_mark(&self, ns: NsIndex, at: Sector, sectors: u64) -> bool;
+
+    /// Marks sectors, which were written right before and which [`Drive::can_mark`] said can be: reads of them fail with
+    /// [`command::Error::Unreadable`] until a command writes, deallocates or resets them. Or takes that back, where data is
+    /// erased that no command can change.
+    fn set_uncorrectable(&mut self, ns: NsIndex, at: Sector, sectors: u64, is_set: bool);
+
     /// How the commands submitted since the last call have broken the drive, if one has.
     fn take_failure(&mut self) -> Option<Failure> {
         None

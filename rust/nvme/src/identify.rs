@@ -26,8 +26,8 @@ use crate::work::{at_once, Done};
 const OACS: u16 = 1 << 1;
 /// OACS: Doorbell Buffer Config.
 const OACS_DOORBELL_BUFFER: u16 = 1 << 8;
-/// ONCS: Compare, Dataset Management, Write Zeroes, Save and Select, Timestamp, Verify, Copy.
-const ONCS: u16 = 1 << 0 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 6 | 1 << 7 | 1 << 8;
+/// ONCS: Compare, Write Uncorrectable, Dataset Management, Write Zeroes, Save and Select, Timestamp, Verify, Copy.
+const ONCS: u16 = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 6 | 1 << 7 | 1 << 8;
 /// LPA: Commands Supported and Effects, extended Get Log Page, and the logs of bit 5 (Supported
 /// Log Pages, Feature Identifiers and NVMe-MI Commands Supported and Effects).
 const LPA: u8 = 1 << 1 | 1 << 2 | 1 << 5;
@@ -252,6 +252,7 @@ impl<D: Drive> Controller<D> {
             CommandSet::Nvm => NvmController {
                 verify_limit: VERIFY_LIMIT,
                 write_zeroes_limit: VERIFY_LIMIT,
+                write_uncorrectable_limit: VERIFY_LIMIT,
                 deallocate_ranges: DEALLOCATE_RANGES,
                 deallocate_range_blocks: DEALLOCATE_BLOCKS,
                 deallocate_blocks: DEALLOCATE_BLOCKS.into(),

@@ -16,7 +16,7 @@ use crate::reject::{status_of, Reject, CDW10, CDW12};
 use crate::transfer::{Direction, MIN_PAGE};
 use crate::work::{Done, LOOKED_UP_PER_UNIT, MOVED_PER_UNIT};
 
-/// Longest Verify or Write Zeroes as a power of two of 4 KiB (VSL, WZSL): 8 MiB. They move no data,
+/// Longest Verify, Write Zeroes or Write Uncorrectable as a power of two of 4 KiB (VSL, WZSL, WUSL): 8 MiB. They move no data,
 /// so MDTS does not bound them, but the model looks at each page.
 pub(crate) const VERIFY_LIMIT: u8 = 11;
 /// An I/O command, parsed.
@@ -29,6 +29,7 @@ enum Request {
     Compare(Blocks),
     Verify(Blocks),
     WriteZeroes(Blocks),
+    WriteUncorrectable(Blocks),
     DatasetManagement { ranges: usize, deallocate: bool },
     Copy { to: u64, ranges: usize, fua: bool },
     ZoneSend,
@@ -63,6 +64,7 @@ impl Request {
             NvmOpcode::Compare => Self::Compare(blocks),
             NvmOpcode::Verify => Self::Verify(blocks),
             NvmOpcode::WriteZeroes => Self::WriteZeroes(blocks),
+            NvmOpcode::WriteUncorrectable => Self::WriteUncorrectable(blocks),
             NvmOpcode::DatasetManagement => Self::DatasetManagement {
                 ranges: usize::from(DsmCdw10::from(sqe.cdw10()).ranges_z()) + 1,
                 deallocate: DsmCdw11::from(sqe.cdw11()).deallocate(),
@@ -105,6 +107,7 @@ impl<D: Drive> Controller<D> {
             Request::Compare(blocks) => self.compare(host, sqe, &ns, blocks, now),
             Request::Verify(blocks) => self.verify(&ns, blocks, now),
             Request::WriteZeroes(blocks) => self.write_zeroes(host, &ns, blocks, now),
+            Request::WriteUncorrectable(blocks) => self.write_uncorrectable(host, &ns, blocks, now),
             Request::DatasetManagement { ranges, deallocate } => {
                 self.dataset_management(host, sqe, &ns, ranges, deallocate, now)
             }
@@ -367,6 +370,38 @@ impl<D: Drive> Controller<D> {
         };
         let (done, _) = self.submit(ns, &command, now)?;
         self.keep(host);
+        host.media_discard(ns.media(span).start, bytes);
+        Ok(Done::At { done, result: 0 })
+    }
+
+    /// Write Uncorrectable (NVM, section 3.2.7; ZNS, section 3.3.8): a write, at the write pointer of a zone, after which
+    /// the blocks cannot be read. It has no FUA bit (NVM, figure 69).
+    fn write_uncorrectable<H: Host>(
+        &mut self,
+        host: &mut H,
+        ns: &Namespace,
+        blocks: Blocks,
+        now: Instant,
+    ) -> Result<Done, Reject> {
+        let bytes = ns.transfer_bytes(blocks.count, MIN_PAGE << VERIFY_LIMIT)?;
+        self.work.add(2 * bytes.div_ceil(LOOKED_UP_PER_UNIT));
+        let span = ns.span(blocks.start, blocks.count)?;
+        let Span { at, sectors } = span;
+        if !self.drive.can_mark(ns.index, at, sectors) {
+            return Err(Reject {
+                lba: Some(blocks.start),
+                ..Reject::at(Status::CapacityExceeded, CDW12, 0)
+            });
+        }
+        let command = Command::Write {
+            at,
+            sectors,
+            fua: self.fua(false),
+            internal: true,
+        };
+        let (done, _) = self.submit(ns, &command, now)?;
+        self.keep(host);
+        self.drive.set_uncorrectable(ns.index, at, sectors, true);
         host.media_discard(ns.media(span).start, bytes);
         Ok(Done::At { done, result: 0 })
     }

@@ -146,7 +146,7 @@ impl<D: Drive> Controller<D> {
                     return self.act(job, &ns, reset, zone, now).map(|()| true);
                 }
                 // It keeps its state, but not its data.
-                job.discard = ns.zone_media(zone);
+                self.erase_in_place(job, &ns, zone);
                 return Ok(true);
             }
             if *next < u64::from(ns.zone_count()) {
@@ -200,6 +200,16 @@ impl<D: Drive> Controller<D> {
             job.discard = ns.zone_media(zone);
         }
         Ok(())
+    }
+
+    /// The data of a zone that cannot be reset is gone, and its state stays.
+    fn erase_in_place(&mut self, job: &mut Job, ns: &Namespace, zone: ZoneId) {
+        job.discard = ns.zone_media(zone);
+        if let (Some(zone), Some(zones)) = (self.drive.zone(ns.index, zone), ns.zones) {
+            let sectors = zones.size.get();
+            self.drive
+                .set_uncorrectable(ns.index, zone.start, sectors, false);
+        }
     }
 
     fn deallocate(

@@ -283,6 +283,7 @@ const fn nvm_effects(opcode: NvmOpcode, set: CommandSet) -> Option<u32> {
     match opcode {
         NvmOpcode::Flush | NvmOpcode::Read | NvmOpcode::Compare | NvmOpcode::Verify => Some(base),
         NvmOpcode::Write
+        | NvmOpcode::WriteUncorrectable
         | NvmOpcode::WriteZeroes
         | NvmOpcode::DatasetManagement
         | NvmOpcode::Copy => Some(base | CommandEffects::CONTENT),

@@ -16,9 +16,10 @@ use crate::plan::{Plan, Space};
 use crate::power::PowerCuts;
 use crate::record::{Journal, Record, Recorded};
 use crate::series::Series;
+use crate::uncorrectable::Uncorrectable;
 use crate::undo::Undo;
 use crate::vendor_log;
-use command::{Command, Error, Outcome, ZoneReport};
+use command::{Command, Error, Outcome, ZoneAction, ZoneReport, ZoneTarget};
 use core::ops::Range;
 use ftl::{Event, Namespace, PowerCut};
 use nand::Cell;
@@ -78,6 +79,8 @@ pub struct Drive {
     media_errors: u64,
     /// Writes that failed.
     write_faults: u64,
+    /// What Write Uncorrectable has marked, of each namespace.
+    uncorrectable: Vec<Uncorrectable>,
     /// Whether there can be power cuts, and what they did.
     has_cuts: bool,
     pub(crate) cuts: PowerCuts,
@@ -92,7 +95,7 @@ pub struct Drive {
 // them.
 state!(Drive {
     model, namespaces[fixed], events, extensions[fixed], faults, failure, series[fixed],
-    media_errors, write_faults, cuts, undo[fixed], promised;
+    media_errors, write_faults, uncorrectable[fixed], cuts, undo[fixed], promised;
     kinds, timed, rated_erases, sample_interval, record, journals, has_cuts, undo_offset
 } => check);
 
@@ -133,6 +136,7 @@ impl Drive {
             journals: Vec::new(),
             media_errors: 0,
             write_faults: 0,
+            uncorrectable: Vec::with_capacity(2),
             has_cuts: plan.power_cuts.is_some(),
             cuts: PowerCuts::default(),
             undo: (plan.layout.undo_pages > 0).then(|| {
@@ -160,6 +164,7 @@ impl Drive {
     fn add(&mut self, plan: &Plan, kind: Namespace, media_offset: u64, space: &Space) {
         let nsid = u32::try_from(self.kinds.len()).unwrap_or(0) + 1;
         self.kinds.push(kind);
+        self.uncorrectable.push(Uncorrectable::new());
         self.namespaces.push(NamespaceInfo {
             size: space.size,
             capacity: space.capacity,
@@ -399,6 +404,12 @@ impl Drive {
                 // It did then, or it failed in the same way.
                 let _ = self.inject_zone(zone, offline);
             }
+            Recorded::Uncorrectable {
+                ns,
+                at,
+                sectors,
+                is_set,
+            } => nvme::Drive::set_uncorrectable(self, ns, at, sectors, is_set),
             Recorded::Extension { zone, at, bytes } => {
                 let ns = self.data_index();
                 let start = self.extension_of(ns, zone).map_or(0, |range| range.start);
@@ -432,6 +443,9 @@ impl Drive {
         });
         let mut outcome = self.model.submit(ns, command, now);
         self.follow(now);
+        if outcome.result.is_ok() {
+            self.rewrite(ns, command);
+        }
         if !self.timed {
             self.promised = self.promised.max(outcome.done);
             outcome.done = now;
@@ -441,9 +455,65 @@ impl Drive {
 
     /// Takes note of what happened to pages.
     fn follow(&mut self, now: Instant) {
-        if let Some(undo) = &mut self.undo {
-            self.model.drain_events(&mut |event| undo.note(event, now));
+        let Some(undo) = &mut self.undo else { return };
+        let marks = self.kinds.iter().zip(&self.uncorrectable);
+        self.model.drain_events(&mut |event| {
+            undo.note(event, now, |of, page| {
+                let mut marks = marks.clone();
+                let marks = marks.find(|(kind, _)| **kind == of);
+                marks.map_or(0, |(_, marks)| marks.of(page))
+            });
+        });
+    }
+
+    /// What Write Uncorrectable has marked of a namespace.
+    pub(crate) fn uncorrectable(&mut self, of: Namespace) -> Option<&mut Uncorrectable> {
+        let at = self.kinds.iter().position(|kind| *kind == of)?;
+        self.uncorrectable.get_mut(at)
+    }
+
+    /// A command was worked: what it wrote or gave up can be read.
+    fn rewrite(&mut self, ns: Namespace, command: &Command) {
+        let zone_size = self.zone_size(ns);
+        let (at, sectors) = match (*command, zone_size) {
+            (Command::Write { at, sectors, .. } | Command::WriteZeroes { at, sectors, .. }, _)
+            | (Command::Deallocate { at, sectors }, None) => (at, sectors),
+            (
+                Command::Zone {
+                    action: ZoneAction::Reset,
+                    target,
+                },
+                Some(zone_size),
+            ) => match target {
+                ZoneTarget::One(at) => (at, zone_size),
+                ZoneTarget::All => return self.rewrite_zones(ns, zone_size),
+            },
+            // On zones Deallocate is a hint, and what is appended was nothing before.
+            _ => return,
+        };
+        if let Some(marks) = self.uncorrectable(ns) {
+            marks.clear(at, sectors);
         }
+    }
+
+    /// Zones were reset, all that can be.
+    fn rewrite_zones(&mut self, ns: Namespace, zone_size: u64) {
+        let at = self.kinds.iter().position(|kind| *kind == ns);
+        let Some(marks) = at.and_then(|at| self.uncorrectable.get_mut(at)) else {
+            return;
+        };
+        marks.retain(|sector| {
+            let zone = u32::try_from(sector.get() / zone_size).ok();
+            let zone = zone.and_then(|zone| self.model.zone(ZoneId::new(zone)));
+            zone.is_some_and(|zone| zone.state != zone::State::Empty)
+        });
+    }
+
+    /// Sectors from zone to zone, if a namespace has zones.
+    fn zone_size(&self, of: Namespace) -> Option<u64> {
+        let at = self.kinds.iter().position(|kind| *kind == of)?;
+        let zoned = self.namespaces.get(at)?.zoned.as_ref()?;
+        Some((zoned.zone_size.get() / SECTOR_BYTES).max(1))
     }
 
     /// Where byte 0 of a namespace lies in the media.
@@ -524,8 +594,45 @@ impl nvme::Drive for Drive {
         if let (Ok(_), Some(at)) = (outcome.result, verdict.read_error) {
             outcome.result = Err(self.count_failure(Error::Unreadable(at)));
         }
+        if let (Ok(_), Command::Read { at, sectors, .. }) = (outcome.result, command) {
+            let marks = self.uncorrectable.get(usize::from(ns.0));
+            if let Some(at) = marks.and_then(|marks| marks.first(at, sectors)) {
+                // The host wants it so: that says nothing of the media.
+                outcome.result = Err(Error::Unreadable(at));
+            }
+        }
         outcome.done += verdict.delay;
         outcome
+    }
+
+    fn can_mark(&self, ns: NsIndex, at: Sector, sectors: u64) -> bool {
+        let marks = self.uncorrectable.get(usize::from(ns.0));
+        marks.is_some_and(|marks| marks.has_room(at, sectors))
+    }
+
+    fn set_uncorrectable(&mut self, ns: NsIndex, at: Sector, sectors: u64, is_set: bool) {
+        self.tell(&Recorded::Uncorrectable {
+            ns,
+            at,
+            sectors,
+            is_set,
+        });
+        let index = usize::from(ns.0);
+        let size = self.namespaces.get(index).map_or(0, |info| info.size.get());
+        let (Some(marks), Some(end)) = (
+            self.uncorrectable.get_mut(index),
+            at.get().checked_add(sectors),
+        ) else {
+            return;
+        };
+        // A journal may say anything.
+        if end > size / SECTOR_BYTES {
+            return;
+        }
+        match is_set {
+            true => marks.mark(at, sectors),
+            false => marks.clear(at, sectors),
+        }
     }
 
     fn has_unwritten(&self, ns: NsIndex, at: Sector, sectors: u64) -> bool {

@@ -32,6 +32,7 @@ mod saved;
 mod series;
 mod stats;
 mod table;
+mod uncorrectable;
 mod undo;
 mod vendor_log;
 mod zone_map;

@@ -10,7 +10,7 @@ use core::fmt::{self, Display, Formatter};
 use command::{Command, ZoneAction, ZoneTarget};
 use ftl::Namespace;
 use nvme::NsIndex;
-use units::{Instant, ZoneId};
+use units::{Instant, Sector, ZoneId};
 
 /// Most commands kept: a visit of the device is at most half a thousand of them.
 const MAX_COMMANDS: usize = 4096;
@@ -57,6 +57,17 @@ pub enum Recorded {
         /// Offline, or read-only.
         offline: bool,
     },
+    /// Write Uncorrectable, which was worked as a write right before, has marked sectors; or their data was erased.
+    Uncorrectable {
+        /// The namespace.
+        ns: NsIndex,
+        /// The first of them.
+        at: Sector,
+        /// How many.
+        sectors: u64,
+        /// Marked, or not any more.
+        is_set: bool,
+    },
     /// Part of a zone's descriptor extension.
     Extension {
         /// Which zone's.
@@ -74,7 +85,10 @@ impl Recorded {
     pub const fn at(&self) -> Option<Instant> {
         match *self {
             Self::Command { at, .. } | Self::PowerCut(at) | Self::Note { at, .. } => Some(at),
-            Self::Format { .. } | Self::Failed { .. } | Self::Extension { .. } => None,
+            Self::Format { .. }
+            | Self::Failed { .. }
+            | Self::Uncorrectable { .. }
+            | Self::Extension { .. } => None,
         }
     }
 }
@@ -91,6 +105,19 @@ impl Display for Recorded {
             Self::Failed { zone, offline } => {
                 let how = if *offline { "offline" } else { "read-only" };
                 write!(f, "# zone {} is {how}", zone.get())
+            }
+            Self::Uncorrectable {
+                ns,
+                at,
+                sectors,
+                is_set,
+            } => {
+                let (nsid, at) = (ns.nsid().get(), at.get());
+                let how = if *is_set { "cannot" } else { "can" };
+                write!(
+                    f,
+                    "# {sectors} sectors from {at} of namespace {nsid} {how} be read"
+                )
             }
             Self::Extension { zone, at, .. } => {
                 write!(

@@ -32,6 +32,8 @@ const BASE: u64 = 0;
 struct Kept {
     version: u64,
     slot: Option<u32>,
+    /// Its sectors that could not be read, a bit each ([`crate::uncorrectable`]).
+    unreadable: u8,
 }
 
 /// A copy in flash.
@@ -72,8 +74,8 @@ impl Followed {
 pub(crate) enum Left {
     /// It has its newest bytes.
     Newest,
-    /// It has those of a slot.
-    Slot(u32),
+    /// It has those of a slot, of which these sectors, a bit each, could not be read.
+    Slot { slot: u32, unreadable: u8 },
     /// It would have older ones, which were not kept.
     Missing,
 }
@@ -119,11 +121,17 @@ impl Undo {
         }
     }
 
-    /// Something happened to a page, until `now`.
-    pub fn note(&mut self, event: &Event, now: Instant) {
+    /// Something happened to a page, until `now`; which sectors of a page could not be read before, a bit each.
+    pub fn note(
+        &mut self,
+        event: &Event,
+        now: Instant,
+        unreadable: impl FnOnce(Namespace, u64) -> u8,
+    ) {
         match *event {
             Event::Entered { namespace, lpn } if self.is_followed(namespace) => {
-                self.entered((namespace == Namespace::Data, lpn), now);
+                let page = (namespace == Namespace::Data, lpn);
+                self.entered(page, now, unreadable(namespace, lpn));
             }
             Event::Copied {
                 namespace,
@@ -166,7 +174,7 @@ impl Undo {
     }
 
     /// A page is to be overwritten.
-    fn entered(&mut self, page: Page, now: Instant) {
+    fn entered(&mut self, page: Page, now: Instant, unreadable: u8) {
         if self.free.is_empty() && self.swept < now {
             self.sweep(now);
         }
@@ -186,7 +194,11 @@ impl Undo {
             .entry(page)
             .or_insert_with(|| spare.pop().unwrap_or_default());
         if let (Some(version), Some(slot)) = (old, slot) {
-            followed.kept.push(Kept { version, slot });
+            followed.kept.push(Kept {
+                version,
+                slot,
+                unreadable,
+            });
             self.to_keep.extend(slot.map(|slot| (page, slot)));
         }
         followed.newest = latest;
@@ -294,7 +306,8 @@ impl Undo {
                 // What recovery copies is of what survived.
                 Event::Copied { namespace, lpn, .. }
                     if survived.contains_key(&(namespace == Namespace::Data, lpn)) => {}
-                ref before => self.note(before, off),
+                // Of the host's commands none is among them.
+                ref before => self.note(before, off, |_, _| 0),
             }
         }
         for (page, followed) in core::mem::take(&mut self.pages) {
@@ -306,10 +319,10 @@ impl Undo {
             let copy = copies.rfind(|copy| copy.at == *at && copy.is_durable(off));
             let version = copy.map_or(BASE, |copy| copy.version);
             let kept = followed.kept.iter().find(|kept| kept.version == version);
-            let left = match kept.and_then(|kept| kept.slot) {
+            let left = match kept.map(|kept| (kept.slot, kept.unreadable)) {
                 _ if version == followed.newest => Left::Newest,
-                Some(slot) => Left::Slot(slot),
-                None => Left::Missing,
+                Some((Some(slot), unreadable)) => Left::Slot { slot, unreadable },
+                Some((None, _)) | None => Left::Missing,
             };
             let namespace = if page.0 {
                 Namespace::Data
@@ -331,7 +344,11 @@ impl Undo {
     }
 }
 
-state!(Kept { version, slot });
+state!(Kept {
+    version,
+    slot,
+    unreadable
+});
 state!(Copy {
     version,
     at,

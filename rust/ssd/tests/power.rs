@@ -7,9 +7,9 @@ mod common;
 
 use common::{config, fitting, machine, page_of, version_of, Random, PAGE, SMALL};
 use nvme::Drive as _;
-use nvme_spec::{offset, NvmOpcode, WireZoneAction};
+use nvme_spec::{offset, NvmOpcode, Status, WireZoneAction};
 use ssd::{Drive, PRESETS};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use testkit::{command, Guest};
 use units::Nanos;
 
@@ -41,6 +41,8 @@ struct Bench {
     free: u64,
     random: Random,
     version: Version,
+    /// Versions that cannot be read.
+    marked: BTreeSet<Version>,
     pages: BTreeMap<Page, Known>,
     /// Writes in flight: what they make durable when they are answered.
     asked: BTreeMap<u16, Vec<(Page, usize)>>,
@@ -57,6 +59,7 @@ impl Bench {
             buffer,
             random: Random(seed),
             version: 0,
+            marked: BTreeSet::new(),
             pages: BTreeMap::new(),
             asked: BTreeMap::new(),
         }
@@ -88,6 +91,20 @@ impl Bench {
         let cid = self.guest.submit(1, sqe);
         self.guest.release(mark);
         self.asked.insert(cid, if fua { now } else { Vec::new() });
+    }
+
+    /// Write Uncorrectable of a page, unless it may have become such a version already.
+    fn mark(&mut self, nsid: u32, page: u64) {
+        let known = self.pages.entry((nsid, page)).or_default();
+        if known.written.iter().any(|v| self.marked.contains(v)) {
+            return;
+        }
+        self.version += 1;
+        self.marked.insert(self.version);
+        known.written.push(self.version);
+        let sqe = command::blocks(NvmOpcode::WriteUncorrectable, nsid, page * 8, 8);
+        let cid = self.guest.submit(1, sqe);
+        self.asked.insert(cid, Vec::new());
     }
 
     fn flush(&mut self, nsid: u32) {
@@ -132,6 +149,15 @@ impl Bench {
 
     /// What the media has of a page, and whether it is one whole version.
     fn held(&mut self, (nsid, page): Page) -> Version {
+        let mark = self.guest.mark();
+        let (cqe, _) = self.guest.read(nsid, page * 8, 9, 8);
+        self.guest.release(mark);
+        if cqe.status != 0 {
+            assert_eq!(cqe.status(), Some(Status::UnrecoveredRead));
+            let written = &self.pages[&(nsid, page)].written;
+            let marked = written.iter().find(|v| self.marked.contains(v));
+            return *marked.unwrap();
+        }
         let infos = self.guest.controller.drive().namespaces();
         let start = infos[nsid as usize - 1].media_offset as usize + page as usize * PAGE;
         version_of(&self.guest.host.media[start..start + PAGE]).unwrap()
@@ -180,6 +206,7 @@ fn pages_have_the_bytes_of_their_last_durable_version() {
                     let first = bench.random.below(HOT - pages);
                     match bench.random.below(12) {
                         0 => bench.flush(nsid),
+                        2 => bench.mark(nsid, first),
                         n => bench.write(nsid, first, pages, n == 1),
                     }
                     let longest = [60_000, 60_000, 60_000, 8_000_000];

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! A drive without flash: namespace 1 conventional, namespace 2 zoned, one latency for everything.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use command::{Command, Error, Outcome, Reply, ZoneAction, ZoneReport, ZoneTarget};
 use nvme::{
@@ -73,6 +73,10 @@ pub struct FakeDrive {
     pub health: Health,
     /// Sectors of namespace 1 that were written and not deallocated.
     pub written: Vec<bool>,
+    /// Sectors of each namespace that were marked.
+    pub marked: [BTreeSet<u64>; 2],
+    /// Most of them.
+    pub most_marked: usize,
     /// When background work is due.
     pub background: Option<Instant>,
     /// When background work was carried out.
@@ -109,6 +113,8 @@ impl FakeDrive {
                 degraded: false,
             },
             written: vec![false; (config.conventional_bytes / 512) as usize],
+            marked: Default::default(),
+            most_marked: 4096,
             background: None,
             advanced: Vec::new(),
             cuts: Vec::new(),
@@ -320,6 +326,21 @@ impl Drive for FakeDrive {
         let size = self.zone_sectors();
         let zone = self.zones.get((at.get() / size) as usize);
         zone.is_none_or(|zone| at.get() % size + sectors > zone.written)
+    }
+
+    fn can_mark(&self, ns: NsIndex, _at: Sector, sectors: u64) -> bool {
+        let marked = self.marked.get(usize::from(ns.0));
+        marked.is_some_and(|marked| marked.len() + sectors as usize <= self.most_marked)
+    }
+
+    fn set_uncorrectable(&mut self, ns: NsIndex, at: Sector, sectors: u64, is_set: bool) {
+        if let Some(marked) = self.marked.get_mut(usize::from(ns.0)) {
+            let range = at.get()..at.get() + sectors;
+            match is_set {
+                true => marked.extend(range),
+                false => marked.retain(|sector| !range.contains(sector)),
+            }
+        }
     }
 
     fn zone(&self, ns: NsIndex, id: ZoneId) -> Option<ZoneReport> {

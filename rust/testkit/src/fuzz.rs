@@ -373,6 +373,9 @@ pub fn zones_of<D: Drive>(guest: &mut Guest<D>, nsid: u32, zone_blocks: u64, dat
             0..=2 => command::blocks(NvmOpcode::ZoneAppend, nsid, at, blocks),
             3 | 4 => command::blocks(NvmOpcode::Write, nsid, at, blocks),
             5 => command::blocks(NvmOpcode::Read, nsid, at, blocks),
+            6 if blocks % 2 == 0 => {
+                command::blocks(NvmOpcode::WriteUncorrectable, nsid, at, blocks)
+            }
             6 => command::blocks(NvmOpcode::WriteZeroes, nsid, at, blocks),
             7 => command::plain(NvmOpcode::Flush.wire(), nsid),
             kind => {

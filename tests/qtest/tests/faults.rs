@@ -2,7 +2,7 @@
 //! Faults on demand, through `qom-set` and `-device`: what the guest sees of them.
 
 use anyhow::{ensure, Result};
-use qtest::opcode::{READ, WRITE};
+use qtest::opcode::{READ, WRITE, WRITE_UNCORRECTABLE};
 use qtest::status::{UNRECOVERED_READ, WRITE_FAULT, ZONE_OFFLINE};
 use qtest::{refusal, Drive, Machine, Options, Sqe, ZONE};
 use serde_json::json;
@@ -114,4 +114,26 @@ fn what_is_no_rule_is_refused_and_changes_nothing() -> Result<()> {
         ensure!(status.code() == Some(1) && said.contains(words), "{said}");
     }
     Ok(())
+}
+
+#[test]
+fn blocks_that_the_guest_has_marked_cannot_be_read_until_they_are_written() -> Result<()> {
+    let machine = Machine::with_device("conzone-nvme,id=d,addr=4")?;
+    let mut drive = Drive::start(&machine)?;
+    drive.io(WRITE, 1, 0, 16)?.success()?;
+    drive.io(WRITE_UNCORRECTABLE, 1, 4, 2)?.success()?;
+    drive.io(READ, 1, 0, 4)?.success()?;
+    assert_eq!(drive.io(READ, 1, 0, 16)?.code(), UNRECOVERED_READ);
+    let entry = log(&mut drive, 1)?;
+    assert_eq!(entry[16..24], 4_u64.to_le_bytes(), "LBA");
+    let smart = log(&mut drive, 2)?;
+    assert_eq!(smart[160..168], [0; 8], "no error of the media");
+    drive.io(WRITE, 1, 4, 2)?.success()?;
+    drive.io(READ, 1, 0, 16)?.success()?;
+    // In a zone it moves the write pointer.
+    drive.io(WRITE_UNCORRECTABLE, 2, 0, 8)?.success()?;
+    drive.io(WRITE, 2, 8, 8)?.success()?;
+    assert_eq!(drive.io(READ, 2, 0, 16)?.code(), UNRECOVERED_READ);
+    drive.io(READ, 2, 8, 8)?.success()?;
+    machine.quit()
 }

@@ -136,7 +136,7 @@ fn ranges_and_namespaces() -> Result<()> {
             (Sqe::io(WRITE, 1, u64::MAX, 8, at), LBA_OUT_OF_RANGE),
             (Sqe::io(READ, 2, DATA_BLOCKS, 8, at), LBA_OUT_OF_RANGE),
             (Sqe::io(READ, 1, 0, 513, at), INVALID_FIELD), // MDTS
-            (Sqe::io(0x04, 1, 0, 8, at), INVALID_OPCODE),  // Write Uncorrectable
+            (Sqe::io(0x03, 1, 0, 8, at), INVALID_OPCODE),  // no such command
             (copy.dword(12, 1 << 8), INVALID_FIELD),       // another descriptor format
             (
                 Sqe::io(READ, 1, 0, 8, at).dword(0, 1 << 8 | u32::from(READ)),

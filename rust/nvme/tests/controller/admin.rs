@@ -27,6 +27,7 @@ fn the_controller_describes_itself() {
     let oncs = u16_at(&page, 520);
     for (bit, opcode) in [
         (0, NvmOpcode::Compare),
+        (1, NvmOpcode::WriteUncorrectable),
         (2, NvmOpcode::DatasetManagement),
         (3, NvmOpcode::WriteZeroes),
         (7, NvmOpcode::Verify),
@@ -121,7 +122,7 @@ fn namespaces_describe_themselves() {
     assert_eq!(page[52..57], [4, 1, 0, 0, 2]);
     assert_eq!(page[57..61], [0; 4], "the list ends");
     let page = identify(&mut guest, Cns::SetController, 0, 0);
-    assert_eq!(page[..4], [11, 11, 0, 255]);
+    assert_eq!(page[..4], [11, 11, 11, 255]);
     assert_eq!((u32_at(&page, 4), u64_at(&page, 8)), (1 << 18, 1 << 18));
     assert_eq!(
         u64_at(&identify(&mut guest, Cns::CommandSets, 0, 0), 0),

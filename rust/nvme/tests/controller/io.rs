@@ -231,9 +231,56 @@ fn write_zeroes_and_deallocate_leave_zeroes_and_give_memory_back() {
 }
 
 #[test]
+fn write_uncorrectable_is_a_write_without_data_that_marks_its_blocks() {
+    let mut guest = guest(1);
+    assert_ok(guest.write(META, 0, SHIFT, &pattern(3, 16 << SHIFT)));
+    let mark = |nsid, at, blocks| command::blocks(NvmOpcode::WriteUncorrectable, nsid, at, blocks);
+    assert_ok(guest.io(mark(META, 2, 3)));
+    let expected = Command::Write {
+        at: Sector::new(16),
+        sectors: 24,
+        fua: false,
+        internal: true,
+    };
+    let drive = guest.controller.drive();
+    assert_eq!(drive.submitted.last().unwrap().1, expected);
+    assert!(drive.marked[0].iter().copied().eq(16..40));
+    assert_eq!(
+        guest.host.discarded,
+        3 << SHIFT,
+        "nothing is left of the data"
+    );
+    // What fails marks nothing: the field at fault is that of a write.
+    let blocks = (4 << 20) >> SHIFT;
+    for (sqe, status, field) in [
+        (mark(META, blocks - 1, 2), Status::LbaOutOfRange, (40, 0)),
+        (mark(META, 0, 2049), Status::InvalidField, (48, 0)),
+        (mark(DATA, 1, 1), Status::ZoneInvalidWrite, (40, 0)),
+        (mark(DATA, 0, 193), Status::ZoneBoundary, (40, 0)),
+    ] {
+        let cqe = guest.io(sqe);
+        assert_rejected(&mut guest, cqe, status, Some(field));
+    }
+    // Nor what the drive has no room to remember, and that is not written either.
+    guest.controller.drive_mut().most_marked = 31;
+    let before = guest.controller.drive().submitted.len();
+    let cqe = guest.io(mark(META, 8, 1));
+    assert_rejected(&mut guest, cqe, Status::CapacityExceeded, Some((48, 0)));
+    let drive = guest.controller.drive();
+    assert_eq!(drive.submitted.len(), before);
+    assert_eq!(drive.marked, [(16..40).collect(), [].into()]);
+    assert_ok(guest.io(mark(DATA, 0, 1)));
+    assert_eq!(guest.controller.drive().marked[1].len(), 8);
+}
+
+#[test]
 fn work_without_data_is_bounded_too() {
     let mut guest = guest(1);
-    for opcode in [NvmOpcode::Verify, NvmOpcode::WriteZeroes] {
+    for opcode in [
+        NvmOpcode::Verify,
+        NvmOpcode::WriteZeroes,
+        NvmOpcode::WriteUncorrectable,
+    ] {
         let cqe = guest.io(command::blocks(opcode, META, 0, 2049));
         assert_rejected(&mut guest, cqe, Status::InvalidField, Some((48, 0)));
     }

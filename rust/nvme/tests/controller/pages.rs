@@ -53,7 +53,7 @@ fn identify_controller() {
         (280, &[0, 0, 0xa0]),           // TNVMCAP: 4 MiB and 8 x 768 KiB
         (512, &[0x66, 0x44]),           // SQES, CQES
         (516, &[2]),                    // NN
-        (520, &[0xdd, 1]),              // ONCS
+        (520, &[0xdf, 1]),              // ONCS
         (524, &[4, 7]),                 // FNA, VWC
         (534, &[1]),                    // OCFS
         (536, &[1, 0, 5]),              // SGLS: any alignment, bit bucket, longer than data
@@ -117,9 +117,9 @@ fn identify_of_a_command_set() {
     let meta = page(Cns::SetNamespace, META, CommandSet::Nvm);
     assert_page("Identify Namespace, NVM", meta, &[]);
     let nvm: &[Field<'_>] = &[
-        (0, &[11, 11, 0, 255]), // VSL, WZSL, WUSL, DMRL
-        (4, &[0, 0, 4]),        // DMRSL
-        (8, &[0, 0, 4]),        // DMSL
+        (0, &[11, 11, 11, 255]), // VSL, WZSL, WUSL, DMRL
+        (4, &[0, 0, 4]),         // DMRSL
+        (8, &[0, 0, 4]),         // DMSL
     ];
     let controller = page(Cns::SetController, 0, CommandSet::Nvm);
     assert_page("Identify Controller, NVM", controller, nvm);
@@ -222,6 +222,7 @@ fn logs_of_what_there_is() {
         io(0x00, &[1]), // Flush
         io(0x01, &[3]), // Write
         io(0x02, &[1]), // Read
+        io(0x04, &[3]), // Write Uncorrectable
         io(0x05, &[1]), // Compare
         io(0x08, &[3]), // Write Zeroes
         io(0x09, &[3]), // Dataset Management

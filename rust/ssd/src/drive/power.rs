@@ -11,7 +11,7 @@ use crate::undo::Left as Page;
 use core::ops::Range;
 use ftl::{Event, Left, Lost, PowerCut};
 use nvme::{MediaChange, PowerLoss};
-use units::{Instant, Nanos, PAGE_BYTES, SECTOR_BYTES};
+use units::{Instant, Nanos, Sector, PAGE_BYTES, PAGE_SECTORS, SECTOR_BYTES};
 
 impl Drive {
     /// Power goes at `now`; `change` is told what becomes of media bytes.
@@ -21,6 +21,13 @@ impl Drive {
         let gone = cut.lost.iter().filter_map(|lost| self.gone(lost));
         for bytes in joined(gone.filter(|bytes| !bytes.is_empty())) {
             change(MediaChange::Gone(bytes));
+        }
+        for lost in &cut.lost {
+            let Some(kept) = kept(lost) else { continue };
+            if let Some(marks) = self.uncorrectable(lost.namespace) {
+                let at = Sector::new(lost.lpn * PAGE_SECTORS + kept);
+                marks.clear(at, PAGE_SECTORS - kept);
+            }
         }
         self.restore(&events, cut.off, change);
         PowerLoss {
@@ -39,16 +46,21 @@ impl Drive {
                 return;
             };
             let to = start + lpn * PAGE_BYTES;
-            match left {
-                Page::Newest => {}
-                Page::Slot(slot) => {
+            let unreadable = match left {
+                Page::Newest => return,
+                Page::Slot { slot, unreadable } => {
                     let from = self.undo_offset + u64::from(slot) * PAGE_BYTES;
                     change(MediaChange::Restored { from, to });
+                    unreadable
                 }
                 Page::Missing => {
                     self.cuts.missing += 1;
                     change(MediaChange::Gone(to..to + PAGE_BYTES));
+                    0
                 }
+            };
+            if let Some(marks) = self.uncorrectable(namespace) {
+                marks.restore(lpn, unreadable);
             }
         });
         self.undo = Some(undo);
@@ -65,11 +77,16 @@ impl Drive {
     /// Media bytes of a page that hold nothing any more.
     fn gone(&self, lost: &Lost) -> Option<Range<u64>> {
         let start = self.media_offset(lost.namespace)? + lost.lpn * PAGE_BYTES;
-        let kept = match lost.left {
-            Left::Nothing => 0,
-            Left::Sectors(sectors) => u64::from(sectors) * SECTOR_BYTES,
-            Left::Older => return None,
-        };
+        let kept = kept(lost)? * SECTOR_BYTES;
         Some(start + kept..start + PAGE_BYTES)
+    }
+}
+
+/// Sectors of a page that are left; none if it has older bytes.
+fn kept(lost: &Lost) -> Option<u64> {
+    match lost.left {
+        Left::Nothing => Some(0),
+        Left::Sectors(sectors) => Some(sectors.into()),
+        Left::Older => None,
     }
 }
