@@ -116,6 +116,8 @@ fn the_history_makes_the_drive_that_a_cut_leaves() -> Result<()> {
         // Neither of these is durable.
         write(&mut drive, 1, 8, 16, false)?;
         write(&mut drive, 2, 16, 8, false)?;
+        // What comes at the instant of a cut is cut off by it.
+        machine.clock_step(1)?;
         machine.qom_set("d", "power-cut", &json!("now"))?;
         let at = machine.drive_clock("d")?;
         machine.qmp("system_reset", &json!({}))?;
