@@ -129,3 +129,20 @@ fn every_command_explains_itself() {
             .stdout(predicate::str::contains("Example"));
     }
 }
+
+#[test]
+fn a_campaign_that_cannot_be_is_refused_at_once() {
+    refused(&["crash", "--at", "soon"], "random, flush, or instants");
+    refused(&["crash", "--fault", "flush=lost"], "must begin with");
+    refused(&["crash", "--workload", "tpcc"], "ready ones are fsync");
+    refused(
+        &["crash", "--fs", "zonefs", "--workload", "sqlite"],
+        "zonefs",
+    );
+    refused(&["crash", "--image", "a.cz"], "leave out --image");
+    refused(&["crash", "--set", "zones=8"], "--set zones=24");
+    refused(&["crash", "--cuts", "0"], "--cuts");
+    refused(&["crash", "--again", "/nonexistent"], "needs --at");
+    let at = ["crash", "--again", "/nonexistent", "--at", "5"];
+    refused(&at, "/nonexistent/crash.json: No such file");
+}
