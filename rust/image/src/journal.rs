@@ -13,7 +13,7 @@
 use crate::words;
 use command::{Command, ZoneAction, ZoneTarget};
 use ftl::Namespace;
-use nvme::NsIndex;
+use nvme::{NsIndex, SanitizeStatus, Sanitized};
 use ssd::Recorded;
 use units::{Instant, Sector, ZoneId};
 
@@ -34,6 +34,7 @@ const FAILED: u8 = 11;
 const EXTENSION: u8 = 12;
 const NOTE: u8 = 13;
 const UNCORRECTABLE: u8 = 14;
+const SANITIZED: u8 = 15;
 
 const DATA: u8 = 1;
 const FUA: u8 = 2;
@@ -138,6 +139,13 @@ fn fields(what: &Recorded) -> Fields {
             at: ns.0.into(),
             place: at.get(),
             count: sectors,
+        },
+        Recorded::Sanitized(to) => Fields {
+            op: SANITIZED,
+            flags: 0,
+            at: to.since.as_nanos(),
+            place: u64::from(to.pattern) | u64::from(to.dword10) << 32,
+            count: to.status as u64 | u64::from(to.erases) << 8 | u64::from(to.programs) << 16,
         },
         Recorded::Extension { zone, at, bytes } => {
             let [at_word, place] = words(&bytes);
@@ -268,6 +276,17 @@ fn recorded(fields: Fields) -> Option<Recorded> {
                 is_set: is(SET),
             })
         }
+        SANITIZED => {
+            let [status, erases, programs, ..] = count.to_le_bytes();
+            return Some(Recorded::Sanitized(Sanitized {
+                status: *SanitizeStatus::ALL.get(usize::from(status))?,
+                dword10: (place >> 32) as u32,
+                pattern: place as u32,
+                since: Instant::from_nanos(at),
+                erases,
+                programs,
+            }));
+        }
         EXTENSION => {
             let mut bytes = [0; 16];
             let (low, high) = bytes.split_at_mut(8);
@@ -368,6 +387,16 @@ mod tests {
             at: Sector::new(0x1234_5678_9abc),
             sectors: 0xffff,
             is_set,
+        }));
+        all.extend(SanitizeStatus::ALL.map(|status| {
+            Recorded::Sanitized(Sanitized {
+                status,
+                dword10: 0x3ff,
+                pattern: u32::MAX,
+                since: Instant::from_nanos(u64::MAX),
+                erases: 16,
+                programs: 15,
+            })
         }));
         all.push(Recorded::Extension {
             zone: ZoneId::new(u32::MAX),

@@ -14,8 +14,8 @@ use ::command::{Command, Error, ZoneAction, ZoneTarget};
 use common::{page_of, version_of, PAGE};
 use core::ops::Range;
 use image::{AfterKill, Bytes, Image, Layout, Live, Opened, Words};
-use nvme::Drive as _;
-use nvme_spec::{NvmOpcode, WireZoneAction};
+use nvme::{Drive as _, SanitizeStatus};
+use nvme_spec::{AdminOpcode, NvmOpcode, WireZoneAction};
 use ssd::{Config, Drive, Journal, Recorded, PRESETS};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -523,6 +523,47 @@ fn the_journal_makes_of_the_checkpoint_the_drive_that_it_was() {
 }
 
 #[test]
+fn a_sanitize_operation_goes_on_in_another_process() {
+    for (after, steps) in [
+        (AfterKill::PowerCut, 0),
+        (AfterKill::PowerCut, 3),
+        (AfterKill::Keep, 3),
+    ] {
+        let mut bench = Bench::new("tlc-zoned", 4);
+        for _ in 0..60 {
+            bench.act();
+        }
+        assert!(bench.guest.host.media.iter().any(|byte| *byte != 0));
+        bench.guest.budget = 4;
+        bench.live.works(bench.guest.host.clock);
+        let mut sqe = command::plain(AdminOpcode::Sanitize.wire(), 0);
+        sqe.cdw[0] = 2;
+        bench.guest.submit(0, sqe);
+        for _ in 0..steps {
+            bench.run();
+        }
+        let words = bench.memory.0.lock().unwrap().words.clone();
+        put_words(bench.image.file(), bench.image.layout(), &words);
+        let mut media = bench.guest.host.media.clone();
+        let mut image = Image::open(&bench.file.0, true).unwrap();
+        let opened = image.load(&bench.config, after, &mut InMemory(&mut media));
+        let opened = opened.unwrap();
+        let status = |drive: &Drive| drive.sanitized().status;
+        assert_eq!(status(opened.drive.drive()), SanitizeStatus::InProgress);
+        let mut bench = Bench::with(bench.file, &mut image, opened, media, 4);
+        while status(bench.guest.controller.drive()) == SanitizeStatus::InProgress {
+            assert!(bench.guest.wake());
+        }
+        assert!(bench.guest.host.media.iter().all(|byte| *byte == 0));
+        let drive = bench.guest.controller.drive();
+        assert_eq!(
+            (status(drive), drive.is_blank()),
+            (SanitizeStatus::Completed, true)
+        );
+    }
+}
+
+#[test]
 fn an_orderly_end_loses_nothing_and_time_goes_on() {
     let mut bench = Bench::new("tlc-block", 5);
     for _ in 0..50 {
@@ -640,6 +681,14 @@ fn anything(random: &mut fastrand::Rng) -> Recorded {
             zone,
             offline: random.bool(),
         },
+        5 => Recorded::Sanitized(nvme::Sanitized {
+            status: SanitizeStatus::ALL[random.usize(..5)],
+            dword10: random.u32(..1 << 10),
+            pattern: random.u32(..),
+            since: Instant::from_nanos(now),
+            erases: random.u8(..),
+            programs: random.u8(..),
+        }),
         4 => Recorded::Uncorrectable {
             ns: nvme::NsIndex(random.u8(..3)),
             at,

@@ -8,7 +8,7 @@
 
 use bilge::prelude::*;
 
-use crate::bytes::get;
+use crate::bytes::{get, wire_enum};
 
 /// Size of a submission queue entry in bytes.
 pub const SQE_BYTES: usize = 64;
@@ -278,6 +278,37 @@ pub struct FormatCdw10 {
     reserved: u18,
 }
 
+/// Sanitize, dword 10 (Base, section 5.24, figure 303).
+#[bitsize(32)]
+#[derive(Clone, Copy, FromBits, DebugBits)]
+pub struct SanitizeCdw10 {
+    /// SANACT, one of [`SanitizeAction`].
+    pub action: u3,
+    /// AUSE: a failure may be left by Exit Failure Mode.
+    pub unrestricted: bool,
+    /// OWPASS: passes of an overwrite, 0 for 16.
+    pub passes: u4,
+    /// OIPBP: the pattern is inverted between passes; the last one has it as it is.
+    pub inverts: bool,
+    /// NDAS: logical blocks stay allocated.
+    pub keeps_allocated: bool,
+    reserved: u22,
+}
+
+wire_enum! {
+    /// SANACT of Sanitize (Base, section 5.24, figure 303).
+    SanitizeAction: u8 {
+        /// Exit Failure Mode.
+        ExitFailureMode = 1,
+        /// Start a Block Erase sanitize operation.
+        BlockErase = 2,
+        /// Start an Overwrite sanitize operation.
+        Overwrite = 3,
+        /// Start a Crypto Erase sanitize operation.
+        CryptoErase = 4,
+    }
+}
+
 /// Read, Write, Compare, Verify, Write Zeroes, Zone Append, dword 12 (NVM, section 3.2,
 /// figures 48, 63, 23, 55, 73; ZNS, section 3.4.1, figure 26).
 #[bitsize(32)]
@@ -500,6 +531,12 @@ mod tests {
             (1, 1)
         );
         assert_eq!(format.format_high().value(), 1);
+        let sanitize = SanitizeCdw10::from(0x03ab);
+        assert_eq!(
+            (sanitize.action().value(), sanitize.passes().value()),
+            (3, 10)
+        );
+        assert!(sanitize.unrestricted() && sanitize.inverts() && sanitize.keeps_allocated());
         let copy = CopyCdw12::from(0x4000_0103);
         assert_eq!((copy.ranges_z(), copy.format().value()), (3, 1));
         assert!(copy.fua());

@@ -111,6 +111,8 @@ pub struct IdentifyController<'a> {
     pub critical_kelvin: u16,
     /// TNVMCAP in bytes.
     pub total_capacity: u64,
+    /// SANICAP: what Sanitize can do.
+    pub sanitize: u32,
     /// MXCMD: MAXCMD, most commands in flight per queue.
     pub max_commands: u16,
     /// NN.
@@ -155,6 +157,7 @@ impl IdentifyController<'_> {
         put(page, 266, &self.warning_kelvin.to_le_bytes());
         put(page, 268, &self.critical_kelvin.to_le_bytes());
         put(page, 280, &self.total_capacity.to_le_bytes());
+        put(page, 328, &self.sanitize.to_le_bytes());
         // SQES and CQES: entries of 2^6 and 2^4 bytes, minimum and maximum alike.
         put(page, 512, &[0x66, 0x44]);
         put(page, 514, &self.max_commands.to_le_bytes());
@@ -365,6 +368,7 @@ mod tests {
             warning_kelvin: 343,
             critical_kelvin: 353,
             total_capacity: 1 << 30,
+            sanitize: 0x8000_0007,
             max_commands: 64,
             namespaces: 2,
             nvm_commands: 0x5d,

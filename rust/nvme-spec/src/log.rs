@@ -20,6 +20,8 @@ wire_enum! {
         FeatureEffects = 0x12,
         /// NVMe-MI Commands Supported and Effects.
         ManagementEffects = 0x13,
+        /// Sanitize Status.
+        Sanitize = 0x81,
         /// Changed Zone List.
         ChangedZones = 0xbf,
         /// Statistics of this drive's model.
@@ -167,6 +169,51 @@ impl SmartLog {
     }
 }
 
+/// Size of the Sanitize Status log in bytes.
+pub const SANITIZE_BYTES: usize = 512;
+
+/// Sanitize Status (Base, section 5.16.1.25, figure 267); fields left out are zero.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SanitizeLog {
+    /// SPROG: how far it is, in 65536ths; all ones if none is in progress.
+    pub progress: u16,
+    /// SSTAT bits 2:0.
+    pub status: u8,
+    /// SSTAT bits 7:3: overwrite passes completed.
+    pub passes: u8,
+    /// SSTAT bit 8: Global Data Erased.
+    pub erased: bool,
+    /// SCDW10: dword 10 of its command.
+    pub dword10: u32,
+    /// Seconds that an overwrite of 16 passes, a block erase and a crypto erase take (ETO, ETBE, ETCE); then the same with
+    /// No-Deallocate After Sanitize (ETOND, ETBEND, ETCEND).
+    pub seconds: [u32; 6],
+}
+
+impl SanitizeLog {
+    /// SSTAT: there has been none.
+    pub const NEVER: u8 = 0;
+    /// SSTAT: the latest one completed.
+    pub const COMPLETED: u8 = 1;
+    /// SSTAT: one is in progress.
+    pub const IN_PROGRESS: u8 = 2;
+    /// SSTAT: the latest one failed.
+    pub const FAILED: u8 = 3;
+
+    /// Encodes the page into zeroes.
+    pub fn encode(&self, page: &mut [u8; SANITIZE_BYTES]) {
+        let status = u16::from(self.status & 7)
+            | u16::from(self.passes & 0x1f) << 3
+            | u16::from(self.erased) << 8;
+        put(page, 0, &self.progress.to_le_bytes());
+        put(page, 2, &status.to_le_bytes());
+        put(page, 4, &self.dword10.to_le_bytes());
+        for (i, seconds) in self.seconds.iter().enumerate() {
+            put(page, 8 + 4 * i, &seconds.to_le_bytes());
+        }
+    }
+}
+
 /// What the Commands Supported and Effects log says of one command (Base, section 5.16.1.6,
 /// figure 211).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -248,6 +295,14 @@ impl AsyncEvent {
         }
     }
 
+    /// Sanitize Operation Completed (Base, figure 147).
+    pub const SANITIZED: Self = Self {
+        kind: AsyncEventType::CommandSet,
+        information: 0x01,
+        log: LogId::Sanitize,
+        nsid: 0,
+    };
+
     /// Dwords 0 and 1 of the completion.
     #[must_use]
     pub const fn result(&self) -> u64 {
@@ -303,9 +358,29 @@ mod tests {
     }
 
     #[test]
+    fn sanitize_status_lies_as_specified() {
+        let mut page = [0; SANITIZE_BYTES];
+        SanitizeLog {
+            progress: 0x1234,
+            status: SanitizeLog::IN_PROGRESS,
+            passes: 16,
+            erased: true,
+            dword10: 0x203,
+            seconds: [1, 2, 3, 4, 5, 6],
+        }
+        .encode(&mut page);
+        assert_eq!(page[..8], [0x34, 0x12, 0x82, 0x01, 0x03, 0x02, 0, 0]);
+        assert_eq!(
+            (page[8], page[12], page[16], page[20], page[28]),
+            (1, 2, 3, 4, 6)
+        );
+    }
+
+    #[test]
     fn events_name_their_log() {
         assert_eq!(AsyncEvent::zone_changed(2).result(), 0x2_00bf_ef02);
         assert_eq!(AsyncEvent::smart(1).result(), 0x0002_0101);
+        assert_eq!(AsyncEvent::SANITIZED.result(), 0x0081_0106);
         assert_eq!(AsyncEvent::INVALID_DOORBELL_VALUE.result(), 0x0001_0100);
     }
 }

@@ -31,6 +31,8 @@ wire_enum! {
         DoorbellBufferConfig = 0x7c,
         /// Format NVM.
         FormatNvm = 0x80,
+        /// Sanitize.
+        Sanitize = 0x84,
         /// Ours: notes a number in what is recorded of the drive (dwords 10 and 11).
         Note = 0xc0,
         /// Ours: cuts the drive's power in so many nanoseconds (dwords 10 and 11).

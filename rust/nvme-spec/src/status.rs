@@ -34,6 +34,10 @@ wire_enum! {
         SglTypeInvalid = 0x011,
         /// PRP Offset Invalid.
         PrpOffsetInvalid = 0x013,
+        /// Sanitize Failed.
+        SanitizeFailed = 0x01c,
+        /// Sanitize In Progress.
+        SanitizeInProgress = 0x01d,
         /// Command Size Limit Exceeded (NVM, Copy).
         CommandSizeLimit = 0x183,
         /// LBA Out of Range.

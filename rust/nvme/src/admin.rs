@@ -26,6 +26,7 @@ impl<D: Drive> Controller<D> {
         if sqe.psdt() != 0 {
             return Err(Reject::invalid(1, 6));
         }
+        self.check_sanitize(opcode, sqe)?;
         match opcode {
             AdminOpcode::DeleteSq => self.delete_sq(host, sqe, now),
             AdminOpcode::CreateSq => self.create_sq(sqe, now),
@@ -39,6 +40,7 @@ impl<D: Drive> Controller<D> {
             AdminOpcode::AsyncEventRequest => self.async_event_request(sqe),
             AdminOpcode::DoorbellBufferConfig => self.doorbell_buffer_config(sqe, now),
             AdminOpcode::FormatNvm => self.format(sqe),
+            AdminOpcode::Sanitize => self.sanitize(sqe, now),
             AdminOpcode::Note => {
                 self.drive.note(number(sqe), now);
                 at_once(now, 0)

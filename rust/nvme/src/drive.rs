@@ -146,6 +146,61 @@ pub struct PowerLoss {
     pub recovery: Nanos,
 }
 
+/// How the latest sanitize operation stands (Base, section 8.21).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SanitizeStatus {
+    /// There has been none.
+    #[default]
+    Never,
+    /// It completed.
+    Completed,
+    /// It is in progress.
+    InProgress,
+    /// It failed.
+    Failed,
+    /// It failed, and its failure mode was left.
+    Left,
+}
+
+impl SanitizeStatus {
+    /// Each of them, in the order of their numbers.
+    pub const ALL: [Self; 5] = [
+        Self::Never,
+        Self::Completed,
+        Self::InProgress,
+        Self::Failed,
+        Self::Left,
+    ];
+}
+
+state::state_enum!(SanitizeStatus { Never = 0, Completed = 1, InProgress = 2, Failed = 3, Left = 4 });
+
+/// The latest sanitize operation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sanitized {
+    /// How it stands.
+    pub status: SanitizeStatus,
+    /// Dword 10 of its command, 10 bits.
+    pub dword10: u32,
+    /// Dword 11: what an overwrite writes.
+    pub pattern: u32,
+    /// When it began.
+    pub since: Instant,
+    /// How often it erases each block of flash.
+    pub erases: u8,
+    /// How often it programs each block of flash.
+    pub programs: u8,
+}
+
+state::state!(Sanitized {
+    status,
+    dword10,
+    pattern,
+    since,
+    erases,
+    programs
+});
+
 /// Figures for the SMART / Health log that only the drive knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Health {
@@ -206,6 +261,28 @@ pub trait Drive {
     /// [`command::Error::Unreadable`] until a command writes, deallocates or resets them. Or takes that back, where data is
     /// erased that no command can change.
     fn set_uncorrectable(&mut self, ns: NsIndex, at: Sector, sectors: u64, is_set: bool);
+
+    /// The latest sanitize operation, as [`Drive::set_sanitized`] left it. Nothing but that changes it.
+    fn sanitized(&self) -> Sanitized;
+
+    /// Keeps how a sanitize operation stands. The controller erases what there is to erase.
+    fn set_sanitized(&mut self, to: Sanitized);
+
+    /// No user data was written since the drive was made, or since a sanitize operation completed.
+    fn is_blank(&self) -> bool;
+
+    /// How long a sanitize operation takes, of which only the cycles of flash count.
+    fn sanitize_time(&self, of: &Sanitized) -> Nanos;
+
+    /// Whether the sanitize operation that ends now has failed.
+    fn sanitize_fails(&mut self) -> bool {
+        false
+    }
+
+    /// Bytes of the media where [`Drive::take_kept`] has old data put.
+    fn aside(&self) -> Range<u64> {
+        0..0
+    }
 
     /// How the commands submitted since the last call have broken the drive, if one has.
     fn take_failure(&mut self) -> Option<Failure> {

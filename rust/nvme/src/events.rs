@@ -127,10 +127,16 @@ impl Events {
             LogId::Error => 0,
             LogId::Smart => 1,
             LogId::ChangedZones => 2,
+            LogId::Sanitize => 6,
             _ => return,
         };
         self.silent &= !(1 << kinds);
         // What was waiting has been seen in the log.
+        self.held.retain(|event| event.log != log);
+    }
+
+    /// What there was to report of this log is past.
+    pub(crate) fn forget(&mut self, log: LogId) {
         self.held.retain(|event| event.log != log);
     }
 

@@ -19,6 +19,7 @@ use crate::host::Host;
 use crate::io::VERIFY_LIMIT;
 use crate::ranges::{COPY_BYTES, COPY_RANGES, DEALLOCATE_BLOCKS, DEALLOCATE_RANGES};
 use crate::reject::{Reject, CDW10, CDW11, NSID};
+use crate::sanitize::SANICAP;
 use crate::transfer::Direction;
 use crate::work::{at_once, Done};
 
@@ -159,6 +160,7 @@ impl<D: Drive> Controller<D> {
             warning_kelvin: WARNING_KELVIN,
             critical_kelvin: CRITICAL_KELVIN,
             total_capacity: capacity,
+            sanitize: SANICAP,
             max_commands: 0,
             namespaces: self.namespace_count(),
             nvm_commands: ONCS,

@@ -95,6 +95,13 @@ impl<D: Drive> Controller<D> {
         now: Instant,
     ) -> Result<Done, Reject> {
         let request = Request::parse(sqe)?;
+        // Flush has nothing to do then (Base, section 8.21).
+        if let Some(status) = self
+            .sanitize_refusal()
+            .filter(|_| request != Request::Flush)
+        {
+            return Err(Reject::new(status));
+        }
         if request == Request::Flush && sqe.nsid == NSID_ALL {
             return self.flush_all(now);
         }

@@ -63,7 +63,7 @@ impl<D: Drive> Controller<D> {
     }
 
     /// Discards bytes from the front of a range, as many as this run has work left for.
-    fn discard_some<H: Host>(&mut self, host: &mut H, bytes: &mut Range<u64>) {
+    pub(crate) fn discard_some<H: Host>(&mut self, host: &mut H, bytes: &mut Range<u64>) {
         self.keep(host);
         let most = self.work.left().saturating_mul(LOOKED_UP_PER_UNIT);
         let len = (bytes.end - bytes.start).min(most);
@@ -106,6 +106,8 @@ impl<D: Drive> Controller<D> {
                 self.deallocate(job, &ns, piece, now).map(|()| true)
             }
             Task::Format { .. } => self.step_format(job, now),
+            // Nobody's command, and so worked elsewhere.
+            Task::Sanitize { .. } => Ok(false),
         }
     }
 
@@ -117,48 +119,71 @@ impl<D: Drive> Controller<D> {
             wipes,
             at,
             next,
-        } = &mut job.task
+        } = job.task
         else {
             return Ok(false);
         };
-        if *at > *last {
-            for nsid in *first..=*last {
+        if at > last {
+            for nsid in first..=last {
                 if let Ok(ns) = self.namespace(nsid) {
-                    self.drive.set_format(ns.index, *format);
+                    self.drive.set_format(ns.index, format);
                 }
             }
             return Ok(false);
         }
-        let Ok(ns) = self.namespace(*at) else {
+        let then = match self.namespace(at) {
+            Ok(ns) => self.erase_next(job, &ns, next, wipes, now)?,
             // Not active: it is not among all.
-            (*at, *next) = (at.saturating_add(1), 0);
-            return Ok(true);
+            Err(_) => None,
         };
-        if ns.zones.is_some() {
-            let mut zone = u32::try_from(*next).unwrap_or(u32::MAX);
-            let (wipes, reset) = (*wipes, ZoneAction::Reset);
-            let can_reset = |state| reset.for_all(state).is_some();
-            let found = self.next_zone(&ns, &mut zone, |state| wipes || can_reset(state));
-            *next = zone.into();
-            if let Some(zone) = found {
-                let state = self.drive.zone(ns.index, zone).map(|zone| zone.state);
-                if state.is_some_and(can_reset) {
-                    return self.act(job, &ns, reset, zone, now).map(|()| true);
-                }
-                // It keeps its state, but not its data.
-                self.erase_in_place(job, &ns, zone);
-                return Ok(true);
-            }
-            if *next < u64::from(ns.zone_count()) {
-                return Ok(true);
-            }
-        } else if *next < ns.sectors {
-            let piece = piece(*next, ns.sectors);
-            *next = next.saturating_add(piece.sectors);
-            return self.deallocate(job, &ns, piece, now).map(|()| true);
-        }
-        (*at, *next) = (at.saturating_add(1), 0);
+        let (at, next) = match then {
+            Some(next) => (at, next),
+            None => (at.saturating_add(1), 0),
+        };
+        job.task = Task::Format {
+            first,
+            last,
+            format,
+            wipes,
+            at,
+            next,
+        };
         Ok(true)
+    }
+
+    /// Resets zones, or deallocates sectors, of a namespace from number `next` on; where it goes on, if not at the end.
+    /// With `wipes` zones that cannot be reset lose their data all the same.
+    pub(crate) fn erase_next(
+        &mut self,
+        job: &mut Job,
+        ns: &Namespace,
+        next: u64,
+        wipes: bool,
+        now: Instant,
+    ) -> Result<Option<u64>, Reject> {
+        if ns.zones.is_none() {
+            if next >= ns.sectors {
+                return Ok(None);
+            }
+            let piece = piece(next, ns.sectors);
+            self.deallocate(job, ns, piece, now)?;
+            return Ok(Some(next.saturating_add(piece.sectors)));
+        }
+        let mut zone = u32::try_from(next).unwrap_or(u32::MAX);
+        let reset = ZoneAction::Reset;
+        let can_reset = |state| reset.for_all(state).is_some();
+        let found = self.next_zone(ns, &mut zone, |state| wipes || can_reset(state));
+        let Some(found) = found else {
+            return Ok((zone < ns.zone_count()).then_some(zone.into()));
+        };
+        let state = self.drive.zone(ns.index, found).map(|zone| zone.state);
+        if state.is_some_and(can_reset) {
+            self.act(job, ns, reset, found, now)?;
+        } else {
+            // It keeps its state, but not its data.
+            self.erase_in_place(job, ns, found);
+        }
+        Ok(Some(zone.into()))
     }
 
     /// The first zone from `next` on in a state that is `wanted`, if it is among those that one step looks at; `next`

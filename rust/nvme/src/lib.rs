@@ -22,11 +22,11 @@
 //!
 //! Where to find what: `controller` (register accesses, the run loop, queues, shadow doorbells) on `registers`, `queue`,
 //! `pending`, `interrupt` (the machinery); `transfer` (PRP, SGL); `admin`, `identify`, `logs`, `features`, `set_features`,
-//! `events` (admin commands); `io`, `ranges`, `zones` (I/O commands); `job` (long ones of both), `work` (how much a run
+//! `events`, `sanitize` (admin commands); `io`, `ranges`, `zones` (I/O commands); `job` (long ones of both), `work` (how much a run
 //! does); `reject` (errors to status). docs/spec-coverage.md maps the specification to code and tests.
 //!
 //! Not modelled: fused commands, metadata and protection information, namespace management,
-//! firmware download, sanitize, reservations, directives, Keep Alive, host and controller memory
+//! firmware download, reservations, directives, Keep Alive, host and controller memory
 //! buffers, power states other than 0, weighted round robin, virtualization, fabrics.
 
 #![forbid(unsafe_code)]
@@ -55,6 +55,7 @@ mod queue;
 mod ranges;
 mod registers;
 mod reject;
+mod sanitize;
 mod set_features;
 mod transfer;
 mod work;
@@ -63,8 +64,8 @@ mod zones;
 pub use config::{ConfigError, ControllerConfig, MAX_IO_QUEUES, MAX_MDTS, MAX_QUEUE_ENTRIES};
 pub use controller::Controller;
 pub use drive::{
-    Drive, DriveEvent, Failure, Health, MediaChange, NamespaceInfo, NsIndex, PowerLoss, ZonedInfo,
-    ZrwaInfo, LBA_SHIFTS, VENDOR_LOG_BYTES,
+    Drive, DriveEvent, Failure, Health, MediaChange, NamespaceInfo, NsIndex, PowerLoss,
+    SanitizeStatus, Sanitized, ZonedInfo, ZrwaInfo, LBA_SHIFTS, VENDOR_LOG_BYTES,
 };
 pub use host::{DmaFault, GuestError, Host};
 pub use reject::status_of;

@@ -3,7 +3,8 @@
 
 use nvme_spec::{
     AdminOpcode, AsyncEvent, CommandEffects, CommandSet, ErrorLogEntry, FeatureId, LogCdw10,
-    LogCdw11, LogCdw14, LogId, NvmOpcode, SmartLog, Sqe, MORE, NSID_ALL, SMART_BYTES,
+    LogCdw11, LogCdw14, LogId, NvmOpcode, SmartLog, Sqe, Status, ERROR_ENTRY_BYTES, MORE, NSID_ALL,
+    SANITIZE_BYTES, SMART_BYTES,
 };
 use units::Instant;
 
@@ -18,6 +19,8 @@ use crate::work::{at_once, Done};
 
 /// Scope of a command or feature: the namespace (Base, CSP).
 const SCOPE_NAMESPACE: u32 = 1 << 20;
+/// Scope: the NVM subsystem.
+const SCOPE_SUBSYSTEM: u32 = 1 << 25;
 /// Scope: the controller.
 const SCOPE_CONTROLLER: u32 = 1 << 21;
 
@@ -32,11 +35,8 @@ impl<D: Drive> Controller<D> {
         let dword = LogCdw10::from(sqe.cdw10());
         let high_z = LogCdw11::from(sqe.cdw11()).dwords_high_z();
         let select = LogCdw14::from(sqe.cdw14());
-        let id = LogId::from_wire(dword.id()).ok_or(Reject::at(
-            nvme_spec::Status::InvalidLogPage,
-            CDW10,
-            0,
-        ))?;
+        let id =
+            LogId::from_wire(dword.id()).ok_or(Reject::at(Status::InvalidLogPage, CDW10, 0))?;
         let dwords_z = u64::from(high_z) << 16 | u64::from(dword.dwords_low_z());
         let bytes = (dwords_z + 1) * 4;
         let offset = u64::from(sqe.cdw12()) | u64::from(sqe.cdw13()) << 32;
@@ -87,6 +87,12 @@ impl<D: Drive> Controller<D> {
             }
             LogId::Error => {
                 self.logs.errors.encode(&mut *self.scratch);
+                if self.sanitize_refusal() == Some(Status::SanitizeInProgress) {
+                    // Where data was is no more to be known (Base, figure 139).
+                    for entry in self.scratch.chunks_exact_mut(ERROR_ENTRY_BYTES) {
+                        entry.split_at_mut(16).1.split_at_mut(8).0.fill(0);
+                    }
+                }
                 Ok(4096)
             }
             LogId::Smart => {
@@ -125,6 +131,13 @@ impl<D: Drive> Controller<D> {
             }
             // No NVMe-MI command is supported.
             LogId::ManagementEffects => Ok(4096),
+            LogId::Sanitize => {
+                let log = self.sanitize_log(now);
+                if let Some(page) = self.scratch.first_chunk_mut::<SANITIZE_BYTES>() {
+                    log.encode(page);
+                }
+                Ok(SANITIZE_BYTES)
+            }
             LogId::ChangedZones => {
                 let ns = self.namespace(sqe.nsid)?;
                 let zones = ns.zones.ok_or(Reject::invalid(NSID, 0))?;
@@ -257,6 +270,9 @@ const fn admin_effects(opcode: AdminOpcode) -> u32 {
                 | CommandEffects::NAMESPACE
                 | CommandEffects::EXCLUSIVE
                 | SCOPE_NAMESPACE
+        }
+        AdminOpcode::Sanitize => {
+            CommandEffects::CONTENT | CommandEffects::EXCLUSIVE | SCOPE_SUBSYSTEM
         }
         AdminOpcode::DeleteSq
         | AdminOpcode::CreateSq

@@ -85,6 +85,14 @@ pub(crate) enum Task {
         at: u32,
         next: u64,
     },
+    /// Sanitize: from zone or sector `next` of namespace number `at` on.
+    Sanitize {
+        /// Blocks stay allocated, and are overwritten.
+        keeps: bool,
+        pattern: u32,
+        at: u8,
+        next: u64,
+    },
 }
 
 /// A long command being worked.
@@ -173,6 +181,7 @@ state_enum!(Task {
     Zones { ns, action, next } = 2,
     Deallocate { ns, ranges, at, inside } = 3,
     Format { first, last, format, wipes, at, next } = 4,
+    Sanitize { keeps, pattern, at, next } = 5,
 });
 state!(Job {
     sq,

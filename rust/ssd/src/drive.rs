@@ -24,8 +24,8 @@ use core::ops::Range;
 use ftl::{Event, Namespace, PowerCut};
 use nand::Cell;
 use nvme::{
-    DriveEvent, Failure, Health, MediaChange, NamespaceInfo, NsIndex, PowerLoss, LBA_SHIFTS,
-    VENDOR_LOG_BYTES,
+    DriveEvent, Failure, Health, MediaChange, NamespaceInfo, NsIndex, PowerLoss, SanitizeStatus,
+    Sanitized, LBA_SHIFTS, VENDOR_LOG_BYTES,
 };
 use state::state;
 use std::collections::VecDeque;
@@ -37,6 +37,8 @@ use units::{Instant, Nanos, Sector, ZoneId, PAGE_BYTES, PAGE_SECTORS, SECTOR_BYT
 const DEGRADED_AFTER: u64 = 16;
 /// Most events kept for the guest; the oldest are lost.
 const MAX_EVENTS: usize = 64;
+/// What a sanitize operation takes at least: a key, the map and what says that it began are written (our choice).
+const SANITIZE_BASE: Nanos = Nanos::from_micros(10_000);
 /// A drive in a phone at work.
 const TEMPERATURE_KELVIN: u16 = 313;
 
@@ -81,6 +83,12 @@ pub struct Drive {
     write_faults: u64,
     /// What Write Uncorrectable has marked, of each namespace.
     uncorrectable: Vec<Uncorrectable>,
+    /// The latest sanitize operation, whether any data was written since, and how often such ones erased each block.
+    sanitized: Sanitized,
+    is_blank: bool,
+    wiped: u64,
+    /// Times to erase and to program all of the flash.
+    whole: (Nanos, Nanos),
     /// Whether there can be power cuts, and what they did.
     has_cuts: bool,
     pub(crate) cuts: PowerCuts,
@@ -95,8 +103,9 @@ pub struct Drive {
 // them.
 state!(Drive {
     model, namespaces[fixed], events, extensions[fixed], faults, failure, series[fixed],
-    media_errors, write_faults, uncorrectable[fixed], cuts, undo[fixed], promised;
-    kinds, timed, rated_erases, sample_interval, record, journals, has_cuts, undo_offset
+    media_errors, write_faults, uncorrectable[fixed], sanitized, is_blank, wiped, cuts,
+    undo[fixed], promised;
+    kinds, timed, whole, rated_erases, sample_interval, record, journals, has_cuts, undo_offset
 } => check);
 
 impl Drive {
@@ -137,6 +146,10 @@ impl Drive {
             media_errors: 0,
             write_faults: 0,
             uncorrectable: Vec::with_capacity(2),
+            sanitized: Sanitized::default(),
+            is_blank: true,
+            wiped: 0,
+            whole: (Nanos::ZERO, Nanos::ZERO),
             has_cuts: plan.power_cuts.is_some(),
             cuts: PowerCuts::default(),
             undo: (plan.layout.undo_pages > 0).then(|| {
@@ -146,6 +159,7 @@ impl Drive {
             undo_offset: plan.layout.undo,
             promised: Instant::ZERO,
         };
+        drive.whole = drive.model.whole(plan);
         if drive.undo.is_some() {
             drive.model.follow();
         }
@@ -221,6 +235,7 @@ impl Drive {
     pub fn set_times(&mut self, plan: &Plan) {
         self.timed = plan.timed;
         self.model.set_times(plan);
+        self.whole = self.model.whole(plan);
         if plan.sample_interval != self.sample_interval {
             self.sample_interval = plan.sample_interval;
             self.series = Series::new(plan.sample_interval);
@@ -410,6 +425,7 @@ impl Drive {
                 sectors,
                 is_set,
             } => nvme::Drive::set_uncorrectable(self, ns, at, sectors, is_set),
+            Recorded::Sanitized(to) => nvme::Drive::set_sanitized(self, to),
             Recorded::Extension { zone, at, bytes } => {
                 let ns = self.data_index();
                 let start = self.extension_of(ns, zone).map_or(0, |range| range.start);
@@ -445,6 +461,7 @@ impl Drive {
         self.follow(now);
         if outcome.result.is_ok() {
             self.rewrite(ns, command);
+            self.is_blank &= !matches!(command, Command::Write { .. } | Command::Append { .. });
         }
         if !self.timed {
             self.promised = self.promised.max(outcome.done);
@@ -605,6 +622,45 @@ impl nvme::Drive for Drive {
         outcome
     }
 
+    fn sanitized(&self) -> Sanitized {
+        self.sanitized
+    }
+
+    fn set_sanitized(&mut self, to: Sanitized) {
+        self.tell(&Recorded::Sanitized(to));
+        self.sanitized = to;
+        match (to.status, &mut self.undo) {
+            // No power cut brings back what was before.
+            (SanitizeStatus::InProgress, Some(undo)) => undo.clear(),
+            (SanitizeStatus::Completed, _) => {
+                self.is_blank = true;
+                self.wiped = self.wiped.saturating_add(to.erases.into());
+            }
+            _ => {}
+        }
+    }
+
+    fn is_blank(&self) -> bool {
+        self.is_blank
+    }
+
+    fn sanitize_time(&self, of: &Sanitized) -> Nanos {
+        if !self.timed {
+            return Nanos::ZERO;
+        }
+        let (erase, program) = self.whole;
+        SANITIZE_BASE + erase.times(of.erases.into()) + program.times(of.programs.into())
+    }
+
+    fn sanitize_fails(&mut self) -> bool {
+        self.faults.judge(&Access::SANITIZE).sanitize_error
+    }
+
+    fn aside(&self) -> Range<u64> {
+        let bytes = self.undo.as_ref().map_or(0, |undo| undo.bytes());
+        self.undo_offset..self.undo_offset.saturating_add(bytes)
+    }
+
     fn can_mark(&self, ns: NsIndex, at: Sector, sectors: u64) -> bool {
         let marks = self.uncorrectable.get(usize::from(ns.0));
         marks.is_some_and(|marks| marks.has_room(at, sectors))
@@ -729,9 +785,10 @@ impl nvme::Drive for Drive {
     }
 
     fn health(&self) -> Health {
-        let worn = self.model.mean_erases();
-        let slc = worn.slc.saturating_mul(100) / RATED_SLC_ERASES;
-        let native = worn.native.saturating_mul(100) / self.rated_erases;
+        let erases = self.model.mean_erases();
+        let worn = |by: u64| by.saturating_add(self.wiped).saturating_mul(100);
+        let slc = worn(erases.slc) / RATED_SLC_ERASES;
+        let native = worn(erases.native) / self.rated_erases;
         Health {
             temperature_kelvin: TEMPERATURE_KELVIN,
             available_spare: 100,

@@ -54,13 +54,14 @@ enum Kind {
     Fatal,
     PowerCut,
     FlushIgnored,
+    SanitizeError,
 }
 
 impl Kind {
     /// Whether a rule may be about this operation by `op=`.
     fn allows(self, op: Op) -> bool {
         match self {
-            Self::ReadError | Self::WriteError => false,
+            Self::ReadError | Self::WriteError | Self::SanitizeError => false,
             Self::ZoneReadOnly | Self::ZoneOffline => !matches!(op, Op::Flush | Op::Enable),
             Self::Latency(_) | Self::Hang | Self::PowerCut => op != Op::Enable,
             Self::FlushIgnored => matches!(op, Op::Any | Op::Flush | Op::Write),
@@ -78,6 +79,8 @@ enum Op {
     Flush,
     /// No command: the controller is enabled.
     Enable,
+    /// No command: a sanitize operation ends.
+    Sanitize,
 }
 
 /// Where a command must be for a rule to look at it.
@@ -161,6 +164,8 @@ pub(crate) struct Verdict {
     pub failure: Option<Failure>,
     /// Whether it does not care that something is to be durable.
     pub forgets: bool,
+    /// The sanitize operation fails.
+    pub sanitize_error: bool,
 }
 
 /// The rules of a drive.
@@ -274,6 +279,7 @@ impl Faults {
                 Kind::Fatal => verdict.failure = Some(Failure::Fatal),
                 Kind::PowerCut => verdict.failure = Some(Failure::PowerCut),
                 Kind::FlushIgnored => verdict.forgets = true,
+                Kind::SanitizeError => verdict.sanitize_error = true,
             }
         }
         verdict
@@ -302,6 +308,12 @@ impl Access {
         op: Op::Enable,
         sectors: None,
         is_durable: false,
+    };
+
+    /// A sanitize operation ends.
+    pub const SANITIZE: Self = Self {
+        op: Op::Sanitize,
+        ..Self::ENABLE
     };
 
     /// The access that a command is, if rules look at it. `append` is where an append to the zone that starts at a sector
@@ -338,7 +350,7 @@ impl Rule {
         if self.nsid.is_some_and(|n| n != access.site.nsid) || self.count == Some(self.hits) {
             return None;
         }
-        let is_any = self.op == Op::Any && access.op != Op::Enable;
+        let is_any = self.op == Op::Any && !matches!(access.op, Op::Enable | Op::Sanitize);
         if !is_any && self.op != access.op {
             return None;
         }
@@ -381,9 +393,10 @@ impl Rule {
             "fatal" => (Kind::Fatal, Op::Any),
             "power-cut" => (Kind::PowerCut, Op::Any),
             "flush=ignored" => (Kind::FlushIgnored, Op::Any),
+            "sanitize-error" => (Kind::SanitizeError, Op::Sanitize),
             _ => {
                 let kinds = "must begin with read-error, write-error, latency, zone-read-only, \
-                     zone-offline, hang, fatal, power-cut or flush=ignored";
+                     zone-offline, hang, fatal, power-cut, flush=ignored or sanitize-error";
                 return Err(error(text, kinds.to_owned()));
             }
         };
@@ -411,6 +424,10 @@ impl Rule {
         }
         if rule.op == Op::Flush && rule.place != Place::Everywhere {
             return Err(error(text, "a flush has neither lba= nor zone=".to_owned()));
+        }
+        if rule.op == Op::Sanitize && (rule.place != Place::Everywhere || rule.nsid.is_some()) {
+            let bound = "a sanitize operation has neither ns=, lba= nor zone=";
+            return Err(error(text, bound.to_owned()));
         }
         if rule.op == Op::Enable && (rule.place != Place::Everywhere || rule.nsid.is_some()) {
             let bound = "enabling has neither ns=, lba= nor zone=";
@@ -480,12 +497,13 @@ impl fmt::Display for Rule {
             Kind::Fatal => "fatal",
             Kind::PowerCut => "power-cut",
             Kind::FlushIgnored => "flush=ignored",
+            Kind::SanitizeError => "sanitize-error",
         })?;
         if let Kind::Latency(delay) = self.kind {
             write!(f, ",delay-ns={}", delay.get())?;
         }
         match (self.kind, self.op) {
-            (Kind::ReadError | Kind::WriteError, _) | (_, Op::Any) => {}
+            (Kind::ReadError | Kind::WriteError, _) | (_, Op::Any | Op::Sanitize) => {}
             (_, Op::Read) => f.write_str(",op=read")?,
             (_, Op::Write) => f.write_str(",op=write")?,
             (_, Op::Flush) => f.write_str(",op=flush")?,

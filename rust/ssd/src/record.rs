@@ -9,7 +9,7 @@ use core::fmt::{self, Display, Formatter};
 
 use command::{Command, ZoneAction, ZoneTarget};
 use ftl::Namespace;
-use nvme::NsIndex;
+use nvme::{NsIndex, Sanitized};
 use units::{Instant, Sector, ZoneId};
 
 /// Most commands kept: a visit of the device is at most half a thousand of them.
@@ -68,6 +68,8 @@ pub enum Recorded {
         /// Marked, or not any more.
         is_set: bool,
     },
+    /// How a sanitize operation stands from here on.
+    Sanitized(Sanitized),
     /// Part of a zone's descriptor extension.
     Extension {
         /// Which zone's.
@@ -88,6 +90,7 @@ impl Recorded {
             Self::Format { .. }
             | Self::Failed { .. }
             | Self::Uncorrectable { .. }
+            | Self::Sanitized(_)
             | Self::Extension { .. } => None,
         }
     }
@@ -118,6 +121,10 @@ impl Display for Recorded {
                     f,
                     "# {sectors} sectors from {at} of namespace {nsid} {how} be read"
                 )
+            }
+            Self::Sanitized(to) => {
+                let at = to.since.as_nanos();
+                write!(f, "# sanitize operation of {at}: {:?}", to.status)
             }
             Self::Extension { zone, at, .. } => {
                 write!(

@@ -336,6 +336,17 @@ impl Undo {
         self.free = (0..self.slots).collect();
     }
 
+    /// Nothing is followed any longer.
+    pub fn clear(&mut self) {
+        let all: Vec<_> = self.pages.keys().copied().collect();
+        all.into_iter().for_each(|page| self.forget(page));
+    }
+
+    /// Size of the undo area.
+    pub fn bytes(&self) -> u64 {
+        u64::from(self.slots) * PAGE_BYTES
+    }
+
     /// Bytes of the undo area that are in use, in pieces that may touch.
     pub fn written(&self) -> impl Iterator<Item = Range<u64>> + '_ {
         let used = (0..self.slots).filter(|slot| !self.free.contains(slot));

@@ -5,8 +5,8 @@ use std::collections::{BTreeSet, VecDeque};
 
 use command::{Command, Error, Outcome, Reply, ZoneAction, ZoneReport, ZoneTarget};
 use nvme::{
-    Drive, DriveEvent, Health, MediaChange, NamespaceInfo, NsIndex, PowerLoss, ZonedInfo, ZrwaInfo,
-    LBA_SHIFTS, VENDOR_LOG_BYTES,
+    Drive, DriveEvent, Health, MediaChange, NamespaceInfo, NsIndex, PowerLoss, SanitizeStatus,
+    Sanitized, ZonedInfo, ZrwaInfo, LBA_SHIFTS, VENDOR_LOG_BYTES,
 };
 use units::{Bytes, Instant, Nanos, Sector, ZoneId, SECTOR_BYTES};
 use zone::State;
@@ -77,6 +77,13 @@ pub struct FakeDrive {
     pub marked: [BTreeSet<u64>; 2],
     /// Most of them.
     pub most_marked: usize,
+    /// The latest sanitize operation, and how long one takes for each time that it erases.
+    pub sanitized: Sanitized,
+    /// See there.
+    pub sanitize_time: Nanos,
+    /// The next sanitize operation fails.
+    pub sanitize_fails: bool,
+    is_blank: bool,
     /// When background work is due.
     pub background: Option<Instant>,
     /// When background work was carried out.
@@ -115,6 +122,10 @@ impl FakeDrive {
             written: vec![false; (config.conventional_bytes / 512) as usize],
             marked: Default::default(),
             most_marked: 4096,
+            sanitized: Sanitized::default(),
+            sanitize_time: Nanos::ZERO,
+            sanitize_fails: false,
+            is_blank: true,
             background: None,
             advanced: Vec::new(),
             cuts: Vec::new(),
@@ -312,6 +323,7 @@ impl Drive for FakeDrive {
         if self.submitted.len() < RECORDED {
             self.submitted.push((ns, *command));
         }
+        self.is_blank &= !matches!(command, Command::Write { .. } | Command::Append { .. });
         Outcome {
             done: now + self.config.latency,
             result: self.apply(ns, command),
@@ -326,6 +338,27 @@ impl Drive for FakeDrive {
         let size = self.zone_sectors();
         let zone = self.zones.get((at.get() / size) as usize);
         zone.is_none_or(|zone| at.get() % size + sectors > zone.written)
+    }
+
+    fn sanitized(&self) -> Sanitized {
+        self.sanitized
+    }
+
+    fn set_sanitized(&mut self, to: Sanitized) {
+        self.sanitized = to;
+        self.is_blank |= to.status == SanitizeStatus::Completed;
+    }
+
+    fn is_blank(&self) -> bool {
+        self.is_blank
+    }
+
+    fn sanitize_time(&self, of: &Sanitized) -> Nanos {
+        self.sanitize_time.times(of.erases.into())
+    }
+
+    fn sanitize_fails(&mut self) -> bool {
+        core::mem::take(&mut self.sanitize_fails)
     }
 
     fn can_mark(&self, ns: NsIndex, _at: Sector, sectors: u64) -> bool {

@@ -24,10 +24,14 @@ pub mod opcode {
     pub const ZONE_RECEIVE: u8 = 0x7a;
     /// Zone Append.
     pub const APPEND: u8 = 0x7d;
+    /// Sanitize, an admin command.
+    pub const SANITIZE: u8 = 0x84;
 }
 
 /// Status code type in bits 8..11 and status code in bits 0..8.
 pub mod status {
+    /// Sanitize Failed.
+    pub const SANITIZE_FAILED: u16 = 0x01c;
     /// Invalid Command Opcode.
     pub const INVALID_OPCODE: u16 = 0x001;
     /// Invalid Field in Command.

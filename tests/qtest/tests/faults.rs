@@ -2,8 +2,8 @@
 //! Faults on demand, through `qom-set` and `-device`: what the guest sees of them.
 
 use anyhow::{ensure, Result};
-use qtest::opcode::{READ, WRITE, WRITE_UNCORRECTABLE};
-use qtest::status::{UNRECOVERED_READ, WRITE_FAULT, ZONE_OFFLINE};
+use qtest::opcode::{READ, SANITIZE, WRITE, WRITE_UNCORRECTABLE};
+use qtest::status::{SANITIZE_FAILED, UNRECOVERED_READ, WRITE_FAULT, ZONE_OFFLINE};
 use qtest::{refusal, Drive, Machine, Options, Sqe, ZONE};
 use serde_json::json;
 
@@ -135,5 +135,32 @@ fn blocks_that_the_guest_has_marked_cannot_be_read_until_they_are_written() -> R
     drive.io(WRITE, 2, 8, 8)?.success()?;
     assert_eq!(drive.io(READ, 2, 0, 16)?.code(), UNRECOVERED_READ);
     drive.io(READ, 2, 8, 8)?.success()?;
+    machine.quit()
+}
+
+#[test]
+fn a_sanitize_operation_leaves_nothing_and_fails_on_demand() -> Result<()> {
+    let machine = Machine::with_device("conzone-nvme,id=d,addr=4,timing=off")?;
+    let mut drive = Drive::start(&machine)?;
+    machine.memset(drive.nvme.buffer, 4096, 0x11)?;
+    for nsid in [1, 2] {
+        drive.io(WRITE, nsid, 0, 8)?.success()?;
+    }
+    let block_erase = Sqe::new(SANITIZE).dword(10, 2);
+    drive.nvme.admin(&block_erase)?.success()?;
+    machine.clock_step(1_000_000)?;
+    // Not in progress; completed, and all data erased; a block erase.
+    assert_eq!(log(&mut drive, 0x81)?[..5], [0xff, 0xff, 1, 1, 2]);
+    for nsid in [1, 2] {
+        drive.io(READ, nsid, 0, 8)?.success()?;
+        assert_eq!(machine.memread(drive.nvme.buffer, 4096)?, vec![0; 4096]);
+    }
+    fault(&machine, "sanitize-error,count=1")?;
+    drive.nvme.admin(&block_erase)?.success()?;
+    machine.clock_step(1_000_000)?;
+    assert_eq!(drive.io(READ, 1, 0, 8)?.code(), SANITIZE_FAILED);
+    drive.nvme.admin(&block_erase)?.success()?;
+    machine.clock_step(1_000_000)?;
+    drive.io(READ, 1, 0, 8)?.success()?;
     machine.quit()
 }

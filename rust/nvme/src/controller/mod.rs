@@ -32,6 +32,7 @@ use crate::pending::Pending;
 use crate::queue::{CompletionQueue, Queues, SubmissionQueue};
 use crate::registers::{AdminQueues, Effect, Registers};
 use crate::reject::{Reject, NSID};
+use crate::sanitize::Sanitizing;
 use crate::transfer::{Transfer, MIN_PAGE};
 use crate::work::Work;
 use power::Power;
@@ -52,6 +53,7 @@ pub struct Controller<D> {
     /// Where structures for the guest are put together.
     pub(crate) scratch: Box<[u8; 4096]>,
     pub(crate) work: Work,
+    pub(crate) sanitizing: Sanitizing,
     registers: Registers,
     queues: Queues,
     pending: Pending,
@@ -103,6 +105,7 @@ impl<D: Drive> Controller<D> {
             transfer: Transfer::new(MIN_PAGE << config.mdts),
             scratch: Box::new([0; 4096]),
             work: Work::default(),
+            sanitizing: Sanitizing::default(),
             guest_errors: Vec::with_capacity(MAX_GUEST_ERRORS),
             shutdown: Shutdown::None,
             power: Power::default(),

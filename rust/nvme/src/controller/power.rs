@@ -16,6 +16,7 @@ use units::{Instant, Nanos, PAGE_BYTES, SECTOR_BYTES};
 use super::Controller;
 use crate::drive::{Drive, MediaChange};
 use crate::host::Host;
+use crate::sanitize::Sanitizing;
 
 /// Whether the drive has power.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -114,6 +115,7 @@ impl<D: Drive> Controller<D> {
             counters.unsafe_shutdowns = counters.unsafe_shutdowns.saturating_add(1);
         }
         self.disable();
+        self.sanitizing = Sanitizing::default();
         self.registers.reset();
         self.power.supply = Supply::Off {
             off: loss.off,

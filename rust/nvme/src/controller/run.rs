@@ -34,12 +34,13 @@ impl<D: Drive> Controller<D> {
         if self.drive.next_event().is_some_and(|at| at <= now) {
             self.drive.advance(now);
         }
+        let erases = self.work_sanitize(host, now);
         let mut has_more = false;
         if self.registers.is_running() {
             self.sync_shadows(host, now);
             self.unblock(host, now);
             self.post_due(host, now);
-            has_more = self.fetch(host, now);
+            has_more = erases || self.fetch(host, now);
             self.deliver_events(now);
             self.post_due(host, now);
         }
@@ -88,6 +89,7 @@ impl<D: Drive> Controller<D> {
             self.interrupts.deadline(self.coalescing()),
             self.queues.look_at.filter(|_| is_running),
             shutdown,
+            self.sanitize_due(now),
             self.power.cut_at,
             self.recovered_at(),
         ]

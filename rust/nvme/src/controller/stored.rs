@@ -24,6 +24,7 @@ impl<D: Drive + State> State for Controller<D> {
             transfer,
             scratch,
             work,
+            sanitizing,
             registers,
             queues,
             pending,
@@ -54,6 +55,7 @@ impl<D: Drive + State> State for Controller<D> {
         shutdown.encode(out);
         power.encode(out);
         work.encode(out);
+        sanitizing.encode(out);
         if work.job().is_some() {
             // What a long command keeps there.
             transfer.encode(out);
@@ -84,6 +86,7 @@ impl<D: Drive + State> State for Controller<D> {
         self.shutdown.decode(from)?;
         self.power.decode(from)?;
         self.work.decode(from)?;
+        self.sanitizing.decode(from)?;
         if self.work.job().is_some() {
             self.transfer.decode(from)?;
             let kept = from.take_bytes(self.scratch.len())?;
@@ -119,6 +122,7 @@ impl<D: Drive> Controller<D> {
             Task::Format { last, .. } => {
                 ensure!(last as usize <= spaces.len(), "formats namespace {last}");
             }
+            Task::Sanitize { .. } => return Err(Error::new("a command that sanitizes")),
             Task::Discard | Task::Zones { .. } | Task::Deallocate { .. } => {}
         }
         Ok(())

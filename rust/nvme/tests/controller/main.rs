@@ -20,6 +20,7 @@ mod power;
 mod queues;
 mod random;
 mod registers;
+mod sanitize;
 mod zones;
 
 use nvme::ControllerConfig;

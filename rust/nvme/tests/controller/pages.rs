@@ -51,6 +51,7 @@ fn identify_controller() {
         (256, &[2, 1, 3, 3, 3, 0x26, 63]), // OACS, ACL, AERL, FRMW, LPA, ELPE
         (266, &[0x57, 1, 0x66, 1]),     // WCTEMP, CCTEMP
         (280, &[0, 0, 0xa0]),           // TNVMCAP: 4 MiB and 8 x 768 KiB
+        (328, &[7, 0, 0, 0x80]),        // SANICAP: all three ways; NODMMAS 10b
         (512, &[0x66, 0x44]),           // SQES, CQES
         (516, &[2]),                    // NN
         (520, &[0xdf, 1]),              // ONCS
@@ -200,7 +201,7 @@ fn logs_of_what_there_is() {
         fields.iter().map(|(id, bytes)| (id * 4, *bytes)).collect()
     };
 
-    let supported = [0, 1, 2, 3, 5, 0x12, 0x13, 0xbf, 0xc0].map(|id| (id, &[1_u8][..]));
+    let supported = [0, 1, 2, 3, 5, 0x12, 0x13, 0x81, 0xbf, 0xc0].map(|id| (id, &[1_u8][..]));
     let read = page(LogId::Supported, CommandSet::Nvm, 1024);
     assert_page("Supported Log Pages", read, &dwords(&supported));
 
@@ -217,6 +218,7 @@ fn logs_of_what_there_is() {
 
     let admin = [0, 1, 2, 4, 5, 6, 8, 9, 0x0a, 0x0c, 0x7c].map(|opcode| (opcode, CONTROLLER));
     let format: Field<'_> = (0x80, &[7, 0, 0x12]); // CSUPP, LBCC, NCC; CSE, CSP
+    let sanitize: Field<'_> = (0x84, &[3, 0, 2, 2]); // CSUPP, LBCC; CSE, CSP
     let io = |opcode: usize, effects: &'static [u8]| (0x100 + opcode, effects);
     let nvm = [
         io(0x00, &[1]), // Flush
@@ -234,7 +236,7 @@ fn logs_of_what_there_is() {
         io(0x7a, &[1]), // Zone Management Receive
         io(0x7d, &[3]), // Zone Append
     ];
-    let of_nvm = [&admin[..], &[format], &nvm].concat();
+    let of_nvm = [&admin[..], &[format, sanitize], &nvm].concat();
     let read = page(LogId::Effects, CommandSet::Nvm, 4096);
     assert_page(
         "Commands Supported and Effects, NVM",

@@ -52,7 +52,7 @@ fn rules_read_back_as_their_own_text() {
 #[test]
 fn mistakes_name_key_value_and_bound_and_change_nothing() {
     for (text, message) in [
-        ("burn", "property 'fault' = burn: must begin with read-error, write-error, latency, zone-read-only, zone-offline, hang, fatal, power-cut or flush=ignored"),
+        ("burn", "property 'fault' = burn: must begin with read-error, write-error, latency, zone-read-only, zone-offline, hang, fatal, power-cut, flush=ignored or sanitize-error"),
         ("read-error,where=1", "property 'fault' = where=1: must be ns=, lba=, zone=, op=, delay-ns=, probability=, seed=, skip= or count="),
         ("read-error,ns=0", "property 'fault' = ns=0: must be a whole number from 1 to 255"),
         ("read-error,ns=+1", "property 'fault' = ns=+1: must be a whole number from 1 to 255"),

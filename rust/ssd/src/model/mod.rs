@@ -8,7 +8,7 @@ use conv::Conv;
 use ftl::{totals, Event, Namespace, PowerCut, Stats, Totals};
 use simple::Simple;
 use state::{Decoder, Encoder, State};
-use units::{Instant, Sector, ZoneId};
+use units::{Instant, Nanos, Sector, ZoneId};
 use zms::{Pools, Zms};
 use zns::Zns;
 
@@ -70,6 +70,41 @@ impl Model {
             (Self::Simple(simple), ModelConfig::Simple(config)) => simple.set_times(config),
             // The model is no time.
             (Self::Zms(_) | Self::Zns(_) | Self::Conv(_) | Self::Simple(_), _) => {}
+        }
+    }
+
+    /// How long it takes to erase, and to program, all of its flash, all planes side by side, with the plan's times.
+    #[must_use]
+    pub(crate) fn whole(&self, plan: &Plan) -> (Nanos, Nanos) {
+        let times = |blocks: u64, erase: Nanos, one_shots: u64, program: Nanos| {
+            let programs = blocks.saturating_mul(one_shots);
+            (erase.times(blocks), program.times(programs))
+        };
+        match (self, &plan.model) {
+            (Self::Zms(zms), ModelConfig::Zms(config)) => {
+                let g = &config.geometry;
+                let superblocks: u64 = zms.pool_erases().map(|(.., n)| u64::from(n)).sum();
+                // Each has a block of every plane of its die group.
+                let blocks = superblocks.div_ceil(u64::from(g.groups().max(1)));
+                let program = config.timing.of(g.cell).program;
+                times(blocks, config.timing.erase, g.rows(g.cell).into(), program)
+            }
+            (Self::Zns(_), ModelConfig::Zns(config)) => {
+                let (chips, planes) = (&config.chips, u64::from(config.chips.planes().max(1)));
+                let lanes = u64::from(config.dies_per_zone) * u64::from(chips.planes_per_lun);
+                let blocks = (u64::from(config.zones) * lanes).div_ceil(planes);
+                let stripe = chips.one_shot.get().saturating_mul(lanes).max(1);
+                let one_shots = config.zone_capacity.get().div_ceil(stripe);
+                let meta = config
+                    .meta
+                    .as_ref()
+                    .map_or((Nanos::ZERO, Nanos::ZERO), |meta| paged(meta, chips));
+                let zones = times(blocks, chips.erase, one_shots, chips.program);
+                (zones.0 + meta.0, zones.1 + meta.1)
+            }
+            (Self::Conv(_), ModelConfig::Conv(config)) => paged(&config.paged, &config.chips),
+            // Without flash there is nothing to erase.
+            _ => (Nanos::ZERO, Nanos::ZERO),
         }
     }
 
@@ -265,6 +300,15 @@ impl Model {
             Self::Simple(_) => Ok(()),
         }
     }
+}
+
+/// How long it takes to erase, and to program, all the flash of a page-mapped namespace.
+fn paged(paged: &conv::Paged, chips: &nand::Chips) -> (Nanos, Nanos) {
+    let blocks = u64::from(paged.blocks_per_plane);
+    let bytes = u128::from(paged.size.get()) * u128::from(100 + paged.over_provisioning) / 100;
+    let stripe = u128::from(chips.one_shot.get()) * u128::from(chips.planes());
+    let programs = u64::try_from(bytes.div_ceil(stripe.max(1))).unwrap_or(u64::MAX);
+    (chips.erase.times(blocks), chips.program.times(programs))
 }
 
 /// A model, boxed, or what is wrong with its configuration. The rules of `plan` leave nothing.
