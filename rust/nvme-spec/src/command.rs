@@ -278,6 +278,15 @@ pub struct FormatCdw10 {
     reserved: u18,
 }
 
+/// Device Self-test, dword 10 (Base, section 5.9, figure 171).
+#[bitsize(32)]
+#[derive(Clone, Copy, FromBits, DebugBits)]
+pub struct SelfTestCdw10 {
+    /// STC, one of [`crate::SelfTestCode`].
+    pub code: u4,
+    reserved: u28,
+}
+
 /// Sanitize, dword 10 (Base, section 5.24, figure 303).
 #[bitsize(32)]
 #[derive(Clone, Copy, FromBits, DebugBits)]

@@ -111,6 +111,10 @@ pub struct IdentifyController<'a> {
     pub critical_kelvin: u16,
     /// TNVMCAP in bytes.
     pub total_capacity: u64,
+    /// EDSTT: minutes that an extended self-test takes.
+    pub self_test_minutes: u16,
+    /// DSTO bit 0: one self-test at a time.
+    pub one_self_test: bool,
     /// SANICAP: what Sanitize can do.
     pub sanitize: u32,
     /// MXCMD: MAXCMD, most commands in flight per queue.
@@ -157,6 +161,8 @@ impl IdentifyController<'_> {
         put(page, 266, &self.warning_kelvin.to_le_bytes());
         put(page, 268, &self.critical_kelvin.to_le_bytes());
         put(page, 280, &self.total_capacity.to_le_bytes());
+        put(page, 316, &self.self_test_minutes.to_le_bytes());
+        put(page, 318, &[u8::from(self.one_self_test)]);
         put(page, 328, &self.sanitize.to_le_bytes());
         // SQES and CQES: entries of 2^6 and 2^4 bytes, minimum and maximum alike.
         put(page, 512, &[0x66, 0x44]);
@@ -368,6 +374,8 @@ mod tests {
             warning_kelvin: 343,
             critical_kelvin: 353,
             total_capacity: 1 << 30,
+            self_test_minutes: 0x102,
+            one_self_test: true,
             sanitize: 0x8000_0007,
             max_commands: 64,
             namespaces: 2,
@@ -388,6 +396,8 @@ mod tests {
         assert_eq!(page[516..520], 2_u32.to_le_bytes());
         assert_eq!(page[536..540], 0x50001_u32.to_le_bytes());
         assert_eq!(&page[768..774], b"nqn.x\0");
+        assert_eq!(page[316..319], [2, 1, 1]);
+        assert_eq!(page[328..332], [7, 0, 0, 0x80]);
         assert_eq!(page[2048..2050], 500_u16.to_le_bytes());
     }
 

@@ -34,8 +34,8 @@ mod zoned;
 pub use command::{
     AbortCdw10, CopyCdw12, CopyRange, CreateCqCdw11, CreateQueueCdw10, CreateSqCdw11, DsmCdw10,
     DsmCdw11, DsmRange, FeatureCdw10, FormatCdw10, IdentifyCdw10, IdentifyCdw11, LogCdw10,
-    LogCdw11, LogCdw14, ReadWriteCdw12, SanitizeAction, SanitizeCdw10, Sqe, ZoneReceiveCdw13,
-    ZoneSendCdw13, COPY_RANGE_BYTES, DSM_RANGE_BYTES, SQE_BYTES,
+    LogCdw11, LogCdw14, ReadWriteCdw12, SanitizeAction, SanitizeCdw10, SelfTestCdw10, Sqe,
+    ZoneReceiveCdw13, ZoneSendCdw13, COPY_RANGE_BYTES, DSM_RANGE_BYTES, SQE_BYTES,
 };
 pub use completion::{Cqe, CQE_BYTES};
 pub use feature::{
@@ -47,8 +47,9 @@ pub use identify::{
     NvmController, ZonedNamespace, ZonedNamespaceZrwa, IDENTIFY_BYTES,
 };
 pub use log::{
-    AsyncEvent, AsyncEventType, CommandEffects, ErrorLogEntry, LogId, SanitizeLog, SmartLog,
-    ERROR_ENTRY_BYTES, SANITIZE_BYTES, SMART_BYTES,
+    AsyncEvent, AsyncEventType, CommandEffects, ErrorLogEntry, LogId, SanitizeLog, SelfTestCode,
+    SelfTestLog, SelfTestOutcome, SelfTestResult, SmartLog, ERROR_ENTRY_BYTES, SANITIZE_BYTES,
+    SELF_TEST_BYTES, SELF_TEST_RESULTS, SELF_TEST_RESULT_BYTES, SMART_BYTES,
 };
 pub use opcode::{AdminOpcode, NvmOpcode};
 pub use register::{

@@ -16,6 +16,8 @@ wire_enum! {
         FirmwareSlot = 0x03,
         /// Commands Supported and Effects.
         Effects = 0x05,
+        /// Device Self-test.
+        SelfTest = 0x06,
         /// Feature Identifiers Supported and Effects.
         FeatureEffects = 0x12,
         /// NVMe-MI Commands Supported and Effects.
@@ -166,6 +168,119 @@ impl SmartLog {
         for (i, counter) in counters.iter().enumerate() {
             put(page, 32 + 16 * i, &counter.to_le_bytes());
         }
+    }
+}
+
+wire_enum! {
+    /// STC of Device Self-test (Base, section 5.9, figure 171); the tests are also in its log.
+    SelfTestCode: u8 {
+        /// Start a short test.
+        Short = 0x1,
+        /// Start an extended test.
+        Extended = 0x2,
+        /// End the test in progress.
+        Abort = 0xf,
+    }
+}
+
+wire_enum! {
+    /// How a self-test ended (Base, section 5.16.1.7, figure 213).
+    SelfTestOutcome: u8 {
+        /// Without error.
+        Passed = 0x0,
+        /// By a Device Self-test command.
+        Aborted = 0x1,
+        /// By a controller reset.
+        Reset = 0x2,
+        /// By Format NVM.
+        Formatted = 0x4,
+        /// A segment, which is known, failed.
+        FailedSegment = 0x7,
+        /// By a sanitize operation.
+        Sanitized = 0x9,
+    }
+}
+
+/// Size of a self-test's result in bytes.
+pub const SELF_TEST_RESULT_BYTES: usize = 28;
+/// Results in the log.
+pub const SELF_TEST_RESULTS: usize = 20;
+/// Size of the Device Self-test log in bytes.
+pub const SELF_TEST_BYTES: usize = 4 + SELF_TEST_RESULTS * SELF_TEST_RESULT_BYTES;
+/// Device Self-test Result of an entry that is not used.
+const NO_RESULT: u8 = 0xf;
+
+/// Self-test Result (Base, section 5.16.1.7, figure 213).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SelfTestResult {
+    /// Which test it was.
+    pub code: SelfTestCode,
+    /// How it ended.
+    pub outcome: SelfTestOutcome,
+    /// The segment that failed, 0 for none.
+    pub segment: u8,
+    /// Power On Hours at its end.
+    pub power_on_hours: u64,
+    /// The namespaces that it was about, if any.
+    pub nsid: Option<u32>,
+}
+
+impl SelfTestResult {
+    /// The result as it lies in memory.
+    #[must_use]
+    pub fn encode(&self) -> [u8; SELF_TEST_RESULT_BYTES] {
+        let mut bytes = [0; SELF_TEST_RESULT_BYTES];
+        let head = [
+            self.code.wire() << 4 | self.outcome.wire(),
+            self.segment,
+            u8::from(self.nsid.is_some()),
+        ];
+        put(&mut bytes, 0, &head);
+        put(&mut bytes, 4, &self.power_on_hours.to_le_bytes());
+        put(&mut bytes, 12, &self.nsid.unwrap_or(0).to_le_bytes());
+        bytes
+    }
+
+    /// Decodes a result, if it is of a test.
+    #[must_use]
+    pub fn decode(bytes: &[u8; SELF_TEST_RESULT_BYTES]) -> Option<Self> {
+        let [head, segment, valid] = get(bytes, 0);
+        Some(Self {
+            code: SelfTestCode::from_wire(head >> 4)?,
+            outcome: SelfTestOutcome::from_wire(head & 0xf)?,
+            segment,
+            power_on_hours: u64::from_le_bytes(get(bytes, 4)),
+            nsid: (valid & 1 != 0).then(|| u32::from_le_bytes(get(bytes, 12))),
+        })
+    }
+}
+
+/// Device Self-test (Base, section 5.16.1.7, figure 212).
+#[derive(Clone, Copy, Debug)]
+pub struct SelfTestLog<'a> {
+    /// The test in progress, and how far it is in per cent.
+    pub current: Option<(SelfTestCode, u8)>,
+    /// Results, the newest one last, of which as many count as there is room for.
+    pub results: &'a [SelfTestResult],
+}
+
+impl SelfTestLog<'_> {
+    /// The page.
+    #[must_use]
+    pub fn encode(&self) -> [u8; SELF_TEST_BYTES] {
+        let mut page = [0; SELF_TEST_BYTES];
+        if let Some((code, percent)) = self.current {
+            put(&mut page, 0, &[code.wire(), percent & 0x7f]);
+        }
+        let mut results = self.results.iter().rev();
+        for i in 0..SELF_TEST_RESULTS {
+            let at = 4 + i * SELF_TEST_RESULT_BYTES;
+            match results.next() {
+                Some(result) => put(&mut page, at, &result.encode()),
+                None => put(&mut page, at, &[NO_RESULT]),
+            }
+        }
+        page
     }
 }
 
@@ -355,6 +470,31 @@ mod tests {
         .encode(&mut page);
         assert_eq!(page[..6], [0, 0x40, 0x01, 100, 0, 0]);
         assert_eq!((page[32], page[80], page[176]), (5, 6, 7));
+    }
+
+    #[test]
+    fn self_tests_survive_a_round_trip_and_lie_as_specified() {
+        let result = SelfTestResult {
+            code: SelfTestCode::Extended,
+            outcome: SelfTestOutcome::FailedSegment,
+            segment: 2,
+            power_on_hours: 0x1_0000,
+            nsid: Some(3),
+        };
+        let bytes = result.encode();
+        assert_eq!(bytes[..8], [0x27, 2, 1, 0, 0, 0, 1, 0]);
+        assert_eq!(bytes[12], 3);
+        assert_eq!(SelfTestResult::decode(&bytes), Some(result));
+        assert_eq!(SelfTestResult::decode(&[NO_RESULT; 28]), None);
+        let page = SelfTestLog {
+            current: Some((SelfTestCode::Short, 42)),
+            results: &[result],
+        }
+        .encode();
+        assert_eq!(
+            (page.len(), page[0], page[1], page[4], page[32]),
+            (564, 1, 42, 0x27, 0xf)
+        );
     }
 
     #[test]

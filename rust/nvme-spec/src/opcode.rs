@@ -27,6 +27,8 @@ wire_enum! {
         GetFeatures = 0x0a,
         /// Asynchronous Event Request.
         AsyncEventRequest = 0x0c,
+        /// Device Self-test.
+        DeviceSelfTest = 0x14,
         /// Doorbell Buffer Config.
         DoorbellBufferConfig = 0x7c,
         /// Format NVM.

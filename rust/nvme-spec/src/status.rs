@@ -64,6 +64,8 @@ wire_enum! {
         FeatureNotSaveable = 0x10d,
         /// Feature Not Namespace Specific.
         FeatureNotPerNamespace = 0x10f,
+        /// Device Self-test In Progress.
+        SelfTestInProgress = 0x11d,
         /// I/O Command Set Combination Rejected.
         CommandSetCombination = 0x12b,
         /// Invalid Zone Operation Request (no Zone Random Write Area).

@@ -2,7 +2,7 @@
 //! Admin commands: dispatch, and Format NVM (Base, section 5). Identify, logs, features and commands on queues have
 //! files of their own.
 
-use nvme_spec::{AdminOpcode, FormatCdw10, Sqe, Status, NSID_ALL};
+use nvme_spec::{AdminOpcode, FormatCdw10, SelfTestOutcome, Sqe, Status, NSID_ALL};
 use units::{Instant, Nanos};
 
 use crate::controller::Controller;
@@ -39,7 +39,8 @@ impl<D: Drive> Controller<D> {
             AdminOpcode::GetFeatures => self.get_features(host, sqe, now),
             AdminOpcode::AsyncEventRequest => self.async_event_request(sqe),
             AdminOpcode::DoorbellBufferConfig => self.doorbell_buffer_config(sqe, now),
-            AdminOpcode::FormatNvm => self.format(sqe),
+            AdminOpcode::DeviceSelfTest => self.device_self_test(sqe, now),
+            AdminOpcode::FormatNvm => self.format(sqe, now),
             AdminOpcode::Sanitize => self.sanitize(sqe, now),
             AdminOpcode::Note => {
                 self.drive.note(number(sqe), now);
@@ -58,7 +59,7 @@ impl<D: Drive> Controller<D> {
 
     /// Format NVM (Base, section 5.14; NVM, section 4.1.2): one namespace or all. Zones that are read-only or offline
     /// stay so, and a read-only one keeps its data unless that is to be erased securely.
-    fn format(&mut self, sqe: &Sqe) -> Result<Done, Reject> {
+    fn format(&mut self, sqe: &Sqe, now: Instant) -> Result<Done, Reject> {
         let dword = FormatCdw10::from(sqe.cdw10());
         let format = dword.format_low().value() | dword.format_high().value() << 4;
         let is_known = usize::from(format) < LBA_SHIFTS.len();
@@ -83,6 +84,10 @@ impl<D: Drive> Controller<D> {
                 return Err(Reject::at(Status::InvalidFormat, CDW10, 0));
             }
         }
+        // Base, section 8.6.
+        let concerned = |of| of == NSID_ALL || (first..=last).contains(&of);
+        self.self_test
+            .end(SelfTestOutcome::Formatted, now, concerned);
         Ok(Done::Later(Start::of(Task::Format {
             first,
             last,

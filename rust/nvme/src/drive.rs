@@ -279,6 +279,9 @@ pub trait Drive {
         false
     }
 
+    /// How long a self-test takes, a short or an extended one.
+    fn self_test_time(&self, is_extended: bool) -> Nanos;
+
     /// Bytes of the media where [`Drive::take_kept`] has old data put.
     fn aside(&self) -> Range<u64> {
         0..0

@@ -23,8 +23,8 @@ use crate::sanitize::SANICAP;
 use crate::transfer::Direction;
 use crate::work::{at_once, Done};
 
-/// OACS: Format NVM.
-const OACS: u16 = 1 << 1;
+/// OACS: Format NVM, Device Self-test.
+const OACS: u16 = 1 << 1 | 1 << 4;
 /// OACS: Doorbell Buffer Config.
 const OACS_DOORBELL_BUFFER: u16 = 1 << 8;
 /// ONCS: Compare, Write Uncorrectable, Dataset Management, Write Zeroes, Save and Select, Timestamp, Verify, Copy.
@@ -160,6 +160,8 @@ impl<D: Drive> Controller<D> {
             warning_kelvin: WARNING_KELVIN,
             critical_kelvin: CRITICAL_KELVIN,
             total_capacity: capacity,
+            self_test_minutes: self.self_test_minutes(),
+            one_self_test: true,
             sanitize: SANICAP,
             max_commands: 0,
             namespaces: self.namespace_count(),

@@ -22,7 +22,7 @@
 //!
 //! Where to find what: `controller` (register accesses, the run loop, queues, shadow doorbells) on `registers`, `queue`,
 //! `pending`, `interrupt` (the machinery); `transfer` (PRP, SGL); `admin`, `identify`, `logs`, `features`, `set_features`,
-//! `events`, `sanitize` (admin commands); `io`, `ranges`, `zones` (I/O commands); `job` (long ones of both), `work` (how much a run
+//! `events`, `sanitize`, `self_test` (admin commands); `io`, `ranges`, `zones` (I/O commands); `job` (long ones of both), `work` (how much a run
 //! does); `reject` (errors to status). docs/spec-coverage.md maps the specification to code and tests.
 //!
 //! Not modelled: fused commands, metadata and protection information, namespace management,
@@ -56,6 +56,7 @@ mod ranges;
 mod registers;
 mod reject;
 mod sanitize;
+mod self_test;
 mod set_features;
 mod transfer;
 mod work;

@@ -4,7 +4,7 @@
 use nvme_spec::{
     AdminOpcode, AsyncEvent, CommandEffects, CommandSet, ErrorLogEntry, FeatureId, LogCdw10,
     LogCdw11, LogCdw14, LogId, NvmOpcode, SmartLog, Sqe, Status, ERROR_ENTRY_BYTES, MORE, NSID_ALL,
-    SANITIZE_BYTES, SMART_BYTES,
+    SANITIZE_BYTES, SELF_TEST_BYTES, SMART_BYTES,
 };
 use units::Instant;
 
@@ -115,6 +115,14 @@ impl<D: Drive> Controller<D> {
                     CommandSet::from_wire(command_set).ok_or(Reject::invalid(CDW14 + 3, 0))?;
                 fill_effects(&mut *self.scratch, set, |opcode| self.config.offers(opcode));
                 Ok(4096)
+            }
+            LogId::SelfTest => {
+                let log = self.self_test_log(now).encode();
+                self.scratch
+                    .split_at_mut(SELF_TEST_BYTES)
+                    .0
+                    .copy_from_slice(&log);
+                Ok(SELF_TEST_BYTES)
             }
             LogId::FeatureEffects => {
                 for &feature in FeatureId::ALL
@@ -274,7 +282,8 @@ const fn admin_effects(opcode: AdminOpcode) -> u32 {
         AdminOpcode::Sanitize => {
             CommandEffects::CONTENT | CommandEffects::EXCLUSIVE | SCOPE_SUBSYSTEM
         }
-        AdminOpcode::DeleteSq
+        AdminOpcode::DeviceSelfTest
+        | AdminOpcode::DeleteSq
         | AdminOpcode::CreateSq
         | AdminOpcode::GetLogPage
         | AdminOpcode::DeleteCq

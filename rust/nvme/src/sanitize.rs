@@ -12,8 +12,8 @@
 //! process. Erasing is worked in bounded steps, before anything else is fetched, and may begin again: what is erased stays so.
 
 use nvme_spec::{
-    AdminOpcode, AsyncEvent, LogCdw10, LogId, SanitizeAction, SanitizeCdw10, SanitizeLog, Sqe,
-    Status,
+    AdminOpcode, AsyncEvent, LogCdw10, LogId, SanitizeAction, SanitizeCdw10, SanitizeLog,
+    SelfTestOutcome, Sqe, Status,
 };
 use state::state;
 use units::{Instant, Sector, PAGE_BYTES, PAGE_SECTORS, SECTOR_BYTES};
@@ -75,7 +75,7 @@ fn is_allowed(opcode: AdminOpcode, sqe: &Sqe) -> bool {
             let log = LogId::from_wire(LogCdw10::from(sqe.cdw10()).id());
             matches!(log, Some(LogId::Error | LogId::Smart | LogId::Sanitize))
         }
-        AdminOpcode::FormatNvm => false,
+        AdminOpcode::FormatNvm | AdminOpcode::DeviceSelfTest => false,
         AdminOpcode::DeleteSq
         | AdminOpcode::CreateSq
         | AdminOpcode::DeleteCq
@@ -133,6 +133,8 @@ impl<D: Drive> Controller<D> {
         }
         let (erases, programs) = cycles(action, dword);
         self.events.forget(LogId::Sanitize);
+        self.self_test
+            .end(SelfTestOutcome::Sanitized, now, |_| true);
         self.sanitizing = Sanitizing::default();
         self.drive.set_sanitized(Sanitized {
             status: SanitizeStatus::InProgress,

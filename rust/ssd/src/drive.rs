@@ -11,7 +11,7 @@ mod power;
 use crate::error::ConfigError;
 use crate::faults::{Access, Faults, Site, Verdict};
 use crate::layout::{eui64, nguid};
-use crate::model::Model;
+use crate::model::{Model, Whole};
 use crate::plan::{Plan, Space};
 use crate::power::PowerCuts;
 use crate::record::{Journal, Record, Recorded};
@@ -37,6 +37,8 @@ use units::{Instant, Nanos, Sector, ZoneId, PAGE_BYTES, PAGE_SECTORS, SECTOR_BYT
 const DEGRADED_AFTER: u64 = 16;
 /// Most events kept for the guest; the oldest are lost.
 const MAX_EVENTS: usize = 64;
+/// What a short self-test takes (our choice; Base, section 8.6, allows two minutes). An extended one reads all flash as well.
+const SHORT_TEST: Nanos = Nanos::from_micros(10_000_000);
 /// What a sanitize operation takes at least: a key, the map and what says that it began are written (our choice).
 const SANITIZE_BASE: Nanos = Nanos::from_micros(10_000);
 /// A drive in a phone at work.
@@ -87,8 +89,8 @@ pub struct Drive {
     sanitized: Sanitized,
     is_blank: bool,
     wiped: u64,
-    /// Times to erase and to program all of the flash.
-    whole: (Nanos, Nanos),
+    /// Times to do something to all of the flash.
+    whole: Whole,
     /// Whether there can be power cuts, and what they did.
     has_cuts: bool,
     pub(crate) cuts: PowerCuts,
@@ -149,7 +151,7 @@ impl Drive {
             sanitized: Sanitized::default(),
             is_blank: true,
             wiped: 0,
-            whole: (Nanos::ZERO, Nanos::ZERO),
+            whole: Whole::default(),
             has_cuts: plan.power_cuts.is_some(),
             cuts: PowerCuts::default(),
             undo: (plan.layout.undo_pages > 0).then(|| {
@@ -648,8 +650,16 @@ impl nvme::Drive for Drive {
         if !self.timed {
             return Nanos::ZERO;
         }
-        let (erase, program) = self.whole;
+        let Whole { erase, program, .. } = self.whole;
         SANITIZE_BASE + erase.times(of.erases.into()) + program.times(of.programs.into())
+    }
+
+    fn self_test_time(&self, is_extended: bool) -> Nanos {
+        match (self.timed, is_extended) {
+            (false, _) => Nanos::ZERO,
+            (true, false) => SHORT_TEST,
+            (true, true) => SHORT_TEST + self.whole.read,
+        }
     }
 
     fn sanitize_fails(&mut self) -> bool {

@@ -166,7 +166,7 @@ fn what_is_of_another_drive_or_damaged_is_refused_by_name() {
     assert!(refused(&other, &saved).contains("this one has serial=another"));
     let mut newer = saved.clone();
     newer[8] = 99;
-    assert_eq!(refused(&config, &newer), "it is of version 99, not 9");
+    assert_eq!(refused(&config, &newer), "it is of version 99, not 10");
     assert_eq!(refused(&config, b"QEVM"), "it is not the state of a drive");
     let last = saved.len() - 1;
     let mut damaged = saved.clone();
@@ -256,4 +256,31 @@ fn what_is_written_is_all_of_the_media_that_is_not_zero() {
             preset.name
         );
     }
+}
+
+#[test]
+fn a_self_test_goes_on_in_a_drive_that_was_saved() {
+    let config = config("tlc-zoned", &small("tlc-zoned"));
+    let end = |is_saved: bool| {
+        let mut guest = machine("tlc-zoned", &small("tlc-zoned"));
+        for code in [1, 2] {
+            let mut sqe = command::plain(nvme_spec::AdminOpcode::DeviceSelfTest.wire(), 2);
+            sqe.cdw[0] = code;
+            assert_eq!(guest.admin(sqe).status, 0);
+            if is_saved {
+                let saved = ssd::save(&guest.controller, &config);
+                guest.controller = ssd::load(&config, &saved).unwrap().0;
+                assert_eq!(ssd::save(&guest.controller, &config), saved);
+                guest.run();
+            }
+            assert!(guest.wake());
+        }
+        let log = command::log(nvme_spec::LogId::SelfTest, u32::MAX, 564, 0);
+        (guest.host.clock, guest.receive(0, log, 564).1)
+    };
+    let (clock, log) = end(true);
+    // An extended one takes longer than ten seconds, by the time to read the flash.
+    assert!(clock.as_nanos() > 20_001_000_000);
+    assert_eq!((log[0], log[4], log[32]), (0, 0x20, 0x10));
+    assert_eq!((clock, log), end(false));
 }

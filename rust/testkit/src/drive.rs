@@ -357,6 +357,11 @@ impl Drive for FakeDrive {
         self.sanitize_time.times(of.erases.into())
     }
 
+    /// A second, or ten.
+    fn self_test_time(&self, is_extended: bool) -> Nanos {
+        Nanos::from_micros(if is_extended { 10_000_000 } else { 1_000_000 })
+    }
+
     fn sanitize_fails(&mut self) -> bool {
         core::mem::take(&mut self.sanitize_fails)
     }

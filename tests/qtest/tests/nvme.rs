@@ -321,3 +321,24 @@ fn statistics_count_what_the_guest_does() -> Result<()> {
     assert_eq!(stats["namespaces"]["meta"]["host_writes"], 0);
     machine.quit()
 }
+
+#[test]
+fn a_self_test_takes_ten_seconds_and_has_a_result() -> Result<()> {
+    let machine = Machine::with_device(DEVICE)?;
+    let mut nvme = NvmeDriver::start(&machine, SLOT)?;
+    let log = |nvme: &mut NvmeDriver| {
+        let command = Sqe::new(0x02)
+            .nsid(u32::MAX)
+            .prp(nvme.buffer, 0)
+            .dword(10, (564 / 4 - 1) << 16 | 0x06);
+        nvme.admin(&command)?.success()?;
+        nvme.machine().memread(nvme.buffer, 564)
+    };
+    nvme.admin(&Sqe::new(0x14).dword(10, 1))?.success()?;
+    let page = log(&mut nvme)?;
+    assert_eq!((page[0], page[4]), (1, 0x0f), "in progress, and no result");
+    machine.clock_step(11_000_000_000)?;
+    let page = log(&mut nvme)?;
+    assert_eq!((page[0], page[4], page[32]), (0, 0x10, 0x0f), "passed");
+    machine.quit()
+}

@@ -33,6 +33,7 @@ use crate::queue::{CompletionQueue, Queues, SubmissionQueue};
 use crate::registers::{AdminQueues, Effect, Registers};
 use crate::reject::{Reject, NSID};
 use crate::sanitize::Sanitizing;
+use crate::self_test::SelfTest;
 use crate::transfer::{Transfer, MIN_PAGE};
 use crate::work::Work;
 use power::Power;
@@ -54,6 +55,7 @@ pub struct Controller<D> {
     pub(crate) scratch: Box<[u8; 4096]>,
     pub(crate) work: Work,
     pub(crate) sanitizing: Sanitizing,
+    pub(crate) self_test: SelfTest,
     registers: Registers,
     queues: Queues,
     pending: Pending,
@@ -106,6 +108,7 @@ impl<D: Drive> Controller<D> {
             scratch: Box::new([0; 4096]),
             work: Work::default(),
             sanitizing: Sanitizing::default(),
+            self_test: SelfTest::new(),
             guest_errors: Vec::with_capacity(MAX_GUEST_ERRORS),
             shutdown: Shutdown::None,
             power: Power::default(),
@@ -194,6 +197,7 @@ impl<D: Drive> Controller<D> {
         self.interrupts.clear();
         self.events.clear();
         self.features.clear();
+        self.self_test.reset();
         self.logs.counters.idle();
         self.shutdown = Shutdown::None;
     }

@@ -35,6 +35,7 @@ impl<D: Drive> Controller<D> {
             self.drive.advance(now);
         }
         let erases = self.work_sanitize(host, now);
+        self.work_self_test(now);
         let mut has_more = false;
         if self.registers.is_running() {
             self.sync_shadows(host, now);
@@ -90,6 +91,7 @@ impl<D: Drive> Controller<D> {
             self.queues.look_at.filter(|_| is_running),
             shutdown,
             self.sanitize_due(now),
+            self.self_test_due(),
             self.power.cut_at,
             self.recovered_at(),
         ]

@@ -25,6 +25,7 @@ impl<D: Drive + State> State for Controller<D> {
             scratch,
             work,
             sanitizing,
+            self_test,
             registers,
             queues,
             pending,
@@ -56,6 +57,7 @@ impl<D: Drive + State> State for Controller<D> {
         power.encode(out);
         work.encode(out);
         sanitizing.encode(out);
+        self_test.encode(out);
         if work.job().is_some() {
             // What a long command keeps there.
             transfer.encode(out);
@@ -87,6 +89,7 @@ impl<D: Drive + State> State for Controller<D> {
         self.power.decode(from)?;
         self.work.decode(from)?;
         self.sanitizing.decode(from)?;
+        self.self_test.decode(from)?;
         if self.work.job().is_some() {
             self.transfer.decode(from)?;
             let kept = from.take_bytes(self.scratch.len())?;

@@ -21,6 +21,7 @@ mod queues;
 mod random;
 mod registers;
 mod sanitize;
+mod self_test;
 mod zones;
 
 use nvme::ControllerConfig;

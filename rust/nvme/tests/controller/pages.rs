@@ -48,9 +48,10 @@ fn identify_controller() {
         (77, &[6, 1, 0, 0, 0, 2]),      // MDTS, CNTLID, VER
         (92, &[0, 0, 0, 8]),            // OAES: zone descriptors
         (111, &[1]),                    // CNTRLTYPE: I/O
-        (256, &[2, 1, 3, 3, 3, 0x26, 63]), // OACS, ACL, AERL, FRMW, LPA, ELPE
+        (256, &[0x12, 1, 3, 3, 3, 0x26, 63]), // OACS, ACL, AERL, FRMW, LPA, ELPE
         (266, &[0x57, 1, 0x66, 1]),     // WCTEMP, CCTEMP
         (280, &[0, 0, 0xa0]),           // TNVMCAP: 4 MiB and 8 x 768 KiB
+        (316, &[1, 0, 1]),              // EDSTT: a minute; DSTO
         (328, &[7, 0, 0, 0x80]),        // SANICAP: all three ways; NODMMAS 10b
         (512, &[0x66, 0x44]),           // SQES, CQES
         (516, &[2]),                    // NN
@@ -201,7 +202,7 @@ fn logs_of_what_there_is() {
         fields.iter().map(|(id, bytes)| (id * 4, *bytes)).collect()
     };
 
-    let supported = [0, 1, 2, 3, 5, 0x12, 0x13, 0x81, 0xbf, 0xc0].map(|id| (id, &[1_u8][..]));
+    let supported = [0, 1, 2, 3, 5, 6, 0x12, 0x13, 0x81, 0xbf, 0xc0].map(|id| (id, &[1_u8][..]));
     let read = page(LogId::Supported, CommandSet::Nvm, 1024);
     assert_page("Supported Log Pages", read, &dwords(&supported));
 
@@ -216,7 +217,7 @@ fn logs_of_what_there_is() {
         &dwords(&features),
     );
 
-    let admin = [0, 1, 2, 4, 5, 6, 8, 9, 0x0a, 0x0c, 0x7c].map(|opcode| (opcode, CONTROLLER));
+    let admin = [0, 1, 2, 4, 5, 6, 8, 9, 0x0a, 0x0c, 0x14, 0x7c].map(|opcode| (opcode, CONTROLLER));
     let format: Field<'_> = (0x80, &[7, 0, 0x12]); // CSUPP, LBCC, NCC; CSE, CSP
     let sanitize: Field<'_> = (0x84, &[3, 0, 2, 2]); // CSUPP, LBCC; CSE, CSP
     let io = |opcode: usize, effects: &'static [u8]| (0x100 + opcode, effects);

@@ -73,21 +73,23 @@ impl Model {
         }
     }
 
-    /// How long it takes to erase, and to program, all of its flash, all planes side by side, with the plan's times.
+    /// How long it takes to do something to all of its flash, all planes side by side, with the plan's times.
     #[must_use]
-    pub(crate) fn whole(&self, plan: &Plan) -> (Nanos, Nanos) {
-        let times = |blocks: u64, erase: Nanos, one_shots: u64, program: Nanos| {
-            let programs = blocks.saturating_mul(one_shots);
-            (erase.times(blocks), program.times(programs))
-        };
+    pub(crate) fn whole(&self, plan: &Plan) -> Whole {
         match (self, &plan.model) {
             (Self::Zms(zms), ModelConfig::Zms(config)) => {
                 let g = &config.geometry;
                 let superblocks: u64 = zms.pool_erases().map(|(.., n)| u64::from(n)).sum();
                 // Each has a block of every plane of its die group.
                 let blocks = superblocks.div_ceil(u64::from(g.groups().max(1)));
-                let program = config.timing.of(g.cell).program;
-                times(blocks, config.timing.erase, g.rows(g.cell).into(), program)
+                let one_shots = blocks.saturating_mul(g.rows(g.cell).into());
+                let times = config.timing.of(g.cell);
+                Whole {
+                    erase: config.timing.erase.times(blocks),
+                    program: times.program.times(one_shots),
+                    read: longest(&times.read)
+                        .times(one_shots.saturating_mul(g.cell.bits().into())),
+                }
             }
             (Self::Zns(_), ModelConfig::Zns(config)) => {
                 let (chips, planes) = (&config.chips, u64::from(config.chips.planes().max(1)));
@@ -95,16 +97,18 @@ impl Model {
                 let blocks = (u64::from(config.zones) * lanes).div_ceil(planes);
                 let stripe = chips.one_shot.get().saturating_mul(lanes).max(1);
                 let one_shots = config.zone_capacity.get().div_ceil(stripe);
-                let meta = config
-                    .meta
-                    .as_ref()
-                    .map_or((Nanos::ZERO, Nanos::ZERO), |meta| paged(meta, chips));
-                let zones = times(blocks, chips.erase, one_shots, chips.program);
-                (zones.0 + meta.0, zones.1 + meta.1)
+                let zones = Whole::of(chips, blocks, blocks.saturating_mul(one_shots));
+                let meta = config.meta.as_ref().map(|meta| paged(meta, chips));
+                let meta = meta.unwrap_or_default();
+                Whole {
+                    erase: zones.erase + meta.erase,
+                    program: zones.program + meta.program,
+                    read: zones.read + meta.read,
+                }
             }
             (Self::Conv(_), ModelConfig::Conv(config)) => paged(&config.paged, &config.chips),
-            // Without flash there is nothing to erase.
-            _ => (Nanos::ZERO, Nanos::ZERO),
+            // Without flash there is nothing to do.
+            _ => Whole::default(),
         }
     }
 
@@ -302,13 +306,39 @@ impl Model {
     }
 }
 
-/// How long it takes to erase, and to program, all the flash of a page-mapped namespace.
-fn paged(paged: &conv::Paged, chips: &nand::Chips) -> (Nanos, Nanos) {
-    let blocks = u64::from(paged.blocks_per_plane);
+/// Times to do something to all flash.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Whole {
+    /// Each block is erased.
+    pub erase: Nanos,
+    /// Each one-shot page is programmed.
+    pub program: Nanos,
+    /// Each flash page is sensed.
+    pub read: Nanos,
+}
+
+impl Whole {
+    /// Of so many blocks, and one-shot pages, of each plane.
+    fn of(chips: &nand::Chips, blocks: u64, one_shots: u64) -> Self {
+        let pages = chips.one_shot.get() / chips.flash_page.get().max(1);
+        Self {
+            erase: chips.erase.times(blocks),
+            program: chips.program.times(one_shots),
+            read: longest(&chips.read_page).times(one_shots.saturating_mul(pages)),
+        }
+    }
+}
+
+fn longest(times: &[Nanos]) -> Nanos {
+    times.iter().copied().max().unwrap_or_default()
+}
+
+/// The same of a page-mapped namespace.
+fn paged(paged: &conv::Paged, chips: &nand::Chips) -> Whole {
     let bytes = u128::from(paged.size.get()) * u128::from(100 + paged.over_provisioning) / 100;
     let stripe = u128::from(chips.one_shot.get()) * u128::from(chips.planes());
-    let programs = u64::try_from(bytes.div_ceil(stripe.max(1))).unwrap_or(u64::MAX);
-    (chips.erase.times(blocks), chips.program.times(programs))
+    let one_shots = u64::try_from(bytes.div_ceil(stripe.max(1))).unwrap_or(u64::MAX);
+    Whole::of(chips, paged.blocks_per_plane.into(), one_shots)
 }
 
 /// A model, boxed, or what is wrong with its configuration. The rules of `plan` leave nothing.
