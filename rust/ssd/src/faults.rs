@@ -11,7 +11,7 @@
 //!
 //! - `read-error`: Read, Compare, Verify and the source of Copy end with Unrecovered Read Error,
 //!   after the time that the read takes.
-//! - `write-error`: Write, Zone Append, Write Zeroes and the destination of Copy end with Write
+//! - `write-error`: Write, Zone Append, Write Zeroes, Write Uncorrectable and the destination of Copy end with Write
 //!   Fault, at once; nothing is written and no write pointer moves.
 //! - `latency`: the command completes so much later, also with `timing=off`.
 //! - `zone-read-only`, `zone-offline`: the first zone that the command touches fails before the
@@ -21,6 +21,7 @@
 //! - `fatal`: nor does this one, and the controller stops (CSTS.CFS) until it is reset. With `op=enable` it does so
 //!   whenever it is enabled, so that resets fail, too.
 //! - `flush=ignored`: the drive lies: Flush is answered at once, and FUA has no effect, so that nothing is more durable by it.
+//! - `sanitize-error`: looks at no command; a sanitize operation that ends has failed.
 //! - `power-cut`: power goes before the command is executed; once, unless `count` says otherwise.
 
 use crate::error::ConfigError;
