@@ -184,7 +184,7 @@ impl Books {
             self.promised.remove(&zone.map_or(0, |zone| zone.id.get()));
         }
         let mut zones = Vec::new();
-        if is_fua(command) {
+        if drive.writes_through(command) {
             let at = Sector::new(effect.wrote.start * PAGE_SECTORS);
             zones.extend(drive.zone_of(at).filter(|_| !effect.wrote.is_empty()));
         } else if *command == Command::Flush {
@@ -213,7 +213,7 @@ impl Books {
                 let seen = format!("{key} is written, and its data never enters");
                 return Violation::found(Law::Telling, seen);
             }
-            if is_fua(command) {
+            if drive.writes_through(command) {
                 self.ledger.acknowledge(key, done);
             }
         }
@@ -472,16 +472,6 @@ fn allowed(
         }
     }
     Ok(())
-}
-
-/// Whether the command's data is durable when it ends.
-const fn is_fua(command: &Command) -> bool {
-    matches!(
-        command,
-        Command::Write { fua: true, .. }
-            | Command::Append { fua: true, .. }
-            | Command::WriteZeroes { fua: true, .. }
-    )
 }
 
 /// Falsifies what a drive answers and tells, to see whether it is found out.

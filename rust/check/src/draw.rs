@@ -5,4 +5,4 @@ mod commands;
 mod configs;
 
 pub use commands::{commands, cut_power, Habits, Raw, Resolver};
-pub use configs::{settings, Settings};
+pub use configs::{mechanisms, settings, Settings};

@@ -17,6 +17,7 @@ pub struct Drive {
     sectors: [u64; 2],
     erase: Nanos,
     link_mbps: u64,
+    early_completion: bool,
     config: ModelConfig,
 }
 
@@ -46,6 +47,12 @@ impl Drive {
             ModelConfig::Conv(c) => (0, 0, c.chips.erase, c.link_mbps),
             ModelConfig::Simple(_) => (0, 0, Nanos::ZERO, u64::MAX >> 20),
         };
+        let early_completion = match &plan.model {
+            ModelConfig::Zms(c) => c.early_completion,
+            ModelConfig::Zns(c) => c.early_completion,
+            ModelConfig::Conv(c) => c.early_completion,
+            ModelConfig::Simple(_) => true,
+        };
         let mut model = Model::new(plan)?;
         observe(&mut model);
         Ok(Self {
@@ -55,6 +62,7 @@ impl Drive {
             sectors: [plan.meta.as_ref().map_or(0, sectors), sectors(&plan.data)],
             erase,
             link_mbps,
+            early_completion,
             config: plan.model.clone(),
         })
     }
@@ -99,6 +107,17 @@ impl Drive {
     #[must_use]
     pub const fn link_mbps(&self) -> u64 {
         self.link_mbps
+    }
+
+    /// Whether the command's data is durable when it ends.
+    #[must_use]
+    pub const fn writes_through(&self, command: &Command) -> bool {
+        match *command {
+            Command::Write { fua, .. }
+            | Command::Append { fua, .. }
+            | Command::WriteZeroes { fua, .. } => fua || !self.early_completion,
+            _ => false,
+        }
     }
 
     /// Whether a zone is active.

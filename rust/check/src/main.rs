@@ -118,12 +118,9 @@ fn main() -> ExitCode {
                 if n >= options.runs {
                     break;
                 }
-                one(
-                    &Case::draw(options.seed.wrapping_add(n), options.commands)
-                        .with_cuts(options.cuts),
-                    &totals,
-                    options.tell,
-                );
+                let case = Case::draw(options.seed.wrapping_add(n), options.commands);
+                let case = case.with_mechanisms().with_cuts(options.cuts);
+                one(&case, &totals, options.tell);
             });
         }
     });

@@ -75,6 +75,20 @@ impl Case {
         }
     }
 
+    /// The same drive with mechanisms that presets leave off, every other time. Where these do not fit together it stays
+    /// as it is.
+    #[must_use]
+    pub fn with_mechanisms(mut self) -> Self {
+        let mut random = Random::new(self.seed ^ 0x4d45_4348);
+        if random.chance(50) {
+            let settings = draw::mechanisms(&mut random, self.settings.clone());
+            if let Ok(plan) = settings.plan() {
+                (self.settings, self.plan) = (settings, plan);
+            }
+        }
+        self
+    }
+
     /// The same with power going `n` times on the way.
     #[must_use]
     pub fn with_cuts(mut self, n: usize) -> Self {

@@ -19,7 +19,7 @@ fn keeps_all(case: &Case) -> Summary {
 #[test]
 fn random_drives_keep_the_laws() {
     for seed in 1_000_000..1_000_040 {
-        keeps_all(&Case::draw(seed, 500));
+        keeps_all(&Case::draw(seed, 500).with_mechanisms());
     }
 }
 
@@ -39,7 +39,7 @@ fn drives_that_once_broke_a_law_keep_them_all() {
 fn random_drives_keep_the_laws_when_power_goes() {
     let mut cuts = 0;
     for seed in 2_000_000..2_000_060 {
-        cuts += keeps_all(&Case::draw(seed, 300).with_cuts(6)).cuts;
+        cuts += keeps_all(&Case::draw(seed, 300).with_mechanisms().with_cuts(6)).cuts;
     }
     assert!(cuts > 100, "{cuts} power cuts");
 }

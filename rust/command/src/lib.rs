@@ -105,6 +105,17 @@ impl Command {
         }
     }
 
+    /// The same without early completion: what it writes is durable when it completes.
+    #[must_use]
+    pub const fn through(mut self) -> Self {
+        if let Self::Write { fua, .. } | Self::Append { fua, .. } | Self::WriteZeroes { fua, .. } =
+            &mut self
+        {
+            *fua = true;
+        }
+        self
+    }
+
     /// A read whose data crosses the host link.
     #[must_use]
     pub const fn read(at: Sector, sectors: u64) -> Self {

@@ -44,6 +44,8 @@ pub struct Config {
     pub link_mbps: u64,
     /// Firmware and buffer-access times.
     pub costs: Costs,
+    /// Whether writes complete when their data is in the write buffer; otherwise when it is programmed.
+    pub early_completion: bool,
     /// The one namespace.
     pub paged: Paged,
 }

@@ -43,7 +43,11 @@ impl Conv {
     /// Runs a command that arrives at `now`; an earlier `now` than the latest so far counts as that.
     pub fn submit(&mut self, command: &Command, now: Instant) -> Outcome {
         self.advance(now);
-        self.engine.submit(&mut self.flash, command, self.now)
+        let command = match self.config.early_completion {
+            true => *command,
+            false => command.through(),
+        };
+        self.engine.submit(&mut self.flash, &command, self.now)
     }
 
     /// When something is due that cannot wait for the next command: never. Collection goes on when it

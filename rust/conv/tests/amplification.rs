@@ -27,6 +27,7 @@ fn analytic(r: f64) -> f64 {
 fn measured(percent: u32) -> (f64, f64) {
     let preset = pro970();
     let config = Config {
+        early_completion: true,
         paged: Paged {
             // Large superblocks and many of them: what is reserved hardly counts.
             size: Bytes::mib(1024),
@@ -88,6 +89,7 @@ fn greedy_collection_amplifies_as_analysed() {
 #[test]
 fn sequential_overwrites_do_not_amplify() {
     let config = Config {
+        early_completion: true,
         paged: Paged {
             size: Bytes::mib(64),
             blocks_per_plane: 128,

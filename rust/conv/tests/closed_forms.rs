@@ -128,6 +128,7 @@ fn a_read_beyond_the_l2p_cache_reads_the_map_first() {
         entry: Bytes::new(1024),
     };
     let mut drive = Conv::new(&Config {
+        early_completion: true,
         paged: Paged {
             l2p: Some(l2p),
             ..pro970().paged

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Cell modes and what their operations cost.
 
+use crate::Crossing;
 use units::{Instant, Nanos};
 
 /// Bits per cell: of the chip as built, or of a block used in a lower mode (pSLC).
@@ -65,6 +66,8 @@ pub struct Timing {
     pub erase: Nanos,
     /// Channel bandwidth in MB/s (MB = 2^20 bytes); at least 1.
     pub channel_mbps: u64,
+    /// What transfers take beyond that, and how they are divided.
+    pub crossing: Crossing,
 }
 
 impl Timing {

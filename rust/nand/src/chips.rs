@@ -13,7 +13,7 @@
 //!                                                           one unit, `read_page` for more
 //! ```
 
-use crate::{Cell, GeometryError, Op, PlaneId};
+use crate::{Cell, Crossing, GeometryError, Op, PlaneId};
 use units::{Bytes, Nanos, PAGE_BYTES};
 
 /// A drive's flash chips, all alike, and their buses.
@@ -50,8 +50,11 @@ pub struct Chips {
 /// Finer points of chips; by default there are none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Finer {
-    /// Time a channel is busy beyond the transfer for each operation (commands, addresses, status polls).
+    /// Time a channel is busy beyond the transfer for each operation, or piece of one (commands, addresses, status
+    /// polls).
     pub channel_command: Nanos,
+    /// What a channel carries at a time; 0: transfers are not divided into pieces.
+    pub channel_piece: Bytes,
     /// Of the flash page that a plane sensed last, the aligned part of this size stays in its page register: what lies
     /// in it needs no sense. 0: nothing stays.
     pub register: Bytes,
@@ -87,6 +90,16 @@ impl Chips {
             return Err(GeometryError::OneShot);
         }
         Ok(())
+    }
+
+    /// What transfers take beside the time of their bytes.
+    #[must_use]
+    pub const fn crossing(&self) -> Crossing {
+        Crossing {
+            overhead: self.channel_overhead,
+            command: self.finer.channel_command,
+            piece: self.finer.channel_piece,
+        }
     }
 
     /// Dies in all.

@@ -39,7 +39,7 @@ pub use cell::{Booking, Cell, CellTiming, Timing};
 pub use chips::{Chips, Finer};
 pub use error::GeometryError;
 pub use geometry::Geometry;
-pub use link::{Link, LinkStats};
+pub use link::{Crossing, Link, LinkStats};
 pub use media::{Media, Moved, Occupied, Op, PlaneId, PlaneStats, Purpose};
 pub use shape::What;
 pub use work::Work;

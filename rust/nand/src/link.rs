@@ -12,6 +12,9 @@
 //! ```
 //! So the link is never idle while somebody waits, and never carries two transfers at once.
 //!
+//! Real buses do not divide transfers at any byte. With [`Crossing::piece`] a transfer is a row of pieces, and each is
+//! carried whole, in the earliest idle time that holds it; only between pieces there may be others.
+//!
 //! Memory is bounded: bookings that ended before the horizon (no request can come from before it)
 //! are forgotten, touching ones are merged, and beyond [`Link::MAX_BOOKINGS`] the oldest idle gap
 //! is given up.
@@ -29,14 +32,22 @@ pub struct LinkStats {
     pub longest_wait: Nanos,
 }
 
+/// What a transfer takes beyond the time of its bytes, and how it is divided. By default nothing, and anywhere.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Crossing {
+    /// Link time of each 4 KiB (started) beyond that of its bytes.
+    pub overhead: Nanos,
+    /// Link time of each piece beyond all that.
+    pub command: Nanos,
+    /// Bytes of a piece; 0: a transfer is one, which idle times of any length carry bit by bit.
+    pub piece: Bytes,
+}
+
 /// A link's reservations.
 #[derive(Clone, Debug)]
 pub struct Link {
     bytes_per_second: u64,
-    /// Link time of each 4 KiB (started) beyond that of its bytes.
-    overhead: Nanos,
-    /// Link time of each transfer beyond all that.
-    command: Nanos,
+    crossing: Crossing,
     /// Disjoint, non-touching busy intervals `[start, end)`, ascending.
     busy: Vec<(u64, u64)>,
     /// What is past is forgotten when there are so many.
@@ -51,7 +62,7 @@ state::state!(LinkStats {
     bytes,
     longest_wait
 });
-state::state!(Link { busy, most, horizon, stats; bytes_per_second, overhead, command } => restore);
+state::state!(Link { busy, most, horizon, stats; bytes_per_second, crossing } => restore);
 
 impl Link {
     /// Bookings kept; a drive with every queue full has a few hundred.
@@ -65,8 +76,7 @@ impl Link {
     pub fn new(mbps: u64) -> Self {
         Self {
             bytes_per_second: mbps.max(1).saturating_mul(1 << 20),
-            overhead: Nanos::ZERO,
-            command: Nanos::ZERO,
+            crossing: Crossing::default(),
             busy: Vec::with_capacity(Self::FEW_BOOKINGS + 1),
             most: Self::FEW_BOOKINGS,
             horizon: 0,
@@ -74,30 +84,40 @@ impl Link {
         }
     }
 
-    /// The same link with each 4 KiB (started) taking `overhead` longer, and each transfer `command`.
+    /// The same link with transfers of that kind.
     #[must_use]
-    pub fn with_overheads(self, overhead: Nanos, command: Nanos) -> Self {
-        Self {
-            overhead,
-            command,
-            ..self
-        }
+    pub fn with(self, crossing: Crossing) -> Self {
+        Self { crossing, ..self }
     }
 
-    /// Changes the overheads of transfers booked from now on: for each 4 KiB (started), and for each transfer.
-    pub fn set_overheads(&mut self, overhead: Nanos, command: Nanos) {
-        self.overhead = overhead;
-        self.command = command;
+    /// Takes over the times of transfers booked from now on. Their pieces stay.
+    pub fn set_times(&mut self, crossing: Crossing) {
+        self.crossing = Crossing {
+            piece: self.crossing.piece,
+            ..crossing
+        };
     }
 
     /// Link time of `bytes`.
     #[must_use]
     pub fn time(&self, bytes: Bytes) -> Nanos {
-        let time = self.bandwidth_time(bytes);
-        if self.overhead + self.command == Nanos::ZERO || bytes == Bytes::ZERO {
+        let piece = self.crossing.piece.get();
+        if piece == 0 || bytes.get() <= piece {
+            return self.piece_time(bytes.get());
+        }
+        let whole = self.piece_time(piece).times(bytes.get() / piece);
+        whole + self.piece_time(bytes.get() % piece)
+    }
+
+    fn piece_time(&self, bytes: u64) -> Nanos {
+        let time = self.bandwidth_time(Bytes::new(bytes));
+        let Crossing {
+            overhead, command, ..
+        } = self.crossing;
+        if overhead + command == Nanos::ZERO || bytes == 0 {
             return time;
         }
-        time + self.command + self.overhead.times(bytes.get().div_ceil(PAGE_BYTES))
+        time + command + overhead.times(bytes.div_ceil(PAGE_BYTES))
     }
 
     fn bandwidth_time(&self, bytes: Bytes) -> Nanos {
@@ -126,7 +146,10 @@ impl Link {
         if need == Nanos::ZERO {
             return at;
         }
-        let end = self.book(at, need.get());
+        let end = match self.crossing.piece.get() {
+            0 => self.book(at, need.get()),
+            piece => self.book_pieces(at, bytes, piece),
+        };
         let wait = Nanos::new(end.saturating_sub(at.saturating_add(need.get())));
         self.stats.longest_wait = self.stats.longest_wait.max(wait);
         end
@@ -135,6 +158,12 @@ impl Link {
     /// When `bytes` asked for at `at` would have crossed. Nothing is booked.
     #[must_use]
     pub fn would_end(&self, at: Instant, bytes: Bytes) -> Instant {
+        let piece = self.crossing.piece.get();
+        if piece > 0 {
+            let pieces = self.pieces(bytes.get(), piece);
+            let end = pieces.fold(at.as_nanos(), |clock, need| self.gap(clock, need) + need);
+            return Instant::from_nanos(end);
+        }
         let mut left = self.time(bytes).get();
         if left == 0 {
             return at;
@@ -192,6 +221,39 @@ impl Link {
         let apart = self.busy.iter().zip(self.busy.iter().skip(1));
         state::ensure!(apart.clone().all(|(a, b)| a.1 < b.0));
         Ok(())
+    }
+
+    /// Link time of each piece of a transfer.
+    fn pieces(&self, bytes: u64, piece: u64) -> impl Iterator<Item = u64> {
+        let (whole, rest) = (
+            self.piece_time(piece).get(),
+            self.piece_time(bytes % piece).get(),
+        );
+        let last = Some(rest).filter(|rest| *rest > 0);
+        (0..bytes / piece).map(move |_| whole).chain(last)
+    }
+
+    /// The first idle time at or after `from` that is so long.
+    fn gap(&self, from: u64, need: u64) -> u64 {
+        let mut clock = from;
+        let first = self.busy.partition_point(|b| b.1 <= clock);
+        for &(from, to) in self.busy.iter().skip(first) {
+            if from >= clock.saturating_add(need) {
+                break;
+            }
+            clock = to;
+        }
+        clock
+    }
+
+    /// Books pieces, one after the other.
+    #[inline(never)]
+    fn book_pieces(&mut self, at: u64, bytes: u64, piece: u64) -> u64 {
+        let pieces = self.pieces(bytes, piece);
+        pieces.fold(at, |clock, need| {
+            let start = self.gap(clock, need);
+            self.book(start, need)
+        })
     }
 
     #[inline]
@@ -343,6 +405,30 @@ mod tests {
     }
 
     #[test]
+    fn pieces_are_carried_whole_and_let_others_between_them() {
+        // 10 000 ns a piece, of which 1 000 are its command.
+        let crossing = Crossing {
+            overhead: Nanos::ZERO,
+            command: Nanos::new(1_000),
+            piece: Bytes::new(9_437), // 8 999.8 ns -> 9 000
+        };
+        let mut link = Link::new(1000).with(crossing);
+        let two = Bytes::new(2 * 9_437);
+        assert_eq!(link.time(two), Nanos::new(20_000));
+        assert_eq!(link.time(Bytes::new(9_437 + 1)), Nanos::new(10_000 + 1_001));
+        let one = Bytes::new(9_437);
+        assert_eq!(link.transfer(at(15_000), one), at(25_000));
+        // One piece before that, which 5 000 ns more would not hold; the other behind it.
+        assert_eq!(link.would_end(at(0), two), at(35_000));
+        assert_eq!(link.transfer(at(0), two), at(35_000));
+        assert_eq!(link.busy, [(0, 10_000), (15_000, 35_000)]);
+        // A small one finds the time in between.
+        assert_eq!(link.transfer(at(0), Bytes::new(1_048)), at(12_000));
+        assert_eq!(link.stats().busy, Nanos::new(32_000));
+        link.check_invariants().unwrap();
+    }
+
+    #[test]
     fn the_book_is_bounded() {
         let mut link = Link::new(1000);
         for i in 0..3 * Link::MAX_BOOKINGS as u64 {
@@ -354,27 +440,45 @@ mod tests {
     proptest! {
         /// Against a model that books nanosecond by nanosecond.
         #[test]
-        fn every_nanosecond_is_used_once(requests in prop::collection::vec((0u64..400, 1u64..40), 1..40)) {
-            let mut link = Link::new(1000);
-            let mut taken = vec![false; 4000];
-            for (from, ns) in requests {
-                let bytes = Bytes::new(ns * 1_048_576 / 1_000_000 * 1000 / 1000 + ns / 25);
-                let need = link.time(bytes).get();
-                let told = link.would_end(at(from), bytes);
-                let end = link.transfer(at(from), bytes);
+        fn every_nanosecond_is_used_once(
+            requests in prop::collection::vec((0u64..400, 1u64..40), 1..40),
+            piece in prop::option::of(1u64..20),
+            command in 0u64..4,
+        ) {
+            let ns = |ns: u64| ns * 1_048_576 / 1_000_000;
+            let crossing = Crossing {
+                overhead: Nanos::ZERO,
+                command: Nanos::new(command),
+                piece: Bytes::new(piece.map_or(0, ns)),
+            };
+            let mut link = Link::new(1000).with(crossing);
+            let mut taken = vec![false; 8000];
+            for (from, length) in requests {
+                let bytes = ns(length);
+                let mut pieces: Vec<u64> = match crossing.piece.get() {
+                    0 => vec![1; link.time(Bytes::new(bytes)).get() as usize],
+                    piece => (0..bytes.div_ceil(piece))
+                        .map(|i| link.piece_time(piece.min(bytes - i * piece)).get())
+                        .collect(),
+                };
+                pieces.retain(|need| *need > 0);
+                let told = link.would_end(at(from), Bytes::new(bytes));
+                let end = link.transfer(at(from), Bytes::new(bytes));
                 prop_assert_eq!(told, end);
-                let mut left = need;
-                let mut expect = from;
-                for (t, taken) in taken.iter_mut().enumerate().skip(from as usize) {
-                    if left > 0 && !*taken {
-                        *taken = true;
-                        left -= 1;
-                        expect = t as u64 + 1;
+                let mut clock = from as usize;
+                for need in pieces {
+                    let need = need as usize;
+                    while taken[clock..clock + need].contains(&true) {
+                        clock += 1;
                     }
+                    taken[clock..clock + need].fill(true);
+                    clock += need;
                 }
-                prop_assert_eq!(end.as_nanos(), expect);
+                prop_assert_eq!(end.as_nanos(), clock as u64);
                 link.check_invariants().unwrap();
             }
+            let busy = taken.iter().filter(|taken| **taken).count();
+            prop_assert_eq!(link.stats().busy, Nanos::new(busy as u64));
         }
     }
 }

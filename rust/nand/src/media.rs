@@ -9,8 +9,8 @@ use crate::book::{Book, Booked, Kind};
 use crate::shape::{Shape, What};
 use crate::work::Backlog;
 use crate::{
-    BlockId, Booking, Cell, CellTiming, Chips, Geometry, Link, LinkStats, Suspend, Suspension,
-    Timing,
+    BlockId, Booking, Cell, CellTiming, Chips, Crossing, Geometry, Link, LinkStats, Suspend,
+    Suspension, Timing,
 };
 use foreground::Running;
 use state::state;
@@ -148,7 +148,8 @@ impl Media {
         let channel_of = planes.map(|p| geometry.channel_of(p));
         // Not `vec![..; n]`: a clone of a queue does not keep its room.
         let channels = 0..geometry.channels;
-        let links = channels.map(|_| Link::new(timing.channel_mbps)).collect();
+        let link = |_| Link::new(timing.channel_mbps).with(timing.crossing);
+        let links = channels.map(link).collect();
         Self::idle(*timing, channel_of, links)
     }
 
@@ -157,10 +158,8 @@ impl Media {
     #[must_use]
     pub fn with_chips(chips: &Chips) -> Self {
         let none = CellTiming::uniform(Nanos::ZERO, Nanos::ZERO);
-        let link = |_| {
-            let link = Link::new(chips.channel_mbps);
-            link.with_overheads(chips.channel_overhead, chips.finer.channel_command)
-        };
+        let crossing = chips.crossing();
+        let link = |_| Link::new(chips.channel_mbps).with(crossing);
         let planes = 0..chips.planes();
         let timing = Timing {
             slc: none,
@@ -169,6 +168,7 @@ impl Media {
             qlc: none,
             erase: chips.erase,
             channel_mbps: chips.channel_mbps,
+            crossing,
         };
         let channel_of = planes.map(|p| chips.channel_of(PlaneId(p)));
         Self::idle(timing, channel_of, (0..chips.channels).map(link).collect())
@@ -194,21 +194,27 @@ impl Media {
         }
     }
 
-    /// Takes over array times, for operations booked from now on. Bandwidths stay.
+    /// Takes over array times and what transfers take beside their bytes, for operations booked from now on.
+    /// Bandwidths and pieces stay.
     pub fn set_times(&mut self, timing: &Timing) {
         self.timing = Timing {
             channel_mbps: self.timing.channel_mbps,
             ..*timing
         };
+        self.set_crossing(timing.crossing);
+    }
+
+    fn set_crossing(&mut self, crossing: Crossing) {
+        for channel in &mut self.channels {
+            channel.set_times(crossing);
+        }
     }
 
     /// Takes over the erase time and the channels' overhead of [`Chips`], whose other times come
     /// with each operation.
     pub fn set_chip_times(&mut self, chips: &Chips) {
         self.timing.erase = chips.erase;
-        for channel in &mut self.channels {
-            channel.set_overheads(chips.channel_overhead, chips.finer.channel_command);
-        }
+        self.set_crossing(chips.crossing());
     }
 
     /// Books the host's `op` on `block` of `plane`, asked for at `at`: in the earliest idle time

@@ -5,7 +5,7 @@
 mod common;
 
 use common::GEOMETRY;
-use nand::{BlockId, Cell, CellTiming, Media, Op, PlaneId, Timing};
+use nand::{BlockId, Cell, CellTiming, Crossing, Media, Op, PlaneId, Timing};
 use units::{Bytes, Instant, Nanos};
 
 fn media() -> Media {
@@ -17,6 +17,7 @@ fn media() -> Media {
         qlc: CellTiming::uniform(us(85), us(6098)),
         erase: Nanos::new(3_500_000),
         channel_mbps: 1422,
+        crossing: Crossing::default(),
     };
     Media::new(&GEOMETRY, &timing)
 }

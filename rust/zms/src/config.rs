@@ -30,6 +30,8 @@ pub struct Config {
     pub costs: Costs,
     /// Write buffers.
     pub buffers: Buffers,
+    /// Whether writes complete when their data is in a write buffer; otherwise when it is durable.
+    pub early_completion: bool,
     /// Whether data that fills a program unit goes straight to native cells.
     pub slc_bypass: bool,
     /// How pSLC is given to zones.

@@ -117,8 +117,13 @@ impl Zms {
             Data::Zoned(zoned) => zoned.buffers.set_dwell(dwell),
             Data::Block(block) => block.dwell = dwell,
         }
+        let before = self.config.timing;
         self.config.timing = nand::Timing {
-            channel_mbps: self.config.timing.channel_mbps,
+            channel_mbps: before.channel_mbps,
+            crossing: nand::Crossing {
+                piece: before.crossing.piece,
+                ..config.timing.crossing
+            },
             ..config.timing
         };
         self.config.costs = config.costs;
@@ -131,7 +136,10 @@ impl Zms {
         let arrived = now;
         let now = now.max(self.now);
         self.run_events(now);
-        let result = self.run(namespace, command, now);
+        let result = match self.config.early_completion {
+            true => self.run(namespace, command, now),
+            false => self.run(namespace, &command.through(), now),
+        };
         self.pump();
         let outcome = result.unwrap_or_else(|error| Outcome::failed(now, error));
         Outcome {

@@ -63,6 +63,8 @@ pub struct Config {
     pub buffer_scope: BufferScope,
     /// Bytes of each write buffer.
     pub buffer: Bytes,
+    /// Whether writes complete when their data is in the write buffer; otherwise as those with FUA do.
+    pub early_completion: bool,
     /// What the length of a write must be a multiple of.
     pub write_unit: Bytes,
     /// Zones open at once; 0 for no limit.

@@ -118,6 +118,10 @@ impl Zns {
     pub fn submit(&mut self, namespace: Namespace, command: &Command, now: Instant) -> Outcome {
         self.advance(now);
         let now = self.now;
+        let command = &match self.config.early_completion {
+            true => *command,
+            false => command.through(),
+        };
         if namespace == Namespace::Meta {
             return match &mut self.meta {
                 Some(meta) => meta.submit(&mut self.flash, command, now),

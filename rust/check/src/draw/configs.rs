@@ -95,6 +95,19 @@ pub fn settings(random: &mut Random) -> Settings {
     draft.settings
 }
 
+/// These settings with mechanisms that the presets leave off.
+pub fn mechanisms(random: &mut Random, settings: Settings) -> Settings {
+    let mut draft = Draft { random, settings };
+    draft.perhaps(30, "early-completion", "off");
+    let overhead = draft.random.pick(&[1, 413, 50_000]);
+    draft.perhaps(30, "channel-overhead-ns", overhead);
+    let command = draft.random.pick(&[1, 8_000]);
+    draft.perhaps(30, "channel-command-ns", command);
+    let piece = draft.random.pick(&["4K", "8K", "64K"]);
+    draft.perhaps(40, "channel-transfer-size", piece);
+    draft.settings
+}
+
 /// What the drawing of other things needs to know of the flash.
 struct Shape {
     dies: u64,

@@ -37,6 +37,7 @@ pub fn pro970() -> Config {
             buffer_base: Nanos::new(4_000),
             buffer_page: Nanos::new(460),
         },
+        early_completion: true,
         paged: Paged {
             size: Bytes::mib(4096),
             partitions: 4,
@@ -60,6 +61,7 @@ pub fn tiny() -> Config {
             erase: Nanos::new(100_000),
             ..preset.chips
         },
+        early_completion: true,
         paged: Paged {
             size: Bytes::mib(1),
             partitions: 2,

@@ -2,7 +2,7 @@
 //! A small array.
 #![allow(dead_code, reason = "each test file uses its part")]
 
-use nand::{Cell, CellTiming, Geometry, Media, Suspend, Suspension, Timing};
+use nand::{Cell, CellTiming, Crossing, Geometry, Media, Suspend, Suspension, Timing};
 use units::{Bytes, Nanos};
 
 /// Planes 0 and 1 share channel 0, planes 2 and 3 channel 1.
@@ -52,6 +52,7 @@ pub fn media(times: Times, rule: Suspension) -> Media {
         qlc: cells,
         erase: Nanos::new(times.erase),
         channel_mbps: 100_000,
+        crossing: Crossing::default(),
     };
     let mut media = Media::new(&GEOMETRY, &timing).with_suspend(rule);
     media.observe(true);

@@ -35,6 +35,7 @@ impl Planner<'_> {
             channel_overhead: self.time(Key::ChannelOverhead),
             finer: Finer {
                 channel_command: self.time(Key::ChannelCommand),
+                channel_piece: self.bytes(Key::ChannelTransfer),
                 register: self.bytes(Key::PageRegister),
                 slice: self.time(Key::ProgramSlice),
                 window: self.time(Key::ProgramWindow),

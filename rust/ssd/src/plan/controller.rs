@@ -20,8 +20,8 @@ impl Planner<'_> {
             shadow_doorbells: self.on(Key::ShadowDoorbells),
             notes: self.on(Key::VendorCommands),
             cut_power: self.on(Key::VendorCommands) && self.u64(Key::PowerCuts) > 0,
-            // Its writes end at the medium.
-            write_cache: self.config.model() != ModelKind::Simple,
+            // Otherwise writes end at the medium.
+            write_cache: self.config.model() != ModelKind::Simple && self.on(Key::EarlyCompletion),
             ..ControllerConfig::default()
         };
         controller.validate()?;

@@ -20,6 +20,7 @@ impl Planner<'_> {
             chips: self.chips(),
             link_mbps: self.u64(Key::LinkBandwidth),
             costs: self.costs(),
+            early_completion: self.on(Key::EarlyCompletion),
             paged,
         };
         model.validate().map_err(|error| {

@@ -193,6 +193,12 @@ struct Planner<'a> {
 impl Planner<'_> {
     fn plan(&self) -> Result<Plan, ConfigError> {
         self.all_have_meaning()?;
+        let piece = self.u64(Key::ChannelTransfer);
+        self.rule(
+            piece == 0 || piece >= PAGE_BYTES,
+            Key::ChannelTransfer,
+            || "must be at least 4 KiB, or 0".into(),
+        )?;
         let planned = match self.config.model() {
             ModelKind::Zms => self.meta_is_known().and_then(|()| self.zms()),
             ModelKind::Zns => self.meta_is_known().and_then(|()| self.zns()),

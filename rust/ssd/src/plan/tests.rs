@@ -59,6 +59,8 @@ fn only_a_drive_without_a_buffer_has_no_volatile_write_cache() {
             preset.name
         );
     }
+    let through = with("tlc-zoned", &[("early-completion", "off")]).unwrap();
+    assert!(!through.controller.write_cache);
 }
 
 #[test]
@@ -150,6 +152,7 @@ fn broken_rules_name_property_value_and_bound() {
         (&[("zrwa-size", "16M"), ("block-size", "2304K")], "property 'zrwa-size' = 16M: must not exceed a zone's capacity = 9 MiB"),
         (&[("zone-descriptor-extension-size", "100")], "property 'zone-descriptor-extension-size' = 100: must be a multiple of 64"),
         (&[("zone-descriptor-extension-size", "16320"), ("zones", "100000")], "property 'zone-descriptor-extension-size' = 16320: must not exceed 1 GiB for all 100000 zones together"),
+        (&[("channel-transfer-size", "2K")], "property 'channel-transfer-size' = 2K: must be at least 4 KiB, or 0"),
         (&[("chunk-size", "12K")], "property 'chunk-size' = 12K: must be a power of two"),
         (&[("memmap-start", "1G")], "property 'memmap-start' = 1G: needs memmap-size"),
         (&[("memmap-size", "1G")], "property 'memmap-size' = 1G: the media needs 4352 MiB"),

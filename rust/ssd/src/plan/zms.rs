@@ -9,7 +9,7 @@ use ::zms::{
     BufferPolicy, Buffers, Config, DataNamespace, L2p, L2pPolicy, L2pSearch, SlcMap, Suspend,
     Suspension,
 };
-use nand::{Cell, CellTiming, Geometry, Timing};
+use nand::{Cell, CellTiming, Crossing, Geometry, Timing};
 use units::{Bytes, Nanos, PAGE_BYTES, SECTOR_BYTES};
 
 /// Most pages a namespace may span: the model numbers them with 32 bits.
@@ -30,6 +30,7 @@ impl Planner<'_> {
             link_mbps: self.u64(Key::LinkBandwidth),
             costs: self.costs(),
             buffers: self.buffers(&geometry)?,
+            early_completion: self.on(Key::EarlyCompletion),
             slc_bypass: self.on(Key::SlcBypass),
             slc_map: match self.u64(Key::SlcMap) {
                 0 => SlcMap::Page,
@@ -141,6 +142,11 @@ impl Planner<'_> {
             qlc: self.cell_timing(Key::QlcRead, Key::QlcProgram),
             erase: self.time(Key::Erase),
             channel_mbps: self.u64(Key::ChannelBandwidth),
+            crossing: Crossing {
+                overhead: self.time(Key::ChannelOverhead),
+                command: self.time(Key::ChannelCommand),
+                piece: self.bytes(Key::ChannelTransfer),
+            },
         }
     }
 

@@ -28,6 +28,7 @@ impl Planner<'_> {
                 _ => BufferScope::PerZone,
             },
             buffer: self.bytes(Key::WriteBufferSize),
+            early_completion: self.on(Key::EarlyCompletion),
             write_unit: self.bytes(Key::WriteUnit),
             max_open: self.u32(Key::MaxOpen),
             max_active: self.u32(Key::MaxActive),

@@ -112,15 +112,23 @@ pub(super) const ROWS: &[Property] = &[
         Default::All("0"),
         FAMILY,
     )
-    .only(CHIPS),
+    .only(FLASH),
     row(
         Key::ChannelCommand,
         TIME,
-        "time a channel is busy beyond the transfer, for each operation (commands, addresses, status polls)",
+        "time a channel is busy beyond the transfer, for each operation or piece of one (commands, addresses, status polls)",
         Default::All("0"),
         OURS,
     )
-    .only(CHIPS),
+    .only(FLASH),
+    row(
+        Key::ChannelTransfer,
+        size(0, MIB),
+        "what a channel carries at a time, at least 4K: others get in between such pieces, and within none; 0 for transfers that any idle time carries a part of",
+        Default::All("0"),
+        FAMILY,
+    )
+    .only(FLASH),
     row(
         Key::PageRegister,
         size(0, MIB),

@@ -214,6 +214,14 @@ pub(super) const ROWS: &[Property] = &[
     )
     .only(ZMS),
     row(
+        Key::EarlyCompletion,
+        Kind::Bool,
+        "whether a write completes when its data is in the write buffer; off: when it is durable, as with FUA, and there is no volatile write cache",
+        Default::All("on"),
+        REFERENCE,
+    )
+    .only(FLASH),
+    row(
         Key::SlcBypass,
         Kind::Bool,
         "whether data that fills a program unit goes straight to native cells",

@@ -3,7 +3,7 @@
 
 #![allow(dead_code, reason = "each test file uses a part")]
 
-use nand::{Cell, CellTiming, Geometry, Timing};
+use nand::{Cell, CellTiming, Crossing, Geometry, Timing};
 use std::collections::BinaryHeap;
 use units::{Bytes, Instant, Nanos, Sector};
 use zms::{
@@ -24,6 +24,7 @@ fn timing(channel_mbps: u64, tlc_read_us: u64) -> Timing {
         qlc: CellTiming::uniform(us(85), us(6098)),
         erase: Nanos::new(3_500_000),
         channel_mbps,
+        crossing: Crossing::default(),
     }
 }
 
@@ -129,6 +130,7 @@ pub fn config(preset: &str, settings: &[(&str, &str)]) -> Config {
             dwell: ufs4.then_some(Nanos::new(320_000)),
             meta: kib(if ufs4 { 384 } else { 512 }),
         },
+        early_completion: true,
         slc_bypass: !qlc,
         slc_map: if preset.ends_with("zone-slc") {
             SlcMap::Zone

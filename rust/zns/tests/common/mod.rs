@@ -47,6 +47,7 @@ pub fn proto() -> Config {
         zone_stagger: 0,
         buffer_scope: BufferScope::Global,
         buffer: Bytes::mib(32),
+        early_completion: true,
         write_unit: Bytes::kib(128),
         max_open: 0,
         max_active: 0,
@@ -90,6 +91,7 @@ pub fn large() -> Config {
         dies_per_zone: 4,
         buffer_scope: BufferScope::PerZone,
         buffer: Bytes::kib(1536),
+        early_completion: true,
         write_unit: Bytes::new(512),
         max_open: 14,
         max_active: 28,
@@ -137,6 +139,7 @@ pub fn tiny(scope: BufferScope) -> Config {
         dies_per_zone: 3,
         buffer_scope: scope,
         buffer: Bytes::kib(40),
+        early_completion: true,
         write_unit: Bytes::new(512),
         max_open: 2,
         max_active: 3,
@@ -149,6 +152,7 @@ pub fn tiny(scope: BufferScope) -> Config {
 pub fn everything(mut config: Config) -> Config {
     config.chips.finer = Finer {
         channel_command: Nanos::from_micros(1),
+        channel_piece: Bytes::kib(8),
         register: Bytes::kib(4),
         slice: Nanos::from_micros(300),
         window: Nanos::from_micros(40),
