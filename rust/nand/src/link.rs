@@ -47,7 +47,8 @@ pub struct Crossing {
 #[derive(Clone, Debug)]
 pub struct Link {
     bytes_per_second: u64,
-    crossing: Crossing,
+    /// If it is not the default.
+    crossing: Option<Crossing>,
     /// Disjoint, non-touching busy intervals `[start, end)`, ascending.
     busy: Vec<(u64, u64)>,
     /// What is past is forgotten when there are so many.
@@ -76,7 +77,7 @@ impl Link {
     pub fn new(mbps: u64) -> Self {
         Self {
             bytes_per_second: mbps.max(1).saturating_mul(1 << 20),
-            crossing: Crossing::default(),
+            crossing: None,
             busy: Vec::with_capacity(Self::FEW_BOOKINGS + 1),
             most: Self::FEW_BOOKINGS,
             horizon: 0,
@@ -87,37 +88,47 @@ impl Link {
     /// The same link with transfers of that kind.
     #[must_use]
     pub fn with(self, crossing: Crossing) -> Self {
+        let crossing = Some(crossing).filter(|crossing| *crossing != Crossing::default());
         Self { crossing, ..self }
     }
 
     /// Takes over the times of transfers booked from now on. Their pieces stay.
     pub fn set_times(&mut self, crossing: Crossing) {
-        self.crossing = Crossing {
-            piece: self.crossing.piece,
-            ..crossing
-        };
+        let piece = self.crossing.map_or(Bytes::ZERO, |before| before.piece);
+        let crossing = Crossing { piece, ..crossing };
+        self.crossing = Some(crossing).filter(|crossing| *crossing != Crossing::default());
     }
 
     /// Link time of `bytes`.
     #[must_use]
+    #[inline]
     pub fn time(&self, bytes: Bytes) -> Nanos {
-        let piece = self.crossing.piece.get();
-        if piece == 0 || bytes.get() <= piece {
-            return self.piece_time(bytes.get());
+        match &self.crossing {
+            None => self.bandwidth_time(bytes),
+            Some(crossing) => self.crossing_time(crossing, bytes.get()),
         }
-        let whole = self.piece_time(piece).times(bytes.get() / piece);
-        whole + self.piece_time(bytes.get() % piece)
     }
 
-    fn piece_time(&self, bytes: u64) -> Nanos {
+    /// The same with what is beyond that of the bytes.
+    #[inline(never)]
+    fn crossing_time(&self, crossing: &Crossing, bytes: u64) -> Nanos {
+        match crossing.piece {
+            Bytes::ZERO => self.piece_time(crossing, bytes),
+            piece => {
+                let (whole, rest) = (bytes / piece.get(), bytes % piece.get());
+                self.piece_time(crossing, piece.get()).times(whole)
+                    + self.piece_time(crossing, rest)
+            }
+        }
+    }
+
+    fn piece_time(&self, crossing: &Crossing, bytes: u64) -> Nanos {
         let time = self.bandwidth_time(Bytes::new(bytes));
-        let Crossing {
-            overhead, command, ..
-        } = self.crossing;
-        if overhead + command == Nanos::ZERO || bytes == 0 {
+        if bytes == 0 {
             return time;
         }
-        time + command + overhead.times(bytes.div_ceil(PAGE_BYTES))
+        let pages = bytes.div_ceil(PAGE_BYTES);
+        time + crossing.command + crossing.overhead.times(pages)
     }
 
     fn bandwidth_time(&self, bytes: Bytes) -> Nanos {
@@ -146,10 +157,7 @@ impl Link {
         if need == Nanos::ZERO {
             return at;
         }
-        let end = match self.crossing.piece.get() {
-            0 => self.book(at, need.get()),
-            piece => self.book_pieces(at, bytes, piece),
-        };
+        let end = self.book(at, need.get());
         let wait = Nanos::new(end.saturating_sub(at.saturating_add(need.get())));
         self.stats.longest_wait = self.stats.longest_wait.max(wait);
         end
@@ -158,15 +166,15 @@ impl Link {
     /// When `bytes` asked for at `at` would have crossed. Nothing is booked.
     #[must_use]
     pub fn would_end(&self, at: Instant, bytes: Bytes) -> Instant {
-        let piece = self.crossing.piece.get();
-        if piece > 0 {
-            let pieces = self.pieces(bytes.get(), piece);
-            let end = pieces.fold(at.as_nanos(), |clock, need| self.gap(clock, need) + need);
-            return Instant::from_nanos(end);
-        }
         let mut left = self.time(bytes).get();
         if left == 0 {
             return at;
+        }
+        if let Some(mut pieces) = self.pieces(left) {
+            let end = pieces.try_fold(at.as_nanos(), |clock, need| {
+                self.gap(clock, need).checked_add(need)
+            });
+            return Instant::from_nanos(end.unwrap_or(u64::MAX));
         }
         let mut clock = at.as_nanos();
         let first = self.busy.partition_point(|b| b.1 <= clock);
@@ -223,14 +231,13 @@ impl Link {
         Ok(())
     }
 
-    /// Link time of each piece of a transfer.
-    fn pieces(&self, bytes: u64, piece: u64) -> impl Iterator<Item = u64> {
-        let (whole, rest) = (
-            self.piece_time(piece).get(),
-            self.piece_time(bytes % piece).get(),
-        );
-        let last = Some(rest).filter(|rest| *rest > 0);
-        (0..bytes / piece).map(move |_| whole).chain(last)
+    /// Link time of each piece of a transfer that takes `need` in all, if it is divided.
+    fn pieces(&self, need: u64) -> Option<impl Iterator<Item = u64>> {
+        let crossing = self.crossing.as_ref()?;
+        let whole = self.piece_time(crossing, crossing.piece.get()).get();
+        let pieces = need.checked_div(whole)?;
+        let last = Some(need - pieces * whole).filter(|rest| *rest > 0);
+        Some((0..pieces).map(move |_| whole).chain(last))
     }
 
     /// The first idle time at or after `from` that is so long.
@@ -246,19 +253,9 @@ impl Link {
         clock
     }
 
-    /// Books pieces, one after the other.
-    #[inline(never)]
-    fn book_pieces(&mut self, at: u64, bytes: u64, piece: u64) -> u64 {
-        let pieces = self.pieces(bytes, piece);
-        pieces.fold(at, |clock, need| {
-            let start = self.gap(clock, need);
-            self.book(start, need)
-        })
-    }
-
     #[inline]
     fn book(&mut self, at: u64, need: u64) -> u64 {
-        // Most requests come at or after everything booked.
+        // Most requests come at or after everything booked: there pieces are one transfer.
         match self.busy.last_mut() {
             Some(last) if at <= last.1 && at >= last.0 => {
                 last.1 = last.1.saturating_add(need);
@@ -274,10 +271,18 @@ impl Link {
         self.backfill(at, need)
     }
 
-    /// Fills the gaps from `at` on. What it fills becomes one interval with its neighbours, from
-    /// where it starts to its end, since every gap in between is used up.
+    /// Carries a transfer, or its pieces one after the other, in the gaps from `at` on.
     #[inline(never)]
     fn backfill(&mut self, at: u64, need: u64) -> u64 {
+        match self.pieces(need) {
+            None => self.fill(at, need),
+            Some(pieces) => pieces.fold(at, |clock, need| self.fill(self.gap(clock, need), need)),
+        }
+    }
+
+    /// Fills the gaps from `at` on. What it fills becomes one interval with its neighbours, from
+    /// where it starts to its end, since every gap in between is used up.
+    fn fill(&mut self, at: u64, need: u64) -> u64 {
         let first = self.busy.partition_point(|b| b.1 < at);
         let mut start = at;
         let mut clock = at;
@@ -458,7 +463,7 @@ mod tests {
                 let mut pieces: Vec<u64> = match crossing.piece.get() {
                     0 => vec![1; link.time(Bytes::new(bytes)).get() as usize],
                     piece => (0..bytes.div_ceil(piece))
-                        .map(|i| link.piece_time(piece.min(bytes - i * piece)).get())
+                        .map(|i| link.piece_time(&crossing, piece.min(bytes - i * piece)).get())
                         .collect(),
                 };
                 pieces.retain(|need| *need > 0);

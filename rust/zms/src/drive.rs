@@ -136,10 +136,15 @@ impl Zms {
         let arrived = now;
         let now = now.max(self.now);
         self.run_events(now);
-        let result = match self.config.early_completion {
-            true => self.run(namespace, command, now),
-            false => self.run(namespace, &command.through(), now),
+        let through;
+        let command = match self.config.early_completion {
+            true => command,
+            false => {
+                through = command.through();
+                &through
+            }
         };
+        let result = self.run(namespace, command, now);
         self.pump();
         let outcome = result.unwrap_or_else(|error| Outcome::failed(now, error));
         Outcome {
