@@ -122,6 +122,7 @@ keys! {
     OverProvisioning "over-provisioning",
     GcThreshold "gc-threshold",
     MigrateThreshold "migrate-threshold",
+    FoldIdle "fold-idle-ns",
     Suspend "suspend",
     SuspendTime "suspend-ns",
     ResumeTime "resume-ns",

@@ -7,7 +7,7 @@ mod common;
 use command::Command;
 use ftl::Namespace;
 use ssd::Model;
-use units::{Instant, Nanos, Sector};
+use units::{Instant, Nanos, Sector, ZoneId};
 
 /// A drive that gets a command when the one before has completed.
 struct Drive {
@@ -146,4 +146,112 @@ fn overheads_of_channels_can_change_at_any_moment() {
     let plan = common::config("ufs4-tlc", &settings).plan().unwrap();
     drive.model.set_times(&plan);
     assert_eq!(drive.read(0, 4), before + 8_000);
+}
+
+/// A QLC drive with pSLC superblocks of 8 MiB, 16 wordlines on each of four planes, that has written so many of them.
+fn written(superblocks: u64, settings: &[(&str, &str)]) -> Drive {
+    let small = [("block-size", "8M"), ("zones", "16"), ("meta-size", "0")];
+    let mut drive = Drive::new("qlc-zoned-page-slc", &[&small, settings].concat());
+    for at in 0..superblocks * 32 {
+        drive.write(at * 64, 64, false);
+    }
+    drive
+}
+
+/// pSLC pages that hold something.
+fn in_slc(drive: &Drive) -> u64 {
+    drive.model.stats().slc_pool.valid_pages
+}
+
+const SUPERBLOCK: u64 = 2048;
+const IDLE: (&str, &str) = ("fold-idle-ns", "200000000");
+
+#[test]
+fn an_idle_drive_folds_what_is_in_pslc() {
+    let mut drive = written(8, &[IDLE]);
+    let begins = drive.now + Nanos::new(200_000_000);
+    assert_eq!(drive.model.next_event(), Some(begins));
+    drive.model.advance(drive.now + Nanos::new(199_999_999));
+    assert_eq!(in_slc(&drive), 8 * SUPERBLOCK);
+    drive.model.advance(begins);
+    // Each plane programs 16 one-shot pages of each superblock, and reads the next in the meantime; between superblocks
+    // there is an erase.
+    let program = Nanos::from_micros(6_098).times(8 * 16);
+    drive.model.advance(begins + program);
+    assert!(in_slc(&drive) > 0);
+    let rest = Nanos::new(program.get() / 10);
+    drive.model.advance(begins + program + rest);
+    assert_eq!(in_slc(&drive), 0);
+    assert_eq!(drive.model.next_event(), None);
+    drive.model.check_invariants().unwrap();
+    // What was folded is read from native cells: firmware, sense, channel, host link.
+    drive.now = begins + program + rest;
+    let read = 20_000 + 85_000 + transfer(4, 1600) + transfer(4, 3000);
+    assert_eq!(drive.read(5, 1), read);
+}
+
+#[test]
+fn a_command_ends_folding_with_the_superblock_that_is_being_emptied() {
+    let mut drive = written(8, &[IDLE]);
+    drive.now += Nanos::new(200_000_001);
+    drive.model.advance(drive.now);
+    drive.read(0, 1);
+    drive.now += Nanos::new(150_000_000);
+    drive.model.advance(drive.now);
+    assert_eq!(in_slc(&drive), 7 * SUPERBLOCK);
+    // It goes on when the drive has been idle again.
+    drive.now += Nanos::new(1_000_000_000);
+    drive.model.advance(drive.now);
+    assert_eq!(in_slc(&drive), 0);
+    let mut never = written(8, &[]);
+    never
+        .model
+        .advance(never.now + Nanos::new(3_600_000_000_000));
+    assert_eq!(in_slc(&never), 8 * SUPERBLOCK);
+}
+
+/// Remainders below a program unit stay in pSLC, and are not moved round and round.
+#[test]
+fn folding_comes_to_an_end() {
+    for preset in ["qlc-zoned-page-slc", "qlc-zoned-zone-slc", "qlc-block"] {
+        let settings = [
+            ("block-size", "8M"),
+            ("fold-idle-ns", "1"),
+            ("meta-size", "0"),
+        ];
+        let mut drive = Drive::new(preset, &settings);
+        let zone = drive
+            .model
+            .zone(ZoneId::new(1))
+            .map_or(0, |zone| zone.start.get() / 8);
+        for at in 0..1_000 {
+            drive.write(at * 5, 5, false);
+            drive.write(zone + at * 7 + 10_000 * u64::from(zone == 0), 7, false);
+        }
+        let hour = Nanos::new(3_600_000_000_000);
+        for _ in 0..3 {
+            drive.now += hour;
+            drive.model.advance(drive.now);
+            let programmed = drive.model.stats().data.pages_programmed();
+            drive.read(0, 1);
+            drive.now += hour;
+            drive.model.advance(drive.now);
+            let again = drive.model.stats().data.pages_programmed();
+            assert_eq!(again, programmed, "{preset}");
+        }
+        assert!(in_slc(&drive) < 3 * SUPERBLOCK, "{preset}");
+    }
+}
+
+#[test]
+fn a_drive_folds_again_after_a_power_cut() {
+    let mut drive = written(8, &[IDLE]);
+    drive.run(Command::Flush);
+    let cut = drive.model.power_cut(drive.now + Nanos::new(250_000_000));
+    assert!(cut.lost.is_empty());
+    assert!(in_slc(&drive) > 6 * SUPERBLOCK);
+    drive.model.advance(cut.ready + Nanos::new(2_000_000_000));
+    // What recovery copied is where the write pointer is: that stays.
+    let stripe = 4 * 4 * 8;
+    assert!(in_slc(&drive) <= stripe, "{}", in_slc(&drive));
 }

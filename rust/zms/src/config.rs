@@ -52,6 +52,8 @@ pub struct Config {
     pub gc_threshold: u32,
     /// pSLC reclaim starts when this many superblocks (of a group) are free, or fewer.
     pub migrate_threshold: u32,
+    /// Without commands for so long, what is in the data namespace's pSLC moves to native cells.
+    pub fold_idle: Option<Nanos>,
     /// Which running operations make way for the host's, and what that costs.
     pub suspension: Suspension,
     /// Whether a zone reset waits for the erases that it causes.

@@ -31,6 +31,8 @@ pub struct Zms {
     pub(crate) meta: Option<Paged<0>>,
     pub(crate) data: Data,
     pub(crate) now: Instant,
+    /// When the drive begins to fold, if no command comes before that.
+    pub(crate) idle_at: Option<Instant>,
 }
 
 /// Which of the two it is follows from the configuration.
@@ -50,7 +52,7 @@ impl State for Data {
     }
 }
 
-state!(Zms { core, meta[fixed], data, now; config });
+state!(Zms { core, meta[fixed], data, now, idle_at; config });
 
 impl Zms {
     /// An erased drive.
@@ -91,6 +93,7 @@ impl Zms {
             meta,
             data,
             now: Instant::ZERO,
+            idle_at: None,
         })
     }
 
@@ -100,8 +103,8 @@ impl Zms {
         &self.config
     }
 
-    /// Takes over the times of a configuration (flash array, suspension, firmware, buffer access, dwell window)
-    /// for what is asked for from now on; the rest of it stays as it is.
+    /// Takes over the times of a configuration (flash array, suspension, firmware, buffer access, dwell window, idle
+    /// time) for what is asked for from now on; the rest of it stays as it is.
     pub fn set_times(&mut self, config: &Config) {
         let dwell = config.buffers.dwell;
         self.core.media.set_times(&config.timing);
@@ -128,6 +131,7 @@ impl Zms {
         };
         self.config.costs = config.costs;
         self.config.buffers.dwell = dwell;
+        self.config.fold_idle = config.fold_idle;
     }
 
     /// Runs a command that arrives at `now`. Commands and [`Zms::advance`] come in time order; an
@@ -144,22 +148,28 @@ impl Zms {
                 &through
             }
         };
+        if self.config.fold_idle.is_some() {
+            self.data_mover().fold_to = 0;
+        }
         let result = self.run(namespace, command, now);
         self.pump();
         let outcome = result.unwrap_or_else(|error| Outcome::failed(now, error));
+        if let Some(idle) = self.config.fold_idle {
+            self.idle_at = self.idle_at.max(Some(outcome.done + idle));
+        }
         Outcome {
             done: outcome.done.max(arrived),
             ..outcome
         }
     }
 
-    /// When the drive wants to be looked at next, if it does: when a dwell window ends, or to go on with
-    /// background work. Nothing depends on whether it is; it only spreads the host's own work.
+    /// When the drive wants to be looked at next, if it does: when a dwell window ends, when it begins to fold, or to go
+    /// on with background work. Nothing depends on whether it is; it only spreads the host's own work.
     #[must_use]
     pub fn next_event(&self) -> Option<Instant> {
         let window = self.next_window().map(|(at, _)| at);
         let step = self.next_step().map(|at| at.max(self.now + Self::STRIDE));
-        window.into_iter().chain(step).min()
+        window.into_iter().chain(step).chain(self.idle_at).min()
     }
 
     /// Background work of this long is gone on with in one go, at least.
@@ -187,12 +197,14 @@ impl Zms {
         loop {
             let window = self.next_window();
             let step = self.next_step();
-            let due = window.map(|w| w.0).into_iter().chain(step).min();
+            let events = window.map(|w| w.0).into_iter().chain(step);
+            let due = events.chain(self.idle_at).min();
             self.now = due.map_or(now, |due| due.min(now)).max(self.now);
             self.prune();
             self.pump();
             match window {
                 Some((at, buffer)) if at <= self.now => self.end_window(buffer),
+                _ if self.idle_at.is_some_and(|at| at <= self.now) => self.fold(),
                 _ if due.is_none_or(|due| due > now) => break,
                 _ => {}
             }
@@ -201,7 +213,8 @@ impl Zms {
 
     /// Whether nothing happens until the host asks for something.
     fn is_quiet(&self) -> bool {
-        self.core.media.queued() == 0
+        self.idle_at.is_none()
+            && self.core.media.queued() == 0
             && self.movers().all(Mover::is_idle)
             && self.next_window().is_none()
     }
@@ -214,6 +227,22 @@ impl Zms {
             Data::Block(block) => &block.mover,
         };
         meta.into_iter().chain([data])
+    }
+
+    fn data_mover(&mut self) -> &mut Mover {
+        match &mut self.data {
+            Data::Zoned(zoned) => &mut zoned.mover,
+            Data::Block(block) => &mut block.mover,
+        }
+    }
+
+    /// The drive has been idle for long enough.
+    fn fold(&mut self) {
+        self.idle_at = None;
+        match &mut self.data {
+            Data::Zoned(zoned) => zoned.begin_folding(&mut self.core, self.now),
+            Data::Block(block) => block.begin_folding(&mut self.core, self.now),
+        }
     }
 
     /// When background work may have got further.

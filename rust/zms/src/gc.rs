@@ -144,14 +144,12 @@ impl<const NS: u8> Paged<NS> {
     /// Starts on a victim, if there is one. One of pSLC whose pages are to go native needs room there.
     fn start_on(&mut self, native: bool, at: Instant) -> bool {
         let to_native = self.native.is_some() && !native && !self.bypass;
-        let room = self.native.as_ref().map_or(0, Area::room);
-        let joining = self.a.len() as u64;
         let pool = self.pool(native);
         // Only moving pages into denser cells gains anything from a full one.
         let Some(victim) = pool.victim(to_native) else {
             return false;
         };
-        if to_native && room < u64::from(pool.get(victim).valid) + joining {
+        if to_native && !self.has_native_room(victim) {
             return false;
         }
         if !self.can_move(native, victim) {
@@ -160,6 +158,14 @@ impl<const NS: u8> Paged<NS> {
         self.start_with(native, victim, at);
         self.packs = false;
         true
+    }
+
+    /// Whether native cells have room for a pSLC superblock's pages and A.
+    fn has_native_room(&self, sb: u32) -> bool {
+        let pages = u64::from(self.slc.pool.get(sb).valid) + self.a.len() as u64;
+        self.native
+            .as_ref()
+            .is_some_and(|native| native.room() >= pages)
     }
 
     /// Whether what a victim holds finds space where it goes. It always does unless a power cut came in between, which
@@ -443,6 +449,27 @@ impl<const NS: u8> Moving for Paged<NS> {
                 && self.slc.pool.victim(!self.bypass).is_some()
                 && self.begin_on(core, true, at))
             || (self.native.is_some() && !self.bypass && self.start_packing(at))
+    }
+
+    fn is_worth_folding(&mut self, sb: u32) -> bool {
+        let start = self.slc.pool.start(sb);
+        let mut locs = start..start + self.slc.pool.pages;
+        locs.any(|loc| {
+            let mapped = self
+                .slc
+                .owner(loc)
+                .filter(|lpn| self.flash_loc(*lpn) == loc);
+            mapped.is_some_and(|lpn| !self.a.contains(&lpn))
+        })
+    }
+
+    fn can_fold(&mut self, sb: u32) -> bool {
+        !self.native_is_scarce() && self.has_native_room(sb) && self.can_move(false, sb)
+    }
+
+    fn start_folding(&mut self, sb: u32, at: Instant) {
+        self.start_with(false, sb, at);
+        self.packs = false;
     }
 
     fn plan(&mut self, core: &mut Core, at: Instant) -> bool {

@@ -90,6 +90,10 @@ pub(crate) struct Mover {
     free_before: u32,
     /// Victims in a row that gained nothing.
     fruitless: u32,
+    /// pSLC superblocks that had been opened when the one was that was folded last, or not worth it; and when folding
+    /// began, or 0 if the drive does not fold.
+    pub folded: u64,
+    pub fold_to: u64,
 }
 
 state_enum!(Kind { Rewrite = 0, Unit { zone } = 1, Erase { native, sb } = 2 });
@@ -102,7 +106,7 @@ state!(Step {
 state!(Move { lpn, from, to });
 // The lists of what is being planned are empty in between.
 state!(Mover {
-    victim, cursor, last_round, started, steps, moves, under_way, moved, free_before, fruitless;
+    victim, cursor, last_round, started, steps, moves, under_way, moved, free_before, fruitless, folded, fold_to;
     next, loads, depth
 } => check);
 
@@ -127,6 +131,8 @@ impl Mover {
             moved: 0,
             free_before: 0,
             fruitless: 0,
+            folded: 0,
+            fold_to: 0,
         }
     }
 
@@ -145,6 +151,7 @@ impl Mover {
         self.next.clear();
         self.loads.clear();
         (self.under_way, self.moved, self.fruitless) = (0, 0, 0);
+        (self.folded, self.fold_to) = (0, 0);
     }
 
     /// When the first step under way ends, if that is certain.
@@ -277,7 +284,41 @@ pub(crate) trait Moving: Sized {
             };
             self.finish(core, step, end);
         }
+        if self.mover().is_idle() {
+            self.fold_next(core, now);
+        }
         while self.mover().under_way < self.mover().depth && self.plan(core, now) {}
+    }
+
+    /// The host has asked for nothing for a while: what is in pSLC now goes native, superblock by superblock, until it
+    /// asks again.
+    fn begin_folding(&mut self, core: &mut Core, at: Instant) {
+        self.mover().fold_to = self.slc().pool.opened_so_far();
+        if self.mover().is_idle() {
+            self.fold_next(core, at);
+            self.pump(core, at);
+        }
+    }
+
+    /// Starts on the next superblock that is worth folding. Each is looked at once.
+    fn fold_next(&mut self, core: &mut Core, at: Instant) {
+        let (mut after, to) = (self.mover().folded, self.mover().fold_to);
+        if to == 0 || self.erase_invalid(core, false, at) {
+            return;
+        }
+        while let Some(sb) = self.slc().pool.closed_after(after, to) {
+            if self.is_worth_folding(sb) {
+                if !self.can_fold(sb) {
+                    break;
+                }
+                self.mover().folded = self.slc().pool.get(sb).opened;
+                self.start_folding(sb, at);
+                return;
+            }
+            after = self.slc().pool.get(sb).opened;
+            self.mover().folded = after;
+        }
+        self.mover().fold_to = 0;
     }
 
     /// Begins work, unless some is under way.
@@ -517,6 +558,15 @@ pub(crate) trait Moving: Sized {
     fn slc(&mut self) -> &mut Area {
         self.area(false)
     }
+
+    /// Whether a closed pSLC superblock has pages that can go native, now or with what follows them.
+    fn is_worth_folding(&mut self, sb: u32) -> bool;
+
+    /// Whether what it holds finds space where it goes.
+    fn can_fold(&mut self, sb: u32) -> bool;
+
+    /// Starts to empty it into native cells.
+    fn start_folding(&mut self, sb: u32, at: Instant);
 
     /// Superblocks that can be emptied.
     fn superblocks(&mut self) -> u32;

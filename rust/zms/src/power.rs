@@ -42,6 +42,7 @@ impl Zms {
     pub fn power_cut(&mut self, now: Instant) -> PowerCut {
         self.advance(now);
         let now = now.max(self.now);
+        self.idle_at = None;
         self.core.power_cut(&self.config, now);
         let mut cut = PowerCut::at(now);
         if let Some(meta) = &mut self.meta {
@@ -52,6 +53,7 @@ impl Zms {
             Data::Block(block) => block.power_cut(&mut self.core, now, &mut cut),
         }
         self.advance(cut.ready);
+        self.idle_at = self.config.fold_idle.map(|idle| cut.ready + idle);
         cut
     }
 }

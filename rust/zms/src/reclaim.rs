@@ -488,9 +488,28 @@ impl Moving for Zoned {
         let Some(victim) = victim.filter(fits) else {
             return false;
         };
-        self.slc.pool.begin_move(victim);
-        self.mover.start(victim, self.slc.pool.free_count(), at);
+        self.start_folding(victim, at);
         true
+    }
+
+    /// Pages after A are: those of A wait for what the host writes.
+    fn is_worth_folding(&mut self, sb: u32) -> bool {
+        let start = self.slc.pool.start(sb);
+        let mut lpns = (start..start + self.slc.pool.pages).filter_map(|loc| self.slc.owner(loc));
+        lpns.any(|lpn| {
+            let zone = self.zone(lpn / self.shape.span);
+            let pages = zone.planned + zone.a..zone.flushed - u32::from(zone.partial);
+            pages.contains(&(lpn % self.shape.span))
+        })
+    }
+
+    fn can_fold(&mut self, sb: u32) -> bool {
+        self.slc.can_empty(sb)
+    }
+
+    fn start_folding(&mut self, sb: u32, at: Instant) {
+        self.slc.pool.begin_move(sb);
+        self.mover.start(sb, self.slc.pool.free_count(), at);
     }
 
     fn plan(&mut self, core: &mut Core, at: Instant) -> bool {

@@ -379,6 +379,24 @@ impl Pool {
         }
     }
 
+    /// Of the closed superblocks with valid pages, by age, the first that was opened after `after` others, and after `to`
+    /// at most. (Where victims are the oldest.)
+    pub fn closed_after(&self, after: u64, to: u64) -> Option<u32> {
+        let next = |sb: &u32| Some(self.get(*sb).next).filter(|next| *next != NONE);
+        let lists = self.lists.iter().skip(1).map(|list| list.0);
+        let firsts = lists.filter(|first| *first != NONE).filter_map(|first| {
+            let mut list = core::iter::successors(Some(first), next);
+            list.find(|sb| self.get(*sb).opened > after)
+        });
+        let first = firsts.min_by_key(|sb| self.get(*sb).opened)?;
+        Some(first).filter(|sb| self.get(*sb).opened <= to)
+    }
+
+    /// Superblocks opened so far.
+    pub const fn opened_so_far(&self) -> u64 {
+        self.opened
+    }
+
     /// The closed superblock with the fewest valid pages, but for those that are all valid. It looks at all.
     #[inline(never)]
     pub fn emptiest(&self) -> Option<u32> {

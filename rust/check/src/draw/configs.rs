@@ -62,6 +62,15 @@ impl Draft<'_> {
         self.perhaps(percent, name, value);
     }
 
+    /// Whether data goes past pSLC. (Presets with QLC have it all there, other models have none.)
+    fn bypasses(&self) -> bool {
+        let set = self.settings.pairs.iter().rev();
+        let set = set
+            .filter(|pair| pair.0 == "slc-bypass")
+            .map(|pair| pair.1 == "on");
+        set.chain([!self.settings.preset.starts_with("qlc")]).next() == Some(true)
+    }
+
     fn kib(&mut self, name: &'static str, kib: u64) {
         self.set(name, format_args!("{kib}K"));
     }
@@ -103,6 +112,10 @@ pub fn mechanisms(random: &mut Random, settings: Settings) -> Settings {
     draft.perhaps(30, "channel-overhead-ns", overhead);
     let command = draft.random.pick(&[1, 8_000]);
     draft.perhaps(30, "channel-command-ns", command);
+    let folds = draft.random.pick(&[1, 200_000, 20_000_000, 1_000_000_000]);
+    if !draft.bypasses() {
+        draft.perhaps(50, "fold-idle-ns", folds);
+    }
     let piece = draft.random.pick(&["4K", "8K", "64K"]);
     draft.perhaps(40, "channel-transfer-size", piece);
     draft.settings

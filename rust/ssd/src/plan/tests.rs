@@ -153,6 +153,7 @@ fn broken_rules_name_property_value_and_bound() {
         (&[("zone-descriptor-extension-size", "100")], "property 'zone-descriptor-extension-size' = 100: must be a multiple of 64"),
         (&[("zone-descriptor-extension-size", "16320"), ("zones", "100000")], "property 'zone-descriptor-extension-size' = 16320: must not exceed 1 GiB for all 100000 zones together"),
         (&[("channel-transfer-size", "2K")], "property 'channel-transfer-size' = 2K: must be at least 4 KiB, or 0"),
+        (&[("fold-idle-ns", "1000")], "property 'fold-idle-ns' = 1000: needs slc-bypass=off: with it, what is in pSLC is no whole program unit"),
         (&[("chunk-size", "12K")], "property 'chunk-size' = 12K: must be a power of two"),
         (&[("memmap-start", "1G")], "property 'memmap-start' = 1G: needs memmap-size"),
         (&[("memmap-size", "1G")], "property 'memmap-size' = 1G: the media needs 4352 MiB"),

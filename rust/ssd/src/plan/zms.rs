@@ -44,6 +44,7 @@ impl Planner<'_> {
             l2p: self.l2p()?,
             gc_threshold: self.u32(Key::GcThreshold),
             migrate_threshold: self.u32(Key::MigrateThreshold),
+            fold_idle: self.fold_idle()?,
             suspension: self.suspension()?,
             reset_wait: self.on(Key::ResetWait),
             seed: self.u64(Key::Seed),
@@ -148,6 +149,15 @@ impl Planner<'_> {
                 piece: self.bytes(Key::ChannelTransfer),
             },
         }
+    }
+
+    fn fold_idle(&self) -> Result<Option<Nanos>, ConfigError> {
+        let idle = self.time(Key::FoldIdle);
+        let folds = idle > Nanos::ZERO;
+        self.rule(!folds || !self.on(Key::SlcBypass), Key::FoldIdle, || {
+            "needs slc-bypass=off: with it, what is in pSLC is no whole program unit".into()
+        })?;
+        Ok(folds.then_some(idle))
     }
 
     fn suspension(&self) -> Result<Suspension, ConfigError> {

@@ -12,6 +12,10 @@ use units::{KIB, MIB};
 const SUSPENDED: &str =
     "MQSim configuration: 100 us a suspended program, half before and half after";
 
+/// The mechanism's; how long drives wait is theirs to know.
+const WRITE_BOOSTER: &str =
+    "UFS 3.1 (JESD220E), WriteBooster: buffer flush while the device is idle";
+
 pub(super) const ROWS: &[Property] = &[
     row(
         Key::FwRead4k,
@@ -267,6 +271,14 @@ pub(super) const ROWS: &[Property] = &[
         "free data pSLC superblocks at which migration starts",
         Default::All("2"),
         REFERENCE,
+    )
+    .only(ZMS),
+    row(
+        Key::FoldIdle,
+        TIME,
+        "without commands for so long, what is in pSLC moves to native cells, until the next command comes; 0 for never",
+        Default::All("0"),
+        WRITE_BOOSTER,
     )
     .only(ZMS),
     row(

@@ -154,6 +154,7 @@ pub fn config(preset: &str, settings: &[(&str, &str)]) -> Config {
         l2p,
         gc_threshold: 2,
         migrate_threshold: 2,
+        fold_idle: None,
         suspension: suspension(nand::Suspend::Background),
         reset_wait: false,
         seed: 1,
