@@ -47,6 +47,8 @@ pub struct Phase {
     pub start: u64,
     /// Each job flushes after so many writes and waits for it; 0 never.
     pub flush_every: u32,
+    /// Milliseconds that the host asks for nothing before it begins.
+    pub pause_ms: u64,
     /// Where the row stands on the horizontal axis; none: a preparation.
     pub x: Option<f64>,
 }
@@ -63,6 +65,7 @@ impl Phase {
             bytes,
             start: 0,
             flush_every: 0,
+            pause_ms: 0,
             x: None,
         }
     }

@@ -196,7 +196,8 @@ impl Host {
             .map(|n| self.job(phase, n))
             .collect::<Result<_>>()?;
         self.phases += 1;
-        let begin = self.now;
+        let begin = self.now + Nanos::from_micros(phase.pause_ms * 1000);
+        self.now = begin;
         let mut due: BinaryHeap<Reverse<(Instant, usize)>> = (0..phase.depth)
             .flat_map(|_| 0..jobs.len())
             .map(|job| Reverse((begin, job)))

@@ -19,6 +19,8 @@ use crate::store;
 /// Of a phase: commands that are outstanding are kept in memory.
 const MOST_JOBS: u64 = 1024;
 const MOST_DEPTH: u64 = 4096;
+/// An hour.
+const MOST_PAUSE_MS: u64 = 3_600_000;
 /// Of a phase, bytes: far more than a drive has, and sums of them still fit.
 const MOST_BYTES: u64 = 1 << 50;
 const MOST_BLOCK: u64 = 1 << 30;
@@ -184,7 +186,7 @@ fn traces(mut section: Section, dir: &Path, names: &mut Vec<String>) -> Result<V
 }
 
 /// Keys of a phase that may have lists.
-pub const PHASE: [&str; 8] = [
+pub const PHASE: [&str; 9] = [
     "access",
     "block",
     "bytes",
@@ -193,6 +195,7 @@ pub const PHASE: [&str; 8] = [
     "depth",
     "start",
     "flush-every",
+    "pause-ms",
 ];
 
 fn workloads(mut section: Section, seeds: &[u16], names: &mut Vec<String>) -> Result<Vec<Work>> {
@@ -299,6 +302,7 @@ fn phase(section: &Section, values: &[Option<&Value>]) -> Result<Phase> {
         bytes: whole("bytes", bytes, jobs * SECTOR_BYTES)?,
         start: whole("start", start, SECTOR_BYTES)?,
         flush_every: u32::try_from(number("flush-every", 0, u32::MAX.into(), 0)?)?,
+        pause_ms: number("pause-ms", 0, MOST_PAUSE_MS, 0)?,
         x: None,
     })
 }

@@ -2,6 +2,7 @@
 //! The experiments there are. To add one: an [`Experiment`] in one of the modules, and a line in [`ALL`].
 
 mod family;
+mod folding;
 mod interfaces;
 mod maps;
 mod phone;
@@ -162,7 +163,7 @@ fn interval(rows: &[Row], series: &str, x: f64) -> Option<f64> {
 }
 
 /// Every experiment, in the order of docs/experiments.md.
-pub const ALL: [&Experiment; 13] = [
+pub const ALL: [&Experiment; 14] = [
     &writes::SEQUENTIAL_WRITE,
     &maps::RANDOM_READ,
     &writes::ZONE_CONFLICTS,
@@ -172,6 +173,7 @@ pub const ALL: [&Experiment; 13] = [
     &interfaces::ZONED_BLOCK,
     &interfaces::TLC_QLC,
     &interfaces::PAGE_ZONE_SLC,
+    &folding::IDLE_FOLD,
     &phone::LOGS,
     &phone::MAP,
     &family::WRITE,
