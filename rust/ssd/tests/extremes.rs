@@ -59,7 +59,8 @@ fn what_is_accepted_makes_a_model() {
         let model = Model::new(&plan);
         let grown = resident_mib().saturating_sub(before);
         assert!(model.is_ok(), "{preset} {set:?}: {:?}", model.err());
-        assert!(grown < 256, "{preset} {set:?} takes {grown} MiB");
+        // Of a million zones each takes less than 512 B.
+        assert!(grown < 512, "{preset} {set:?} takes {grown} MiB");
     }
     assert!((CASES / 4..CASES * 3 / 4).contains(&accepted), "{accepted}");
 }
