@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Experiments on pSLC that is emptied when nobody asks.
 
-use super::interfaces::QLC_SUSTAINED;
 use super::{at, Engine, Experiment, Figure, Scale, Trend};
 use crate::drive::Drive;
 use crate::experiment::case::{Case, Metric, Phase};
@@ -57,7 +56,6 @@ pub const IDLE_FOLD: Experiment = Experiment {
             Trend::above("it has recovered after 16 s", bandwidth(folds, 16.0), 4.0, bandwidth(folds, 0.0)),
             Trend::near("which 12 s are enough for", bandwidth(folds, 12.0), bandwidth(folds, 16.0), 1.0),
             Trend::near("seconds that 4 of pause save: those after the first half", gained, Some(4.0 - WAITS), 10.0),
-            Trend::above("12 s are what its planes need for the first burst, MB/s", Some(QLC_SUSTAINED), 1.0, Some(FIRST as f64 / 1e6 / (12.0 - WAITS))),
         ]
     },
 };

@@ -74,7 +74,7 @@ pub const ZONED_BLOCK: Experiment = Experiment {
 /// The most that the planes of `qlc-zoned-page-slc` can take for long, MB/s. A zone of 128 MiB is, for each of its four
 /// planes: 256 programs of QLC (6 098 us), 1024 of pSLC (75), 1024 senses of pSLC (20), 3072 transfers of 32 KiB at 1600
 /// MB/s (19.5) and 4 erases (3 500).
-pub const QLC_SUSTAINED: f64 =
+const QLC_SUSTAINED: f64 =
     134.217_728 / (256.0 * 6098.0 + 1024.0 * (75.0 + 20.0) + 3072.0 * 19.532 + 4.0 * 3500.0) * 1e6;
 
 /// Sustained writes on TLC and QLC.
