@@ -58,6 +58,7 @@ mod reject;
 mod sanitize;
 mod self_test;
 mod set_features;
+mod test_log;
 mod transfer;
 mod work;
 mod zones;

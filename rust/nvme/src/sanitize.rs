@@ -15,7 +15,6 @@ use nvme_spec::{
     AdminOpcode, AsyncEvent, LogCdw10, LogId, SanitizeAction, SanitizeCdw10, SanitizeLog,
     SelfTestOutcome, Sqe, Status,
 };
-use state::state;
 use units::{Instant, Sector, PAGE_BYTES, PAGE_SECTORS, SECTOR_BYTES};
 
 use crate::controller::Controller;
@@ -23,29 +22,13 @@ use crate::drive::{Drive, NsIndex, SanitizeStatus, Sanitized};
 use crate::host::Host;
 use crate::namespace::{Namespace, Span};
 use crate::reject::{Reject, CDW10};
-use crate::work::{at_once, Done, Job, Start, Task, LOOKED_UP_PER_UNIT};
+use crate::work::{at_once, Done, Job, Sanitizing, Start, Task, LOOKED_UP_PER_UNIT};
 
 /// SANICAP: crypto erase, block erase, overwrite; with No-Deallocate After Sanitize the media is written once more
 /// (NODMMAS 10b).
 pub(crate) const SANICAP: u32 = 0b111 | 0b10 << 30;
 /// Pages that one step of an overwrite looks at.
 const STEP_PAGES: u64 = LOOKED_UP_PER_UNIT / PAGE_BYTES;
-
-/// The operation in progress.
-#[derive(Debug, Default)]
-pub(crate) struct Sanitizing {
-    /// The one that began then.
-    of: Option<Instant>,
-    /// What is left to erase, once that has begun.
-    job: Option<Job>,
-    is_erased: bool,
-    has_failed: bool,
-    /// When what the model was asked for is done.
-    done: Instant,
-}
-
-// Erasing begins again.
-state!(Sanitizing { of, is_erased, has_failed, done; job });
 
 /// Passes of an overwrite, 1 to 16.
 fn passes(dword: SanitizeCdw10) -> u8 {

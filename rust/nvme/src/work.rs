@@ -202,6 +202,22 @@ state!(Report {
     found
 });
 
+/// A sanitize operation in progress, which is nobody's command.
+#[derive(Debug, Default)]
+pub(crate) struct Sanitizing {
+    /// The one that began then.
+    pub(crate) of: Option<Instant>,
+    /// What is left to erase, once that has begun.
+    pub(crate) job: Option<Job>,
+    pub(crate) is_erased: bool,
+    pub(crate) has_failed: bool,
+    /// When what the model was asked for is done.
+    pub(crate) done: Instant,
+}
+
+// Erasing begins again.
+state!(Sanitizing { of, is_erased, has_failed, done; job });
+
 /// A submission queue entry as it lies in memory.
 mod sqe {
     use nvme_spec::{Sqe, SQE_BYTES};

@@ -32,10 +32,9 @@ use crate::pending::Pending;
 use crate::queue::{CompletionQueue, Queues, SubmissionQueue};
 use crate::registers::{AdminQueues, Effect, Registers};
 use crate::reject::{Reject, NSID};
-use crate::sanitize::Sanitizing;
-use crate::self_test::SelfTest;
+use crate::test_log::SelfTest;
 use crate::transfer::{Transfer, MIN_PAGE};
-use crate::work::Work;
+use crate::work::{Sanitizing, Work};
 use power::Power;
 
 /// Guest errors kept between two runs; more in one burst are counted by none.

@@ -16,7 +16,7 @@ use units::{Instant, Nanos, PAGE_BYTES, SECTOR_BYTES};
 use super::Controller;
 use crate::drive::{Drive, MediaChange};
 use crate::host::Host;
-use crate::sanitize::Sanitizing;
+use crate::work::Sanitizing;
 
 /// Whether the drive has power.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
