@@ -277,6 +277,7 @@ pub(crate) trait Moving: Sized {
     }
 
     /// The same with something under way.
+    #[inline(never)]
     fn go_on(&mut self, core: &mut Core, now: Instant) {
         while let Some(&step) = self.mover().steps.front() {
             let Some(end) = core.media.ended(step.work) else {
