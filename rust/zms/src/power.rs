@@ -125,6 +125,7 @@ impl<const NS: u8> Paged<NS> {
         (self.free, self.durable) = (at, at);
         if self.bypass {
             let end = self.load_rest(core, &slc, at);
+            core.media.tell(|_, _| true);
             cut.ready = cut.ready.max(end);
         }
     }
@@ -333,8 +334,10 @@ impl Zoned {
             let was = before[rest.z as usize].sb;
             let mut end = self.recover(core, rest, was, at);
             if before[rest.z as usize].from_area {
-                end = self.write_out(core, rest.z, end, cut);
+                end = self.write_out(core, rest.z, end);
             }
+            // That the drive is ready counts on it: reads for zones to come do not suspend it.
+            core.media.tell(|_, _| true);
             ready = ready.max(end);
         }
         self.durable = ready;
@@ -715,9 +718,9 @@ impl Zoned {
         end
     }
 
-    /// Writes to flash what the memory of its random write area has of a zone that was committed. Without room the zone
-    /// can only be read from then on.
-    fn write_out(&mut self, core: &mut Core, z: u32, at: Instant, cut: &mut PowerCut) -> Instant {
+    /// Writes to flash what the memory of its random write area has of a zone that was committed. Without room it stays there,
+    /// and the zone can only be read from then on.
+    fn write_out(&mut self, core: &mut Core, z: u32, at: Instant) -> Instant {
         let id = ZoneId::new(z);
         let whole = self.whole_pages(z);
         let n = whole - self.zone(z).flushed;
@@ -725,14 +728,19 @@ impl Zoned {
             return at;
         }
         if self.reserve(core, z, n, at).is_err() {
+            // Such a zone has no area: what is in it counts as committed, and is in the same memory.
+            let held = self.zones.area_extent(id);
             let first = u64::from(self.first_lpn(z));
-            let gone = u64::from(self.zone(z).flushed)..u64::from(whole);
-            cut.lost.extend(gone.map(|page| Lost {
-                namespace: Namespace::Data,
-                lpn: first + page,
-                left: Left::Nothing,
-            }));
-            // It is none that is offline.
+            for page in u64::from(whole)..u64::from(whole) + held / PAGE_SECTORS {
+                if !self.zones.area_holds(id, page) {
+                    core.observer.note(|| Event::Kept {
+                        namespace: Namespace::Data,
+                        lpn: first + page,
+                    });
+                }
+            }
+            // The zone is closed, and none is open: it can be opened, and made one that is not offline.
+            let _ = self.zones.write(id, held);
             let _ = self.zones.inject(id, false);
             return at;
         }

@@ -384,7 +384,9 @@ impl Map for Zoned {
             buffer => self.buffers.get(buffer as usize).pages,
         };
         let id = ZoneId::new(z);
-        if page - zone.flushed < buffered || self.zones.area_holds(id, page.into()) {
+        // After a power cut that left no room, what was committed is still in the area's memory.
+        let is_kept = zone.from_area && page < self.whole_pages(z);
+        if is_kept || page - zone.flushed < buffered || self.zones.area_holds(id, page.into()) {
             Found::Buffered
         } else {
             Found::Unmapped
