@@ -74,9 +74,10 @@ pub struct Args {
     /// drive's clock in ns, joined by commas
     #[arg(long, value_name = "WHEN", default_value = "random")]
     at: At,
-    /// What a cut takes: all that is volatile, or none of it, as from a drive with capacitors
-    #[arg(long, value_name = "WHAT", default_value = "all", value_parser = ["all", "none"])]
-    loss: String,
+    /// What a cut takes: all that is volatile, or none of it, as from a drive with capacitors [default: all, or that of the
+    /// campaign]
+    #[arg(long, value_name = "WHAT", value_parser = ["all", "none"])]
+    loss: Option<String>,
     /// From which the work and the cuts follow
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -245,7 +246,8 @@ fn again(context: &Context, args: &Args, dir: &Path) -> Result<ExitCode> {
         .kernel
         .parse()
         .map_err(|error: String| refused(&error))?;
-    (bench.machine.kernel, bench.kept) = (kernel, kept);
+    let loss = args.loss.clone().unwrap_or_else(|| kept.loss.clone());
+    (bench.machine.kernel, bench.kept) = (kernel, Kept { loss, ..kept });
     let cuts = bench.look_at(&recording, &instants, u32::MAX)?;
     if args.json {
         say!("{:#}", json!(cuts))?;
@@ -297,7 +299,7 @@ impl<'a> Bench<'a> {
             machine,
             kept: Kept {
                 workload: workload.clone(),
-                loss: args.loss.clone(),
+                loss: args.loss.clone().unwrap_or_else(|| "all".into()),
                 kernel: args.vm.kernel.name().to_owned(),
             },
             lanes: args.jobs.unwrap_or(processors),
