@@ -268,7 +268,7 @@ pub fn in_argument(what: &str, path: &Path, advice: &str) -> Result<String> {
 }
 
 /// A value as QEMU wants it among others.
-fn comma(value: &str) -> String {
+pub fn comma(value: &str) -> String {
     value.replace(',', ",,")
 }
 

@@ -105,17 +105,6 @@ impl Command {
         }
     }
 
-    /// The same without early completion: what it writes is durable when it completes.
-    #[must_use]
-    pub const fn through(mut self) -> Self {
-        if let Self::Write { fua, .. } | Self::Append { fua, .. } | Self::WriteZeroes { fua, .. } =
-            &mut self
-        {
-            *fua = true;
-        }
-        self
-    }
-
     /// A read whose data crosses the host link.
     #[must_use]
     pub const fn read(at: Sector, sectors: u64) -> Self {
@@ -152,13 +141,13 @@ impl Command {
         }
     }
 
-    /// The same without FUA.
+    /// The same with FUA or without, where it writes.
     #[must_use]
-    pub const fn without_fua(mut self) -> Self {
+    pub const fn with_fua(mut self, is: bool) -> Self {
         if let Self::Write { fua, .. } | Self::Append { fua, .. } | Self::WriteZeroes { fua, .. } =
             &mut self
         {
-            *fua = false;
+            *fua = is;
         }
         self
     }

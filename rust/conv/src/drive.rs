@@ -45,7 +45,7 @@ impl Conv {
         self.advance(now);
         let command = match self.config.early_completion {
             true => *command,
-            false => command.through(),
+            false => command.with_fua(true),
         };
         self.engine.submit(&mut self.flash, &command, self.now)
     }

@@ -19,11 +19,7 @@ impl Error {
     }
 
     pub(crate) fn write(error: io::Error) -> Self {
-        Self(Self::write_text(&error))
-    }
-
-    pub(crate) fn write_text(error: &io::Error) -> String {
-        format!("it cannot be written: {error}")
+        Self(format!("it cannot be written: {error}"))
     }
 }
 

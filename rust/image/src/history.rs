@@ -50,7 +50,7 @@ struct Out<W: Write> {
     entries: u64,
     piece: Vec<u8>,
     /// Why nothing is written any more.
-    failed: Option<String>,
+    failed: Option<Error>,
 }
 
 impl<W: Write> Debug for History<W> {
@@ -95,7 +95,7 @@ impl<W: Write> History<W> {
         }
         history.flush();
         match history.failed() {
-            Some(why) => Err(Error::new(why)),
+            Some(why) => Err(why),
             None => Ok(history),
         }
     }
@@ -116,19 +116,19 @@ impl<W: Write> History<W> {
 
     /// From here on something happens that a history cannot have.
     pub fn end(&self, why: &str) {
-        self.out().failed.get_or_insert_with(|| why.to_owned());
+        self.out().failed.get_or_insert_with(|| Error::new(why));
     }
 
     /// Hands over what was noted to whoever keeps it.
     pub fn flush(&self) {
         let mut out = self.out();
         if let Err(error) = out.to.flush() {
-            out.fail(&error);
+            out.fail(error);
         }
     }
 
     /// Why it does not have all that happened.
-    pub fn failed(&self) -> Option<String> {
+    pub fn failed(&self) -> Option<Error> {
         self.out().failed.clone()
     }
 }
@@ -161,13 +161,12 @@ impl<W: Write> Out<W> {
         let words = [a, b, c, sum].map(u64::to_le_bytes);
         let written = self.to.write_all(words.as_flattened());
         if let Err(error) = written.and_then(|()| self.to.write_all(bytes)) {
-            self.fail(&error);
+            self.fail(error);
         }
     }
 
-    fn fail(&mut self, error: &std::io::Error) {
-        let why = || Error::write_text(error);
-        self.failed.get_or_insert_with(why);
+    fn fail(&mut self, error: std::io::Error) {
+        self.failed.get_or_insert_with(|| Error::write(error));
     }
 }
 

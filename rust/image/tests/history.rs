@@ -9,10 +9,11 @@
 
 #[path = "../../ssd/tests/common/mod.rs"]
 mod common;
+mod memory;
 
-use common::{page_of, PAGE};
-use core::ops::Range;
+use common::{write_versions, PAGE};
 use image::{Bytes, Entry, History, Loss, Past, Reader};
+use memory::Memory;
 use nvme::Drive as _;
 use nvme_spec::{AdminOpcode, NvmOpcode, WireZoneAction};
 use ssd::{Config, Drive, Recorded, Ssd, PRESETS};
@@ -39,24 +40,7 @@ impl Write for Sink {
     }
 }
 
-/// Media in memory.
-struct Memory(Vec<u8>);
-
-impl Bytes for Memory {
-    fn read(&mut self, at: u64, into: &mut [u8]) {
-        into.copy_from_slice(&self.0[at as usize..][..into.len()]);
-    }
-
-    fn write(&mut self, at: u64, from: &[u8]) {
-        self.0[at as usize..][..from.len()].copy_from_slice(from);
-    }
-
-    fn discard(&mut self, bytes: Range<u64>) {
-        self.0[bytes.start as usize..bytes.end as usize].fill(0);
-    }
-}
-
-/// Copies bytes of it out.
+/// Copies bytes of media out.
 fn shown(media: &[u8]) -> impl FnMut(u64, &mut [u8]) + '_ {
     |at, into| into.copy_from_slice(&media[at as usize..][..into.len()])
 }
@@ -138,17 +122,9 @@ impl Bench {
     }
 
     fn write(&mut self, nsid: u32, first: u64, pages: u64, fua: bool) {
-        for page in 0..pages {
-            self.version += 1;
-            let at = self.buffer + page * PAGE as u64;
-            self.guest.poke(at, &page_of(self.version));
-        }
-        let mut sqe = command::blocks(NvmOpcode::Write, nsid, first * 8, pages as u32 * 8);
-        sqe.cdw[2] |= u32::from(fua) << 30;
-        let mark = self.guest.mark();
-        let sqe = self.guest.with_prp(sqe, self.buffer, pages * PAGE as u64);
-        self.guest.submit(1, sqe);
-        self.guest.release(mark);
+        let versions = self.version + 1..self.version + 1 + pages;
+        self.version += pages;
+        write_versions(&mut self.guest, self.buffer, (nsid, first), versions, fua);
     }
 
     fn pass(&mut self, nanos: u64) {
@@ -377,9 +353,12 @@ fn what_cannot_be_written_ends_a_history_and_says_so() {
     for _ in 0..20 {
         history.put(0, 1 << 20, &mut |_, into| into.fill(1));
     }
-    let why = history.failed().unwrap();
+    let why = history.failed().unwrap().to_string();
     assert!(why.starts_with("it cannot be written: "), "{why}");
     let history = History::begin(Full(3 << 20), of, Instant::ZERO, media).unwrap();
     history.end("a setting was changed");
-    assert_eq!(history.failed().unwrap(), "a setting was changed");
+    assert_eq!(
+        history.failed().unwrap().to_string(),
+        "a setting was changed"
+    );
 }

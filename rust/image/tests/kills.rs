@@ -9,11 +9,12 @@
 
 #[path = "../../ssd/tests/common/mod.rs"]
 mod common;
+mod memory;
 
 use ::command::{Command, Error, ZoneAction, ZoneTarget};
-use common::{page_of, version_of, PAGE};
-use core::ops::Range;
-use image::{AfterKill, Bytes, Image, Layout, Live, Opened, Words};
+use common::{version_of, write_versions, PAGE};
+use image::{AfterKill, Image, Layout, Live, Opened, Words};
+use memory::Memory;
 use nvme::{Drive as _, SanitizeStatus};
 use nvme_spec::{AdminOpcode, NvmOpcode, WireZoneAction};
 use ssd::{Config, Drive, Journal, Recorded, PRESETS};
@@ -61,30 +62,13 @@ impl Stored {
 }
 
 #[derive(Clone, Debug, Default)]
-struct Memory(Arc<Mutex<Stored>>);
+struct Stores(Arc<Mutex<Stored>>);
 
-impl Words for Memory {
+impl Words for Stores {
     fn store(&self, at: u64, word: u64) {
         let mut stored = self.0.lock().unwrap();
         stored.burn();
         stored.words.insert(at, word);
-    }
-}
-
-/// Media in memory.
-struct InMemory<'a>(&'a mut Vec<u8>);
-
-impl Bytes for InMemory<'_> {
-    fn read(&mut self, at: u64, into: &mut [u8]) {
-        into.copy_from_slice(&self.0[at as usize..][..into.len()]);
-    }
-
-    fn write(&mut self, at: u64, from: &[u8]) {
-        self.0[at as usize..][..from.len()].copy_from_slice(from);
-    }
-
-    fn discard(&mut self, bytes: Range<u64>) {
-        self.0[bytes.start as usize..bytes.end as usize].fill(0);
     }
 }
 
@@ -120,8 +104,8 @@ struct Bench {
     file: Scratch,
     config: Config,
     image: Image,
-    live: Arc<Live<Memory>>,
-    memory: Memory,
+    live: Arc<Live<Stores>>,
+    memory: Stores,
     guest: Guest<Drive>,
     buffer: u64,
     random: fastrand::Rng,
@@ -144,14 +128,14 @@ impl Bench {
         let mut image = Image::open(&file.0, true).unwrap();
         let mut media = vec![0; image.layout().media as usize];
         let opened = image
-            .load(&config, AfterKill::PowerCut, &mut InMemory(&mut media))
+            .load(&config, AfterKill::PowerCut, &mut Memory(&mut media))
             .unwrap();
         assert!(opened.was_clean);
         Self::with(file, &mut image, opened, media, seed)
     }
 
     fn with(file: Scratch, image: &mut Image, opened: Opened, media: Vec<u8>, seed: u64) -> Self {
-        let memory = Memory::default();
+        let memory = Stores::default();
         memory.0.lock().unwrap().fuse = u64::MAX;
         let mut image = Image::open(&file.0, true)
             .inspect(|_| assert!(image.layout().media > 0))
@@ -220,23 +204,16 @@ impl Bench {
 
     fn write(&mut self, nsid: u32, first: u64, pages: u64, fua: bool) {
         let mut now = Vec::new();
+        let versions = self.version + 1..self.version + 1 + pages;
         for page in first..first + pages {
             self.version += 1;
-            self.guest.poke(
-                self.buffer + (page - first) * PAGE as u64,
-                &page_of(self.version),
-            );
             let known = self.pages.entry((nsid, page)).or_default();
             known.written.push(self.version);
             now.push(((nsid, page), known.written.len()));
         }
-        let mut sqe = command::blocks(NvmOpcode::Write, nsid, first * 8, pages as u32 * 8);
-        sqe.cdw[2] |= u32::from(fua) << 30;
-        let mark = self.guest.mark();
-        let sqe = self.guest.with_prp(sqe, self.buffer, pages * PAGE as u64);
         self.live.works(self.guest.host.clock);
-        let cid = self.guest.submit(1, sqe);
-        self.guest.release(mark);
+        let place = (nsid, first);
+        let cid = write_versions(&mut self.guest, self.buffer, place, versions, fua);
         self.asked.insert(cid, (now, fua));
     }
 
@@ -452,7 +429,7 @@ fn what_was_acknowledged_as_durable_is_there_after_a_kill_between_any_two_stores
             let image = Image::open(&bench.file.0, false).unwrap();
             let open = |media: &mut Vec<u8>| {
                 image
-                    .load(&bench.config, AfterKill::PowerCut, &mut InMemory(media))
+                    .load(&bench.config, AfterKill::PowerCut, &mut Memory(media))
                     .unwrap()
             };
             let opened = open(&mut media);
@@ -498,7 +475,7 @@ fn the_journal_makes_of_the_checkpoint_the_drive_that_it_was() {
         let mut media = bench.guest.host.media.clone();
         let mut opened = bench
             .image
-            .load(&bench.config, AfterKill::Keep, &mut InMemory(&mut media))
+            .load(&bench.config, AfterKill::Keep, &mut Memory(&mut media))
             .unwrap();
         assert_eq!(
             (opened.records, opened.clock),
@@ -546,7 +523,7 @@ fn a_sanitize_operation_goes_on_in_another_process() {
         put_words(bench.image.file(), bench.image.layout(), &words);
         let mut media = bench.guest.host.media.clone();
         let mut image = Image::open(&bench.file.0, true).unwrap();
-        let opened = image.load(&bench.config, after, &mut InMemory(&mut media));
+        let opened = image.load(&bench.config, after, &mut Memory(&mut media));
         let opened = opened.unwrap();
         let status = |drive: &Drive| drive.sanitized().status;
         assert_eq!(status(opened.drive.drive()), SanitizeStatus::InProgress);
@@ -584,11 +561,7 @@ fn an_orderly_end_loses_nothing_and_time_goes_on() {
     let mut media = bench.guest.host.media.clone();
     let mut image = Image::open(&bench.file.0, true).unwrap();
     let opened = image
-        .load(
-            &bench.config,
-            AfterKill::PowerCut,
-            &mut InMemory(&mut media),
-        )
+        .load(&bench.config, AfterKill::PowerCut, &mut Memory(&mut media))
         .unwrap();
     assert!(opened.was_clean && opened.clock == now && media == bench.guest.host.media);
     assert_eq!(
@@ -619,7 +592,7 @@ fn a_journal_without_room_says_so() {
     let image = Image::open(&bench.file.0, false).unwrap();
     let mut media = bench.guest.host.media.clone();
     let error = image
-        .load(&bench.config, AfterKill::Keep, &mut InMemory(&mut media))
+        .load(&bench.config, AfterKill::Keep, &mut Memory(&mut media))
         .unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -745,7 +718,7 @@ fn a_journal_of_anything_makes_a_drive_that_agrees_with_itself() {
             let mut media = vec![0; image.layout().media as usize];
             for after in [AfterKill::PowerCut, AfterKill::Keep] {
                 let opened = image
-                    .load(&bench.config, after, &mut InMemory(&mut media))
+                    .load(&bench.config, after, &mut Memory(&mut media))
                     .unwrap();
                 opened.drive.drive().model().check_invariants().unwrap();
             }
@@ -780,11 +753,7 @@ fn a_damaged_file_is_refused_or_makes_a_drive() {
             file.write_all_at(&[was[0] ^ 1 << random.u32(..8)], at)
                 .unwrap();
             let opened = Image::open(&bench.file.0, false).and_then(|image| {
-                image.load(
-                    &bench.config,
-                    AfterKill::PowerCut,
-                    &mut InMemory(&mut media),
-                )
+                image.load(&bench.config, AfterKill::PowerCut, &mut Memory(&mut media))
             });
             match opened {
                 Ok(opened) => opened.drive.drive().model().check_invariants().unwrap(),

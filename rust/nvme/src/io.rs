@@ -352,6 +352,13 @@ impl<D: Drive> Controller<D> {
         Ok(Done::At { done, result: 0 })
     }
 
+    /// What a command writes that comes without data, and its work.
+    fn span_without_data(&mut self, ns: &Namespace, blocks: Blocks) -> Result<Span, Reject> {
+        let bytes = ns.transfer_bytes(blocks.count, MIN_PAGE << VERIFY_LIMIT)?;
+        self.work.add(2 * bytes.div_ceil(LOOKED_UP_PER_UNIT));
+        ns.span(blocks.start, blocks.count)
+    }
+
     fn write_zeroes<H: Host>(
         &mut self,
         host: &mut H,
@@ -359,9 +366,7 @@ impl<D: Drive> Controller<D> {
         blocks: Blocks,
         now: Instant,
     ) -> Result<Done, Reject> {
-        let bytes = ns.transfer_bytes(blocks.count, MIN_PAGE << VERIFY_LIMIT)?;
-        self.work.add(2 * bytes.div_ceil(LOOKED_UP_PER_UNIT));
-        let span = ns.span(blocks.start, blocks.count)?;
+        let span = self.span_without_data(ns, blocks)?;
         let Span { at, sectors } = span;
         let fua = self.fua(blocks.fua);
         // Zeroes are data like any other, unless the guest wants them deallocated. (On zones nothing is.)
@@ -377,7 +382,7 @@ impl<D: Drive> Controller<D> {
         };
         let (done, _) = self.submit(ns, &command, now)?;
         self.keep(host);
-        host.media_discard(ns.media(span).start, bytes);
+        host.media_discard(ns.media(span).start, span.bytes());
         Ok(Done::At { done, result: 0 })
     }
 
@@ -390,9 +395,7 @@ impl<D: Drive> Controller<D> {
         blocks: Blocks,
         now: Instant,
     ) -> Result<Done, Reject> {
-        let bytes = ns.transfer_bytes(blocks.count, MIN_PAGE << VERIFY_LIMIT)?;
-        self.work.add(2 * bytes.div_ceil(LOOKED_UP_PER_UNIT));
-        let span = ns.span(blocks.start, blocks.count)?;
+        let span = self.span_without_data(ns, blocks)?;
         let Span { at, sectors } = span;
         if !self.drive.can_mark(ns.index, at, sectors) {
             return Err(Reject {
@@ -409,7 +412,7 @@ impl<D: Drive> Controller<D> {
         let (done, _) = self.submit(ns, &command, now)?;
         self.keep(host);
         self.drive.set_uncorrectable(ns.index, at, sectors, true);
-        host.media_discard(ns.media(span).start, bytes);
+        host.media_discard(ns.media(span).start, span.bytes());
         Ok(Done::At { done, result: 0 })
     }
 }

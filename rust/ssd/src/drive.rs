@@ -602,7 +602,7 @@ impl nvme::Drive for Drive {
         }
         let mut command = *command;
         if verdict.forgets {
-            command = command.without_fua();
+            command = command.with_fua(false);
         }
         let mut outcome = match (verdict.write_error, self.kind(ns)) {
             (None, Some(_)) if verdict.forgets && command == Command::Flush => Outcome::done(now),

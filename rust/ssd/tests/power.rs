@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{config, fitting, machine, page_of, version_of, Random, PAGE, SMALL};
+use common::{config, fitting, machine, version_of, write_versions, Random, PAGE, SMALL};
 use nvme::Drive as _;
 use nvme_spec::{offset, NvmOpcode, Status, WireZoneAction};
 use ssd::{Drive, PRESETS};
@@ -74,22 +74,15 @@ impl Bench {
 
     fn write(&mut self, nsid: u32, first: u64, pages: u64, fua: bool) {
         let mut now = Vec::new();
+        let versions = self.version + 1..self.version + 1 + pages;
         for page in first..first + pages {
             self.version += 1;
-            let at = self.buffer + (page - first) * PAGE as u64;
-            self.guest.poke(at, &page_of(self.version));
             let known = self.pages.entry((nsid, page)).or_default();
             known.written.push(self.version);
             now.push(((nsid, page), known.written.len()));
         }
-        let mut sqe = command::blocks(NvmOpcode::Write, nsid, first * 8, pages as u32 * 8);
-        if fua {
-            sqe.cdw[2] |= 1 << 30;
-        }
-        let mark = self.guest.mark();
-        let sqe = self.guest.with_prp(sqe, self.buffer, pages * PAGE as u64);
-        let cid = self.guest.submit(1, sqe);
-        self.guest.release(mark);
+        let place = (nsid, first);
+        let cid = write_versions(&mut self.guest, self.buffer, place, versions, fua);
         self.asked.insert(cid, if fua { now } else { Vec::new() });
     }
 

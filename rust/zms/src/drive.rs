@@ -144,7 +144,7 @@ impl Zms {
         let command = match self.config.early_completion {
             true => command,
             false => {
-                through = command.through();
+                through = command.with_fua(true);
                 &through
             }
         };

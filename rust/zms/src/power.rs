@@ -730,15 +730,8 @@ impl Zoned {
         if self.reserve(core, z, n, at).is_err() {
             // Such a zone has no area: what is in it counts as committed, and is in the same memory.
             let held = self.zones.area_extent(id);
-            let first = u64::from(self.first_lpn(z));
-            for page in u64::from(whole)..u64::from(whole) + held / PAGE_SECTORS {
-                if !self.zones.area_holds(id, page) {
-                    core.observer.note(|| Event::Kept {
-                        namespace: Namespace::Data,
-                        lpn: first + page,
-                    });
-                }
-            }
+            let holes = self.holes(core, id, held);
+            Self::note_holes(core, holes);
             // The zone is closed, and none is open: it can be opened, and made one that is not offline.
             let _ = self.zones.write(id, held);
             let _ = self.zones.inject(id, false);

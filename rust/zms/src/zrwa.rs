@@ -107,12 +107,7 @@ impl Zoned {
             at = self.make_durable(core, z, now);
         }
         let start = self.zones.get(id).map_or(0, |zone| zone.written);
-        let first = u64::from(self.first_lpn(z));
-        let mut holes = Vec::new();
-        if core.observer.is_on() {
-            let held = start / PAGE_SECTORS..(start + sectors) / PAGE_SECTORS;
-            holes.extend(held.filter(|page| !self.zones.area_holds(id, *page)));
-        }
+        let holes = self.holes(core, id, sectors);
         let write = Write {
             at: Sector::new(self.zones.start(id).get() + start),
             sectors,
@@ -120,16 +115,32 @@ impl Zoned {
             data: false,
         };
         let done = self.take_in(core, id, write, at)?;
-        // Pages of zeroes are in the area's memory like others.
-        for page in holes {
-            core.observer.note(|| Event::Kept {
-                namespace: Namespace::Data,
-                lpn: first + page,
-            });
-        }
+        Self::note_holes(core, holes);
         self.zone_mut(z).kept += pages;
         self.zone_mut(z).from_area = true;
         self.counters.zrwa_commits += u64::from(pages);
         Ok(done)
+    }
+
+    /// Pages among the next `sectors` of a zone that its area does not hold, for whoever observes.
+    pub fn holes(&self, core: &Core, id: ZoneId, sectors: u64) -> Vec<u64> {
+        if !core.observer.is_on() {
+            return Vec::new();
+        }
+        let start = self.zones.get(id).map_or(0, |zone| zone.written);
+        let pages = start / PAGE_SECTORS..(start + sectors) / PAGE_SECTORS;
+        let first = u64::from(self.first_lpn(id.get()));
+        let holes = pages.filter(|page| !self.zones.area_holds(id, *page));
+        holes.map(|page| first + page).collect()
+    }
+
+    /// Pages of zeroes are in the area's memory like others.
+    pub fn note_holes(core: &mut Core, holes: Vec<u64>) {
+        for lpn in holes {
+            core.observer.note(|| Event::Kept {
+                namespace: Namespace::Data,
+                lpn,
+            });
+        }
     }
 }

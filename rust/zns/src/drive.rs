@@ -120,7 +120,7 @@ impl Zns {
         let now = self.now;
         let command = &match self.config.early_completion {
             true => *command,
-            false => command.through(),
+            false => command.with_fua(true),
         };
         if namespace == Namespace::Meta {
             return match &mut self.meta {

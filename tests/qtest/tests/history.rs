@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! All that happens to a drive, in a file: from it comes the same drive that a power cut leaves in QEMU.
 
+#[path = "../../../rust/image/tests/memory/mod.rs"]
+mod memory;
+
 use std::fs::{self, File};
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use anyhow::{ensure, Context, Result};
-use image::{Bytes, Entry, Loss, Past, Reader};
+use image::{Entry, Loss, Past, Reader};
+use memory::Memory;
 use nvme::Drive as _;
 use qtest::opcode::FLUSH;
 use qtest::{action, refusal, status, Drive, Machine, Options, Sqe, ZONE};
@@ -21,50 +24,19 @@ const CUT_POWER: u8 = 0xc4;
 /// Blocks of a page.
 const PAGE: u64 = 8;
 
-struct Home(TempDir);
-
-impl Home {
-    fn new() -> Result<Self> {
-        Ok(Self(TempDir::new()?))
-    }
-
-    fn path(&self) -> PathBuf {
-        self.0.path().join("drive.history")
-    }
-
-    fn device(&self, more: &str) -> String {
-        let path = self.path();
-        format!("conzone-nvme,id=d,addr=4,history={}{more}", path.display())
-    }
-
-    fn start(&self, more: &str) -> Result<Machine> {
-        Machine::with_device(&self.device(more))
-    }
+fn path(home: &TempDir) -> PathBuf {
+    home.path().join("drive.history")
 }
 
-struct Memory(Vec<u8>);
-
-impl Memory {
-    fn part(&mut self, at: u64, length: usize) -> &mut [u8] {
-        self.0
-            .get_mut(at as usize..)
-            .map_or(&mut [], |rest| rest.split_at_mut(length).0)
-    }
+fn device(home: &TempDir, more: &str) -> String {
+    format!(
+        "conzone-nvme,id=d,addr=4,history={}{more}",
+        path(home).display()
+    )
 }
 
-impl Bytes for Memory {
-    fn read(&mut self, at: u64, into: &mut [u8]) {
-        into.copy_from_slice(self.part(at, into.len()));
-    }
-
-    fn write(&mut self, at: u64, from: &[u8]) {
-        self.part(at, from.len()).copy_from_slice(from);
-    }
-
-    fn discard(&mut self, bytes: Range<u64>) {
-        self.part(bytes.start, (bytes.end - bytes.start) as usize)
-            .fill(0);
-    }
+fn start(home: &TempDir, more: &str) -> Result<Machine> {
+    Machine::with_device(&device(home, more))
 }
 
 /// The first byte of each page that a cut at an instant leaves in these places, by the history.
@@ -96,10 +68,10 @@ fn read(drive: &mut Drive, places: &[(u32, u64, u16)]) -> Result<Vec<u8>> {
 #[test]
 fn the_history_makes_the_drive_that_a_cut_leaves() -> Result<()> {
     for more in ["", ",timing=off", ",image=IMAGE"] {
-        let home = Home::new()?;
-        let image = home.0.path().join("drive.cz");
+        let home = TempDir::new()?;
+        let image = home.path().join("drive.cz");
         let more = more.replace("IMAGE", &image.display().to_string());
-        let machine = home.start(&format!(",zones=4,power-cuts=dead{more}"))?;
+        let machine = start(&home, &format!(",zones=4,power-cuts=dead{more}"))?;
         let mut drive = Drive::start(&machine)?;
         let mut value = 0x10;
         let mut write = |drive: &mut Drive, nsid, page, pages: u16, fua| {
@@ -126,17 +98,17 @@ fn the_history_makes_the_drive_that_a_cut_leaves() -> Result<()> {
         let places = [(1, 0, 256), (1, 512, 64), (2, 0, 256), (2, ZONE, 64)];
         let live = read(&mut drive, &places)?;
         assert_eq!(live[..16], [0x11; 16], "older bytes came back");
-        assert_eq!(machine.qom_get("d", "history")?, json!(home.path()));
+        assert_eq!(machine.qom_get("d", "history")?, json!(path(&home)));
         machine.quit()?;
-        assert_eq!(left(&home.path(), at, &places)?, live, "{more}");
+        assert_eq!(left(&path(&home), at, &places)?, live, "{more}");
     }
     Ok(())
 }
 
 #[test]
 fn a_guest_has_numbers_noted_and_cuts_power() -> Result<()> {
-    let home = Home::new()?;
-    let machine = home.start(",zones=4,power-cuts=dead,vendor-commands=on")?;
+    let home = TempDir::new()?;
+    let machine = start(&home, ",zones=4,power-cuts=dead,vendor-commands=on")?;
     let mut drive = Drive::start(&machine)?;
     drive
         .nvme
@@ -152,7 +124,7 @@ fn a_guest_has_numbers_noted_and_cuts_power() -> Result<()> {
     machine.clock_step(1_000_001)?;
     assert_eq!(machine.qom_get("d", "power-cut")?, json!("off"));
     machine.quit()?;
-    let mut reader = Reader::new(File::open(home.path())?)?;
+    let mut reader = Reader::new(File::open(path(&home))?)?;
     let mut notes = Vec::new();
     while let Some(entry) = reader.entry()? {
         if let Entry::Happened(Recorded::Note { at, number }) = entry {
@@ -173,11 +145,11 @@ fn a_guest_has_numbers_noted_and_cuts_power() -> Result<()> {
 
 #[test]
 fn what_a_history_cannot_have_is_said() -> Result<()> {
-    let home = Home::new()?;
-    let path = home.path();
+    let home = TempDir::new()?;
+    let path = path(&home);
     for (device, why) in [
         (
-            home.device(",media=none"),
+            device(&home, ",media=none"),
             "memdev=, memmap-start= and media= are for drives without it",
         ),
         (
@@ -188,8 +160,8 @@ fn what_a_history_cannot_have_is_said() -> Result<()> {
         let (status, said) = refusal(&Options::default().device(&device))?;
         ensure!(status.code() == Some(1) && said.contains(why), "{said}");
     }
-    let machine = home.start(",zones=4")?;
-    let uri = json!({"uri": format!("file:{}", home.0.path().join("m").display())});
+    let machine = start(&home, ",zones=4")?;
+    let uri = json!({"uri": format!("file:{}", home.path().join("m").display())});
     machine.qmp("migrate", &uri)?;
     let mut why = String::new();
     for _ in 0..200 {

@@ -33,7 +33,7 @@ pub fn record(
     if let Some(drive) = machine.devices.first_mut() {
         *drive += &format!(",vendor-commands=on,history={text}");
         if let Some(rule) = fault {
-            *drive += &format!(",fault={}", rule.replace(',', ",,"));
+            *drive += &format!(",fault={}", vm::comma(rule));
         }
     }
     let spinner = context

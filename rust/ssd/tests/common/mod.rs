@@ -2,9 +2,10 @@
 //! A fake machine with a small drive.
 #![allow(dead_code, reason = "each test file uses a part")]
 
-use nvme_spec::Status;
+use core::ops::Range;
+use nvme_spec::{NvmOpcode, Status};
 use ssd::{Config, Drive};
-use testkit::Guest;
+use testkit::{command, Guest};
 
 pub const OK: Option<Status> = Some(Status::Success);
 
@@ -92,4 +93,25 @@ pub fn machine(preset: &str, settings: &[(&str, &str)]) -> Guest<Drive> {
 
 pub fn pattern(len: usize, seed: u8) -> Vec<u8> {
     (0..len).map(|i| (i / 512) as u8 ^ seed).collect()
+}
+
+/// Submits a write of pages from `first` on, one of each of these versions, by way of `buffer`; gives its identifier.
+pub fn write_versions(
+    guest: &mut Guest<Drive>,
+    buffer: u64,
+    (nsid, first): (u32, u64),
+    versions: Range<u64>,
+    fua: bool,
+) -> u16 {
+    let pages = versions.end - versions.start;
+    for (n, version) in (0..).zip(versions) {
+        guest.poke(buffer + n * PAGE as u64, &page_of(version));
+    }
+    let mut sqe = command::blocks(NvmOpcode::Write, nsid, first * 8, pages as u32 * 8);
+    sqe.cdw[2] |= u32::from(fua) << 30;
+    let mark = guest.mark();
+    let sqe = guest.with_prp(sqe, buffer, pages * PAGE as u64);
+    let cid = guest.submit(1, sqe);
+    guest.release(mark);
+    cid
 }
