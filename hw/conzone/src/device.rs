@@ -257,8 +257,16 @@ impl TextProperties for ConzoneNvme {
                 PropertyValue::Text(self.text(Drive::zone_series_csv, ""))
             }
             Some(Which::Extra(Extra::Fault)) => PropertyValue::Text(self.faults()),
-            Some(Which::Extra(Extra::Record)) => PropertyValue::Text(self.recorded()),
-            Some(Which::Extra(Extra::History)) => PropertyValue::Text(self.told()),
+            Some(Which::Extra(Extra::Record)) => PropertyValue::Text(self.file_state(
+                &self.record,
+                |i| i.recorder.as_ref(),
+                Recorder::state,
+            )),
+            Some(Which::Extra(Extra::History)) => PropertyValue::Text(self.file_state(
+                &self.history,
+                |i| i.historian.as_ref(),
+                Historian::state,
+            )),
             Some(Which::Extra(Extra::PowerCut)) => PropertyValue::Text(self.power_cut()),
             Some(Which::Extra(Extra::Image)) => PropertyValue::Text(self.image.borrow().clone()),
             Some(Which::Extra(Extra::AfterKill)) => {
@@ -487,15 +495,6 @@ impl ConzoneNvme {
         }
     }
 
-    fn recorded(&self) -> String {
-        if self.busy.get() {
-            return String::new();
-        }
-        let inner = self.inner.borrow();
-        let recorder = inner.as_ref().and_then(|inner| inner.recorder.as_ref());
-        recorder.map_or_else(|| self.record.borrow().clone(), Recorder::state)
-    }
-
     /// Begins the history of the drive, if there is to be one.
     fn begin_history(
         &self,
@@ -511,13 +510,19 @@ impl ConzoneNvme {
         Historian::begin(&path, drive, media, self.alarm.now()).map(Some)
     }
 
-    fn told(&self) -> String {
+    /// What has become of a file that is written: its path, and what is wrong.
+    fn file_state<T>(
+        &self,
+        path: &BqlRefCell<String>,
+        of: impl Fn(&Inner) -> Option<&T>,
+        state: impl Fn(&T) -> String,
+    ) -> String {
         if self.busy.get() {
             return String::new();
         }
         let inner = self.inner.borrow();
-        let historian = inner.as_ref().and_then(|inner| inner.historian.as_ref());
-        historian.map_or_else(|| self.history.borrow().clone(), Historian::state)
+        let file = inner.as_ref().and_then(of);
+        file.map_or_else(|| path.borrow().clone(), state)
     }
 
     /// Has power cut at an instant, or not at all.
