@@ -25,7 +25,7 @@ use crate::alarm::Alarm;
 use crate::history::Historian;
 use crate::host::{GuestLog, Signals, Visit};
 use crate::media::Store;
-use crate::persistence::{FromImage, Persistence};
+use crate::persistence::{FromImage, Persistence, Sync};
 use crate::properties::{self, Extra, Which};
 use crate::record::Recorder;
 
@@ -81,6 +81,7 @@ pub struct ConzoneNvme {
     /// The file that the drive is to live in, or empty, and what it is after a kill.
     image: BqlRefCell<String>,
     after_kill: BqlCell<AfterKill>,
+    sync: BqlCell<Sync>,
     /// When power is to be cut, set before realize.
     early_cut: BqlCell<Option<Instant>>,
     pub(crate) inner: BqlRefCell<Option<Inner>>,
@@ -230,7 +231,16 @@ impl TextProperties for ConzoneNvme {
             Some(Which::Extra(Extra::History)) => self.set_file("history", &self.history, text),
             Some(Which::Extra(Extra::PowerCut)) => self.set_power_cut(text),
             Some(Which::Extra(Extra::Image)) => self.set_file("image", &self.image, text),
-            Some(Which::Extra(Extra::AfterKill)) => self.set_after_kill(text),
+            Some(Which::Extra(Extra::AfterKill)) => self.choose(
+                "after-kill",
+                AfterKill::ALL,
+                AfterKill::name,
+                &self.after_kill,
+                text,
+            ),
+            Some(Which::Extra(Extra::Sync)) => {
+                self.choose("sync", Sync::ALL, Sync::name, &self.sync, text)
+            }
             Some(Which::Extra(
                 Extra::Statistics
                 | Extra::Clock
@@ -272,6 +282,9 @@ impl TextProperties for ConzoneNvme {
             Some(Which::Extra(Extra::AfterKill)) => {
                 PropertyValue::Text(self.after_kill.get().name().to_owned())
             }
+            Some(Which::Extra(Extra::Sync)) => {
+                PropertyValue::Text(self.sync.get().name().to_owned())
+            }
             Some(Which::Extra(Extra::ZoneReadOnly | Extra::ZoneOffline)) | None => {
                 PropertyValue::Text(String::new())
             }
@@ -312,6 +325,7 @@ impl ConzoneNvme {
             addr_of_mut!((*this).history).write(BqlRefCell::new(String::new()));
             addr_of_mut!((*this).image).write(BqlRefCell::new(String::new()));
             addr_of_mut!((*this).after_kill).write(BqlCell::new(AfterKill::default()));
+            addr_of_mut!((*this).sync).write(BqlCell::new(Sync::default()));
             addr_of_mut!((*this).early_cut).write(BqlCell::new(None));
             addr_of_mut!((*this).inner).write(BqlRefCell::new(None));
             addr_of_mut!((*this).busy).write(BqlCell::new(false));
@@ -443,12 +457,23 @@ impl ConzoneNvme {
         Ok(())
     }
 
-    fn set_after_kill(&self, text: &str) -> Result<(), Error> {
-        self.refuse_plugged("after-kill")?;
-        let after = AfterKill::ALL.into_iter().find(|a| a.name() == text);
-        let wrong = || format!("property 'after-kill': '{text}' is not power-cut or keep");
-        self.after_kill
-            .set(after.ok_or_else(|| Error::new(wrong()))?);
+    /// A property that is one of two things.
+    fn choose<T: Copy>(
+        &self,
+        name: &str,
+        all: [T; 2],
+        name_of: fn(T) -> &'static str,
+        to: &BqlCell<T>,
+        text: &str,
+    ) -> Result<(), Error> {
+        self.refuse_plugged(name)?;
+        let Some(chosen) = all.into_iter().find(|one| name_of(*one) == text) else {
+            let [a, b] = all.map(name_of);
+            return Err(Error::new(format!(
+                "property '{name}': '{text}' is not {a} or {b}"
+            )));
+        };
+        to.set(chosen);
         Ok(())
     }
 
@@ -468,7 +493,7 @@ impl ConzoneNvme {
             return Ok(None);
         }
         let asked = self.config.borrow().clone();
-        let from = Persistence::open(&path, &asked, self.after_kill.get())?;
+        let from = Persistence::open(&path, &asked, (self.after_kill.get(), self.sync.get()))?;
         *self.config.borrow_mut() = from.opened.config.clone();
         self.alarm.go_on_from(from.opened.clock);
         Ok(Some(from))

@@ -72,10 +72,16 @@ impl Host for Visit<'_> {
     }
 
     fn post_completion(&mut self, to: GuestAddr, entry: &[u8; 16]) -> Result<(), DmaFault> {
+        if !self.live.is_none_or(Live::answers) {
+            return Err(DmaFault);
+        }
         self.device.dma_write_tagged(to.get(), entry).map_err(fault)
     }
 
     fn media_from_guest(&mut self, at: u64, from: GuestAddr, len: u32) -> Result<(), DmaFault> {
+        if !self.live.is_none_or(Live::moves) {
+            return Err(DmaFault);
+        }
         let copied = self.media.copy_from_guest(self.device, at, from.get(), len);
         // Also what was copied before a fault.
         self.note(at, len.into());
@@ -93,6 +99,9 @@ impl Host for Visit<'_> {
     }
 
     fn media_write(&mut self, at: u64, from: &[u8]) -> Result<(), DmaFault> {
+        if !self.live.is_none_or(Live::moves) {
+            return Err(DmaFault);
+        }
         let written = self.media.write(at, from);
         self.note(at, from.len() as u64);
         written.map_err(fault)
@@ -111,6 +120,8 @@ impl Host for Visit<'_> {
     }
 
     fn media_discard(&mut self, at: u64, len: u64) {
+        // If that cannot be, the command that gives them up is not answered for.
+        let _ = self.live.is_none_or(Live::moves);
         self.media.discard(at, len);
         if let Some(historian) = self.historian {
             historian.gone(at, len);

@@ -5,12 +5,14 @@
 //!   visit ─► clock ─► a command: journal, model, old bytes aside, media, answer ─► ... ─► checkpoint, when it is time
 //!   the machine stops, the device is unplugged ─► checkpoint: all there is
 //! ```
-//! Between checkpoints nothing but memory is written.
+//! Between checkpoints nothing but memory is written; with `sync=flush` what is promised is brought to the host's disk before it
+//! is answered, while the machine waits.
 
 use std::fmt::Display;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::ops::Range;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
 use image::{AfterKill, Bytes, Image, Live, Opened, Words};
@@ -22,13 +24,51 @@ use units::{Instant, PAGE_BYTES};
 /// Commands after which a checkpoint that was not possible is tried again.
 const RETRY: u64 = 1 << 11;
 
+/// When what is promised is brought to the host's disk (`sync=`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Sync {
+    /// When the host likes.
+    #[default]
+    Never,
+    /// Before it is answered.
+    Flush,
+}
+
+impl Sync {
+    /// Both.
+    pub(crate) const ALL: [Self; 2] = [Self::Never, Self::Flush];
+
+    /// As the user says it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Never => "never",
+            Self::Flush => "flush",
+        }
+    }
+}
+
 /// The live part of the file.
 #[derive(Debug)]
-pub(crate) struct Mapped(FileMap);
+pub(crate) struct Mapped {
+    words: FileMap,
+    file: File,
+    path: String,
+    has_failed: AtomicBool,
+}
 
 impl Words for Mapped {
     fn store(&self, at: u64, word: u64) {
-        self.0.store(at, word);
+        self.words.store(at, word);
+    }
+
+    fn sync(&self) -> bool {
+        let Err(e) = self.file.sync_data() else {
+            return true;
+        };
+        if !self.has_failed.swap(true, Ordering::Relaxed) {
+            eprintln!("conzone-nvme: {}: the host's disk: {e}", self.path);
+        }
+        false
     }
 }
 
@@ -67,7 +107,11 @@ pub(crate) struct FromImage {
 
 impl Persistence {
     /// Opens the file, or makes it, of the drive that `asked` describes.
-    pub(crate) fn open(path: &str, asked: &Config, after: AfterKill) -> Result<FromImage, Error> {
+    pub(crate) fn open(
+        path: &str,
+        asked: &Config,
+        (after, sync): (AfterKill, Sync),
+    ) -> Result<FromImage, Error> {
         let wrong = |e: &dyn Display| Error::new(format!("property 'image' = {path}: {e}"));
         let plan = asked.plan().map_err(|e| Error::new(e.to_string()))?;
         if plan.media != Media::Private {
@@ -100,8 +144,19 @@ impl Persistence {
         if is_short || !is_ready || !reserve(image.file(), at, length) {
             return Err(wrong(&"the file system has no room for it"));
         }
-        let words = FileMap::new(image.file(), at, length).map_err(|e| wrong(&e))?;
-        let live = Arc::new(Live::new(Mapped(words), layout));
+        let words = Mapped {
+            words: FileMap::new(image.file(), at, length).map_err(|e| wrong(&e))?,
+            file: image.file().try_clone().map_err(|e| wrong(&e))?,
+            path: path.to_owned(),
+            has_failed: AtomicBool::new(false),
+        };
+        let boot = match sync {
+            Sync::Never => None,
+            Sync::Flush => Some(image::boot().ok_or_else(|| {
+                wrong(&"sync=flush needs a host that tells its boots apart (/proc/sys/kernel/random/boot_id)")
+            })?),
+        };
+        let live = Arc::new(Live::new(words, layout, boot));
         let mut persistence = Self {
             image,
             live,

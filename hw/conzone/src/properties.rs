@@ -25,9 +25,10 @@ pub(crate) enum Extra {
     PowerCut,
     Image,
     AfterKill,
+    Sync,
 }
 
-const EXTRAS: [(Extra, &str, &str, Access, &str); 13] = [
+const EXTRAS: [(Extra, &str, &str, Access, &str); 14] = [
     (
         Extra::Statistics,
         "stats",
@@ -118,6 +119,13 @@ const EXTRAS: [(Extra, &str, &str, Access, &str); 13] = [
         "enum",
         Access::ReadWrite,
         "what a drive in an image is after QEMU was killed: as after a power-cut, or keep all it had; power-cut or keep (default: power-cut)",
+    ),
+    (
+        Extra::Sync,
+        "sync",
+        "enum",
+        Access::ReadWrite,
+        "whether what a drive in an image promises (Flush, FUA, zone management, Deallocate) is on the host's disk before it is answered; never or flush (default: never)",
     ),
 ];
 

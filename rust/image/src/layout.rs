@@ -11,7 +11,7 @@ use units::MIB;
 
 const MAGIC: [u8; 16] = *b"conzone image\r\n\x1a";
 /// Changes with what is said here, and in `journal` and `live`; that of the state is [`ssd::save`]'s own.
-const VERSION: u64 = 2;
+const VERSION: u64 = 3;
 
 /// The header has so many bytes at most.
 const HEADER: u64 = 64 << 10;

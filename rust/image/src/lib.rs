@@ -12,8 +12,10 @@
 //! the process has been killed at any instant the drive is what a power cut at the latest instant at which anything was
 //! answered would have made of it; the undo area has what that takes.
 //!
-//! What this crate does not do: it maps no memory and holds no lock. Its order is that of one process; what a crash of the
-//! host leaves of the file is the host's business.
+//! That order is one process's. What a crash of the host leaves of the file is the host's business, unless what is promised is
+//! brought to its disk ([`Live::answers`]): then the drive is what it was at the latest of these instants.
+//!
+//! What this crate does not do: it maps no memory and holds no lock.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -32,8 +34,9 @@ pub use live::{Live, Words};
 
 use command::Command;
 use core::ops::Range;
-use nvme::{Drive as _, MediaChange};
-use ssd::{Config, Recorded, Ssd};
+use live::Synced;
+use nvme::{Drive as _, MediaChange, NsIndex};
+use ssd::{Config, Drive, Recorded, Ssd};
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -85,10 +88,22 @@ pub struct Opened {
     pub config: Config,
     /// The latest instant of its life so far.
     pub clock: Instant,
-    /// Whether whoever worked on it last had ended in order.
-    pub was_clean: bool,
+    /// How whoever worked on it last had ended.
+    pub end: End,
     /// Commands, and what else happened, since the checkpoint.
     pub records: u64,
+}
+
+/// How a process that worked on a drive ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// In order: the drive is what it was.
+    InOrder,
+    /// It was killed.
+    Killed,
+    /// The host crashed, or was started again after a kill, and what was promised had been brought to its disk: all that was
+    /// asked of the drive until then, as by one that programs what it has buffered before its power goes.
+    HostCrashed,
 }
 
 /// An open file.
@@ -97,6 +112,15 @@ pub struct Image {
     file: File,
     layout: Layout,
     epoch: u64,
+    /// What is left of it after the host crashed.
+    synced: Option<Synced>,
+}
+
+/// Which of its boots the host is in, as a number that is not 0; none if it does not say.
+#[must_use]
+pub fn boot() -> Option<u64> {
+    let id = fs::read("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(state::digest_of(&id).max(1))
 }
 
 impl Image {
@@ -123,6 +147,7 @@ impl Image {
                 file,
                 layout,
                 epoch: 0,
+                synced: None,
             };
             image.seal(&drive, &config, Instant::ZERO)?;
             // Unlike a rename this takes no file's place that has come into being meanwhile.
@@ -149,12 +174,35 @@ impl Image {
     /// As for [`Image::open`].
     pub fn of(file: File) -> Result<Self, Error> {
         let layout = Layout::read(&file)?;
-        let epoch = get_word(&file, &layout, live::EPOCH)?;
-        Ok(Self {
+        let mut image = Self {
             file,
             layout,
-            epoch,
-        })
+            epoch: 0,
+            synced: None,
+        };
+        image.epoch = image.word(live::EPOCH)?;
+        image.synced = image.synced()?;
+        if let Some(synced) = image.synced {
+            image.epoch = synced.epoch;
+        }
+        Ok(image)
+    }
+
+    /// What is on the host's disk for certain, if nobody ended in order before it was booted again.
+    fn synced(&self) -> Result<Option<Synced>, Error> {
+        let of = self.word(live::BOOT)?;
+        if of == 0 || boot() == Some(of) || self.word(live::CLEAN)? == 1 {
+            return Ok(None);
+        }
+        let mut latest = None;
+        for at in live::SYNCED {
+            let mut words = [0; 4];
+            for (word, at) in words.iter_mut().zip(at..) {
+                *word = self.word(at)?;
+            }
+            latest = latest.max(Synced::of(words));
+        }
+        Ok(latest)
     }
 
     /// The file.
@@ -205,10 +253,21 @@ impl Image {
             drive,
             config,
             clock: since,
-            was_clean: self.word(live::CLEAN)? == 1,
+            end: match (self.synced, self.word(live::CLEAN)?) {
+                (Some(_), _) => End::HostCrashed,
+                (None, 1) => End::InOrder,
+                (None, _) => End::Killed,
+            },
             records: 0,
         };
-        if !opened.was_clean {
+        if let Some(synced) = self.synced {
+            self.replay(&mut opened, media)?;
+            if opened.records < synced.records {
+                return Err(Error::new("its journal is damaged"));
+            }
+            let now = opened.clock;
+            opened.clock = settle(opened.drive.drive_mut(), now);
+        } else if opened.end == End::Killed {
             if self.word(live::FULL)? != 0 {
                 return Err(Error::new(
                     "its journal is not complete: there was no room for it",
@@ -243,10 +302,12 @@ impl Image {
         const BYTES: usize = 32;
         let (live, _) = self.layout.live();
         let start = live + Layout::journal_word() * 8;
+        let records = self.synced.map_or(self.layout.records, |to| to.records);
+        let records = records.min(self.layout.records);
         let mut piece = vec![0; 1 << 16];
         let mut index = 0;
-        while index < self.layout.records {
-            let most = ((self.layout.records - index) as usize).saturating_mul(BYTES);
+        while index < records {
+            let most = ((records - index) as usize).saturating_mul(BYTES);
             let piece = piece.split_at_mut(most.min(1 << 16)).0;
             let at = start + index * BYTES as u64;
             self.file.read_exact_at(piece, at).map_err(Error::read)?;
@@ -267,10 +328,16 @@ impl Image {
     /// - new ones may be there in part: a write that was not answered has not happened, and old ones come back;
     /// - what a power cut made of the media may not have been done: it can be done again.
     fn replay(&self, opened: &mut Opened, media: &mut dyn Bytes) -> Result<(), Error> {
-        let (kept, moved) = (self.word(live::KEPT)?, self.word(live::MOVED)?);
-        opened.clock = opened
-            .clock
-            .max(Instant::from_nanos(self.word(live::CLOCK)?));
+        let (kept, moved, clock) = match self.synced {
+            // All of them; what they put aside may be gone since.
+            Some(synced) => (u64::MAX, u64::MAX, synced.clock),
+            None => (
+                self.word(live::KEPT)?,
+                self.word(live::MOVED)?,
+                self.word(live::CLOCK)?,
+            ),
+        };
+        opened.clock = opened.clock.max(Instant::from_nanos(clock));
         let mut cut = Vec::new();
         self.each_record(|what| {
             cut.clear();
@@ -339,8 +406,11 @@ impl Image {
         let epoch = self.epoch + 1;
         let state = ssd::save(drive, config);
         put_state(&self.file, &self.layout, epoch, &state, now)?;
-        live.turn_to(epoch, now, is_clean);
+        if !live.turn_to(epoch, now, is_clean) {
+            return Err(Error::new("it cannot be brought to the host's disk"));
+        }
         self.epoch = epoch;
+        self.synced = None;
         Ok(())
     }
 
@@ -366,6 +436,19 @@ impl Image {
     fn word(&self, which: u64) -> Result<u64, Error> {
         get_word(&self.file, &self.layout, which)
     }
+}
+
+/// Programs all that is buffered, so that nothing depends on bytes that were put aside; until when that takes.
+fn settle(drive: &mut Drive, now: Instant) -> Instant {
+    drive.advance(now);
+    let count = drive.namespaces().len();
+    let flushed = (0..count).filter_map(|ns| {
+        let ns = NsIndex(u8::try_from(ns).ok()?);
+        Some(drive.submit(ns, &Command::Flush, now).done)
+    });
+    let end = flushed.max().map_or(now, |done| done.max(now));
+    drive.advance(end);
+    end
 }
 
 /// Whether it brings new bytes into the media. (Zeroes are there once what holds nothing has been discarded.)

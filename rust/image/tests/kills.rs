@@ -13,7 +13,7 @@ mod memory;
 
 use ::command::{Command, Error, ZoneAction, ZoneTarget};
 use common::{version_of, write_versions, PAGE};
-use image::{AfterKill, Image, Layout, Live, Opened, Words};
+use image::{AfterKill, End, Image, Layout, Live, Opened, Words};
 use memory::Memory;
 use nvme::{Drive as _, SanitizeStatus};
 use nvme_spec::{AdminOpcode, NvmOpcode, WireZoneAction};
@@ -47,6 +47,11 @@ struct Stored {
     /// The words at the kill, once it has happened, and the media, once that was seen.
     killed: Option<BTreeMap<u64, u64>>,
     media: Option<Vec<u8>>,
+    /// What is on the host's disk: words, and the media but for pages that changed since.
+    synced: BTreeMap<u64, u64>,
+    on_disk: Vec<u8>,
+    changed: BTreeSet<usize>,
+    is_synced: bool,
 }
 
 impl Stored {
@@ -59,6 +64,16 @@ impl Stored {
             self.fuse = self.fuse.saturating_sub(1);
         }
     }
+
+    /// The media as it is before any change after a sync.
+    fn see(&mut self, media: &[u8]) {
+        if std::mem::take(&mut self.is_synced) {
+            for page in std::mem::take(&mut self.changed) {
+                let bytes = page * PAGE..(page + 1) * PAGE;
+                self.on_disk[bytes.clone()].copy_from_slice(&media[bytes]);
+            }
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -69,6 +84,15 @@ impl Words for Stores {
         let mut stored = self.0.lock().unwrap();
         stored.burn();
         stored.words.insert(at, word);
+    }
+
+    fn sync(&self) -> bool {
+        let mut stored = self.0.lock().unwrap();
+        if stored.killed.is_none() {
+            stored.synced = stored.words.clone();
+            stored.is_synced = true;
+        }
+        true
     }
 }
 
@@ -119,7 +143,12 @@ struct Bench {
 
 impl Bench {
     fn new(preset: &str, seed: u64) -> Self {
-        let file = Scratch::new(&format!("kill-{preset}-{seed}"));
+        Self::hosted(preset, seed, None)
+    }
+
+    /// On a host whose disk has what was promised.
+    fn hosted(preset: &str, seed: u64, boot: Option<u64>) -> Self {
+        let file = Scratch::new(&format!("kill-{preset}-{seed}-{}", boot.unwrap_or(0)));
         let mut config = small(preset);
         if seed % 2 == 1 {
             config.set("timing", "off").unwrap();
@@ -130,17 +159,23 @@ impl Bench {
         let opened = image
             .load(&config, AfterKill::PowerCut, &mut Memory(&mut media))
             .unwrap();
-        assert!(opened.was_clean);
-        Self::with(file, &mut image, opened, media, seed)
+        assert_eq!(opened.end, End::InOrder);
+        Self::with(file, &mut image, opened, media, (seed, boot))
     }
 
-    fn with(file: Scratch, image: &mut Image, opened: Opened, media: Vec<u8>, seed: u64) -> Self {
+    fn with(
+        file: Scratch,
+        image: &mut Image,
+        opened: Opened,
+        media: Vec<u8>,
+        (seed, boot): (u64, Option<u64>),
+    ) -> Self {
         let memory = Stores::default();
         memory.0.lock().unwrap().fuse = u64::MAX;
         let mut image = Image::open(&file.0, true)
             .inspect(|_| assert!(image.layout().media > 0))
             .unwrap();
-        let live = Arc::new(Live::new(memory.clone(), image.layout()));
+        let live = Arc::new(Live::new(memory.clone(), image.layout(), boot));
         let Opened {
             mut drive,
             config,
@@ -156,8 +191,28 @@ impl Bench {
         guest.host.clock = clock;
         guest.budget = 512;
         let (seen, words) = (memory.clone(), live.clone());
+        memory
+            .0
+            .lock()
+            .unwrap()
+            .on_disk
+            .clone_from(&guest.host.media);
         guest.host.watch = Some(Watch(Arc::new(move |media: &[u8], next| {
+            let is_on_disk = match next {
+                Change::Answer => words.answers(),
+                Change::Bytes => words.moves(),
+                _ => true,
+            };
+            assert!(is_on_disk);
+            let mut stored = seen.0.lock().unwrap();
+            stored.see(media);
+            if let (None, Change::New(at, bytes)) = (&stored.killed, next) {
+                let pages = at as usize / PAGE..(at + bytes).div_ceil(PAGE as u64) as usize;
+                stored.changed.extend(pages);
+            }
+            drop(stored);
             match next {
+                Change::Answer => return,
                 Change::Kept => return words.kept(),
                 Change::Moved => return words.moved(),
                 Change::New(..) => return,
@@ -195,6 +250,14 @@ impl Bench {
         }
         assert!(bench.guest.create_queues(1, 16));
         bench
+    }
+
+    fn checkpoint(&mut self) {
+        let now = (self.guest.host.clock, false);
+        self.image
+            .checkpoint(&self.guest.controller, &self.config, &self.live, now)
+            .unwrap();
+        self.memory.0.lock().unwrap().see(&self.guest.host.media);
     }
 
     fn run(&mut self) {
@@ -338,6 +401,39 @@ impl Bench {
         }
     }
 
+    /// What the guest was writing when the process was killed may be there, too.
+    fn add_unanswered(&self, known: &mut BTreeMap<Page, Known>) {
+        for (key, now) in &self.pages {
+            let before = known.entry(*key).or_default();
+            before.written.clone_from(&now.written);
+            // Unless it was resetting the zone.
+            before.durable = before.durable.min(now.durable);
+        }
+    }
+
+    /// What is on the disk when the host crashes, which happens when the process is killed, if that has happened: of
+    /// each sector and page what was there for certain, or what it was last.
+    fn take_crash(&mut self) -> Option<Vec<u8>> {
+        let mut stored = self.memory.0.lock().unwrap();
+        let mut synced: BTreeMap<_, _> =
+            stored.killed.as_ref()?.keys().map(|at| (*at, 0)).collect();
+        synced.extend(&stored.synced);
+        let changed = std::mem::take(&mut stored.changed);
+        drop(stored);
+        let mut media = self.take_kill()?;
+        let mut is_old = fastrand::Rng::with_seed(self.random.u64(..));
+        let sectors: BTreeMap<_, _> = synced.keys().map(|at| (at / 64, is_old.bool())).collect();
+        synced.retain(|at, _| sectors[&(at / 64)]);
+        put_words(self.image.file(), self.image.layout(), &synced);
+        let stored = self.memory.0.lock().unwrap();
+        for page in changed.into_iter().filter(|_| is_old.bool()) {
+            let bytes = page * PAGE..(page + 1) * PAGE;
+            media[bytes.clone()].copy_from_slice(&stored.on_disk[bytes]);
+        }
+        drop(stored);
+        Some(media)
+    }
+
     /// What is in the file after the kill, if it has happened.
     fn take_kill(&mut self) -> Option<Vec<u8>> {
         let mut stored = self.memory.0.lock().unwrap();
@@ -363,7 +459,9 @@ impl Bench {
             let at = units::Sector::new(page * 8);
             let answer = reader.submit(ns, &Command::read(at, 8), opened.clock);
             if answer.result.is_err() {
-                assert_eq!((answer.result, version), (Err(Error::Unreadable(at)), 0));
+                assert_eq!(answer.result, Err(Error::Unreadable(at)));
+                // What was written after the last sync may be there.
+                assert!(version == 0 || opened.end == End::HostCrashed);
                 let marked = known.written.iter().find(|v| self.marked.contains(v));
                 version = *marked.unwrap();
             }
@@ -411,20 +509,10 @@ fn what_was_acknowledged_as_durable_is_there_after_a_kill_between_any_two_stores
                 }
                 known = bench.pages.clone();
                 if n % 60 == 59 {
-                    let now = (bench.guest.host.clock, false);
-                    bench
-                        .image
-                        .checkpoint(&bench.guest.controller, &bench.config, &bench.live, now)
-                        .unwrap();
+                    bench.checkpoint();
                 }
             }
-            // What the guest was writing when the process was killed may be there, too.
-            for (key, now) in &bench.pages {
-                let before = known.entry(*key).or_default();
-                before.written.clone_from(&now.written);
-                // Unless it was resetting the zone.
-                before.durable = before.durable.min(now.durable);
-            }
+            bench.add_unanswered(&mut known);
             let mut media = media.unwrap_or_else(|| panic!("{} has too few stores", preset.name));
             let image = Image::open(&bench.file.0, false).unwrap();
             let open = |media: &mut Vec<u8>| {
@@ -433,7 +521,7 @@ fn what_was_acknowledged_as_durable_is_there_after_a_kill_between_any_two_stores
                     .unwrap()
             };
             let opened = open(&mut media);
-            assert!(!opened.was_clean);
+            assert_eq!(opened.end, End::Killed);
             older += bench.check(&opened, &media, &known);
             opened.drive.drive().model().check_invariants().unwrap();
             // Who is killed while he opens it finds the same.
@@ -456,17 +544,56 @@ fn what_was_acknowledged_as_durable_is_there_after_a_kill_between_any_two_stores
 }
 
 #[test]
+fn what_was_acknowledged_as_durable_is_there_after_a_crash_of_the_host() {
+    const BOOT: u64 = 7;
+    for preset in PRESETS {
+        let mut older = 0;
+        for seed in 0..10 {
+            let mut bench = Bench::hosted(preset.name, seed, Some(BOOT));
+            bench.memory.0.lock().unwrap().fuse = 20 + bench.random.u64(..1500);
+            let (mut known, mut media) = (bench.pages.clone(), None);
+            for n in 0..400 {
+                bench.act();
+                media = bench.take_crash();
+                if media.is_some() {
+                    break;
+                }
+                known = bench.pages.clone();
+                if n % 60 == 59 {
+                    bench.checkpoint();
+                }
+            }
+            bench.add_unanswered(&mut known);
+            let mut media = media.unwrap_or_else(|| panic!("{} has too few stores", preset.name));
+            let mut image = Image::open(&bench.file.0, true).unwrap();
+            let after = AfterKill::ALL[usize::from(seed % 2 == 0)];
+            let opened = image.load(&bench.config, after, &mut Memory(&mut media));
+            let opened = opened.unwrap();
+            assert_eq!(opened.end, End::HostCrashed);
+            older += bench.check(&opened, &media, &known);
+            opened.drive.drive().model().check_invariants().unwrap();
+            // It goes on; nothing that comes depends on what was put aside before.
+            let file = std::mem::replace(&mut bench.file, Scratch(PathBuf::new()));
+            let clock = opened.clock;
+            let mut next = Bench::with(file, &mut image, opened, media, (seed, Some(BOOT)));
+            let cut = next.guest.host.clock.max(clock);
+            next.guest.controller.lose_power(cut, &mut |what| {
+                let is_back = matches!(what, nvme::MediaChange::Restored { .. });
+                assert!(!is_back, "{}: {what:?}", preset.name);
+            });
+        }
+        assert!(older > 0, "{}", preset.name);
+    }
+}
+
+#[test]
 fn the_journal_makes_of_the_checkpoint_the_drive_that_it_was() {
     for preset in PRESETS {
         let mut bench = Bench::new(preset.name, 11);
         for n in 0..300 {
             bench.act();
             if n == 100 {
-                let now = (bench.guest.host.clock, false);
-                bench
-                    .image
-                    .checkpoint(&bench.guest.controller, &bench.config, &bench.live, now)
-                    .unwrap();
+                bench.checkpoint();
             }
         }
         assert!(bench.live.noted() > 150);
@@ -527,7 +654,7 @@ fn a_sanitize_operation_goes_on_in_another_process() {
         let opened = opened.unwrap();
         let status = |drive: &Drive| drive.sanitized().status;
         assert_eq!(status(opened.drive.drive()), SanitizeStatus::InProgress);
-        let mut bench = Bench::with(bench.file, &mut image, opened, media, 4);
+        let mut bench = Bench::with(bench.file, &mut image, opened, media, (4, None));
         while status(bench.guest.controller.drive()) == SanitizeStatus::InProgress {
             assert!(bench.guest.wake());
         }
@@ -563,13 +690,14 @@ fn an_orderly_end_loses_nothing_and_time_goes_on() {
     let opened = image
         .load(&bench.config, AfterKill::PowerCut, &mut Memory(&mut media))
         .unwrap();
-    assert!(opened.was_clean && opened.clock == now && media == bench.guest.host.media);
+    assert_eq!((opened.end, opened.clock), (End::InOrder, now));
+    assert!(media == bench.guest.host.media);
     assert_eq!(
         state::encode(opened.drive.drive()),
         state::encode(bench.guest.controller.drive())
     );
     let file = std::mem::replace(&mut bench.file, Scratch(PathBuf::new()));
-    let mut next = Bench::with(file, &mut image, opened, media, 6);
+    let mut next = Bench::with(file, &mut image, opened, media, (6, None));
     assert!(next.guest.host.clock >= now && now > Instant::ZERO);
     next.pages.clone_from(&bench.pages);
     next.version = bench.version;
@@ -689,7 +817,7 @@ fn a_journal_of_anything_makes_a_drive_that_agrees_with_itself() {
         for seed in 0..12 {
             let mut random = fastrand::Rng::with_seed(seed);
             bench.memory.0.lock().unwrap().words.clone_from(&words);
-            let live = Live::new(bench.memory.clone(), bench.image.layout());
+            let live = Live::new(bench.memory.clone(), bench.image.layout(), None);
             let epoch = words[&0];
             put_words(bench.image.file(), bench.image.layout(), &words);
             let mut image = Image::open(&bench.file.0, true).unwrap();

@@ -32,7 +32,7 @@ pub struct FakeHost {
     pub hole: Range<u64>,
     /// Media bytes discarded.
     pub discarded: u64,
-    /// Is shown the media before and after any change of it, and when old bytes have been put aside.
+    /// Is shown the media before and after any change of it, when old bytes have been put aside, and before an answer.
     pub watch: Option<Watch>,
 }
 
@@ -54,6 +54,8 @@ pub enum Change {
     Kept,
     /// New bytes are all there.
     Moved,
+    /// The guest is given an answer.
+    Answer,
 }
 
 impl fmt::Debug for Watch {
@@ -133,6 +135,11 @@ impl Host for FakeHost {
         let part = self.guest(to, from.len())?;
         copy(&mut self.memory, part, from, 0..from.len());
         Ok(())
+    }
+
+    fn post_completion(&mut self, to: GuestAddr, entry: &[u8; 16]) -> Result<(), DmaFault> {
+        self.show(Change::Answer);
+        self.dma_write(to, entry)
     }
 
     fn media_from_guest(&mut self, at: u64, from: GuestAddr, len: u32) -> Result<(), DmaFault> {
