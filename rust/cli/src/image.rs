@@ -7,7 +7,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use ::image::{AfterKill, Bytes, Image, Opened};
+use ::image::{AfterKill, Bytes, End, Image, Opened};
 use anyhow::{Context as _, Result};
 use lab::drive::Drive;
 use nvme::Drive as _;
@@ -163,7 +163,8 @@ fn info(path: &Path, json: bool) -> Result<()> {
             "preset": preset,
             "settings": settings,
             "clock_ns": opened.clock.as_nanos(),
-            "ended_in_order": opened.was_clean,
+            "ended_in_order": opened.end == End::InOrder,
+            "host_crashed": opened.end == End::HostCrashed,
             "since_checkpoint": opened.records,
             "file_bytes": image.layout().size(),
             "disk_bytes": disk,
@@ -180,11 +181,12 @@ fn info(path: &Path, json: bool) -> Result<()> {
         say!("              {setting}")?;
     }
     say!("has lived     {seconds:.3} s of its clock")?;
-    let ended = match opened.was_clean {
-        true => "in order".to_owned(),
-        false => format!(
-            "by a kill, {} commands after its last checkpoint",
-            opened.records
+    let records = opened.records;
+    let ended = match opened.end {
+        End::InOrder => "in order".to_owned(),
+        End::Killed => format!("by a kill, {records} commands after its last checkpoint"),
+        End::HostCrashed => format!(
+            "by a crash of the host, {records} commands after its last checkpoint on its disk"
         ),
     };
     say!("last ended    {ended}")?;
@@ -203,12 +205,15 @@ fn check(path: &Path) -> Result<()> {
     let drive = opened.drive.drive();
     let agrees = drive.model().check_invariants();
     agrees.map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
-    let ended = match opened.was_clean {
-        true => "ended in order".to_owned(),
-        false => format!(
-            "a power cut after {} commands since its checkpoint, {} pages lost",
-            opened.records,
+    let records = opened.records;
+    let ended = match opened.end {
+        End::InOrder => "ended in order".to_owned(),
+        End::Killed => format!(
+            "a power cut after {records} commands since its checkpoint, {} pages lost",
             drive.power_cuts().lost
+        ),
+        End::HostCrashed => format!(
+            "a crash of the host; on its disk are {records} commands since the drive's checkpoint"
         ),
     };
     say!("{}: {ended}", path.display())
@@ -217,7 +222,7 @@ fn check(path: &Path) -> Result<()> {
 fn dump(path: &Path, nsid: u32, to: &Path) -> Result<()> {
     let image = open(path)?;
     let opened = load(path, &image)?;
-    if !opened.was_clean {
+    if opened.end != End::InOrder {
         let why = "its drive was not ended in order: start it once, then dump it";
         return Err(named(path, &why));
     }

@@ -152,6 +152,43 @@ fn a_kill_is_a_power_cut_unless_all_is_to_be_kept() -> Result<()> {
 }
 
 #[test]
+fn what_was_promised_outlives_a_crash_of_the_host() -> Result<()> {
+    for (sync, cut) in [("flush", 0), ("never", 1)] {
+        let home = Home::new()?;
+        let machine = home.start(&format!(",sync={sync}"))?;
+        let mut drive = Drive::start(&machine)?;
+        write(&mut drive, 1, 0, 1, 0x41, true)?;
+        write(&mut drive, 2, 0, 1, 0x42, false)?;
+        flush(&mut drive, 2)?;
+        write(&mut drive, 1, 1, 1, 0x44, false)?;
+        write(&mut drive, 2, 1, 1, 0x44, false)?;
+        machine.kill()?;
+        // The host was in another boot then.
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(home.path())?;
+        let (mut boot, at) = ([0], (64 << 10) + 6 * 8);
+        file.read_exact_at(&mut boot, at)?;
+        assert_eq!(boot == [0], sync == "never");
+        if sync == "flush" {
+            file.write_all_at(&[boot[0] ^ 0x55], at)?;
+        }
+        let machine = home.start(",after-kill=power-cut")?;
+        let mut drive = Drive::start(&machine)?;
+        assert_eq!(read(&mut drive, 1, 0, 2)?, [0x41, 0]);
+        assert_eq!(read(&mut drive, 2, 0, 2)?, [0x42, 0]);
+        assert_eq!(drive.zone(0, 0)?.pointer, PAGE);
+        assert_eq!(cuts(&machine)?, cut);
+        machine.quit()?;
+    }
+    let refused = Home::new()?.refusal(",sync=always")?;
+    let why = "property 'sync': 'always' is not never or flush";
+    assert!(refused.ends_with(why), "{refused}");
+    Ok(())
+}
+
+#[test]
 fn what_cannot_be_opened_says_why_and_stays_as_it_is() -> Result<()> {
     let home = Home::new()?;
     let machine = home.start(",zones=4")?;
