@@ -70,6 +70,26 @@ fn hop(from: &Machine, options: &Options, dir: &Path) -> Result<Machine> {
     Ok(to)
 }
 
+/// The machine around the drive goes on, too: QEMU's HPET in Rust would begin anew.
+#[test]
+fn the_hpet_goes_on() -> Result<()> {
+    const CONFIGURATION: u64 = 0xfed0_0010;
+    const COUNTER: u64 = 0xfed0_00f0;
+    let dir = TempDir::new()?;
+    let options = options("zones=4");
+    let from = Machine::start(&options)?;
+    from.write(CONFIGURATION, 8, 1)?;
+    from.clock_step(1_000_000)?;
+    let before = from.read(COUNTER, 8)?;
+    // It counts every 10 ns.
+    assert_eq!(before, 100_000);
+    let to = hop(&from, &options, dir.path())?;
+    assert_eq!(to.read(CONFIGURATION, 8)?, 1);
+    to.clock_step(1_000)?;
+    assert_eq!(to.read(COUNTER, 8)?, before + 100);
+    to.quit()
+}
+
 /// A completion: when it was seen, queue, command, status.
 type Seen = (u64, u16, u16, u16);
 
