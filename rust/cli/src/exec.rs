@@ -32,6 +32,9 @@ pub struct Args {
     /// Give up after this many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
     timeout: u64,
+    /// Move the machine to another QEMU every so many ms, by a socket and through a file in turn: to see that nobody notices
+    #[arg(long, value_name = "MS", conflicts_with_all = ["qmp", "image"])]
+    migrate_every: Option<u64>,
     /// One argument is a script for the guest's shell; several are a command and its arguments
     #[arg(last = true, required = true, value_name = "CMD")]
     command: Vec<String>,
@@ -48,7 +51,8 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
             return Err(Prerequisite(why).into());
         }
     }
-    let machine = args.vm.machine(context, Timing::Real)?;
+    let mut machine = args.vm.machine(context, Timing::Real)?;
+    machine.move_every = args.migrate_every.map(Duration::from_millis);
     let mut job = guest::Job::new(script);
     for (source, destination) in &args.file {
         job = job.file(PathBuf::from(source), destination.clone());
@@ -59,6 +63,9 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     let mut running = machine.start(&job)?;
     let outcome = running.wait(Duration::from_secs(args.timeout), pass_on)?;
     running.quit()?;
+    if args.migrate_every.is_some() {
+        eprintln!("moved {} times", outcome.moves);
+    }
     for missing in &outcome.missing {
         eprintln!("not fetched: {missing}");
     }

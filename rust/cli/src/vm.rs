@@ -20,9 +20,9 @@ pub const DRIVE_ID: &str = "conzone0";
 /// Options of the drive and of the machine around it.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
-    /// Drive to emulate
-    #[arg(short, long, value_name = "NAME", default_value = "tlc-zoned", value_parser = presets())]
-    pub preset: String,
+    /// Drive to emulate [default: the image's, or tlc-zoned]
+    #[arg(short, long, value_name = "NAME", value_parser = presets())]
+    pub preset: Option<String>,
     /// A property of the drive; see docs/properties.md
     #[arg(short, long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
@@ -94,7 +94,7 @@ impl Options {
     /// A machine with this drive and nothing else set.
     pub fn of_drive(preset: &str, set: &[String]) -> Self {
         Self {
-            preset: preset.into(),
+            preset: Some(preset.into()),
             set: set.to_vec(),
             image: None,
             device: Vec::new(),
@@ -132,9 +132,9 @@ impl Options {
     /// A [`Prerequisite`] that names the property.
     pub fn config(&self) -> Result<ssd::Config> {
         let kept = self.kept()?;
-        let mut config = match &kept {
-            Some(_) => ssd::Config::new(),
-            None => ssd::Config::preset(&self.preset).map_err(refused)?,
+        let mut config = match (&kept, &self.preset) {
+            (Some(_), None) => ssd::Config::new(),
+            _ => ssd::Config::preset(self.preset()).map_err(refused)?,
         };
         if self.timing == Some(Timing::Off) {
             config.set_pair("timing=off").map_err(refused)?;
@@ -159,6 +159,11 @@ impl Options {
         }
     }
 
+    /// The preset that was asked for, or the one that is taken where nobody asks.
+    fn preset(&self) -> &str {
+        self.preset.as_deref().unwrap_or("tlc-zoned")
+    }
+
     /// Settings of the drive in the image, if there is one already.
     fn kept(&self) -> Result<Option<ssd::Config>> {
         match &self.image {
@@ -174,7 +179,7 @@ impl Options {
     pub fn preset_in_effect(&self) -> Result<String> {
         let kept = self.kept()?;
         Ok(kept.map_or_else(
-            || self.preset.clone(),
+            || self.preset().to_owned(),
             |kept| kept.preset_in_effect().name.to_owned(),
         ))
     }
@@ -196,7 +201,7 @@ impl Options {
         match &self.image {
             // It knows which drive it is.
             Some(image) if image.exists() => {}
-            _ => drive.push_str(&format!(",preset={}", self.preset)),
+            _ => drive.push_str(&format!(",preset={}", self.preset())),
         }
         if let Some(image) = &self.image {
             let image = in_argument("--image ", image, "")?;
@@ -370,6 +375,25 @@ mod tests {
         assert!(Command::try_parse_from(["x", "--icount-shift", "11"]).is_err());
         assert!(Command::try_parse_from(["x", "--preset", "x"]).is_err());
         assert!(Command::try_parse_from(["x", "--device", "nvme", "--set", "zones=1"]).is_err());
+    }
+
+    #[test]
+    fn an_image_knows_which_drive_it_is_of() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.cz");
+        let config = ssd::Config::preset("ufs4-tlc").unwrap();
+        ::image::Image::create(&path, &config).unwrap();
+        let given = |more: &str| args(&format!("--image {} {more}", path.display()));
+        for same in ["", "--preset ufs4-tlc"] {
+            let options = given(same);
+            options.check(Timing::Real).unwrap();
+            assert_eq!(options.preset_in_effect().unwrap(), "ufs4-tlc");
+            let devices = options.devices(Timing::Real).unwrap();
+            assert!(!devices[0].contains("preset"), "{devices:?}");
+        }
+        let other = given("--preset tlc-zoned").check(Timing::Real).unwrap_err();
+        let why = "it is of a drive with preset=ufs4-tlc, not preset=tlc-zoned";
+        assert!(other.to_string().ends_with(why), "{other}");
     }
 
     #[test]

@@ -763,7 +763,7 @@ impl<const NS: u8> Paged<NS> {
         }
         for (lpn, loc) in self.held.iter() {
             ensure_eq!(owner(loc), Some(lpn), "a copy of page {lpn} at {loc:x}");
-            assert_ne!(self.flash_loc(lpn), loc);
+            ensure!(self.flash_loc(lpn) != loc, "page {lpn} waits where it is");
         }
         let moves = self.mover.under_way().1.iter();
         let (to_native, to_slc): (Vec<_>, Vec<_>) =

@@ -5,6 +5,7 @@ use crate::{Image, Job, Kernel, Running};
 use anyhow::{ensure, Context, Result};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
+use std::time::Duration;
 
 /// Words for the kernel that make it start fast and repeatably: no randomised layout, no calibration, no probing of
 /// hardware the machine has not. A panic reboots, which ends the machine;
@@ -70,6 +71,8 @@ pub struct Machine {
     pub extra_args: Vec<String>,
     /// More words for the kernel's command line.
     pub extra_cmdline: String,
+    /// Moves the machine to another QEMU every so often while its job runs.
+    pub move_every: Option<Duration>,
 }
 
 impl Machine {
@@ -87,6 +90,7 @@ impl Machine {
             devices: Vec::new(),
             extra_args: Vec::new(),
             extra_cmdline: String::new(),
+            move_every: None,
         }
     }
 

@@ -7,6 +7,7 @@
 //!                     results        second serial port: frames (frame.rs)
 //!                     qemu.log       QEMU's own output
 //!                     qmp            its monitor
+//!                     state          the machine on its way to another QEMU ([`Running::move_every`])
 //! ```
 //!
 //! The ports are files, not sockets: a file never makes QEMU wait, and under instruction counting a wait for the
@@ -35,6 +36,12 @@ const MONITOR_LIMIT: Duration = Duration::from_secs(30);
 /// How long the guest may take to switch off after its last frame, and QEMU to end after `quit`.
 const OFF_LIMIT: Duration = Duration::from_secs(30);
 
+/// How long a machine may take on its way to another QEMU.
+const MOVE_LIMIT: Duration = Duration::from_secs(300);
+
+/// The serial ports, and the files that they are.
+const PORTS: [&str; 2] = ["console", "results"];
+
 /// Lines of the console an error shows.
 const CONSOLE_LINES: usize = 15;
 
@@ -51,6 +58,8 @@ pub struct Outcome {
     pub boots: u32,
     /// What the kernel wrote to its console.
     pub console: String,
+    /// How often the machine was moved to another QEMU.
+    pub moves: u32,
 }
 
 /// A QEMU process that runs a job. Dropping it kills that process, and no other.
@@ -64,6 +73,18 @@ pub struct Running {
     decoder: Decoder,
     fetch: Vec<(String, PathBuf)>,
     progress: Progress,
+    /// The guest has switched itself off.
+    is_off: bool,
+    moving: Option<Moving>,
+}
+
+/// A machine that is moved to another QEMU time and again.
+#[derive(Debug)]
+struct Moving {
+    machine: Machine,
+    every: Duration,
+    last: Instant,
+    count: u32,
 }
 
 /// What has arrived so far.
@@ -85,38 +106,15 @@ impl Running {
             &job.archive()?,
             &at("initramfs.img"),
         )?;
-        let log = File::create(at("qemu.log"))?;
-        let mut command = machine.command(&at("initramfs.img"))?;
-        for port in ["console", "results"] {
+        for port in PORTS {
             File::create(at(port))?;
-            command
-                .arg("-serial")
-                .arg(format!("file:{}", at(port).display()));
         }
-        command
-            .arg("-qmp")
-            .arg(format!("unix:{},server=on,wait=off", at("qmp").display()));
-        command.args(["-action", "reboot=shutdown,shutdown=pause"]);
-        command.args(&machine.extra_args);
-        command
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log);
         let started = Instant::now();
-        let mut child = command.spawn().context(NO_SETPRIV)?;
-        let qmp = match connect(&mut child, &at("qmp")) {
-            Ok(qmp) => qmp,
-            Err(error) => {
-                end(&mut child);
-                return Err(refusal(&at("qemu.log")).unwrap_or(error));
-            }
-        };
-        // QEMU has it in memory now; a run that is interrupted leaves only small files behind.
-        let _ = fs::remove_file(at("initramfs.img"));
+        let (child, qmp) = spawn(machine, folder.path(), &[])?;
         let results = File::open(at("results"))?;
         let (decoder, progress) = (Decoder::default(), Progress::default());
         let fetch = job.fetch.clone();
-        Ok(Self {
+        let mut running = Self {
             child,
             qmp,
             folder,
@@ -125,7 +123,22 @@ impl Running {
             decoder,
             fetch,
             progress,
-        })
+            is_off: false,
+            moving: None,
+        };
+        if let Some(every) = machine.move_every {
+            let (machine, last) = (machine.clone(), Instant::now());
+            running.moving = Some(Moving {
+                machine,
+                every,
+                last,
+                count: 0,
+            });
+        } else {
+            // QEMU has it in memory now; a run that is interrupted leaves only small files behind.
+            let _ = fs::remove_file(running.folder.path().join("initramfs.img"));
+        }
+        Ok(running)
     }
 
     /// Waits for the job to end, handing each piece of its output to `output` as it comes.
@@ -142,9 +155,8 @@ impl Running {
         mut output: impl FnMut(Stream, &[u8]),
     ) -> Result<Outcome> {
         let end = Instant::now() + limit;
-        let mut off = false;
         while !self.progress.done {
-            ensure!(!off, "the guest died\n{}", self.last_words());
+            ensure!(!self.is_off, "the guest died\n{}", self.last_words());
             ensure!(
                 Instant::now() < end,
                 "the guest has not finished within {} s\n{}",
@@ -152,13 +164,12 @@ impl Running {
                 self.last_words()
             );
             // Asked for before the port is read: what came before the guest went off is then seen.
-            off = self.is_off(POLL)?;
+            self.look_whether_off(POLL)?;
             self.receive(&mut output)?;
+            self.move_on()?;
         }
-        ensure!(
-            off || self.is_off(OFF_LIMIT)?,
-            "the guest does not switch off"
-        );
+        self.look_whether_off(OFF_LIMIT)?;
+        ensure!(self.is_off, "the guest does not switch off");
         let Some((status, elapsed)) = self.progress.status else {
             bail!("the guest reported no exit status\n{}", self.last_words());
         };
@@ -168,7 +179,48 @@ impl Running {
             elapsed,
             boots: self.progress.boots,
             console: self.console(),
+            moves: self.moving.as_ref().map_or(0, |moving| moving.count),
         })
+    }
+
+    /// Moves the machine to another QEMU if it is time for that: by a socket, next time through a file, and so on.
+    fn move_on(&mut self) -> Result<()> {
+        let Some(moving) = self.moving.as_mut().filter(|_| !self.is_off) else {
+            return Ok(());
+        };
+        if moving.last.elapsed() < moving.every {
+            return Ok(());
+        }
+        moving.count += 1;
+        let state = self.folder.path().join("state");
+        let _ = fs::remove_file(&state);
+        let by_socket = moving.count % 2 == 1;
+        let scheme = if by_socket { "unix" } else { "file" };
+        let uri = format!("{scheme}:{}", state.display());
+        let take = |machine| spawn(machine, self.folder.path(), &["-incoming", &uri]);
+        let next = match by_socket {
+            true => Some(take(&moving.machine)?),
+            false => None,
+        };
+        // As fast as the host can.
+        let parameters = json!({ "max-bandwidth": 1_u64 << 40, "downtime-limit": 2000 });
+        self.qmp.execute("migrate-set-parameters", parameters)?;
+        self.qmp.execute("migrate", json!({ "uri": uri }))?;
+        settle(&mut self.qmp, "the machine leaves")?;
+        self.is_off |= self.qmp.event("SHUTDOWN", Duration::ZERO)?.is_some();
+        let (child, mut qmp) = match next {
+            Some(next) => next,
+            None => take(&moving.machine)?,
+        };
+        let come = settle(&mut qmp, "the machine arrives");
+        come.with_context(|| read_lossy(&self.folder.path().join("qemu.log")))?;
+        self.qmp.execute("quit", json!({}))?;
+        let mut left = std::mem::replace(&mut self.child, child);
+        self.qmp = qmp;
+        let status = left.wait()?;
+        ensure!(status.success(), "QEMU: {status}\n{}", self.qemu_log());
+        moving.last = Instant::now();
+        Ok(())
     }
 
     /// QEMU's monitor.
@@ -208,10 +260,16 @@ impl Running {
         bail!("QEMU does not end");
     }
 
-    /// Whether the guest has been switched off, waiting up to `limit` for it.
-    fn is_off(&mut self, limit: Duration) -> Result<bool> {
+    /// Finds out whether the guest has been switched off, waiting up to `limit` for it.
+    fn look_whether_off(&mut self, limit: Duration) -> Result<()> {
+        if self.is_off {
+            return Ok(());
+        }
         match self.qmp.event("SHUTDOWN", limit) {
-            Ok(event) => Ok(event.is_some()),
+            Ok(event) => {
+                self.is_off = event.is_some();
+                Ok(())
+            }
             Err(error) => {
                 let status = self.child.wait()?;
                 Err(error.context(format!("QEMU ended: {status}\n{}", self.last_words())))
@@ -297,6 +355,56 @@ impl Progress {
         };
         Ok(&mut self.file.insert((index, file)).1)
     }
+}
+
+/// Starts QEMU with the ports and the monitor in a folder, and more arguments.
+fn spawn(machine: &Machine, folder: &Path, more: &[&str]) -> Result<(Child, Qmp)> {
+    let at = |name: &str| folder.join(name);
+    let log = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(at("qemu.log"))?;
+    let mut command = machine.command(&at("initramfs.img"))?;
+    for port in PORTS {
+        let path = at(port);
+        let port = format!("file,id={port},path={},append=on", path.display());
+        command.args(["-chardev", &port]);
+    }
+    for port in PORTS {
+        command.args(["-serial", &format!("chardev:{port}")]);
+    }
+    let _ = fs::remove_file(at("qmp"));
+    command
+        .arg("-qmp")
+        .arg(format!("unix:{},server=on,wait=off", at("qmp").display()));
+    command.args(["-action", "reboot=shutdown,shutdown=pause"]);
+    command.args(&machine.extra_args).args(more);
+    command
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log);
+    let mut child = command.spawn().context(NO_SETPRIV)?;
+    match connect(&mut child, &at("qmp")) {
+        Ok(qmp) => Ok((child, qmp)),
+        Err(error) => {
+            end(&mut child);
+            Err(refusal(&at("qemu.log")).unwrap_or(error))
+        }
+    }
+}
+
+/// Waits until a migration has ended well.
+fn settle(qmp: &mut Qmp, what: &str) -> Result<()> {
+    let start = Instant::now();
+    while start.elapsed() < MOVE_LIMIT {
+        let answer = qmp.execute("query-migrate", json!({}))?;
+        match answer.get("status").and_then(serde_json::Value::as_str) {
+            Some("completed") => return Ok(()),
+            Some("failed" | "cancelled") => bail!("{what}: {answer}"),
+            _ => std::thread::sleep(POLL),
+        }
+    }
+    bail!("{what}: not within {} s", MOVE_LIMIT.as_secs())
 }
 
 /// Connects to the monitor of a QEMU that has just been started.

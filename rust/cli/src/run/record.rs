@@ -42,10 +42,11 @@ impl Recording {
     /// It is not complete, or cannot be copied.
     pub fn finish(mut self, vm: &vm::Options, from: &Path, state: &str) -> Result<u64> {
         let named = || format!("--record {}", self.path.display());
+        let again = replay(vm, &self.path)?;
         let mut head = || -> std::io::Result<()> {
             let run = command_line(std::env::args().skip(1));
             writeln!(self.out, "# what the drive was asked in: {run}")?;
-            writeln!(self.out, "# the same again: {}", replay(vm, &self.path))
+            writeln!(self.out, "# the same again: {again}")
         };
         head().with_context(named)?;
         let mut lines = BufReader::new(File::open(from).with_context(named)?);
@@ -76,8 +77,8 @@ pub fn record_into(path: &Path, devices: &mut [String]) -> Result<()> {
 }
 
 /// What to type to run the trace on the same drive.
-fn replay(vm: &vm::Options, trace: &Path) -> String {
-    let mut words = vec!["sim".to_owned(), "--preset".into(), vm.preset.clone()];
+fn replay(vm: &vm::Options, trace: &Path) -> Result<String> {
+    let mut words = vec!["sim".to_owned(), "--preset".into(), vm.preset_in_effect()?];
     if vm.timing == Some(vm::Timing::Off) {
         words.extend(["--set".into(), "timing=off".into()]);
     }
@@ -85,7 +86,7 @@ fn replay(vm: &vm::Options, trace: &Path) -> String {
         words.extend(["--set".into(), pair.clone()]);
     }
     words.extend(["--trace".into(), trace.display().to_string()]);
-    command_line(words.into_iter())
+    Ok(command_line(words.into_iter()))
 }
 
 #[cfg(test)]

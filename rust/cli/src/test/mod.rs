@@ -15,7 +15,7 @@
 //! docs         the commands in README.md and docs/, executed
 //!
 //! mutants      the code broken in thousands of small ways, one at a time: does a test notice? Hours
-//! soak-snapshots  fio under Linux goes back to snapshots 20 times on each of three drives: ten minutes
+//! soak-snapshots  fio under Linux goes back to snapshots 20 times, and on to another QEMU 100 times, on each of three drives
 //! soak-kills   QEMU is killed 200 times while it works on a drive in an image: five minutes
 //! soak-clock   one of the functional tests for an hour: whether runs in virtual time are the same on a busy host
 //! ```
@@ -86,7 +86,7 @@ enum Suite {
     SoakClock,
     /// QEMU killed 200 times while it works on a drive in an image
     SoakKills,
-    /// Linux and fio, taken back to snapshots 20 times on each of three drives
+    /// Linux and fio, taken back to snapshots 20 times and moved to another QEMU 100 times on each of three drives
     SoakSnapshots,
     /// All of them but soaks
     All,
@@ -244,6 +244,7 @@ fn runners(context: &Context, suite: Suite, arguments: &[OsString]) -> Result<Ve
             let arguments = [&[test], arguments].concat();
             let mut runner = functional(context, &arguments)?;
             runner.command.env("CONZONE_ROUNDS", "20");
+            runner.command.env("CONZONE_MOVES", "100");
             vec![runner]
         }
         Suite::SoakKills => {
