@@ -197,6 +197,8 @@ impl Running {
         let by_socket = moving.count % 2 == 1;
         let scheme = if by_socket { "unix" } else { "file" };
         let uri = format!("{scheme}:{}", state.display());
+        let log = self.folder.path().join("qemu.log");
+        let said = || read_lossy(&log).trim_end().to_owned();
         let take = |machine| spawn(machine, self.folder.path(), &["-incoming", &uri]);
         let next = match by_socket {
             true => Some(take(&moving.machine)?),
@@ -206,14 +208,13 @@ impl Running {
         let parameters = json!({ "max-bandwidth": 1_u64 << 40, "downtime-limit": 2000 });
         self.qmp.execute("migrate-set-parameters", parameters)?;
         self.qmp.execute("migrate", json!({ "uri": uri }))?;
-        settle(&mut self.qmp, "the machine leaves")?;
+        settle(&mut self.qmp, "the machine leaves").with_context(said)?;
         self.is_off |= self.qmp.event("SHUTDOWN", Duration::ZERO)?.is_some();
         let (child, mut qmp) = match next {
             Some(next) => next,
             None => take(&moving.machine)?,
         };
-        let come = settle(&mut qmp, "the machine arrives");
-        come.with_context(|| read_lossy(&self.folder.path().join("qemu.log")))?;
+        settle(&mut qmp, "the machine arrives").with_context(said)?;
         self.qmp.execute("quit", json!({}))?;
         let mut left = std::mem::replace(&mut self.child, child);
         self.qmp = qmp;

@@ -2,10 +2,12 @@
 //! Snapshots and migration: a drive that is taken over by another QEMU, or goes back to a snapshot, in the middle of its
 //! work goes on as if nothing had happened.
 
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{bail, ensure, Context, Result};
+use anyhow::{anyhow, bail, ensure, Context, Result};
 use qtest::opcode::{APPEND, READ, WRITE};
 use qtest::{refusal, Drive, Machine, Options, Queue, Sqe};
 use serde_json::{json, Value};
@@ -61,13 +63,60 @@ fn hop(from: &Machine, options: &Options, dir: &Path) -> Result<Machine> {
     save(from, &file)?;
     let incoming = format!("file:{}", file.display());
     let to = Machine::start(&options.clone().args(["-incoming", &incoming]))?;
+    take_over(from, &to, now)?;
+    Ok(to)
+}
+
+/// The machine has left, and arrives.
+fn take_over(from: &Machine, to: &Machine, now: u64) -> Result<()> {
     until(|| {
         let status = to.qmp("query-status", &json!({}))?;
         Ok((status["status"] == "running").then_some(()))
     })?;
     to.go_on_from(from);
     to.qtest(&format!("clock_set {now}"))?;
-    Ok(to)
+    Ok(())
+}
+
+/// Passes on what comes on one socket to another, with pauses.
+fn trickle(from: &UnixListener, to: &Path) -> Result<()> {
+    let (mut from, mut to) = (from.accept()?.0, UnixStream::connect(to)?);
+    let mut piece = vec![0; 16 << 10];
+    loop {
+        let bytes = from.read(&mut piece)?;
+        if bytes == 0 {
+            return Ok(());
+        }
+        to.write_all(&piece[..bytes])?;
+        std::thread::sleep(Duration::from_micros(200));
+    }
+}
+
+/// QEMU works on other things while it waits for more of the stream.
+#[test]
+fn data_comes_by_a_slow_socket() -> Result<()> {
+    let dir = TempDir::new()?;
+    let [here, there] = ["here", "there"].map(|name| dir.path().join(name));
+    let options = options("zones=4");
+    let from = Machine::start(&options)?;
+    let mut drive = Drive::start(&from)?;
+    from.memset(drive.nvme.buffer, 256 << 10, 0x5a)?;
+    drive.fill(8 << 11)?;
+    let incoming = format!("unix:{}", there.display());
+    let to = Machine::start(&options.args(["-incoming", &incoming]))?;
+    let now = from.drive_clock("d")?;
+    let listener = UnixListener::bind(&here)?;
+    let relay = std::thread::spawn(move || trickle(&listener, &there));
+    from.qmp(
+        "migrate",
+        &json!({ "uri": format!("unix:{}", here.display()) }),
+    )?;
+    let taken = take_over(&from, &to, now);
+    taken.with_context(|| to.stderr())?;
+    relay.join().map_err(|_| anyhow!("the relay died"))??;
+    let mut drive = drive.on(&to);
+    assert_eq!(drive.read_bytes(2, 0, 512, 256 << 10)?, [0x5a]);
+    to.quit()
 }
 
 /// The machine around the drive goes on, too: QEMU's HPET in Rust would begin anew.
