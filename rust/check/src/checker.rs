@@ -586,9 +586,14 @@ impl Checker {
             self.tick(at)?;
         }
         self.advance(at.max(self.now))?;
-        // Where erases take no time, `conv` books programs that overtake them.
+        // Where erases take no time, `conv`, and `zns` for meta, books programs that overtake them.
         let is_instant = self.drive.erase() == Nanos::ZERO;
-        if is_instant && matches!(self.drive.config(), ModelConfig::Conv(_)) {
+        let has_map = match self.drive.config() {
+            ModelConfig::Conv(_) => true,
+            ModelConfig::Zns(_) => self.drive.sectors(Namespace::Meta) > 0,
+            _ => false,
+        };
+        if is_instant && has_map {
             return Ok(self.now);
         }
         let cut = self.drive.power_cut(self.now);

@@ -329,15 +329,20 @@ impl Zoned {
             self.note_survived(core, rest, before[rest.z as usize].sb);
         }
         self.note_areas(core, &rests, &before);
-        let mut ready = at;
+        let mut ends = Vec::with_capacity(rests.len());
         for rest in &rests {
             let was = before[rest.z as usize].sb;
-            let mut end = self.recover(core, rest, was, at);
-            if before[rest.z as usize].from_area {
-                end = self.write_out(core, rest.z, end);
-            }
+            ends.push(self.recover(core, rest, was, at));
             // That the drive is ready counts on it: reads for zones to come do not suspend it.
             core.media.tell(|_, _| true);
+        }
+        let mut ready = at;
+        for (rest, mut end) in rests.iter().zip(ends) {
+            // To make room, copies of any zone may be moved: no rest says any more where they are.
+            if before[rest.z as usize].from_area {
+                end = self.write_out(core, rest.z, end);
+                core.media.tell(|_, _| true);
+            }
             ready = ready.max(end);
         }
         self.durable = ready;
@@ -723,7 +728,7 @@ impl Zoned {
     fn write_out(&mut self, core: &mut Core, z: u32, at: Instant) -> Instant {
         let id = ZoneId::new(z);
         let whole = self.whole_pages(z);
-        let n = whole - self.zone(z).flushed;
+        let n = whole.saturating_sub(self.zone(z).flushed);
         if n == 0 {
             return at;
         }

@@ -615,9 +615,10 @@ impl Pool {
         if let Some(s) = self.sbs.get_mut((first / self.pages) as usize) {
             s.until = s.until.max(end);
         }
-        // Neighbours of one flush mostly end together.
+        // Neighbours of one flush mostly end together; those of two superblocks have not the same fate.
         if let Some(last) = self.programs.last_mut() {
-            if last.end == end && last.rows == rows && last.first + last.pages == first {
+            let is_next = last.rows == rows && last.first + last.pages == first;
+            if last.end == end && is_next && first % self.pages > 0 {
                 last.pages += pages;
                 return;
             }

@@ -325,6 +325,7 @@ impl Blocks {
                 }
             }
             block.ready = block.ready.min(at);
+            block.loaded = block.loaded.min(at);
             block.current = filling;
         }
     }
