@@ -30,6 +30,7 @@
 #![forbid(unsafe_code)]
 
 pub mod checker;
+pub mod damage;
 pub mod draw;
 pub mod drive;
 pub mod ledger;

@@ -22,6 +22,15 @@ pub fn catch_panics() {
     }));
 }
 
+/// Runs something that may panic, which is told by [`catch_panics`].
+///
+/// # Errors
+/// What the panic said.
+pub(crate) fn caught<T>(what: impl FnOnce() -> T) -> Result<T, String> {
+    let done = panic::catch_unwind(AssertUnwindSafe(what));
+    done.map_err(|_| LAST_PANIC.with(RefCell::take))
+}
+
 /// A drive and what it is asked.
 #[derive(Clone, Debug)]
 pub struct Case {
@@ -128,11 +137,8 @@ impl Case {
     #[must_use]
     pub fn run_tampered(&self, tamper: Option<Tamper>) -> Ran {
         let mut trace = Vec::new();
-        let all = panic::catch_unwind(AssertUnwindSafe(|| self.attempt(&mut trace, tamper)));
-        let result = all.unwrap_or_else(|_| {
-            let seen = LAST_PANIC.with(RefCell::take);
-            Violation::found(Law::Invariant, seen)
-        });
+        let all = caught(|| self.attempt(&mut trace, tamper));
+        let result = all.unwrap_or_else(|panic| Violation::found(Law::Invariant, panic));
         Ran { result, trace }
     }
 

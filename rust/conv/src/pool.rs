@@ -231,6 +231,17 @@ impl Pool {
         all.into_iter().for_each(|sb| self.link(sb));
     }
 
+    /// Whether a superblock is being written or emptied.
+    pub fn is_open(&self, superblock: u32) -> bool {
+        let block = self.blocks.get(superblock as usize);
+        block.is_some_and(|b| b.usage == Use::Open)
+    }
+
+    /// How many are.
+    pub fn open(&self) -> usize {
+        self.blocks.iter().filter(|b| b.usage == Use::Open).count()
+    }
+
     /// Erases of each superblock.
     pub fn erases(&self) -> impl Iterator<Item = u32> + '_ {
         self.blocks.iter().map(|b| b.erases)

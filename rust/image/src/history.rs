@@ -26,7 +26,7 @@ const MAGIC: [u8; 16] = *b"conzone past\r\n\x1a\n";
 /// Changes with what is said here and in `journal`; that of the state is [`ssd::save`]'s own.
 const VERSION: u64 = 2;
 /// Entries are checked as records of this epoch, which no journal has.
-const EPOCH: u64 = u64::MAX;
+pub const EPOCH: u64 = u64::MAX;
 /// The header without the state, whose length it says, has no more.
 const MOST_HEADER: u64 = 1 << 40;
 /// Bytes of an entry at most.
@@ -250,6 +250,12 @@ impl<R: Read> Reader<R> {
     #[must_use]
     pub const fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Bytes of its media, the undo area with them.
+    #[must_use]
+    pub const fn media(&self) -> u64 {
+        self.layout.media
     }
 
     /// What happened next; `None` at the end, which may be in the middle of an entry.

@@ -311,8 +311,9 @@ fn recorded(fields: Fields) -> Option<Recorded> {
     })
 }
 
-/// Finds what was written in part, or belongs to another epoch; a few nanoseconds.
-pub(crate) fn check(words: [u64; 3], epoch: u64, index: u64) -> u64 {
+/// Word 3 of a record: finds what was written in part, or belongs to another epoch; a few nanoseconds.
+#[must_use]
+pub fn check(words: [u64; 3], epoch: u64, index: u64) -> u64 {
     // The finalizer of MurmurHash3 (Appleby), word by word.
     let mix = |hash: u64| {
         let hash = (hash ^ hash >> 33).wrapping_mul(0xff51_afd7_ed55_8ccd);

@@ -56,12 +56,14 @@ impl Layout {
     }
 
     /// Word of the live part where the journal begins.
-    pub(crate) const fn journal_word() -> u64 {
+    #[must_use]
+    pub const fn journal_word() -> u64 {
         LIVE_PAGE / 8
     }
 
     /// Where the checkpoint of an epoch is.
-    pub(crate) const fn slot_of(&self, epoch: u64) -> u64 {
+    #[must_use]
+    pub const fn slot_of(&self, epoch: u64) -> u64 {
         let (at, bytes) = self.live();
         (at + bytes).next_multiple_of(MIB) + (epoch & 1) * self.slot
     }
@@ -78,9 +80,14 @@ impl Layout {
         self.media_at() + self.media
     }
 
+    /// Its figures, which follow from the drive.
+    pub(crate) const fn sizes(&self) -> [u64; 3] {
+        [self.records, self.slot, self.media]
+    }
+
     pub(crate) fn write(&self, to: &File) -> Result<(), Error> {
         let mut body = Encoder::new();
-        for number in [self.records, self.slot, self.media] {
+        for number in self.sizes() {
             body.put(number);
         }
         self.settings.encode(&mut body);

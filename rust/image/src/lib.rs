@@ -27,8 +27,8 @@ mod layout;
 mod live;
 
 pub use error::Error;
-pub use history::{Entry, History, Look, Loss, Past, Reader};
-pub use journal::record;
+pub use history::{Entry, History, Look, Loss, Past, Reader, EPOCH as HISTORY_EPOCH};
+pub use journal::{check, record};
 pub use layout::Layout;
 pub use live::{Live, Words};
 
@@ -238,15 +238,14 @@ impl Image {
         media: &mut dyn Bytes,
     ) -> Result<Opened, Error> {
         let config = ssd::adopt(&self.config()?, asked)?;
-        let places = config.plan()?.layout;
-        if places.size.get() > self.layout.media {
-            let of = format!(
-                "its media has {} bytes of {}",
-                self.layout.media,
-                places.size.get()
-            );
+        let own = self.config()?;
+        let (has, wants) = (self.layout.sizes(), Layout::of(&own, &own.plan()?).sizes());
+        if has != wants {
+            // Who believed it would ask for any amount of memory.
+            let of = format!("its header says sizes of {has:?}, those of its drive are {wants:?}");
             return Err(Error::new(of));
         }
+        let places = config.plan()?.layout;
         let (state, since) = self.state()?;
         let (drive, config) = ssd::load(&config, &state)?;
         let mut opened = Opened {

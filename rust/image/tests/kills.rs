@@ -855,6 +855,35 @@ fn a_journal_of_anything_makes_a_drive_that_agrees_with_itself() {
 }
 
 #[test]
+fn sizes_that_are_not_those_of_the_drive_are_refused() {
+    let bench = Bench::new("nvm-optane", 2);
+    let (file, layout) = (bench.image.file(), bench.image.layout());
+    let forge = |sizes: [u64; 3]| {
+        let mut body = state::Encoder::new();
+        sizes.iter().for_each(|size| body.put(*size));
+        body.put(layout.settings.len() as u64);
+        body.put_bytes(layout.settings.as_bytes());
+        let body = body.into_bytes();
+        let start = [body.len() as u64, state::digest_of(&body)].map(u64::to_le_bytes);
+        file.write_all_at(start.as_flattened(), 24).unwrap();
+        file.write_all_at(&body, 40).unwrap();
+        file.set_len(1 << 40).unwrap();
+        let image = Image::open(&bench.file.0, false).unwrap();
+        let mut media = vec![0; layout.media as usize];
+        let opened = image.load(&bench.config, AfterKill::Keep, &mut Memory(&mut media));
+        opened.map(|_| ()).map_err(|error| error.to_string())
+    };
+    let sizes = [layout.records, layout.slot, layout.media];
+    assert_eq!(forge(sizes), Ok(()));
+    for n in 0..3 {
+        let mut sizes = sizes;
+        sizes[n] *= 2;
+        let error = forge(sizes).unwrap_err();
+        assert!(error.starts_with("its header says sizes of ["), "{error}");
+    }
+}
+
+#[test]
 fn a_damaged_file_is_refused_or_makes_a_drive() {
     let mut refused = 0;
     for preset in ["tlc-zoned", "tlc-block", "zns-zn540"] {
@@ -866,7 +895,6 @@ fn a_damaged_file_is_refused_or_makes_a_drive() {
         let (file, layout) = (bench.image.file(), bench.image.layout());
         put_words(file, layout, &words);
         let (live, _) = layout.live();
-        let slots = layout.media_at() - 2 * layout.slot..layout.media_at();
         let mut random = fastrand::Rng::with_seed(1);
         let mut media = vec![0; layout.media as usize];
         for _ in 0..400 {
@@ -874,7 +902,7 @@ fn a_damaged_file_is_refused_or_makes_a_drive() {
                 0 => random.u64(..300),
                 1 => live + random.u64(..6 * 8),
                 2 => live + 4096 + random.u64(..60 * 32),
-                _ => slots.start + random.u64(..2) * layout.slot + random.u64(..2000),
+                _ => layout.slot_of(random.u64(..2)) + random.u64(..2000),
             };
             let mut was = [0];
             file.read_exact_at(&mut was, at).unwrap();

@@ -140,6 +140,20 @@ mod tests {
     use crate::properties::{Kind, NAMES};
 
     #[test]
+    fn errors_are_of_one_line_whatever_was_given() {
+        let mut config = Config::new();
+        let errors = [
+            config.set("a\nb", "1"),
+            config.set("zones", "4\n5"),
+            config.set_pair("a\nb"),
+        ];
+        for error in errors {
+            let error = error.unwrap_err().to_string();
+            assert!(!error.contains('\n') && error.contains("\\n"), "{error}");
+        }
+    }
+
+    #[test]
     fn the_table_is_in_key_order_and_names_are_unique() {
         assert_eq!(PROPERTIES.len(), NAMES.len());
         for (i, p) in PROPERTIES.iter().enumerate() {

@@ -39,15 +39,23 @@ pub enum ConfigError {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unknown { name } => write!(f, "there is no property '{name}'"),
-            Self::NotAPair { text } => write!(f, "'{text}' is not of the form key=value"),
+            // What was given may be from a file, and anything.
+            Self::Unknown { name } => {
+                write!(f, "there is no property '{}'", name.escape_debug())
+            }
+            Self::NotAPair { text } => {
+                write!(f, "'{}' is not of the form key=value", text.escape_debug())
+            }
             Self::Value {
                 name,
                 value,
                 expected,
-            } => write!(f, "property '{name}': '{value}' is not {expected}"),
+            } => {
+                let value = value.escape_debug();
+                write!(f, "property '{name}': '{value}' is not {expected}")
+            }
             Self::Conflict { name, value, rule } => {
-                write!(f, "property '{name}' = {value}: {rule}")
+                write!(f, "property '{name}' = {}: {rule}", value.escape_debug())
             }
         }
     }

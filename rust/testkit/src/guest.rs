@@ -80,6 +80,21 @@ impl<D: Drive> Guest<D> {
         }
     }
 
+    /// The same machine and driver with another controller, which is where this one is, and its media.
+    #[must_use]
+    pub fn over(&self, controller: Controller<D>, media: Vec<u8>) -> Self {
+        let mut other = Self::with(controller, 0, media);
+        other.host.memory.clone_from(&self.host.memory);
+        other.host.clock = self.host.clock;
+        other.host.msix = self.host.msix;
+        other.sqs.clone_from(&self.sqs);
+        other.cqs.clone_from(&self.cqs);
+        other.budget = self.budget;
+        other.next_page = self.next_page;
+        other.next_cid = self.next_cid;
+        other
+    }
+
     /// Reads a 32-bit register.
     pub fn read32(&mut self, at: u64) -> u32 {
         self.controller.mmio_read(at, 4) as u32
@@ -183,7 +198,11 @@ impl<D: Drive> Guest<D> {
         self.add_sq(0, ADMIN_ENTRIES, sq, 0);
         self.write32(offset::CC, cc);
         // A drive that recovers from a power cut takes some time.
-        while self.read32(offset::CSTS) & 3 == 0 && self.wake() {}
+        for _ in 0..MAX_WAKE_UPS {
+            if self.read32(offset::CSTS) & 3 != 0 || !self.wake() {
+                break;
+            }
+        }
         self.read32(offset::CSTS) & 3 == 1
     }
 

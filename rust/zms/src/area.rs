@@ -315,6 +315,23 @@ impl Area {
             state::ensure_eq!(held, s.valid as usize, "superblock {sb}: {s:?}");
             all += owned;
         }
+        for pointer in [self.host, self.internal] {
+            self.check_behind(pointer, &reserved)?;
+        }
         Ok(all)
+    }
+
+    /// Is an error if there is anything where a write pointer has not been. `reserved` is sorted.
+    pub fn check_behind(&self, pointer: Appender, reserved: &[Loc]) -> Result<(), state::Error> {
+        if !pointer.is_open() {
+            return Ok(());
+        }
+        let first = self.pool.start(pointer.sb);
+        let ahead = first + pointer.next..first + self.pool.pages;
+        let mut owned = self.owner.range(ahead.start as usize..ahead.end as usize);
+        let is_blank =
+            owned.all(|owner| owner == NONE) && !reserved.iter().any(|r| ahead.contains(r));
+        ensure!(is_blank, "something lies ahead of {pointer:?}");
+        Ok(())
     }
 }

@@ -781,6 +781,8 @@ impl<const NS: u8> Paged<NS> {
         ensure_eq!(in_flash + self.held.len() as usize, owned);
         let flagged = self.map.iter().filter(|w| w & BUFFERED != 0).count();
         ensure_eq!(flagged, self.buffer.len());
+        let is_flagged = |lpn: &u32| self.word(*lpn) & BUFFERED != 0;
+        ensure!(self.buffer.iter().all(is_flagged));
         ensure!(self.buffer.len() <= self.capacity as usize);
         ensure!(self.a.len() < 2 * self.unit as usize);
         for &lpn in &self.a {

@@ -585,6 +585,7 @@ impl Zoned {
         }
         for (z, (zone, held)) in (0u32..).zip(self.ftl.iter().zip(held)) {
             self.check_zone(z, zone)?;
+            self.slc.check_behind(zone.slc, &[])?;
             ensure_eq!(held, (zone.held, zone.stale), "{zone:?}");
         }
         self.check_use()?;
@@ -648,6 +649,13 @@ impl Zoned {
                 .get(ZoneId::new(z))
                 .map_or(0, |zone| zone.written);
             ensure_eq!(end, written.div_ceil(PAGE_SECTORS), "{zone:?}");
+        } else if let Some(known) = self.zones.get(ZoneId::new(z)) {
+            // What can be written further, and is in no buffer, is in flash.
+            let is_in_flash = u64::from(zone.flushed) == known.written.div_ceil(PAGE_SECTORS);
+            ensure!(
+                !known.state.has_write_pointer() || is_in_flash,
+                "{zone:?} {known:?}"
+            );
         }
         Ok(())
     }

@@ -10,7 +10,8 @@
 //! laws         a thousand random drives against what the flash models promise (rust/check), and half as many whose power
 //!              goes on the way; optimized
 //! soak-laws    the same with a hundred thousand: half an hour of two idle cores, and not part of `all`
-//! soak-cuts    a hundred thousand power cuts: half an hour
+//! soak-cuts    two hundred thousand power cuts: a quarter of an hour
+//! soak-damage  a million saved states, images and histories with damage: half an hour of one core
 //! python       pytest over rust/python: the model as a Python module, sweeps on other engines
 //! docs         the commands in README.md and docs/, executed
 //!
@@ -74,8 +75,10 @@ enum Suite {
     Laws,
     /// The same, a hundred times as many; not part of all
     SoakLaws,
-    /// A hundred thousand power cuts of random drives; not part of all
+    /// Two hundred thousand power cuts of random drives; not part of all
     SoakCuts,
+    /// A million saved states, images and histories with damage; not part of all
+    SoakDamage,
     /// The model as a Python module
     Python,
     /// The commands in the documentation
@@ -218,6 +221,11 @@ fn runners(context: &Context, suite: Suite, arguments: &[OsString]) -> Result<Ve
         Suite::SoakLaws => vec![laws(cargo, "soak-laws", (100_000, 0), arguments)],
         // A quarter of the drives is of models that cannot recover.
         Suite::SoakCuts => vec![laws(cargo, "soak-cuts", (30_000, 8), arguments)],
+        Suite::SoakDamage => {
+            let mut command = checks(cargo, "damage");
+            command.args(["--runs", "1000000"]).args(arguments);
+            vec![Runner::new("soak-damage", command)]
+        }
         Suite::Python => {
             let python = python::environment(context)?;
             python::install(&python, &python::wheel(context, &python)?)?;
@@ -284,15 +292,7 @@ fn laws(
     (runs, cuts): (u32, u32),
     arguments: &[OsString],
 ) -> Runner {
-    let mut command = cargo(&[
-        "run",
-        "--quiet",
-        "--profile",
-        "laws",
-        "-p",
-        "conzone-check",
-        "--",
-    ]);
+    let mut command = checks(cargo, "laws");
     command.arg("--runs").arg(runs.to_string());
     if cuts > 0 {
         command
@@ -301,6 +301,18 @@ fn laws(
     }
     command.args(arguments);
     Runner::new(name, command)
+}
+
+/// A program of rust/check's, fast and with every assertion.
+fn checks(cargo: impl Fn(&[&str]) -> Command, program: &str) -> Command {
+    let profile = ["run", "--quiet", "--profile", "laws"];
+    cargo(
+        &[
+            &profile[..],
+            &["-p", "conzone-check", "--bin", program, "--"],
+        ]
+        .concat(),
+    )
 }
 
 /// What is broken on purpose.

@@ -456,6 +456,55 @@ impl Partition {
         }
         let pages = u64::from(shape.pages);
         ensure!(gc.credit <= pages * pages);
+        self.check_use()
+    }
+
+    /// Is an error unless just the superblocks of pointers, victims and one-shot pages that are queued are open, and
+    /// nothing lies where a pointer or such a page has still to come.
+    fn check_use(&self) -> Result<(), state::Error> {
+        let (gc, shape) = (&self.gc, &self.shape);
+        let mut open: Vec<u32> = gc.victims().chain(self.host.superblock).collect();
+        open.extend(gc.pointer.superblock);
+        let mut last = None;
+        for issued in &gc.issued {
+            let (superblock, page) = (issued.first / shape.pages, issued.first % shape.pages);
+            ensure!(
+                last < Some(issued.first) || last.is_some_and(|l| l / shape.pages != superblock)
+            );
+            last = Some(issued.first);
+            if gc.pointer.superblock == Some(superblock) {
+                ensure!(page < gc.pointer.next, "location {}", issued.first);
+            } else if page + shape.unit == shape.pages {
+                // It is closed with this one.
+                open.push(superblock);
+            }
+        }
+        let used = open.len();
+        let is_open = |superblock: &u32| self.pool.is_open(*superblock);
+        open.sort_unstable();
+        open.dedup();
+        ensure!(
+            open.len() == used && open.iter().all(is_open) && self.pool.open() == used,
+            "superblocks {open:?} are open, and no others"
+        );
+        for issued in &gc.issued {
+            ensure!(open.binary_search(&(issued.first / shape.pages)).is_ok());
+            self.check_blank(issued.first..issued.first + shape.unit)?;
+        }
+        for pointer in [self.host, gc.pointer] {
+            let Some(superblock) = pointer.superblock else {
+                continue;
+            };
+            let first = superblock * shape.pages;
+            self.check_blank(first + pointer.next..first + shape.pages)?;
+        }
+        Ok(())
+    }
+
+    fn check_blank(&self, locations: core::ops::Range<u32>) -> Result<(), state::Error> {
+        let mut all = locations.clone();
+        let is_blank = all.all(|location| self.owner(location).is_none());
+        ensure!(is_blank, "something lies in {locations:?}");
         Ok(())
     }
 

@@ -15,11 +15,21 @@ impl<D: Drive> Controller<D> {
         check(is_bounded, "a run did more work than it may")?;
         let mut in_flight = [0_u32; MAX_QUEUES];
         let lists = self.queues.cqs.iter().flatten().map(|cq| cq.waiting);
+        let mut is_astray = false;
         self.pending.check(lists, |command| {
             if let Some(count) = in_flight.get_mut(usize::from(command.sq)) {
                 *count += 1;
             }
+            let sq = self.queues.sqs.get(usize::from(command.sq));
+            let sq = sq.and_then(Option::as_ref);
+            is_astray |= sq.is_some_and(|sq| sq.cq != command.cq);
         })?;
+        check(!is_astray, "a command completes in another queue")?;
+        for (id, cq) in (0..).zip(&self.queues.cqs) {
+            let waiting = cq.as_ref().map(|cq| self.pending.list(cq.waiting));
+            let is_here = waiting.iter().flatten().all(|command| command.cq == id);
+            check(is_here, "a command waits for room in another queue")?;
+        }
         if let Some(job) = self.work.job() {
             if let Some(count) = in_flight.get_mut(usize::from(job.sq)) {
                 *count += 1;
