@@ -16,6 +16,7 @@
 
 mod forge;
 mod harm;
+mod opened;
 mod original;
 mod work;
 
@@ -132,7 +133,7 @@ impl<M: Memory> Soak<M> {
                 if let Some((drive, clock)) = opened.1 {
                     let name = original.name;
                     let original = &mut self.originals[n];
-                    let worked = work::on(original, kind, drive, clock, &mut random);
+                    let worked = opened::works(original, kind, drive, clock, &mut random);
                     worked.map_err(|what| format!("{} of {name}: {what}", KINDS[kind]))?;
                 }
             }

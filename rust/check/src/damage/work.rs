@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! A guest that works with a drive: any drive, also one that no guest could have made.
 
-use super::original::Original;
 use crate::random::Random;
 use nvme::MediaChange;
 use nvme_spec::{AdminOpcode, NvmOpcode, Sqe, WireZoneAction};
-use ssd::{Drive, Ssd};
+use ssd::Drive;
 use testkit::{command, Guest, PAGE};
 use units::{Instant, Nanos};
 
@@ -139,7 +138,8 @@ pub(super) fn leave_in_flight(guest: &mut Guest<Drive>, random: &mut Random) {
     }
 }
 
-fn cut(guest: &mut Guest<Drive>, at: Instant) {
+/// Power goes.
+pub(super) fn cut(guest: &mut Guest<Drive>, at: Instant) {
     let media = &mut guest.host.media;
     guest.controller.lose_power(at, &mut |change| match change {
         MediaChange::Gone(bytes) => media[bytes.start as usize..bytes.end as usize].fill(0),
@@ -147,48 +147,4 @@ fn cut(guest: &mut Guest<Drive>, at: Instant) {
             media.copy_within(from as usize..(from + PAGE) as usize, to as usize);
         }
     });
-}
-
-fn agrees(drive: &Ssd) -> Result<(), String> {
-    drive.check_invariants()?;
-    let model = drive.drive().model().check_invariants();
-    model.map_err(|e| format!("after it was opened: {e}"))
-}
-
-/// A drive that was opened takes commands, a power cut, and more commands, and agrees with itself.
-pub(super) fn on(
-    original: &mut Original,
-    kind: usize,
-    mut drive: Ssd,
-    clock: Instant,
-    random: &mut Random,
-) -> Result<(), String> {
-    agrees(&drive)?;
-    let mut media = std::mem::take(&mut original.guest.host.media);
-    // After a panic it is not there.
-    media.resize(original.media, 0);
-    let goes_on = kind == 0;
-    if !goes_on {
-        drive.reset(clock);
-    }
-    let mut guest = original.guest.over(drive, media);
-    guest.host.clock = clock;
-    if !goes_on {
-        bring_up(&mut guest);
-    }
-    for _ in 0..random.between(50, 300) {
-        ask(&mut guest, random);
-    }
-    agrees(&guest.controller)?;
-    let at = guest.host.clock;
-    cut(&mut guest, at);
-    agrees(&guest.controller)?;
-    guest.controller.reset(at);
-    bring_up(&mut guest);
-    for _ in 0..50 {
-        ask(&mut guest, random);
-    }
-    agrees(&guest.controller)?;
-    original.guest.host.media = guest.host.media;
-    Ok(())
 }
