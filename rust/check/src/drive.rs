@@ -180,6 +180,12 @@ impl Drive {
         self.model.power_cut(now)
     }
 
+    /// How long a program of a block takes at least, as the model says.
+    #[must_use]
+    pub fn program_time(&self, block: nand::BlockId) -> Nanos {
+        self.model.program_time(block)
+    }
+
     /// Does the background work due until `now`.
     pub fn advance(&mut self, now: Instant) {
         self.model.advance(now);

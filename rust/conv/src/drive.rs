@@ -3,7 +3,7 @@
 
 use crate::{Config, ConfigError, Engine, Stats};
 use ftl::{Command, Event, Flash, Namespace, Outcome, PowerCut};
-use units::{Instant, Sector};
+use units::{Instant, Nanos, Sector};
 
 /// The drive.
 #[derive(Clone, Debug)]
@@ -115,6 +115,12 @@ impl Conv {
     /// Remembers what happens to pages from now on, for [`Conv::drain_events`].
     pub fn follow(&mut self) {
         self.engine.observe(true, Namespace::Data);
+    }
+
+    /// How long a program takes, if nobody else wants its plane.
+    #[must_use]
+    pub fn program_time(&self) -> Nanos {
+        self.flash.program_time()
     }
 
     /// Tells what happened to pages since this was asked last; those of a page in order.

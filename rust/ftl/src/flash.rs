@@ -248,6 +248,12 @@ impl Flash {
         self.media.schedule(at, plane, block, op).end
     }
 
+    /// From the start of a program to its end, if nobody else wants the plane.
+    #[must_use]
+    pub fn program_time(&self) -> Nanos {
+        self.chips.program + self.windows()
+    }
+
     /// How long a program works at a time: a book is to hold many programs.
     fn slice(&self) -> u64 {
         let least = self.chips.program.get().div_ceil(Self::MOST_SLICES);

@@ -314,11 +314,13 @@ pub enum Loss {
     All,
     /// Nothing: it has capacitors.
     None,
+    /// All that was volatile, and what was being programmed cannot be read.
+    Torn,
 }
 
 impl Loss {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::All, Self::None];
+    /// Each of them.
+    pub const ALL: [Self; 3] = [Self::All, Self::None, Self::Torn];
 
     /// As the user says it.
     #[must_use]
@@ -326,6 +328,7 @@ impl Loss {
         match self {
             Self::All => "all",
             Self::None => "none",
+            Self::Torn => "torn",
         }
     }
 }
@@ -405,8 +408,11 @@ impl<R: Read> Past<R> {
     pub fn cut(&self, at: Instant, loss: Loss, media: &mut dyn Bytes) -> Result<Ssd, Error> {
         let config = self.config();
         let (mut drive, _) = ssd::load(config, &ssd::save(&self.drive, config))?;
+        if loss == Loss::Torn {
+            drive.drive_mut().tear();
+        }
         match loss {
-            Loss::All => drive.lose_power(at, &mut |what| change(media, &what)),
+            Loss::All | Loss::Torn => drive.lose_power(at, &mut |what| change(media, &what)),
             Loss::None => {
                 drive.drive_mut().advance(at);
                 drive.reset(at);

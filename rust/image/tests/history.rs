@@ -61,6 +61,7 @@ struct Moment {
     at: Instant,
     drive: Vec<u8>,
     cut: Vec<u8>,
+    torn: Vec<u8>,
     media: Vec<u8>,
 }
 
@@ -209,10 +210,14 @@ impl Bench {
                 media.write(to, &page);
             }
         });
+        let mut torn = load();
+        torn.drive_mut().tear();
+        torn.lose_power(at, &mut |_| ());
         Moment {
             at,
             drive: state::encode(now.drive()),
             cut: state::encode(cut.drive()),
+            torn: state::encode(torn.drive()),
             media: media.0,
         }
     }
@@ -230,6 +235,7 @@ fn past(history: &[u8]) -> Past<&[u8]> {
 
 #[test]
 fn a_drive_is_what_it_was_and_what_a_power_cut_would_have_left_of_it() {
+    let mut torn = 0;
     for preset in PRESETS {
         for seed in 0..2 {
             let mut bench = Bench::new(preset.name, seed);
@@ -258,12 +264,17 @@ fn a_drive_is_what_it_was_and_what_a_power_cut_would_have_left_of_it() {
                 assert!(state::encode(cut.drive()) == moment.cut, "{of}");
                 assert!(left.0[..end] == moment.media[..end], "{of}");
                 cut.drive().model().check_invariants().unwrap();
+                let mut left = Memory(media.0.clone());
+                let cut = past.cut(moment.at, Loss::Torn, &mut left).unwrap();
+                assert!(state::encode(cut.drive()) == moment.torn, "{of}");
+                torn += usize::from(moment.torn != moment.cut);
             }
             past.go_to(Instant::from_nanos(u64::MAX), &mut media)
                 .unwrap();
             assert!(media.0[..end] == bench.guest.host.media[..end]);
         }
     }
+    assert!(torn > 0, "some cut was in a program");
 }
 
 #[test]

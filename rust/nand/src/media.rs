@@ -210,6 +210,12 @@ impl Media {
         }
     }
 
+    /// How long the array works at a program in this mode, without what suspends it.
+    #[must_use]
+    pub const fn program_time(&self, mode: Cell) -> Nanos {
+        self.timing.of(mode).program
+    }
+
     /// Takes over the erase time and the channels' overhead of [`Chips`], whose other times come
     /// with each operation.
     pub fn set_chip_times(&mut self, chips: &Chips) {

@@ -94,6 +94,8 @@ pub struct Drive {
     /// Whether there can be power cuts, and what they did.
     has_cuts: bool,
     pub(crate) cuts: PowerCuts,
+    /// Whether pages that are being programmed then cannot be read afterwards.
+    pub(crate) tears: bool,
     /// What pages without zones were, for power cuts; and where that lies in the media.
     pub(crate) undo: Option<Undo>,
     pub(crate) undo_offset: u64,
@@ -107,7 +109,7 @@ state!(Drive {
     model, namespaces[fixed], events, extensions[fixed], faults, failure, series[fixed],
     media_errors, write_faults, uncorrectable[fixed], sanitized, is_blank, wiped, cuts,
     undo[fixed], promised;
-    kinds, timed, whole, rated_erases, sample_interval, record, journals, has_cuts, undo_offset
+    kinds, timed, whole, rated_erases, sample_interval, record, journals, has_cuts, tears, undo_offset
 } => check);
 
 impl Drive {
@@ -154,6 +156,7 @@ impl Drive {
             whole: Whole::default(),
             has_cuts: plan.power_cuts.is_some(),
             cuts: PowerCuts::default(),
+            tears: plan.tears,
             undo: (plan.layout.undo_pages > 0).then(|| {
                 let data = plan.data.zoned.is_none();
                 Undo::new([plan.meta.is_some(), data], plan.layout.undo_pages)
@@ -553,6 +556,11 @@ impl Drive {
         let mut events = Vec::new();
         self.model.drain_events(&mut |event| events.push(*event));
         (cut, events)
+    }
+
+    /// From now on power cuts leave pages that are being programmed unreadable, whatever `torn-program` says.
+    pub fn tear(&mut self) {
+        self.tears = true;
     }
 
     /// What power cuts did so far.

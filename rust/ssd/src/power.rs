@@ -16,6 +16,8 @@ pub struct PowerCuts {
     pub gone: u64,
     /// Those that have older data whose bytes were not kept, for lack of room: they read as zeroes.
     pub missing: u64,
+    /// Pages that cannot be read since, because power went while they were programmed (`torn-program=unreadable`).
+    pub torn: u64,
     /// Time from power's coming back until the drive was ready.
     pub recovery: Nanos,
 }
@@ -25,6 +27,7 @@ state!(PowerCuts {
     lost,
     gone,
     missing,
+    torn,
     recovery
 });
 

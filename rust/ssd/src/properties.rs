@@ -160,6 +160,7 @@ keys! {
     ShadowDoorbells "shadow-doorbells",
     InterruptHold "interrupt-hold-ns",
     PowerCuts "power-cuts",
+    TornProgram "torn-program",
     VendorCommands "vendor-commands",
     Media "media",
     Memdev "memdev",

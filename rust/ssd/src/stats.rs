@@ -52,6 +52,7 @@ pub fn device_json(model: &Model, lateness: Option<&Histogram>, cuts: &PowerCuts
             json.number("pages_lost", cuts.lost);
             json.number("pages_gone", cuts.gone);
             json.number("pages_missing", cuts.missing);
+            json.number("pages_torn", cuts.torn);
             json.number("recovery_ns", cuts.recovery.get());
         });
     }

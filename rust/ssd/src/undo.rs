@@ -15,9 +15,10 @@
 
 use core::ops::Range;
 use ftl::{Event, Namespace, Place};
+use nand::BlockId;
 use state::{ensure, state, Decoder, Encoder, Error, State};
 use std::collections::{BTreeMap, BTreeSet};
-use units::{Instant, PAGE_BYTES};
+use units::{Instant, Nanos, PAGE_BYTES};
 
 /// Where a copy is, in an order.
 type At = ((u32, u32), u64);
@@ -69,9 +70,40 @@ impl Followed {
     }
 }
 
+impl Followed {
+    /// What it has where the copy at `at` is left when flash stopped at `off`.
+    fn left(&self, at: At, off: Instant) -> Left {
+        let mut copies = self.copies.iter();
+        let copy = copies.rfind(|copy| copy.at == at && copy.is_durable(off));
+        let version = copy.map_or(BASE, |copy| copy.version);
+        let kept = self.kept.iter().find(|kept| kept.version == version);
+        match kept.map(|kept| (kept.slot, kept.unreadable)) {
+            _ if version == self.newest => Left::Newest,
+            Some((Some(slot), unreadable)) => Left::Slot { slot, unreadable },
+            Some((None, _)) | None => Left::Missing,
+        }
+    }
+
+    /// The program that the newest version is waited for in at `off`, if it is nowhere yet: its block, and how long it takes
+    /// still. (What waits for its wordline is in none.)
+    fn awaited(&self, off: Instant) -> Option<(BlockId, Nanos)> {
+        let of_newest = |copy: &&Copy| copy.version == self.newest;
+        let newest = self.copies.iter().filter(of_newest);
+        let left = newest.filter_map(|copy| {
+            let (_, block) = copy.at.0;
+            Some((BlockId(block), copy.durable?.since(off)))
+        });
+        // Nothing is left of one that has ended.
+        let first = left.min_by_key(|(_, left)| *left)?;
+        (first.1 > Nanos::ZERO).then_some(first)
+    }
+}
+
 /// What a power cut makes of a page that is followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Left {
+    /// It has none any more, which the model says.
+    Nothing,
     /// It has its newest bytes.
     Newest,
     /// It has those of a slot, of which these sectors, a bit each, could not be read.
@@ -289,13 +321,13 @@ impl Undo {
         Some((namespace, lpn, slot))
     }
 
-    /// What a power cut, with which flash stopped at `off`, leaves of pages that are followed, in their order. From then
-    /// on none is. `events` is what the model told of the cut.
+    /// What a power cut, with which flash stopped at `off`, leaves of pages that are followed, in their order, and the program
+    /// that each was waited for in ([`Followed::awaited`]). From then on none is. `events` is what the model told of the cut.
     pub fn power_cut(
         &mut self,
         events: &[Event],
         off: Instant,
-        mut each: impl FnMut(Namespace, u64, Left),
+        mut each: impl FnMut(Namespace, u64, Left, Option<(BlockId, Nanos)>),
     ) {
         let mut survived = BTreeMap::new();
         for event in events {
@@ -311,25 +343,16 @@ impl Undo {
             }
         }
         for (page, followed) in core::mem::take(&mut self.pages) {
-            let Some(Some(at)) = survived.get(&page) else {
-                // Nothing is left, which the model says.
-                continue;
-            };
-            let mut copies = followed.copies.iter();
-            let copy = copies.rfind(|copy| copy.at == *at && copy.is_durable(off));
-            let version = copy.map_or(BASE, |copy| copy.version);
-            let kept = followed.kept.iter().find(|kept| kept.version == version);
-            let left = match kept.map(|kept| (kept.slot, kept.unreadable)) {
-                _ if version == followed.newest => Left::Newest,
-                Some((Some(slot), unreadable)) => Left::Slot { slot, unreadable },
-                Some((None, _)) | None => Left::Missing,
+            let left = match survived.get(&page) {
+                Some(Some(at)) => followed.left(*at, off),
+                Some(None) | None => Left::Nothing,
             };
             let namespace = if page.0 {
                 Namespace::Data
             } else {
                 Namespace::Meta
             };
-            each(namespace, page.1, left);
+            each(namespace, page.1, left, followed.awaited(off));
         }
         self.places.clear();
         self.to_keep.clear();

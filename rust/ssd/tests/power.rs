@@ -22,6 +22,8 @@ fn small(preset: &str, more: &[(&'static str, &'static str)]) -> Vec<(&'static s
 const HOT: u64 = 24;
 /// Versions are numbered in the first bytes of each page.
 type Version = u64;
+/// What a page has whose program was cut.
+const TORN: Version = u64::MAX;
 /// A namespace, and a page of it.
 type Page = (u32, u64);
 
@@ -43,6 +45,9 @@ struct Bench {
     version: Version,
     /// Versions that cannot be read.
     marked: BTreeSet<Version>,
+    /// Whether a page whose newest version was not durable may be unreadable; and how many are.
+    tears: bool,
+    torn: u64,
     pages: BTreeMap<Page, Known>,
     /// Writes in flight: what they make durable when they are answered.
     asked: BTreeMap<u16, Vec<(Page, usize)>>,
@@ -60,6 +65,8 @@ impl Bench {
             random: Random(seed),
             version: 0,
             marked: BTreeSet::new(),
+            tears: more.contains(&("torn-program", "unreadable")),
+            torn: 0,
             pages: BTreeMap::new(),
             asked: BTreeMap::new(),
         }
@@ -147,13 +154,29 @@ impl Bench {
         self.guest.release(mark);
         if cqe.status != 0 {
             assert_eq!(cqe.status(), Some(Status::UnrecoveredRead));
-            let written = &self.pages[&(nsid, page)].written;
-            let marked = written.iter().find(|v| self.marked.contains(v));
-            return *marked.unwrap();
+            let known = &self.pages[&(nsid, page)];
+            let marked = known.written.iter().find(|v| self.marked.contains(v));
+            if let Some(marked) = marked {
+                return *marked;
+            }
+            // It was being programmed: the newest version, which nobody had promised.
+            assert!(
+                self.tears && known.durable < known.written.len(),
+                "{known:?}"
+            );
+            return TORN;
         }
         let infos = self.guest.controller.drive().namespaces();
         let start = infos[nsid as usize - 1].media_offset as usize + page as usize * PAGE;
         version_of(&self.guest.host.media[start..start + PAGE]).unwrap()
+    }
+
+    /// How a read of a page ends.
+    fn held_again(&mut self, nsid: u32, page: u64) -> Option<Status> {
+        let mark = self.guest.mark();
+        let (cqe, _) = self.guest.read(nsid, page * 8, 9, 8);
+        self.guest.release(mark);
+        cqe.status()
     }
 
     /// Each page has a version that is not older than what was acknowledged; from then on that is all there is.
@@ -163,6 +186,18 @@ impl Bench {
         for key in keys {
             let version = self.held(key);
             let known = self.pages.get_mut(&key).unwrap();
+            if version == TORN {
+                self.torn += 1;
+                known.durable = 0;
+                known.written.clear();
+                // Until it is written again, when it is like any other.
+                let (nsid, page) = key;
+                assert_eq!(self.held_again(nsid, page), Some(Status::UnrecoveredRead));
+                self.write(nsid, page, 1, true);
+                self.pass(50_000_000);
+                assert_eq!(self.held(key), self.version);
+                continue;
+            }
             let place = match version {
                 0 => 0,
                 _ => 1 + known.written.iter().position(|v| *v == version).unwrap(),
@@ -222,6 +257,43 @@ fn pages_have_the_bytes_of_their_last_durable_version() {
             let loses = preset.name != "nvm-optane";
             assert_eq!(older > 20, loses, "{}: {older} {gone}", preset.name);
         }
+    }
+}
+
+/// With `torn-program=unreadable` what was being programmed cannot be read, whatever there was before, and nothing else.
+#[test]
+fn pages_that_were_being_programmed_cannot_be_read_until_they_are_written() {
+    for preset in PRESETS {
+        let (mut torn, mut all) = (0, 0);
+        for seed in 0..3 {
+            let mut bench = Bench::new(preset.name, &[("torn-program", "unreadable")], seed);
+            let spaces = bench.spaces();
+            for _ in 0..40 * usize::from(!spaces.is_empty()) {
+                for _ in 0..bench.random.below(30) {
+                    let nsid = spaces[bench.random.below(spaces.len() as u64) as usize];
+                    let pages = 1 + bench.random.below(8);
+                    let first = bench.random.below(HOT - pages);
+                    match bench.random.below(12) {
+                        0 => bench.flush(nsid),
+                        n => bench.write(nsid, first, pages, n < 6),
+                    }
+                    let nanos = 1 + bench.random.below(60_000);
+                    bench.pass(nanos);
+                    if bench.asked.len() > 12 {
+                        bench.pass(50_000_000);
+                    }
+                }
+                bench.cut();
+                bench.check();
+            }
+            let cuts = bench.guest.controller.drive().power_cuts();
+            assert_eq!(cuts.torn, bench.torn, "{}", preset.name);
+            torn += bench.torn;
+            all += cuts.lost;
+        }
+        // What was only buffered is lost as ever.
+        let has_both = 0 < torn && torn < all;
+        assert_eq!(has_both, all > 0, "{}: {torn} of {all}", preset.name);
     }
 }
 

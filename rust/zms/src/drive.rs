@@ -12,7 +12,7 @@ use crate::superblock::{Pool, Victims};
 use crate::write::Cause;
 use crate::zoned::{page_range, Zoned};
 use ftl::{Command, Counters, Error, Event, Namespace, Outcome, Stats, ZoneReport};
-use nand::Cell;
+use nand::{BlockId, Cell};
 use state::{state, Decoder, Encoder, State};
 use units::{Bytes, Instant, Nanos, Sector, ZoneId, PAGE_BYTES, PAGE_SECTORS};
 
@@ -315,6 +315,19 @@ impl Zms {
     /// Remembers what happens to pages from now on, for [`Zms::drain_events`].
     pub fn follow(&mut self) {
         self.core.observer.switch(true);
+    }
+
+    /// How long a program of this block takes, without what suspends it; zero if it is of no page-mapped namespace.
+    #[must_use]
+    pub fn program_time(&self, block: BlockId) -> Nanos {
+        let meta = self.meta.iter().flat_map(Paged::pools);
+        let data = match &self.data {
+            Data::Zoned(_) => None,
+            Data::Block(block) => Some(block.pools()),
+        };
+        let mut pools = meta.chain(data.into_iter().flatten());
+        let pool = pools.find(|pool| pool.has(block));
+        pool.map_or(Nanos::ZERO, |pool| self.core.media.program_time(pool.mode))
     }
 
     /// Tells what happened to pages since this was asked last.

@@ -558,6 +558,12 @@ impl<const NS: u8> Paged<NS> {
         }
     }
 
+    /// Its pools.
+    pub fn pools(&self) -> impl Iterator<Item = &Pool> {
+        let native = self.native.as_ref().map(|native| &native.pool);
+        core::iter::once(&self.slc.pool).chain(native)
+    }
+
     pub fn word(&self, lpn: u32) -> u32 {
         self.map.get(lpn as usize).unwrap_or(NOWHERE)
     }
@@ -763,7 +769,7 @@ impl<const NS: u8> Paged<NS> {
         }
         for (lpn, loc) in self.held.iter() {
             ensure_eq!(owner(loc), Some(lpn), "a copy of page {lpn} at {loc:x}");
-            ensure!(self.flash_loc(lpn) != loc, "page {lpn} waits where it is");
+            assert_ne!(self.flash_loc(lpn), loc);
         }
         let moves = self.mover.under_way().1.iter();
         let (to_native, to_slc): (Vec<_>, Vec<_>) =

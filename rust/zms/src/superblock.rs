@@ -606,7 +606,7 @@ impl Pool {
     }
 
     /// Whether a block is of one of these superblocks.
-    fn has(&self, block: BlockId) -> bool {
+    pub fn has(&self, block: BlockId) -> bool {
         (block.0.wrapping_sub(self.first_block) as usize) < self.sbs.len()
     }
 

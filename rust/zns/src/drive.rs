@@ -248,6 +248,12 @@ impl Zns {
         }
     }
 
+    /// How long a program takes, if nobody else wants its plane.
+    #[must_use]
+    pub fn program_time(&self) -> Nanos {
+        self.flash.program_time()
+    }
+
     /// Tells what happened to pages since this was asked last; those of a page in order.
     pub fn drain_events(&mut self, each: &mut dyn FnMut(&Event)) {
         if let Some(meta) = &mut self.meta {

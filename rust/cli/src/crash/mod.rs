@@ -74,9 +74,9 @@ pub struct Args {
     /// drive's clock in ns, joined by commas
     #[arg(long, value_name = "WHEN", default_value = "random")]
     at: At,
-    /// What a cut takes: all that is volatile, or none of it, as from a drive with capacitors [default: all, or that of the
-    /// campaign]
-    #[arg(long, value_name = "WHAT", value_parser = ["all", "none"])]
+    /// What a cut takes: all that is volatile; none of it, as from a drive with capacitors; or torn, all of it, and pages that
+    /// were being programmed cannot be read [default: all, or that of the campaign]
+    #[arg(long, value_name = "WHAT", value_parser = ["all", "none", "torn"])]
     loss: Option<String>,
     /// From which the work and the cuts follow
     #[arg(long, value_name = "N", default_value_t = 1)]

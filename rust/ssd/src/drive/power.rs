@@ -4,12 +4,14 @@
 //! ```text
 //!   zones           | below the new write pointer: stay          | behind it: read as zeroes
 //!   pages otherwise | the newest version durable: stay | an older: come back from the undo area | none: zeroes
+//!                     with torn-program=unreadable: the newest was being programmed: cannot be read
 //! ```
 
 use super::{joined, Drive};
 use crate::undo::Left as Page;
 use core::ops::Range;
-use ftl::{Event, Left, Lost, PowerCut};
+use ftl::{Event, Left, Lost, Namespace, PowerCut};
+use nand::BlockId;
 use nvme::{MediaChange, PowerLoss};
 use units::{Instant, Nanos, Sector, PAGE_BYTES, PAGE_SECTORS, SECTOR_BYTES};
 
@@ -41,13 +43,18 @@ impl Drive {
         let Some(mut undo) = self.undo.take() else {
             return;
         };
-        undo.power_cut(events, off, |namespace, lpn, left| {
+        undo.power_cut(events, off, |namespace, lpn, left, program| {
             let Some(start) = self.media_offset(namespace) else {
                 return;
             };
             let to = start + lpn * PAGE_BYTES;
+            let is_torn = program.is_some_and(|(block, left)| self.tears(block, left));
+            if is_torn && self.mark_torn(namespace, lpn) {
+                change(MediaChange::Gone(to..to + PAGE_BYTES));
+                return;
+            }
             let unreadable = match left {
-                Page::Newest => return,
+                Page::Nothing | Page::Newest => return,
                 Page::Slot { slot, unreadable } => {
                     let from = self.undo_offset + u64::from(slot) * PAGE_BYTES;
                     change(MediaChange::Restored { from, to });
@@ -64,6 +71,24 @@ impl Drive {
             }
         });
         self.undo = Some(undo);
+    }
+
+    /// Whether pages of a program of this block, that takes so long still, cannot be read any more. It has begun when no more is
+    /// left than it takes; one that reads have suspended may have begun before that.
+    fn tears(&self, block: BlockId, left: Nanos) -> bool {
+        self.tears && left <= self.model.program_time(block)
+    }
+
+    /// From now on a page cannot be read, if there is room to remember that.
+    fn mark_torn(&mut self, of: Namespace, lpn: u64) -> bool {
+        let at = Sector::new(lpn * PAGE_SECTORS);
+        let Some(marks) = self.uncorrectable(of) else {
+            return false;
+        };
+        let has_room = marks.has_room(at, PAGE_SECTORS);
+        marks.mark(at, PAGE_SECTORS);
+        self.cuts.torn += u64::from(has_room);
+        has_room
     }
 
     /// How long the drive takes to be ready after a cut.

@@ -6,6 +6,7 @@ use crate::plan::{ModelConfig, Plan};
 use command::{Command, Error, Outcome, ZoneReport};
 use conv::Conv;
 use ftl::{totals, Event, Namespace, PowerCut, Stats, Totals};
+use nand::BlockId;
 use simple::Simple;
 use state::{Decoder, Encoder, State};
 use units::{Instant, Nanos, Sector, ZoneId};
@@ -152,6 +153,17 @@ impl Model {
             Self::Zns(zns) => zns.power_cut(now),
             Self::Conv(conv) => conv.power_cut(now),
             Self::Simple(simple) => simple.power_cut(now),
+        }
+    }
+
+    /// How long a program of a block takes at least; zero where there is no flash.
+    #[must_use]
+    pub fn program_time(&self, block: BlockId) -> Nanos {
+        match self {
+            Self::Zms(zms) => zms.program_time(block),
+            Self::Zns(zns) => zns.program_time(),
+            Self::Conv(conv) => conv.program_time(),
+            Self::Simple(_) => Nanos::ZERO,
         }
     }
 

@@ -67,6 +67,8 @@ pub struct Plan {
     pub worker: Option<Worker>,
     /// What follows a power cut; `None` if there can be none.
     pub power_cuts: Option<AfterCut>,
+    /// A page that power was cut in the program of cannot be read afterwards.
+    pub tears: bool,
 }
 
 impl Plan {
@@ -226,6 +228,7 @@ impl Planner<'_> {
                 2 => Some(AfterCut::Reset),
                 _ => Some(AfterCut::Dead),
             },
+            tears: self.u64(Key::TornProgram) == 1,
         })
     }
 

@@ -81,6 +81,13 @@ pub(super) const ROWS: &[Property] = &[
         OURS,
     ),
     row(
+        Key::TornProgram,
+        Kind::Choice(&["lost", "unreadable"]),
+        "what a power cut makes of a page without zones that is being programmed: as if it had not been written, or reads of it fail until it is written again, whatever it had before",
+        Default::All("lost"),
+        OURS,
+    ),
+    row(
         Key::VendorCommands,
         Kind::Bool,
         "whether the guest may use admin commands C0h, which notes a number in record= and history=, and with power-cuts C4h, which cuts power (QEMU only)",
