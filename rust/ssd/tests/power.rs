@@ -171,6 +171,17 @@ impl Bench {
         version_of(&self.guest.host.media[start..start + PAGE]).unwrap()
     }
 
+    fn deallocate(&mut self, nsid: u32, page: u64) {
+        let mut range = [0; 16];
+        range[4..8].copy_from_slice(&8_u32.to_le_bytes());
+        range[8..].copy_from_slice(&(page * 8).to_le_bytes());
+        self.guest.poke(self.buffer, &range);
+        let mut sqe = command::plain(NvmOpcode::DatasetManagement as u8, nsid);
+        // One range, to be deallocated.
+        (sqe.cdw[1], sqe.prp1) = (4, self.buffer);
+        assert_eq!(self.guest.io(sqe).status, 0);
+    }
+
     /// How a read of a page ends.
     fn held_again(&mut self, nsid: u32, page: u64) -> Option<Status> {
         let mark = self.guest.mark();
@@ -190,12 +201,17 @@ impl Bench {
                 self.torn += 1;
                 known.durable = 0;
                 known.written.clear();
-                // Until it is written again, when it is like any other.
+                // Until it is written or given up, when it is like any other.
                 let (nsid, page) = key;
                 assert_eq!(self.held_again(nsid, page), Some(Status::UnrecoveredRead));
-                self.write(nsid, page, 1, true);
-                self.pass(50_000_000);
-                assert_eq!(self.held(key), self.version);
+                if page % 2 == 0 {
+                    self.write(nsid, page, 1, true);
+                    self.pass(50_000_000);
+                    assert_eq!(self.held(key), self.version);
+                } else {
+                    self.deallocate(nsid, page);
+                    assert_eq!(self.held_again(nsid, page), Some(Status::Success));
+                }
                 continue;
             }
             let place = match version {
