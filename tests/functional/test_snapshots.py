@@ -150,7 +150,7 @@ class Snapshots(GuestTest):
 
     def check_moves(self, name):
         """fio ends without an error, however often the machine is moved."""
-        script = SCRIPT.format(job=job(name != "block", 5 + 4 * MOVES))
+        script = SCRIPT.format(job=job(name != "block", 3 + MOVES * 6 // 10))
         result = self.guest(script, (*DRIVES[name], *MOVE_EVERY))
         self.assertEqual(result.status, 0, result.stdout)
         self.assertIn("VERIFIED", result.stdout)

@@ -155,7 +155,13 @@ impl Running {
         mut output: impl FnMut(Stream, &[u8]),
     ) -> Result<Outcome> {
         let end = Instant::now() + limit;
-        while !self.progress.done {
+        loop {
+            // Asked for before the port is read: what came before the guest went off is then seen.
+            self.look_whether_off(POLL)?;
+            self.receive(&mut output)?;
+            if self.progress.done {
+                break;
+            }
             ensure!(!self.is_off, "the guest died\n{}", self.last_words());
             ensure!(
                 Instant::now() < end,
@@ -163,9 +169,6 @@ impl Running {
                 limit.as_secs(),
                 self.last_words()
             );
-            // Asked for before the port is read: what came before the guest went off is then seen.
-            self.look_whether_off(POLL)?;
-            self.receive(&mut output)?;
             self.move_on()?;
         }
         self.look_whether_off(OFF_LIMIT)?;
