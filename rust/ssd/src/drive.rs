@@ -119,6 +119,14 @@ impl Drive {
             "{} events",
             self.events.len()
         );
+        for (kind, info) in self.kinds.iter().zip(&self.namespaces) {
+            let last = self.undo.as_ref().and_then(|undo| undo.last_page(*kind));
+            let pages = info.size.get() / PAGE_BYTES;
+            state::ensure!(
+                last.is_none_or(|last| last < pages),
+                "page {last:?} of {pages}"
+            );
+        }
         let zoned: Vec<_> = self
             .namespaces
             .iter()

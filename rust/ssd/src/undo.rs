@@ -359,6 +359,18 @@ impl Undo {
         self.free = (0..self.slots).collect();
     }
 
+    /// The last page of a namespace that is followed, or to be put aside.
+    pub fn last_page(&self, of: Namespace) -> Option<u64> {
+        let all = self
+            .pages
+            .keys()
+            .chain(self.to_keep.iter().map(|(page, _)| page));
+        let is_data = of == Namespace::Data;
+        all.filter(|page| page.0 == is_data)
+            .map(|page| page.1)
+            .max()
+    }
+
     /// Nothing is followed any longer.
     pub fn clear(&mut self) {
         let all: Vec<_> = self.pages.keys().copied().collect();

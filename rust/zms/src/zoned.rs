@@ -618,6 +618,10 @@ impl Zoned {
             "{zone:?}"
         );
         ensure!(zone.a <= zone.flushed - zone.planned, "{zone:?}");
+        ensure!(
+            !zone.from_area || self.shape.area > 0,
+            "{zone:?} without areas"
+        );
         // A page written only in part can be one too many: it never goes native.
         let partial = zone.flushed > self.whole_pages(z);
         ensure!(zone.a < self.shape.unit + u32::from(partial), "{zone:?}");
