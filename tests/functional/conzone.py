@@ -173,14 +173,44 @@ class Monitored:
             if line == wanted:
                 return
 
+    def connect(self, limit=60):
+        """Connects to the monitor, as soon as there is one."""
+        end = time.monotonic() + limit
+        while self.monitor is None:
+            if os.path.exists(self.socket):
+                self.monitor = QEMUMonitorProtocol(self.socket)
+                self.monitor.connect()
+            self.test.assertLess(time.monotonic(), end, "no monitor")
+            time.sleep(0.01)
+
     def qmp(self, command, **arguments):
         """Runs a monitor command."""
-        if self.monitor is None:
-            self.monitor = QEMUMonitorProtocol(self.socket)
-            self.monitor.connect()
+        self.connect()
         answer = self.monitor.cmd_raw(command, arguments)
         self.test.assertNotIn("error", answer, command)
         return answer["return"]
+
+    def run_job(self, command, **arguments):
+        """Runs one of QEMU's jobs to its end."""
+        name = arguments["job-id"]
+        self.qmp(command, **arguments)
+        for _ in range(3000):
+            state = next(job for job in self.qmp("query-jobs") if job["id"] == name)
+            if state["status"] == "concluded":
+                self.test.assertNotIn("error", state, command)
+                self.qmp("job-dismiss", id=name)
+                return
+            time.sleep(0.02)
+        self.test.fail(f"{command} does not end")
+
+    def add_qcow2(self, path):
+        """Makes an image that holds snapshots, and adds it as node `vm`."""
+        create = {"driver": "file", "filename": path, "size": 0}
+        self.run_job("blockdev-create", **{"job-id": "a", "options": create})
+        self.qmp("blockdev-add", **{"driver": "file", "filename": path, "node-name": "file"})
+        create = {"driver": "qcow2", "file": "file", "size": 1 << 20}
+        self.run_job("blockdev-create", **{"job-id": "b", "options": create})
+        self.qmp("blockdev-add", **{"driver": "qcow2", "file": "file", "node-name": "vm"})
 
     def event(self, name, limit=60):
         """Waits for a monitor event, which may have come already."""

@@ -80,29 +80,6 @@ class Snapshots(GuestTest):
     guest_limit = 240 + 12 * max(ROUNDS, MOVES)
     timeout = 240 + 60 * max(ROUNDS, MOVES)
 
-    def run_job(self, guest, command, **arguments):
-        """Runs one of QEMU's jobs to its end."""
-        name = arguments["job-id"]
-        guest.qmp(command, **arguments)
-        for _ in range(3000):
-            state = next(job for job in guest.qmp("query-jobs") if job["id"] == name)
-            if state["status"] == "concluded":
-                self.assertNotIn("error", state, command)
-                guest.qmp("job-dismiss", id=name)
-                return
-            time.sleep(0.02)
-        self.fail(f"{command} does not end")
-
-    def add_image(self, guest):
-        """An image that holds snapshots, node `vm`."""
-        path = os.path.join(guest.folder.name, "vm.qcow2")
-        create = {"driver": "file", "filename": path, "size": 0}
-        self.run_job(guest, "blockdev-create", **{"job-id": "a", "options": create})
-        guest.qmp("blockdev-add", **{"driver": "file", "filename": path, "node-name": "file"})
-        create = {"driver": "qcow2", "file": "file", "size": 1 << 20}
-        self.run_job(guest, "blockdev-create", **{"job-id": "b", "options": create})
-        guest.qmp("blockdev-add", **{"driver": "qcow2", "file": "file", "node-name": "vm"})
-
     def commands(self, guest):
         """Reads and writes so far: fio does either, and on a fast host it has written all zones before the last round."""
         stats = json.loads(guest.qmp("qom-get", path="/machine/peripheral/conzone0", property="stats"))
@@ -111,14 +88,14 @@ class Snapshots(GuestTest):
     def rounds(self, guest):
         """Saves, runs, goes back, runs."""
         guest.until("STARTED")
-        self.add_image(guest)
+        guest.add_qcow2(os.path.join(guest.folder.name, "vm.qcow2"))
         for count in range(ROUNDS):
             snapshot = {"job-id": "s", "tag": f"t{count}", "vmstate": "vm", "devices": ["vm"]}
-            self.run_job(guest, "snapshot-save", **snapshot)
+            guest.run_job("snapshot-save", **snapshot)
             before = self.commands(guest)
             time.sleep(LOST)
-            self.run_job(guest, "snapshot-load", **snapshot)
-            self.run_job(guest, "snapshot-delete", **{"job-id": "d", "tag": f"t{count}", "devices": ["vm"]})
+            guest.run_job("snapshot-load", **snapshot)
+            guest.run_job("snapshot-delete", **{"job-id": "d", "tag": f"t{count}", "devices": ["vm"]})
             time.sleep(KEPT)
             after = self.commands(guest)
             self.log.info("round %d: %d commands, then %d", count, before, after)
@@ -150,7 +127,7 @@ class Snapshots(GuestTest):
 
     def check_moves(self, name):
         """fio ends without an error, however often the machine is moved."""
-        script = SCRIPT.format(job=job(name != "block", 3 + MOVES * 6 // 10))
+        script = SCRIPT.format(job=job(name != "block", 3 + MOVES * 5 // 4))
         result = self.guest(script, (*DRIVES[name], *MOVE_EVERY))
         self.assertEqual(result.status, 0, result.stdout)
         self.assertIn("VERIFIED", result.stdout)
@@ -179,12 +156,12 @@ class Snapshots(GuestTest):
         guest = Monitored(self, script, VIRTUAL)
         try:
             guest.until("STARTED")
-            self.add_image(guest)
+            guest.add_qcow2(os.path.join(guest.folder.name, "vm.qcow2"))
             for count in range(2):
                 snapshot = {"job-id": "s", "tag": f"t{count}", "vmstate": "vm", "devices": ["vm"]}
-                self.run_job(guest, "snapshot-save", **snapshot)
+                guest.run_job("snapshot-save", **snapshot)
                 time.sleep(LOST / 5)
-                self.run_job(guest, "snapshot-load", **snapshot)
+                guest.run_job("snapshot-load", **snapshot)
                 guest.qmp("stop")
                 guest.qmp("cont")
             taken_back = guest.finish()
