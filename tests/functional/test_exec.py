@@ -4,8 +4,9 @@
 import hashlib
 import os
 import subprocess
+import time
 
-from conzone import SMALL, GuestTest
+from conzone import GUEST_LIMIT, SMALL, GuestTest
 
 
 class Exec(GuestTest):
@@ -39,3 +40,21 @@ class Exec(GuestTest):
         self.assertEqual(done.stdout, "before\n")
         self.assertIn("guest died", done.stderr)
         self.assertIn("sysrq triggered crash", done.stderr)
+
+    def test_a_guest_that_has_booted_before(self):
+        """One that is restored has nothing of what others did, and brings everything back, too."""
+        look = "dmesg | md5sum; head -c 5 /dev/nvme0n1 | tr '\\0' 0; echo; ls /job"
+        write = "echo hello | dd of=/dev/nvme0n1 bs=4k conv=sync,fsync status=none"
+        first = self.guest(f"{look}; {write}", (*SMALL, "--from-snapshot"))
+        self.assertEqual(first.status, 0, first.stderr)
+        fetched = os.path.join(self.workdir, "fetched")
+        options = (*SMALL, "--from-snapshot", "--file", f"{__file__}:/root/in", "--fetch", f"/root/in:{fetched}")
+        again = self.guest(f"{look}; date +%s; exit 7", options)
+        *lines, seconds = again.stdout.splitlines()
+        self.assertEqual((again.status, lines), (7, first.stdout.splitlines()))
+        self.assertEqual(lines[1:], ["00000", "fetch", "script"])
+        self.assertAlmostEqual(int(seconds), time.time(), delta=GUEST_LIMIT)
+        with open(fetched, "rb") as here, open(__file__, "rb") as sent:
+            self.assertEqual(here.read(), sent.read())
+        booted = self.guest(look)
+        self.assertNotEqual(booted.stdout.splitlines()[0], lines[0])

@@ -35,6 +35,10 @@ pub struct Args {
     /// Move the machine to another QEMU every so many ms, by a socket and through a file in turn: to see that nobody notices
     #[arg(long, value_name = "MS", conflicts_with_all = ["qmp", "image"])]
     migrate_every: Option<u64>,
+    /// Restore a guest that has booted before, with this drive and machine, instead of booting one; the first time it is
+    /// saved. Not in virtual time, where results would change
+    #[arg(long, conflicts_with_all = ["device", "image", "qemu_arg", "migrate_every"])]
+    from_snapshot: bool,
     /// One argument is a script for the guest's shell; several are a command and its arguments
     #[arg(last = true, required = true, value_name = "CMD")]
     command: Vec<String>,
@@ -51,7 +55,11 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
             return Err(Prerequisite(why).into());
         }
     }
+    if args.from_snapshot {
+        args.vm.check_snapshot(Timing::Real)?;
+    }
     let mut machine = args.vm.machine(context, Timing::Real)?;
+    machine.snapshots = args.from_snapshot.then(|| context.paths.snapshots());
     machine.move_every = args.migrate_every.map(Duration::from_millis);
     let mut job = guest::Job::new(script);
     for (source, destination) in &args.file {

@@ -217,6 +217,19 @@ impl Options {
         Ok(vec![drive])
     }
 
+    /// Refuses what cannot be with a guest that has booted before.
+    ///
+    /// # Errors
+    /// A [`Prerequisite`] that says so.
+    pub fn check_snapshot(&self, default: Timing) -> Result<()> {
+        if self.timing(default) == Timing::Virtual {
+            let why = "--from-snapshot needs --timing real or off: in virtual time a guest that is restored would not \
+                leave the bytes of one that boots";
+            return Err(Prerequisite(why.into()).into());
+        }
+        Ok(())
+    }
+
     /// Sets up whatever is missing and puts the machine together.
     ///
     /// # Errors
@@ -394,6 +407,15 @@ mod tests {
         let other = given("--preset tlc-zoned").check(Timing::Real).unwrap_err();
         let why = "it is of a drive with preset=ufs4-tlc, not preset=tlc-zoned";
         assert!(other.to_string().ends_with(why), "{other}");
+    }
+
+    #[test]
+    fn a_guest_that_has_booted_is_not_for_virtual_time() {
+        args("--timing off")
+            .check_snapshot(Timing::Virtual)
+            .unwrap();
+        let error = args("").check_snapshot(Timing::Virtual).unwrap_err();
+        assert!(error.to_string().starts_with("--from-snapshot needs"));
     }
 
     #[test]

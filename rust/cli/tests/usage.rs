@@ -131,6 +131,32 @@ fn every_command_explains_itself() {
 }
 
 #[test]
+fn a_guest_that_has_booted_before_is_not_for_everything() {
+    let why = "--from-snapshot needs --timing real or off";
+    refused(&["run", "--from-snapshot"], why);
+    let line = [
+        "exec",
+        "--from-snapshot",
+        "--timing",
+        "virtual",
+        "--",
+        "true",
+    ];
+    refused(&line, why);
+    let line = ["exec", "--from-snapshot", "--image", "a.cz", "--", "true"];
+    refused(&line, "cannot be used with");
+    let line = [
+        "exec",
+        "--from-snapshot",
+        "--migrate-every",
+        "9",
+        "--",
+        "true",
+    ];
+    refused(&line, "cannot be used with");
+}
+
+#[test]
 fn a_campaign_that_cannot_be_is_refused_at_once() {
     refused(&["crash", "--at", "soon"], "random, flush, or instants");
     refused(&["crash", "--fault", "flush=lost"], "must begin with");

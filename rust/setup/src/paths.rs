@@ -84,6 +84,11 @@ impl Paths {
         self.target().join("qemu-build")
     }
 
+    /// Guests that have booted.
+    pub fn snapshots(&self) -> PathBuf {
+        self.target().join("guest-snapshots")
+    }
+
     /// Where `setup` keeps its logs.
     pub fn logs(&self) -> PathBuf {
         self.target().join("logs")

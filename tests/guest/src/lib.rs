@@ -23,6 +23,7 @@ mod job;
 mod machine;
 mod qmp;
 mod running;
+mod snapshot;
 
 pub use build::build;
 pub use image::{Image, Kernel, Options};

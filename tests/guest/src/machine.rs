@@ -73,6 +73,9 @@ pub struct Machine {
     pub extra_cmdline: String,
     /// Moves the machine to another QEMU every so often while its job runs.
     pub move_every: Option<Duration>,
+    /// Restores a guest that has booted before from a file in this folder, which is made the first time, instead of booting.
+    /// With [`Timing::Real`]; what is in extra arguments has no part in it.
+    pub snapshots: Option<PathBuf>,
 }
 
 impl Machine {
@@ -91,6 +94,7 @@ impl Machine {
             extra_args: Vec::new(),
             extra_cmdline: String::new(),
             move_every: None,
+            snapshots: None,
         }
     }
 

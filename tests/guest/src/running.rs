@@ -7,7 +7,8 @@
 //!                     results        second serial port: frames (frame.rs)
 //!                     qemu.log       QEMU's own output
 //!                     qmp            its monitor
-//!                     state          the machine on its way to another QEMU ([`Running::move_every`])
+//!                     state          the machine on its way to another QEMU ([`Machine::move_every`])
+//!                     job            for a guest that has booted: comes in by the second serial port (snapshot.rs)
 //! ```
 //!
 //! The ports are files, not sockets: a file never makes QEMU wait, and under instruction counting a wait for the
@@ -16,7 +17,7 @@
 use crate::decode::{Decoder, Frame};
 use crate::frame::Kind;
 use crate::machine::NO_SETPRIV;
-use crate::{Job, Machine, Qmp, Stream};
+use crate::{snapshot, Job, Machine, Qmp, Stream};
 use anyhow::{bail, ensure, Context, Result};
 use flate2::write::GzDecoder;
 use serde_json::json;
@@ -99,33 +100,23 @@ struct Progress {
 
 impl Running {
     pub(crate) fn start(machine: &Machine, job: &Job) -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("conzone-").tempdir()?;
-        let at = |name: &str| folder.path().join(name);
+        let archive = job.archive()?;
+        if let Some(folder) = &machine.snapshots {
+            if archive.len() <= snapshot::LONGEST_JOB {
+                let from = snapshot::of(machine, folder)?;
+                return Self::restore(machine, job, &archive, &from);
+            }
+        }
+        let folder = Self::folder()?;
+        let initramfs = folder.path().join("initramfs.img");
         append(
             &machine.image.initramfs(machine.kernel),
-            &job.archive()?,
-            &at("initramfs.img"),
+            &archive,
+            &initramfs,
         )?;
-        for port in PORTS {
-            File::create(at(port))?;
-        }
         let started = Instant::now();
         let (child, qmp) = spawn(machine, folder.path(), &[])?;
-        let results = File::open(at("results"))?;
-        let (decoder, progress) = (Decoder::default(), Progress::default());
-        let fetch = job.fetch.clone();
-        let mut running = Self {
-            child,
-            qmp,
-            folder,
-            started,
-            results,
-            decoder,
-            fetch,
-            progress,
-            is_off: false,
-            moving: None,
-        };
+        let mut running = Self::of(folder, child, qmp, started, job)?;
         if let Some(every) = machine.move_every {
             let (machine, last) = (machine.clone(), Instant::now());
             running.moving = Some(Moving {
@@ -136,9 +127,40 @@ impl Running {
             });
         } else {
             // QEMU has it in memory now; a run that is interrupted leaves only small files behind.
-            let _ = fs::remove_file(running.folder.path().join("initramfs.img"));
+            let _ = fs::remove_file(initramfs);
         }
         Ok(running)
+    }
+
+    /// A folder with the ports' files.
+    pub(crate) fn folder() -> Result<TempDir> {
+        let folder = tempfile::Builder::new().prefix("conzone-").tempdir()?;
+        for port in PORTS {
+            File::create(folder.path().join(port))?;
+        }
+        Ok(folder)
+    }
+
+    pub(crate) fn of(
+        folder: TempDir,
+        child: Child,
+        qmp: Qmp,
+        started: Instant,
+        job: &Job,
+    ) -> Result<Self> {
+        let results = File::open(folder.path().join("results"))?;
+        Ok(Self {
+            child,
+            qmp,
+            folder,
+            started,
+            results,
+            decoder: Decoder::default(),
+            fetch: job.fetch.clone(),
+            progress: Progress::default(),
+            is_off: false,
+            moving: None,
+        })
     }
 
     /// Waits for the job to end, handing each piece of its output to `output` as it comes.
@@ -186,6 +208,42 @@ impl Running {
         })
     }
 
+    /// Waits until `seen` has seen what it waits for in the job's output.
+    pub(crate) fn until(
+        &mut self,
+        limit: Duration,
+        mut seen: impl FnMut(Stream, &[u8]) -> bool,
+    ) -> Result<()> {
+        let (start, mut is_there) = (Instant::now(), false);
+        while !is_there {
+            ensure!(!self.is_off, "the guest died\n{}", self.last_words());
+            ensure!(
+                start.elapsed() < limit,
+                "not within {} s\n{}",
+                limit.as_secs(),
+                self.last_words()
+            );
+            self.look_whether_off(POLL)?;
+            self.receive(&mut |stream, bytes: &[u8]| is_there |= seen(stream, bytes))?;
+        }
+        Ok(())
+    }
+
+    /// Sends the machine away, as fast as the host can.
+    pub(crate) fn leave(&mut self, uri: &str) -> Result<()> {
+        let parameters = json!({ "max-bandwidth": 1_u64 << 40, "downtime-limit": 2000 });
+        self.qmp.execute("migrate-set-parameters", parameters)?;
+        self.qmp.execute("migrate", json!({ "uri": uri }))?;
+        let left = settle(&mut self.qmp, "the machine leaves");
+        left.with_context(|| self.qemu_log().trim_end().to_owned())
+    }
+
+    /// Waits for a machine that comes.
+    pub(crate) fn arrive(&mut self) -> Result<()> {
+        let arrived = settle(&mut self.qmp, "the machine arrives");
+        arrived.with_context(|| self.qemu_log().trim_end().to_owned())
+    }
+
     /// Moves the machine to another QEMU if it is time for that: by a socket, next time through a file, and so on.
     fn move_on(&mut self) -> Result<()> {
         let Some(moving) = self.moving.as_mut().filter(|_| !self.is_off) else {
@@ -200,30 +258,21 @@ impl Running {
         let by_socket = moving.count % 2 == 1;
         let scheme = if by_socket { "unix" } else { "file" };
         let uri = format!("{scheme}:{}", state.display());
-        let log = self.folder.path().join("qemu.log");
-        let said = || read_lossy(&log).trim_end().to_owned();
-        let take = |machine| spawn(machine, self.folder.path(), &["-incoming", &uri]);
-        let next = match by_socket {
-            true => Some(take(&moving.machine)?),
-            false => None,
-        };
-        // As fast as the host can.
-        let parameters = json!({ "max-bandwidth": 1_u64 << 40, "downtime-limit": 2000 });
-        self.qmp.execute("migrate-set-parameters", parameters)?;
-        self.qmp.execute("migrate", json!({ "uri": uri }))?;
-        settle(&mut self.qmp, "the machine leaves").with_context(said)?;
+        let (machine, folder) = (moving.machine.clone(), self.folder.path().to_owned());
+        let take = || spawn(&machine, &folder, &["-incoming", &uri]);
+        let next = if by_socket { Some(take()?) } else { None };
+        self.leave(&uri)?;
         self.is_off |= self.qmp.event("SHUTDOWN", Duration::ZERO)?.is_some();
-        let (child, mut qmp) = match next {
-            Some(next) => next,
-            None => take(&moving.machine)?,
-        };
-        settle(&mut qmp, "the machine arrives").with_context(said)?;
-        self.qmp.execute("quit", json!({}))?;
+        let (child, qmp) = next.map_or_else(take, Ok)?;
         let mut left = std::mem::replace(&mut self.child, child);
-        self.qmp = qmp;
+        let mut old = std::mem::replace(&mut self.qmp, qmp);
+        self.arrive()?;
+        old.execute("quit", json!({}))?;
         let status = left.wait()?;
         ensure!(status.success(), "QEMU: {status}\n{}", self.qemu_log());
-        moving.last = Instant::now();
+        if let Some(moving) = &mut self.moving {
+            moving.last = Instant::now();
+        }
         Ok(())
     }
 
@@ -362,7 +411,7 @@ impl Progress {
 }
 
 /// Starts QEMU with the ports and the monitor in a folder, and more arguments.
-fn spawn(machine: &Machine, folder: &Path, more: &[&str]) -> Result<(Child, Qmp)> {
+pub(crate) fn spawn(machine: &Machine, folder: &Path, more: &[&str]) -> Result<(Child, Qmp)> {
     let at = |name: &str| folder.join(name);
     let log = OpenOptions::new()
         .create(true)
@@ -371,7 +420,10 @@ fn spawn(machine: &Machine, folder: &Path, more: &[&str]) -> Result<(Child, Qmp)
     let mut command = machine.command(&at("initramfs.img"))?;
     for port in PORTS {
         let path = at(port);
-        let port = format!("file,id={port},path={},append=on", path.display());
+        let mut port = format!("file,id={port},path={},append=on", path.display());
+        if at("job").exists() && path.ends_with("results") {
+            port += &format!(",input-path={}", at("job").display());
+        }
         command.args(["-chardev", &port]);
     }
     for port in PORTS {

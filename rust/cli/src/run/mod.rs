@@ -87,6 +87,10 @@ pub struct Args {
     /// Draw p99 and p99.9 over time, too, from histograms that fio then writes every so many ms; costs the guest time
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u32).range(20..=60_000))]
     percentiles_every: Option<u32>,
+    /// Restore a guest that has booted before, with this drive and machine, instead of booting one; the first time it is
+    /// saved. Not in virtual time, where results would change
+    #[arg(long, conflicts_with_all = ["device", "image", "qemu_arg", "record"])]
+    from_snapshot: bool,
     /// Give up after this many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
     timeout: u64,
@@ -149,11 +153,15 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     }
     let vm = &sampled(&args.vm);
     vm.check(Timing::Virtual)?;
+    if args.from_snapshot {
+        vm.check_snapshot(Timing::Virtual)?;
+    }
     let parent = args.out.as_deref().unwrap_or(Path::new("conzone-out"));
     lab::store::directory("--out", parent)?;
     let recording = args.record.as_deref().map(Recording::begin);
     let recording = recording.transpose()?;
-    let machine = vm.machine(context, Timing::Virtual)?;
+    let mut machine = vm.machine(context, Timing::Virtual)?;
+    machine.snapshots = args.from_snapshot.then(|| context.paths.snapshots());
     let (execution, recorded) = execute(context, args, &machine, recording)?;
     if args.fs.is_some() && execution.status == MISFIT {
         return Err(Prerequisite(execution.first_words()).into());
