@@ -266,9 +266,12 @@ impl Running {
         let (child, qmp) = next.map_or_else(take, Ok)?;
         let mut left = std::mem::replace(&mut self.child, child);
         let mut old = std::mem::replace(&mut self.qmp, qmp);
-        self.arrive()?;
-        old.execute("quit", json!({}))?;
+        let moved = self.arrive().and(old.execute("quit", json!({})));
+        if moved.is_err() {
+            end(&mut left);
+        }
         let status = left.wait()?;
+        moved?;
         ensure!(status.success(), "QEMU: {status}\n{}", self.qemu_log());
         if let Some(moving) = &mut self.moving {
             moving.last = Instant::now();
