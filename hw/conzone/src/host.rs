@@ -50,6 +50,12 @@ pub(crate) struct Visit<'a> {
 }
 
 impl Visit<'_> {
+    /// Bytes of the media are about to change: what has given their places up is on the host's disk, if it is to be there.
+    fn give_up_places(&self) -> Result<(), DmaFault> {
+        let is_there = self.live.is_none_or(Live::moves);
+        is_there.then_some(()).ok_or(DmaFault)
+    }
+
     /// Bytes of the media are new.
     fn note(&self, at: u64, len: u64) {
         if let Some(historian) = self.historian {
@@ -79,9 +85,7 @@ impl Host for Visit<'_> {
     }
 
     fn media_from_guest(&mut self, at: u64, from: GuestAddr, len: u32) -> Result<(), DmaFault> {
-        if !self.live.is_none_or(Live::moves) {
-            return Err(DmaFault);
-        }
+        self.give_up_places()?;
         let copied = self.media.copy_from_guest(self.device, at, from.get(), len);
         // Also what was copied before a fault.
         self.note(at, len.into());
@@ -99,9 +103,7 @@ impl Host for Visit<'_> {
     }
 
     fn media_write(&mut self, at: u64, from: &[u8]) -> Result<(), DmaFault> {
-        if !self.live.is_none_or(Live::moves) {
-            return Err(DmaFault);
-        }
+        self.give_up_places()?;
         let written = self.media.write(at, from);
         self.note(at, from.len() as u64);
         written.map_err(fault)
@@ -121,7 +123,7 @@ impl Host for Visit<'_> {
 
     fn media_discard(&mut self, at: u64, len: u64) {
         // If that cannot be, the command that gives them up is not answered for.
-        let _ = self.live.is_none_or(Live::moves);
+        let _ = self.give_up_places();
         self.media.discard(at, len);
         if let Some(historian) = self.historian {
             historian.gone(at, len);

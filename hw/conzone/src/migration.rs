@@ -65,26 +65,28 @@ impl Migrate for ConzoneNvme {
         let plan = config.plan().map_err(|e| Error::new(e.to_string()))?;
         core.set_interrupt_hold(Self::interrupt_hold(&plan));
         let kind = from.get_u64()?;
-        let here = match self.inner.borrow().as_ref() {
+        let (kind_here, is_private) = match self.inner.borrow().as_ref() {
             Some(inner) => {
                 refuse_files(inner)?;
                 (inner.media.kind(), inner.media.is_private())
             }
             None => return Err(Error::new("the device is being unplugged")),
         };
-        if kind != here.0 {
+        if kind != kind_here {
             return Err(Error::new(format!(
                 "conzone-nvme: the state is of a drive with {}, this one has {}",
                 Store::kind_name(kind),
-                Store::kind_name(here.0)
+                Store::kind_name(kind_here)
             )));
         }
-        let mut media = None;
-        if here.1 {
-            let store = Store::open(&plan.media, plan.layout.size, &self.parent_obj)?;
-            read_media(from, &store, plan.layout.size.get())?;
-            media = Some(store);
-        }
+        let media = match is_private {
+            true => {
+                let store = Store::open(&plan.media, plan.layout.size, &self.parent_obj)?;
+                read_media(from, &store, plan.layout.size.get())?;
+                Some(store)
+            }
+            false => None,
+        };
         // Not before: where the rest of the stream is waited for, others get the big lock, and nothing may be borrowed.
         let mut inner = self.inner.borrow_mut();
         let Some(inner) = inner.as_mut() else {

@@ -10,7 +10,7 @@
 //! ```
 //! A digest finds accidents. What refuses a forgery is the decoding behind it, so half of the damage is done there.
 //!
-//! Each try follows from its number alone. Memory is counted by whoever owns the allocator ([`Memory`]).
+//! Each try follows from its number alone. Memory is counted if the program's allocator is [`PeakAlloc`].
 //!
 //! Not here: what a device does with the file before and after (locks, mappings, the media), and media bytes themselves.
 
@@ -25,6 +25,7 @@ use crate::run::caught;
 use forge::Forged;
 use image::{AfterKill, Bytes, Image, Loss, Past, Reader};
 use original::Original;
+use peak_alloc::PeakAlloc;
 use ssd::{Config, Ssd};
 use std::fs::File;
 use std::ops::Range;
@@ -36,12 +37,12 @@ use units::Instant;
 const ROOM: usize = 16 << 20;
 const ROOM_EACH: usize = 160;
 
-/// Bytes of memory in use, at most, since it was asked last.
-pub trait Memory {
-    /// Begins to look; gives the bytes in use.
-    fn begin(&mut self) -> usize;
-    /// The most that was in use since.
-    fn most(&self) -> usize;
+const MEMORY: PeakAlloc = PeakAlloc;
+
+/// Begins to look how much memory is in use at most; gives the bytes in use.
+fn begin() -> usize {
+    MEMORY.reset_peak_usage();
+    MEMORY.current_usage()
 }
 
 /// What became of a try.
@@ -59,36 +60,34 @@ pub struct Tried {
 pub const KINDS: [&str; 3] = ["states", "images", "histories"];
 
 /// Originals, and what is needed to try them.
-pub struct Soak<M> {
+pub struct Soak {
     originals: Vec<Original>,
     /// What each takes to be opened undamaged: bytes, by kind.
     needs: Vec<[usize; KINDS.len()]>,
     file: File,
-    memory: M,
 }
 
-impl<M: Memory> Soak<M> {
+impl Soak {
     /// Makes the originals, and opens each undamaged.
     ///
     /// # Errors
     /// One is refused, or there is no room for files.
-    pub fn new(memory: M) -> Result<Self, String> {
+    pub fn new() -> Result<Self, String> {
         let mut soak = Self {
             originals: original::all()?,
             needs: Vec::new(),
             file: tempfile::tempfile().map_err(|e| e.to_string())?,
-            memory,
         };
         for n in 0..soak.originals.len() {
             let mut needs = [0; KINDS.len()];
             for (kind, need) in needs.iter_mut().enumerate() {
                 let original = &soak.originals[n];
                 let forged = original.forged(kind);
-                let before = soak.memory.begin();
+                let before = begin();
                 let opened = open(original, &forged, &soak.file, &mut Random::new(0));
                 let name = original.name;
                 opened.map_err(|e| format!("{name}: {e}"))?.0?;
-                *need = soak.memory.most().saturating_sub(before);
+                *need = MEMORY.peak_usage().saturating_sub(before);
             }
             soak.needs.push(needs);
         }
@@ -119,9 +118,9 @@ impl<M: Memory> Soak<M> {
             }
         }
         let of = |what: String| format!("{} of {}: {what}", KINDS[kind], original.name);
-        let before = self.memory.begin();
+        let before = begin();
         let opened = open(original, &forged, &self.file, &mut random).map_err(of)?;
-        let most = self.memory.most().saturating_sub(before);
+        let most = MEMORY.peak_usage().saturating_sub(before);
         let room = ROOM + original.slot * usize::from(kind == 1);
         let allowed = 2 * self.needs[n][kind] + room + ROOM_EACH * forged.len();
         if most > allowed {

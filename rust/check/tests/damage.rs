@@ -3,30 +3,17 @@
 
 #![allow(clippy::panic, reason = "a test ends where it fails")]
 
-use check::damage::{Memory, Soak};
+use check::damage::Soak;
 use check::run::catch_panics;
 use peak_alloc::PeakAlloc;
 
 #[global_allocator]
 static ALLOCATOR: PeakAlloc = PeakAlloc;
 
-struct Peak;
-
-impl Memory for Peak {
-    fn begin(&mut self) -> usize {
-        ALLOCATOR.reset_peak_usage();
-        ALLOCATOR.current_usage()
-    }
-
-    fn most(&self) -> usize {
-        ALLOCATOR.peak_usage()
-    }
-}
-
 /// One test: memory is counted for all of the process.
 #[test]
 fn what_was_damaged_is_refused_or_makes_a_drive_that_works() {
-    let mut soak = Soak::new(Peak).unwrap_or_else(|why| panic!("{why}"));
+    let mut soak = Soak::new().unwrap_or_else(|why| panic!("{why}"));
     catch_panics();
     let (mut seen, mut wrong) = ([[[0; 2]; 2]; 3], Vec::new());
     for seed in 2_000_000_000..2_000_003_000 {

@@ -401,6 +401,27 @@ impl Bench {
         }
     }
 
+    /// Acts until the process is killed: what the guest knows of its pages then, and what `take` says is left of the media.
+    fn act_until(
+        &mut self,
+        take: fn(&mut Self) -> Option<Vec<u8>>,
+    ) -> (BTreeMap<Page, Known>, Vec<u8>) {
+        self.memory.0.lock().unwrap().fuse = 20 + self.random.u64(..1500);
+        let mut known = self.pages.clone();
+        for n in 0..400 {
+            self.act();
+            if let Some(media) = take(self) {
+                self.add_unanswered(&mut known);
+                return (known, media);
+            }
+            known = self.pages.clone();
+            if n % 60 == 59 {
+                self.checkpoint();
+            }
+        }
+        panic!("{:?} has too few stores", self.file.0)
+    }
+
     /// What the guest was writing when the process was killed may be there, too.
     fn add_unanswered(&self, known: &mut BTreeMap<Page, Known>) {
         for (key, now) in &self.pages {
@@ -499,21 +520,7 @@ fn what_was_acknowledged_as_durable_is_there_after_a_kill_between_any_two_stores
         let mut older = 0;
         for seed in 0..12 {
             let mut bench = Bench::new(preset.name, seed);
-            bench.memory.0.lock().unwrap().fuse = 20 + bench.random.u64(..1500);
-            let (mut known, mut media) = (bench.pages.clone(), None);
-            for n in 0..400 {
-                bench.act();
-                media = bench.take_kill();
-                if media.is_some() {
-                    break;
-                }
-                known = bench.pages.clone();
-                if n % 60 == 59 {
-                    bench.checkpoint();
-                }
-            }
-            bench.add_unanswered(&mut known);
-            let mut media = media.unwrap_or_else(|| panic!("{} has too few stores", preset.name));
+            let (known, mut media) = bench.act_until(Bench::take_kill);
             let image = Image::open(&bench.file.0, false).unwrap();
             let open = |media: &mut Vec<u8>| {
                 image
@@ -550,21 +557,7 @@ fn what_was_acknowledged_as_durable_is_there_after_a_crash_of_the_host() {
         let mut older = 0;
         for seed in 0..10 {
             let mut bench = Bench::hosted(preset.name, seed, Some(BOOT));
-            bench.memory.0.lock().unwrap().fuse = 20 + bench.random.u64(..1500);
-            let (mut known, mut media) = (bench.pages.clone(), None);
-            for n in 0..400 {
-                bench.act();
-                media = bench.take_crash();
-                if media.is_some() {
-                    break;
-                }
-                known = bench.pages.clone();
-                if n % 60 == 59 {
-                    bench.checkpoint();
-                }
-            }
-            bench.add_unanswered(&mut known);
-            let mut media = media.unwrap_or_else(|| panic!("{} has too few stores", preset.name));
+            let (known, mut media) = bench.act_until(Bench::take_crash);
             let mut image = Image::open(&bench.file.0, true).unwrap();
             let after = AfterKill::ALL[usize::from(seed % 2 == 0)];
             let opened = image.load(&bench.config, after, &mut Memory(&mut media));

@@ -79,6 +79,21 @@ impl Bench {
         plain.map(|(nsid, _)| nsid).collect()
     }
 
+    /// Some pages of one of these namespaces: which one, the first, how many.
+    fn somewhere(&mut self, spaces: &[u32]) -> (u32, u64, u64) {
+        let nsid = spaces[self.random.below(spaces.len() as u64) as usize];
+        let pages = 1 + self.random.below(8);
+        (nsid, self.random.below(HOT - pages), pages)
+    }
+
+    /// Lets time pass, and until all is answered where much is asked.
+    fn go_on(&mut self, nanos: u64) {
+        self.pass(nanos);
+        if self.asked.len() > 12 {
+            self.pass(50_000_000);
+        }
+    }
+
     fn write(&mut self, nsid: u32, first: u64, pages: u64, fua: bool) {
         let mut now = Vec::new();
         let versions = self.version + 1..self.version + 1 + pages;
@@ -245,9 +260,7 @@ fn pages_have_the_bytes_of_their_last_durable_version() {
             let (mut older, mut gone) = (0, 0);
             for round in 0..60 {
                 for _ in 0..bench.random.below(30) {
-                    let nsid = spaces[bench.random.below(spaces.len() as u64) as usize];
-                    let pages = 1 + bench.random.below(8);
-                    let first = bench.random.below(HOT - pages);
+                    let (nsid, first, pages) = bench.somewhere(&spaces);
                     match bench.random.below(12) {
                         0 => bench.flush(nsid),
                         2 => bench.mark(nsid, first),
@@ -256,10 +269,7 @@ fn pages_have_the_bytes_of_their_last_durable_version() {
                     let longest = [60_000, 60_000, 60_000, 8_000_000];
                     let longest = longest[bench.random.below(4) as usize];
                     let nanos = 1 + bench.random.below(longest);
-                    bench.pass(nanos);
-                    if bench.asked.len() > 12 {
-                        bench.pass(50_000_000);
-                    }
+                    bench.go_on(nanos);
                 }
                 let before = bench.guest.controller.drive().power_cuts();
                 bench.cut();
@@ -286,18 +296,13 @@ fn pages_that_were_being_programmed_cannot_be_read_until_they_are_written() {
             let spaces = bench.spaces();
             for _ in 0..40 * usize::from(!spaces.is_empty()) {
                 for _ in 0..bench.random.below(30) {
-                    let nsid = spaces[bench.random.below(spaces.len() as u64) as usize];
-                    let pages = 1 + bench.random.below(8);
-                    let first = bench.random.below(HOT - pages);
+                    let (nsid, first, pages) = bench.somewhere(&spaces);
                     match bench.random.below(12) {
                         0 => bench.flush(nsid),
                         n => bench.write(nsid, first, pages, n < 6),
                     }
                     let nanos = 1 + bench.random.below(60_000);
-                    bench.pass(nanos);
-                    if bench.asked.len() > 12 {
-                        bench.pass(50_000_000);
-                    }
+                    bench.go_on(nanos);
                 }
                 bench.cut();
                 bench.check();

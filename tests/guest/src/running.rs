@@ -21,6 +21,7 @@ use crate::{snapshot, Job, Machine, Qmp, Stream};
 use anyhow::{bail, ensure, Context, Result};
 use flate2::write::GzDecoder;
 use serde_json::json;
+use std::cell::RefCell;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -176,23 +177,7 @@ impl Running {
         limit: Duration,
         mut output: impl FnMut(Stream, &[u8]),
     ) -> Result<Outcome> {
-        let end = Instant::now() + limit;
-        loop {
-            // Asked for before the port is read: what came before the guest went off is then seen.
-            self.look_whether_off(POLL)?;
-            self.receive(&mut output)?;
-            if self.progress.done {
-                break;
-            }
-            ensure!(!self.is_off, "the guest died\n{}", self.last_words());
-            ensure!(
-                Instant::now() < end,
-                "the guest has not finished within {} s\n{}",
-                limit.as_secs(),
-                self.last_words()
-            );
-            self.move_on()?;
-        }
+        self.attend(limit, &mut output, |progress| progress.done)?;
         self.look_whether_off(OFF_LIMIT)?;
         ensure!(self.is_off, "the guest does not switch off");
         let Some((status, elapsed)) = self.progress.status else {
@@ -208,25 +193,42 @@ impl Running {
         })
     }
 
-    /// Waits until `seen` has seen what it waits for in the job's output.
-    pub(crate) fn until(
+    /// Waits until the job has `come` so far, handing its output on, and moves the machine when it is time for that.
+    fn attend(
         &mut self,
         limit: Duration,
-        mut seen: impl FnMut(Stream, &[u8]) -> bool,
+        output: &mut impl FnMut(Stream, &[u8]),
+        mut come: impl FnMut(&Progress) -> bool,
     ) -> Result<()> {
-        let (start, mut is_there) = (Instant::now(), false);
-        while !is_there {
+        let end = Instant::now() + limit;
+        loop {
+            // Asked for before the port is read: what came before the guest went off is then seen.
+            self.look_whether_off(POLL)?;
+            self.receive(output)?;
+            if come(&self.progress) {
+                return Ok(());
+            }
             ensure!(!self.is_off, "the guest died\n{}", self.last_words());
             ensure!(
-                start.elapsed() < limit,
-                "not within {} s\n{}",
+                Instant::now() < end,
+                "the guest has not finished within {} s\n{}",
                 limit.as_secs(),
                 self.last_words()
             );
-            self.look_whether_off(POLL)?;
-            self.receive(&mut |stream, bytes: &[u8]| is_there |= seen(stream, bytes))?;
+            self.move_on()?;
         }
-        Ok(())
+    }
+
+    /// Waits until the job has written this line to its standard output.
+    pub(crate) fn until(&mut self, line: &str, limit: Duration) -> Result<()> {
+        let said = RefCell::new(Vec::new());
+        let mut output = |stream, bytes: &[u8]| {
+            if stream == Stream::Stdout {
+                said.borrow_mut().extend_from_slice(bytes);
+            }
+        };
+        let is_there = |_: &Progress| said.borrow().ends_with(format!("{line}\n").as_bytes());
+        self.attend(limit, &mut output, is_there)
     }
 
     /// Sends the machine away, as fast as the host can.

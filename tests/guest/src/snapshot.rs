@@ -9,7 +9,7 @@
 //! the bytes of one that boots.
 
 use crate::running::{spawn, Running};
-use crate::{Job, Machine, Stream, Timing};
+use crate::{Job, Machine, Timing};
 use anyhow::{ensure, Context, Result};
 use flate2::{write::GzEncoder, Compression};
 use serde_json::json;
@@ -66,13 +66,7 @@ fn save(machine: &Machine, to: &Path) -> Result<()> {
         ..machine.clone()
     };
     let mut running = Running::start(&boots, &Job::new(WAIT))?;
-    let mut said = Vec::new();
-    running.until(BOOT_LIMIT, |stream, bytes| {
-        if stream == Stream::Stdout {
-            said.extend_from_slice(bytes);
-        }
-        said.ends_with(b"WAITS\n")
-    })?;
+    running.until("WAITS", BOOT_LIMIT)?;
     running.qmp().execute("stop", json!({}))?;
     running.leave(&format!("file:{}", to.display()))?;
     running.quit()
@@ -145,8 +139,7 @@ impl Running {
         fs::write(folder.path().join("job"), letter(archive)?)?;
         let incoming = format!("file:{}", from.display());
         let started = std::time::Instant::now();
-        let quiet = ["-incoming", &incoming];
-        let (child, qmp) = spawn(machine, folder.path(), &quiet)?;
+        let (child, qmp) = spawn(machine, folder.path(), &["-incoming", &incoming])?;
         let mut running = Self::of(folder, child, qmp, started, job)?;
         running.arrive()?;
         running.qmp().execute("cont", json!({}))?;

@@ -127,18 +127,22 @@ fn a_drive_goes_on_where_it_was() -> Result<()> {
     machine.quit()
 }
 
+/// In each namespace a page that is promised, and one behind it that is not; then QEMU is killed.
+fn promise_and_kill(machine: Machine) -> Result<()> {
+    let mut drive = Drive::start(&machine)?;
+    write(&mut drive, 1, 0, 1, 0x41, true)?;
+    write(&mut drive, 2, 0, 1, 0x42, false)?;
+    flush(&mut drive, 2)?;
+    write(&mut drive, 1, 1, 1, 0x44, false)?;
+    write(&mut drive, 2, 1, 1, 0x44, false)?;
+    machine.kill()
+}
+
 #[test]
 fn a_kill_is_a_power_cut_unless_all_is_to_be_kept() -> Result<()> {
     for (after, left) in [("power-cut", 0), ("keep", 0x44)] {
         let home = Home::new()?;
-        let machine = home.start(",wb-dwell-ns=0")?;
-        let mut drive = Drive::start(&machine)?;
-        write(&mut drive, 1, 0, 1, 0x41, true)?;
-        write(&mut drive, 2, 0, 1, 0x42, false)?;
-        flush(&mut drive, 2)?;
-        write(&mut drive, 1, 1, 1, 0x44, false)?;
-        write(&mut drive, 2, 1, 1, 0x44, false)?;
-        machine.kill()?;
+        promise_and_kill(home.start(",wb-dwell-ns=0")?)?;
         let machine = home.start(&format!(",after-kill={after}"))?;
         let mut drive = Drive::start(&machine)?;
         assert_eq!(read(&mut drive, 1, 0, 2)?, [0x41, left]);
@@ -155,14 +159,7 @@ fn a_kill_is_a_power_cut_unless_all_is_to_be_kept() -> Result<()> {
 fn what_was_promised_outlives_a_crash_of_the_host() -> Result<()> {
     for (sync, cut) in [("flush", 0), ("never", 1)] {
         let home = Home::new()?;
-        let machine = home.start(&format!(",sync={sync}"))?;
-        let mut drive = Drive::start(&machine)?;
-        write(&mut drive, 1, 0, 1, 0x41, true)?;
-        write(&mut drive, 2, 0, 1, 0x42, false)?;
-        flush(&mut drive, 2)?;
-        write(&mut drive, 1, 1, 1, 0x44, false)?;
-        write(&mut drive, 2, 1, 1, 0x44, false)?;
-        machine.kill()?;
+        promise_and_kill(home.start(&format!(",sync={sync}"))?)?;
         // The host was in another boot then.
         let file = OpenOptions::new()
             .read(true)

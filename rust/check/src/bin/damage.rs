@@ -2,7 +2,7 @@
 //! `damage [--runs N] [--seed N]`: saved states, images and histories with damage ([`check::damage`]). Exit status 1 if one did
 //! what it must not, with the command that repeats it.
 
-use check::damage::{Memory, Soak, Tried, KINDS};
+use check::damage::{Soak, Tried, KINDS};
 use check::run::catch_panics;
 use peak_alloc::PeakAlloc;
 use std::process::ExitCode;
@@ -19,19 +19,6 @@ const MOST_REPORTS: u64 = 20;
 const LONGEST: Duration = Duration::from_secs(60);
 /// Tries until something is said.
 const PIECE: u64 = 50_000;
-
-struct Peak;
-
-impl Memory for Peak {
-    fn begin(&mut self) -> usize {
-        ALLOCATOR.reset_peak_usage();
-        ALLOCATOR.current_usage()
-    }
-
-    fn most(&self) -> usize {
-        ALLOCATOR.peak_usage()
-    }
-}
 
 fn options() -> Result<(u64, u64), String> {
     let (mut runs, mut seed) = (100_000, 1);
@@ -94,7 +81,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let mut soak = match Soak::new(Peak) {
+    let mut soak = match Soak::new() {
         Ok(soak) => soak,
         Err(why) => {
             eprintln!("damage: {why}");

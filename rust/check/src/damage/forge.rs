@@ -65,90 +65,43 @@ fn put_block(bytes: &[u8], out: &mut Encoder) {
     out.put_bytes(bytes);
 }
 
-/// The state of a drive as `ssd::save` writes it.
+/// What is made of parts, or of bytes alone once these were damaged as they are.
 #[derive(Clone)]
-pub(super) enum Saved {
-    Parts {
-        version: u64,
-        /// Settings that a drive has for life, those that can change, and the state.
-        fixed: Vec<u8>,
-        live: Vec<u8>,
-        body: Vec<u8>,
-    },
+pub(super) enum Whole<P> {
+    Parts(P),
     Bytes(Vec<u8>),
 }
 
-const SAVED: &[u8] = b"conzone\n";
+/// The parts of something that is written with digests.
+pub(super) trait Parts: Sized {
+    /// What it is called when it has another form.
+    const NAME: &str;
 
-impl Saved {
+    fn take(bytes: &[u8]) -> Result<Self, String>;
+    fn bytes(&self) -> Vec<u8>;
+    fn forge(&mut self, random: &mut Random, other: &Self);
+}
+
+impl<P: Parts> Whole<P> {
     pub(super) fn of(bytes: &[u8]) -> Result<Self, String> {
-        let mut from = Decoder::new(bytes);
-        from.take_bytes(SAVED.len()).map_err(wrong)?;
-        let version = from.take().map_err(wrong)?;
-        from.take_bytes(8).map_err(wrong)?;
-        let (fixed, live) = (take_block(&mut from)?, take_block(&mut from)?);
-        from.take().map_err(wrong)?;
-        from.take_bytes(8).map_err(wrong)?;
-        let body = from.take_bytes(from.left()).map_err(wrong)?.to_vec();
-        let saved = Self::Parts {
-            version,
-            fixed,
-            live,
-            body,
-        };
-        match saved.bytes() == bytes {
-            true => Ok(saved),
-            false => Err("saved states have another form".into()),
+        let parts = P::take(bytes)?;
+        match parts.bytes() == bytes {
+            true => Ok(Self::Parts(parts)),
+            false => Err(format!("{} have another form", P::NAME)),
         }
     }
 
     pub(super) fn bytes(&self) -> Vec<u8> {
         match self {
             Self::Bytes(bytes) => bytes.clone(),
-            Self::Parts {
-                version,
-                fixed,
-                live,
-                body,
-            } => {
-                let mut out = Encoder::new();
-                out.put_bytes(SAVED);
-                out.put(*version);
-                out.put_bytes(&digest(fixed));
-                put_block(fixed, &mut out);
-                put_block(live, &mut out);
-                out.put(body.len() as u64);
-                out.put_bytes(&digest(body));
-                out.put_bytes(body);
-                out.into_bytes()
-            }
+            Self::Parts(parts) => parts.bytes(),
         }
     }
 
     fn forge(&mut self, random: &mut Random, other: &Self) {
-        let (
-            Self::Parts {
-                version,
-                fixed,
-                live,
-                body,
-            },
-            Self::Parts {
-                fixed: their_fixed,
-                live: their_live,
-                body: their_body,
-                ..
-            },
-        ) = (&mut *self, other)
-        else {
-            return self.damage(random, other);
-        };
-        match random.below(20) {
-            0 => *version = harm::number(random, *version, 0),
-            1 => harm::bytes(random, fixed, their_fixed),
-            2 | 3 => harm::bytes(random, live, their_live),
-            4 => body.clone_from(their_body),
-            _ => harm::bytes(random, body, their_body),
+        match (&mut *self, other) {
+            (Self::Parts(parts), Self::Parts(other)) => parts.forge(random, other),
+            _ => self.damage(random, other),
         }
     }
 
@@ -156,6 +109,63 @@ impl Saved {
         let mut bytes = self.bytes();
         harm::bytes(random, &mut bytes, &other.bytes());
         *self = Self::Bytes(bytes);
+    }
+}
+
+/// The state of a drive as `ssd::save` writes it.
+pub(super) type Saved = Whole<SavedParts>;
+
+#[derive(Clone)]
+pub(super) struct SavedParts {
+    version: u64,
+    /// Settings that a drive has for life, those that can change, and the state.
+    fixed: Vec<u8>,
+    live: Vec<u8>,
+    body: Vec<u8>,
+}
+
+const SAVED: &[u8] = b"conzone\n";
+
+impl Parts for SavedParts {
+    const NAME: &str = "saved states";
+
+    fn take(bytes: &[u8]) -> Result<Self, String> {
+        let mut from = Decoder::new(bytes);
+        from.take_bytes(SAVED.len()).map_err(wrong)?;
+        let version = from.take().map_err(wrong)?;
+        from.take_bytes(8).map_err(wrong)?;
+        let (fixed, live) = (take_block(&mut from)?, take_block(&mut from)?);
+        from.take().map_err(wrong)?;
+        from.take_bytes(8).map_err(wrong)?;
+        Ok(Self {
+            version,
+            fixed,
+            live,
+            body: from.take_bytes(from.left()).map_err(wrong)?.to_vec(),
+        })
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        let mut out = Encoder::new();
+        out.put_bytes(SAVED);
+        out.put(self.version);
+        out.put_bytes(&digest(&self.fixed));
+        put_block(&self.fixed, &mut out);
+        put_block(&self.live, &mut out);
+        out.put(self.body.len() as u64);
+        out.put_bytes(&digest(&self.body));
+        out.put_bytes(&self.body);
+        out.into_bytes()
+    }
+
+    fn forge(&mut self, random: &mut Random, other: &Self) {
+        match random.below(20) {
+            0 => self.version = harm::number(random, self.version, 0),
+            1 => harm::bytes(random, &mut self.fixed, &other.fixed),
+            2 | 3 => harm::bytes(random, &mut self.live, &other.live),
+            4 => self.body.clone_from(&other.body),
+            _ => harm::bytes(random, &mut self.body, &other.body),
+        }
     }
 }
 
@@ -339,16 +349,15 @@ fn records(random: &mut Random, of: &mut Vec<[u64; 3]>, other: &[[u64; 3]]) {
 pub(super) type Entry = ([u64; 3], Vec<u8>);
 
 /// A history.
+pub(super) type HistoryFile = Whole<HistoryParts>;
+
 #[derive(Clone)]
-pub(super) enum HistoryFile {
-    Parts {
-        version: u64,
-        settings: Vec<u8>,
-        began: u64,
-        state: Saved,
-        entries: Vec<Entry>,
-    },
-    Bytes(Vec<u8>),
+pub(super) struct HistoryParts {
+    version: u64,
+    settings: Vec<u8>,
+    began: u64,
+    state: Saved,
+    entries: Vec<Entry>,
 }
 
 const HISTORY: &[u8] = b"conzone past\r\n\x1a\n";
@@ -365,8 +374,10 @@ fn words<const N: usize>(from: &mut Decoder<'_>) -> Result<[u64; N], String> {
     Ok(words)
 }
 
-impl HistoryFile {
-    pub(super) fn of(bytes: &[u8]) -> Result<Self, String> {
+impl Parts for HistoryParts {
+    const NAME: &str = "histories";
+
+    fn take(bytes: &[u8]) -> Result<Self, String> {
         let mut from = Decoder::new(bytes);
         from.take_bytes(HISTORY.len()).map_err(wrong)?;
         let [version, length, _] = words(&mut from)?;
@@ -383,41 +394,27 @@ impl HistoryFile {
             let bytes = from.take_bytes(length as usize).map_err(wrong)?.to_vec();
             entries.push(([a, b, c], bytes));
         }
-        let history = Self::Parts {
+        Ok(Self {
             version,
             settings,
             began,
             state,
             entries,
-        };
-        match history.bytes() == bytes {
-            true => Ok(history),
-            false => Err("histories have another form".into()),
-        }
+        })
     }
 
-    pub(super) fn bytes(&self) -> Vec<u8> {
-        let (version, settings, began, state, entries) = match self {
-            Self::Bytes(bytes) => return bytes.clone(),
-            Self::Parts {
-                version,
-                settings,
-                began,
-                state,
-                entries,
-            } => (version, settings, began, state, entries),
-        };
+    fn bytes(&self) -> Vec<u8> {
         let mut body = Encoder::new();
-        put_block(settings, &mut body);
-        body.put(*began);
-        state.bytes().encode(&mut body);
+        put_block(&self.settings, &mut body);
+        body.put(self.began);
+        self.state.bytes().encode(&mut body);
         let body = body.into_bytes();
         let mut all = HISTORY.to_vec();
-        for number in [*version, body.len() as u64, state::digest_of(&body)] {
+        for number in [self.version, body.len() as u64, state::digest_of(&body)] {
             all.extend_from_slice(&number.to_le_bytes());
         }
         all.extend_from_slice(&body);
-        for ((words, bytes), n) in entries.iter().zip(0..) {
+        for ((words, bytes), n) in self.entries.iter().zip(0..) {
             let [mut a, b, c] = *words;
             if c & 0xff == PUT {
                 a = state::digest_of(bytes);
@@ -432,33 +429,15 @@ impl HistoryFile {
     }
 
     fn forge(&mut self, random: &mut Random, other: &Self) {
-        let (
-            Self::Parts {
-                version,
-                settings,
-                began,
-                state,
-                entries,
-            },
-            Self::Parts {
-                settings: their_settings,
-                state: their_state,
-                entries: theirs,
-                ..
-            },
-        ) = (&mut *self, other)
-        else {
-            return self.damage(random, other);
-        };
         match random.below(16) {
-            0 => *version = harm::number(random, *version, 0),
-            1 => harm::bytes(random, settings, their_settings),
-            2 => *began = harm::number(random, *began, 0),
-            3..=7 => state.forge(random, their_state),
-            8..=10 => harm::list(random, entries, theirs),
+            0 => self.version = harm::number(random, self.version, 0),
+            1 => harm::bytes(random, &mut self.settings, &other.settings),
+            2 => self.began = harm::number(random, self.began, 0),
+            3..=7 => self.state.forge(random, &other.state),
+            8..=10 => harm::list(random, &mut self.entries, &other.entries),
             _ => {
-                let at = random.below(entries.len() as u64) as usize;
-                let Some((words, bytes)) = entries.get_mut(at) else {
+                let at = random.below(self.entries.len() as u64) as usize;
+                let Some((words, bytes)) = self.entries.get_mut(at) else {
                     return;
                 };
                 let mut record = vec![*words];
@@ -471,11 +450,5 @@ impl HistoryFile {
                 }
             }
         }
-    }
-
-    fn damage(&mut self, random: &mut Random, other: &Self) {
-        let mut bytes = self.bytes();
-        harm::bytes(random, &mut bytes, &other.bytes());
-        *self = Self::Bytes(bytes);
     }
 }
