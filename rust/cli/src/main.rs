@@ -72,6 +72,8 @@ enum Command {
     Shell(shell::Args),
     /// Start our qemu-system-x86_64 with arguments of your own
     Qemu(qemu::Args),
+    /// Write what was set up into one archive, for machines where nothing is installed
+    Pack(setup::pack::Args),
     /// Build the model as a Python module into target/wheels
     Wheel(python::Args),
     /// Run the tests
@@ -119,16 +121,22 @@ fn main() -> ExitCode {
 fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
     let progress = Progress::new(cli.quiet);
     let context = || Paths::find().map(|paths| Context { paths, progress });
+    let repository = |command| {
+        let context = context()?;
+        context.paths.need_sources(command)?;
+        anyhow::Ok(context)
+    };
     match cli.command {
-        Command::Setup(args) => setup::run(&context()?, &args),
+        Command::Setup(args) => setup::run(&repository("setup")?, &args),
         Command::Run(args) => run::run(&context()?, &args),
         Command::Crash(args) => crash::run(&context()?, &args),
         Command::Exec(args) => exec::run(&context()?, &args),
         Command::Shell(args) => shell::run(&context()?, &args),
         Command::Qemu(args) => qemu::run(&context()?, &args),
-        Command::Wheel(args) => python::run(&context()?, &args),
-        Command::Test(args) => test::run(&context()?, &args),
-        Command::Bench(args) => bench::run(&context()?, &args),
+        Command::Pack(args) => setup::pack::run(&repository("pack")?, &args),
+        Command::Wheel(args) => python::run(&repository("wheel")?, &args),
+        Command::Test(args) => test::run(&repository("test")?, &args),
+        Command::Bench(args) => bench::run(&repository("bench")?, &args),
         Command::Experiment(args) => experiment::run(progress, &args),
         Command::Compare(args) => compare::run(&args),
         Command::Log(args) => log::run(&args),

@@ -10,7 +10,7 @@
 //! a second set-up only compares hashes, and one after a change to the device only runs ninja. The other
 //! commands set up implicitly through [`ensure`].
 //!
-//! One process sets up at a time; others wait for it.
+//! One process sets up at a time; others wait for it. In a pack ([`pack`]) there is nothing to set up.
 
 #![forbid(unsafe_code)]
 #![deny(clippy::print_stdout)] // lab::out forgives readers that went away
@@ -18,6 +18,7 @@
 mod build;
 mod firmware;
 mod ninja;
+pub mod pack;
 mod packages;
 mod paths;
 mod source;
@@ -98,6 +99,9 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
 /// # Errors
 /// A step that failed, with the path of its log; [`lab::failure::Prerequisite`] when packages are missing.
 pub fn ensure(context: &Context) -> anyhow::Result<guest::Image> {
+    if context.paths.is_pack() {
+        return Ok(guest::Image::below(&context.paths.target()));
+    }
     let setup = Setup::start(context)?;
     setup.qemu(None, false)?;
     build_guest(context, false)
@@ -108,6 +112,9 @@ pub fn ensure(context: &Context) -> anyhow::Result<guest::Image> {
 /// # Errors
 /// As [`ensure`].
 pub fn ensure_qemu(context: &Context) -> anyhow::Result<()> {
+    if context.paths.is_pack() {
+        return Ok(());
+    }
     Setup::start(context)?.qemu(None, false).map(drop)
 }
 

@@ -14,6 +14,9 @@ use lab::failure::Prerequisite;
 /// Names the repository for a binary that is started from elsewhere.
 const ROOT_VARIABLE: &str = "CONZONE_ROOT";
 
+/// The file that tells a pack (pack.rs) from a repository.
+pub const PACK: &str = "pack.json";
+
 /// The repository and its `target/`.
 #[derive(Clone, Debug)]
 pub struct Paths {
@@ -21,8 +24,8 @@ pub struct Paths {
 }
 
 impl Paths {
-    /// The repository: `$CONZONE_ROOT`, or the one around the current directory, or the one that this
-    /// binary was built in.
+    /// The repository: `$CONZONE_ROOT`, or the pack that this binary is in, or the repository around the current
+    /// directory, or the one that this binary was built in.
     ///
     /// # Errors
     /// There is none.
@@ -46,12 +49,36 @@ impl Paths {
             let root = root.canonicalize().with_context(named)?;
             return Ok(Some(Self { root }));
         }
-        let starts = [env::current_dir().ok(), env::current_exe().ok()];
+        let program = env::current_exe().ok();
+        let beside = program.as_deref().and_then(Path::parent);
+        if let Some(pack) = beside.filter(|dir| dir.join(PACK).is_file()) {
+            let root = pack.to_owned();
+            return Ok(Some(Self { root }));
+        }
+        let starts = [env::current_dir().ok(), program];
         let found = starts
             .iter()
             .flatten()
             .find_map(|start| repository_around(start));
         Ok(found.map(|root| Self { root }))
+    }
+
+    /// Refuses what cannot be done without the sources.
+    ///
+    /// # Errors
+    /// This is a pack.
+    pub fn need_sources(&self, what: &str) -> anyhow::Result<()> {
+        if self.is_pack() {
+            let why =
+                format!("{what} needs the conzone repository: there are no sources in a pack");
+            return Err(Prerequisite(why).into());
+        }
+        Ok(())
+    }
+
+    /// Whether this is what `pack` made of a repository.
+    pub fn is_pack(&self) -> bool {
+        self.root.join(PACK).is_file()
     }
 
     /// The repository.
