@@ -7,20 +7,18 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{bail, ensure, Context as _, Result};
 
 use lab::experiment::case::{Access, Case, Phase, Row, Workload};
 use lab::experiment::model::difference;
-use lab::experiment::{Args, Guest};
-use lab::progress::Progress;
+use lab::experiment::Guest;
 use lab::provenance::Setting;
 
 use crate::vm::{self, Timing};
 use report::fio;
-use setup::{Context, Paths};
+use setup::Context;
 
 /// A case may take so long on a busy host.
 const LIMIT: Duration = Duration::from_secs(1800);
@@ -30,15 +28,8 @@ const PRELUDE: &str = include_str!("experiment/guest.sh");
 /// What the guest measured in a phase: files by these names.
 const FILES: [&str; 3] = ["fio", "before", "after"];
 
-/// Runs what was asked for: on the model from anywhere, in the guest where there is a repository.
-pub fn run(progress: Progress, args: &Args) -> Result<ExitCode> {
-    let linux = Paths::look()?.map(|paths| Linux(Context { paths, progress }));
-    let guest = linux.as_ref().map(|linux| linux as &dyn Guest);
-    lab::experiment::run(progress, args, guest)
-}
-
 /// The guest that the repository builds.
-struct Linux(Context);
+pub struct Linux(pub Context);
 
 impl Guest for Linux {
     fn prepare(&self) -> Result<Vec<PathBuf>> {

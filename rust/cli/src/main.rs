@@ -16,7 +16,6 @@
 
 #![deny(clippy::print_stdout)] // crate::out forgives readers that went away
 mod bench;
-mod completions;
 mod crash;
 mod exec;
 mod experiment;
@@ -33,19 +32,24 @@ mod vm;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
+use lab::command::Repository;
 use lab::progress::Progress;
-use lab::{convert, failure, out, properties, sim, sweep, table, validate};
+use lab::provenance::{self, Program};
+use lab::{failure, out, table, validate};
 
 use report::compare;
 use setup::{Context, Paths};
+
+/// What one types.
+const NAME: &str = "cargo conzone";
 
 /// A consumer-grade zoned NVMe drive in QEMU: build it, boot a guest on it, measure it.
 #[derive(Debug, Parser)]
 #[command(
     name = "conzone",
-    bin_name = "cargo conzone",
+    bin_name = NAME,
     version,
     max_term_width = 100,
     after_help = "Start with `cargo conzone run`: it sets everything up first."
@@ -80,8 +84,6 @@ enum Command {
     Test(test::Args),
     /// Measure the model's and the device's own speed
     Bench(bench::Args),
-    /// Run a ready-made study and draw its figure
-    Experiment(lab::experiment::Args),
     /// Put two or more runs beside each other
     Compare(compare::Args),
     /// Show what a drive counted: its vendor log page or its statistics
@@ -90,32 +92,32 @@ enum Command {
     Top(top::Args),
     /// Make, look at and copy files that drives live in
     Image(image::Args),
-    /// Run a trace through the flash model alone, in virtual time
-    Sim(sim::Args),
-    /// Run the model at many points: presets, properties, traces and workloads of a plan
-    Sweep(sweep::Args),
-    /// Work on traces
-    Trace(convert::Args),
-    /// Compare the model with closed forms, reference traces and papers
-    Validate(validate::Args),
-    /// List the drive's properties
-    Properties(properties::Args),
-    /// Print a completion script for your shell
-    Completions(completions::Args),
+    #[command(flatten)]
+    Model(lab::command::Command),
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match execute(cli) {
         Ok(code) => code,
-        Err(error) => {
-            eprintln!(
-                "{} {error:#}",
-                console::style("error:").for_stderr().red().bold()
-            );
-            failure::exit_code(&error)
-        }
+        Err(error) => failure::report(&error),
     }
+}
+
+/// What to type for that.
+fn command_line(arguments: impl Iterator<Item = String>) -> String {
+    provenance::command_line(NAME, arguments)
+}
+
+/// What to type to get the same again.
+fn typed() -> String {
+    command_line(arguments())
+}
+
+fn arguments() -> impl Iterator<Item = String> {
+    std::env::args_os()
+        .skip(1)
+        .map(|word| word.to_string_lossy().into_owned())
 }
 
 fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
@@ -137,35 +139,47 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Wheel(args) => python::run(&repository("wheel")?, &args),
         Command::Test(args) => test::run(&repository("test")?, &args),
         Command::Bench(args) => bench::run(&repository("bench")?, &args),
-        Command::Experiment(args) => experiment::run(progress, &args),
         Command::Compare(args) => compare::run(&args),
         Command::Log(args) => log::run(&args),
         Command::Top(args) => top::run(&args),
         Command::Image(args) => image::run(&args),
-        Command::Sim(args) => sim::run(progress, &args),
-        Command::Sweep(args) => sweep::run(progress, &args),
-        Command::Trace(args) => convert::run(&args),
-        Command::Validate(args) => {
-            let paths = Paths::look()?;
-            let below_root = |path| paths.as_ref().map(|paths| paths.root().join(path));
-            let files = validate::Files {
-                golden: below_root("tests/golden"),
-                hardware: below_root("tests/hardware"),
+        Command::Model(command) => {
+            let program = Program {
+                name: NAME,
+                arguments: arguments().collect(),
+                file: None,
+                command: Cli::command,
             };
-            validate::run(progress, &args, files)
+            let repository = || {
+                let repository = |paths: Paths| Repository {
+                    files: validate::Files {
+                        golden: Some(paths.root().join("tests/golden")),
+                        hardware: Some(paths.root().join("tests/hardware")),
+                    },
+                    guest: Box::new(experiment::Linux(Context { paths, progress })),
+                };
+                Ok(Paths::look()?.map(repository))
+            };
+            command.run(progress, &program, repository)
         }
-        Command::Properties(args) => properties::run(&args),
-        Command::Completions(args) => completions::run(&args),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_needs_the_repository_is_known_where_there_is_none() {
+        let command = Cli::command();
+        let names = command.get_subcommands().map(clap::Command::get_name);
+        let model = lab::command::Command::has_subcommand;
+        let ours: Vec<_> = names.filter(|name| !model(name)).collect();
+        assert_eq!(ours, lab::command::ELSEWHERE);
     }
 }

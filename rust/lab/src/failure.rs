@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Which exit status an error has.
+//! How an error is said, and which exit status it has.
 
 use std::process::ExitCode;
 
@@ -16,6 +16,13 @@ impl std::fmt::Display for Prerequisite {
 }
 
 impl std::error::Error for Prerequisite {}
+
+/// Says on standard error why a command failed; its exit status.
+pub fn report(error: &anyhow::Error) -> ExitCode {
+    let head = console::style("error:").for_stderr().red().bold();
+    eprintln!("{head} {error:#}");
+    exit_code(error)
+}
 
 /// The exit status of a command that ended with `error`.
 pub fn exit_code(error: &anyhow::Error) -> ExitCode {

@@ -8,15 +8,18 @@
 //! validate    the model against closed forms and others      table, plot how figures look
 //! experiment  ready-made studies                             provenance  how to get the same results again
 //! sweep       many points, here or on many machines      store       results that are there again after a stop
-//! drive       which drive is meant                           runner      points on threads and in shares
+//! drive       which drive is meant                           runner      points in shares, on threads
 //! stats       a drive's statistics by the drive's own names  failure     which exit status an error has
+//! completions scripts for shells                             command     all of these as a command line
 //! ```
-//! `cargo conzone` calls these commands, from any directory. What only the repository has is handed in: the golden
-//! traces to [`validate`], the guest to [`experiment`].
+//! `cargo conzone` has these commands, from any directory, and so has the program that the Python module brings
+//! ([`command`]). What only the repository has is handed in: the golden traces to [`validate`], the guest to [`experiment`].
 
 #![forbid(unsafe_code)]
 #![deny(clippy::print_stdout)] // crate::out forgives readers that went away
 
+pub mod command;
+pub mod completions;
 pub mod convert;
 pub mod drive;
 pub mod experiment;
@@ -33,4 +36,5 @@ pub mod stats;
 pub mod store;
 pub mod sweep;
 pub mod table;
+pub mod threads;
 pub mod validate;

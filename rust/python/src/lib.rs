@@ -6,10 +6,12 @@
 //!   Trace { file, how to read and place it }     read anew, streamed, each time it runs
 //!   Result { arrays that numpy owns }            one entry a command
 //!   sweep_share, sweep_columns                   what conzone/sweep.py gives an executor
+//!   main                                         the program `conzone`, which conzone/__main__.py starts
 //! ```
 //! Errors in what the user gave are `ValueError`s of one line; files that cannot be opened are `OSError`s. The module's
 //! types are described in conzone/__init__.pyi, which a test compares with it.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use lab::failure::Prerequisite;
@@ -479,11 +481,17 @@ fn sweep_columns(
     columns.map(column).collect()
 }
 
+/// The program `conzone`: does what the arguments say, and gives the exit status.
+#[pyfunction]
+fn main(py: Python<'_>, arguments: Vec<OsString>, program: PathBuf) -> u8 {
+    py.detach(|| lab::command::main_of(arguments, program))
+}
+
 /// The module.
 #[pymodule]
 mod _conzone {
     #[pymodule_export]
-    use super::{read_trace, sweep_columns, sweep_share, Drive, Results, Trace};
+    use super::{main, read_trace, sweep_columns, sweep_share, Drive, Results, Trace};
     use pyo3::prelude::*;
 
     /// Codes of operations, in the order that column `op` numbers them; and the presets.

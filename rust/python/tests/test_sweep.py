@@ -49,16 +49,16 @@ def finished(out):
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """A plan, the recipes, and `conzone` on the PATH; all of the plan run by the program alone into `one`."""
+    """A plan, the recipes, and the wheel's `conzone` on the PATH; all of the plan run by the other program into `one`."""
     (tmp_path / "plan.toml").write_text(PLAN)
     page = (ROOT / "docs/sweep.md").read_text()
     for name, recipe in re.findall(r"```python\n# (\w+\.py) .*?\n(.*?)```", page, re.DOTALL):
         (tmp_path / name).write_text(recipe)
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin/conzone").symlink_to(os.environ["CONZONE_BIN"])
-    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    wheels = pathlib.Path(sys.executable).parent
+    assert (wheels / "conzone").exists()
+    monkeypatch.setenv("PATH", f"{wheels}:{os.environ['PATH']}")
     monkeypatch.chdir(tmp_path)
-    run = ["conzone", "sweep", "run", "plan.toml", "--out", "one"]
+    run = [os.environ["CONZONE_BIN"], "sweep", "run", "plan.toml", "--out", "one"]
     subprocess.run(run, check=True, stdout=subprocess.DEVNULL)
     assert finished(tmp_path / "one") == POINTS
     return tmp_path
@@ -100,7 +100,7 @@ def running(out):
             words = (process / "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        if words[0].endswith(b"conzone") and os.fsencode(out) in words:
+        if any(word.endswith(b"/conzone") for word in words[:2]) and os.fsencode(out) in words:
             yield int(process.name)
 
 

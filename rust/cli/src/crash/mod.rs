@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use ::image::Loss;
 use anyhow::{anyhow, Context as _, Result};
-use lab::provenance::{command_line, Setting};
+use lab::provenance::Setting;
 use report::crash::{Campaign, Cut};
 use serde::{Deserialize, Serialize};
 use serde_json::{json, Value};
@@ -191,7 +191,7 @@ fn settings(args: &Args, machine: &guest::Machine, recording: &Recording) -> Vec
         recording.promises.len(),
     );
     vec![
-        Setting::new("command", command_line(std::env::args().skip(1))),
+        Setting::new("command", crate::typed()),
         Setting::new("device", machine.devices.join("\n")),
         Setting::new("work", work),
         Setting::new("Linux", args.vm.kernel.name()),
@@ -401,7 +401,7 @@ impl<'a> Bench<'a> {
             pages_lost: left.lost,
             outcome,
             why,
-            again: command_line(words.into_iter()),
+            again: crate::command_line(words.into_iter()),
         }))
     }
 }

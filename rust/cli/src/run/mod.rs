@@ -22,7 +22,7 @@ use anyhow::{bail, Context as _, Result};
 use clap::ValueEnum;
 use serde_json::json;
 
-use lab::provenance::{command_line, Setting};
+use lab::provenance::Setting;
 
 use crate::failure::Prerequisite;
 use crate::out::say;
@@ -337,7 +337,7 @@ fn settings(
         guest::Timing::Real => args.vm.timing(Timing::Virtual).name().to_owned(),
     };
     let mut settings = vec![
-        Setting::new("command", command_line(std::env::args().skip(1))),
+        Setting::new("command", crate::typed()),
         Setting::new("device", machine.devices.join("\n")),
         Setting::new("timing", timing),
         Setting::new(

@@ -9,7 +9,6 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{bail, Context as _, Result};
-use lab::provenance::command_line;
 use trace::Output;
 
 use crate::failure::Prerequisite;
@@ -44,7 +43,7 @@ impl Recording {
         let named = || format!("--record {}", self.path.display());
         let again = replay(vm, &self.path)?;
         let mut head = || -> std::io::Result<()> {
-            let run = command_line(std::env::args().skip(1));
+            let run = crate::typed();
             writeln!(self.out, "# what the drive was asked in: {run}")?;
             writeln!(self.out, "# the same again: {again}")
         };
@@ -86,7 +85,7 @@ fn replay(vm: &vm::Options, trace: &Path) -> Result<String> {
         words.extend(["--set".into(), pair.clone()]);
     }
     words.extend(["--trace".into(), trace.display().to_string()]);
-    Ok(command_line(words.into_iter()))
+    Ok(crate::command_line(words.into_iter()))
 }
 
 #[cfg(test)]

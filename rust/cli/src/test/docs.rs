@@ -21,9 +21,10 @@ use setup::Context;
 
 const NOT_RUN: &str = "<!-- not run:";
 
-/// Runs before each command: `cargo conzone` is us.
+/// Runs before each command: `cargo conzone` is us, and so is the wheel's `conzone`, whose own tests compare it.
 const PRELUDE: &str = r#"
 cargo() { if [ "${1-}" = conzone ]; then shift; "$CONZONE_BIN" "$@"; else command cargo "$@"; fi; }
+conzone() { "$CONZONE_BIN" "$@"; }
 set -eu
 "#;
 

@@ -12,7 +12,7 @@
 //! soak-laws    the same with a hundred thousand: half an hour of two idle cores, and not part of `all`
 //! soak-cuts    two hundred thousand power cuts: a quarter of an hour
 //! soak-damage  a million saved states, images and histories with damage: half an hour of one core
-//! python       pytest over rust/python: the model as a Python module, sweeps on other engines
+//! python       pytest over rust/python: the model as a Python module, the wheel's program, sweeps on other engines
 //! docs         the commands in README.md and docs/, executed
 //!
 //! mutants      the code broken in thousands of small ways, one at a time: does a test notice? Hours

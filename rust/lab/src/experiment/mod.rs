@@ -18,7 +18,6 @@ pub mod model;
 mod output;
 mod requests;
 
-use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -35,7 +34,7 @@ use crate::drive::presets;
 use crate::failure::Prerequisite;
 use crate::out::say;
 use crate::progress::Progress;
-use crate::provenance::{command_line, Setting};
+use crate::provenance::{Program, Setting};
 use crate::runner::{self, shard, Points, Ran, Runner, Workers};
 use crate::store;
 use crate::table;
@@ -110,6 +109,7 @@ pub struct Args {
 #[derive(Clone, Copy)]
 struct Site<'a> {
     progress: Progress,
+    program: &'a Program,
     guest: Option<&'a dyn Guest>,
 }
 
@@ -117,7 +117,12 @@ struct Site<'a> {
 ///
 /// # Errors
 /// Options that do not fit, a case that fails, files that cannot be written.
-pub fn run(progress: Progress, args: &Args, guest: Option<&dyn Guest>) -> Result<ExitCode> {
+pub fn run(
+    progress: Progress,
+    program: &Program,
+    args: &Args,
+    guest: Option<&dyn Guest>,
+) -> Result<ExitCode> {
     let Some(name) = args.name.as_deref().filter(|_| !args.list) else {
         return list(args.json);
     };
@@ -144,8 +149,18 @@ pub fn run(progress: Progress, args: &Args, guest: Option<&dyn Guest>) -> Result
         let guest = guest.filter(|_| uses_guest(experiment, args));
         let engine = if guest.is_some() { "guest" } else { "model" };
         let cases = experiment.cases(args.preset.as_deref(), &args.set, source.as_ref());
-        holds &= one(Site { progress, guest }, args, experiment, &cases, &out)
-            .with_context(|| format!("{} ({engine})", experiment.name))?;
+        holds &= one(
+            Site {
+                progress,
+                program,
+                guest,
+            },
+            args,
+            experiment,
+            &cases,
+            &out,
+        )
+        .with_context(|| format!("{} ({engine})", experiment.name))?;
     }
     let changed = args.preset.is_some() || !args.set.is_empty() || args.trace.is_some();
     Ok(if holds || changed {
@@ -237,7 +252,7 @@ fn one(
         experiment,
         trends: (experiment.trends)(&rows, site.guest.is_some()),
         rows,
-        settings: settings(site.guest),
+        settings: settings(site),
         cases,
     };
     outcome.write(out)?;
@@ -289,7 +304,7 @@ fn rows(
     cases: &[Case],
     out: &Path,
 ) -> Result<Option<Vec<Row>>> {
-    let mut programs = vec![env::current_exe().context("finding this program")?];
+    let mut programs = vec![site.program.file()?];
     let mut workers = args.workers;
     if let Some(guest) = site.guest {
         programs.extend(guest.prepare()?);
@@ -333,18 +348,18 @@ fn point(case: &Case) -> Value {
     json!({"case": case, "properties": config.map(|config| store::properties(&config)).ok()})
 }
 
-fn settings(guest: Option<&dyn Guest>) -> Vec<Setting> {
-    let engine = if guest.is_some() {
+fn settings(site: Site<'_>) -> Vec<Setting> {
+    let engine = if site.guest.is_some() {
         "fio in the guest, virtual time"
     } else {
         "the flash model alone, virtual time"
     };
     let mut settings = vec![
-        Setting::new("command", command_line(env::args().skip(1))),
+        Setting::new("command", site.program.command_line()),
         Setting::new("engine", engine),
         Setting::new("conzone", env!("CARGO_PKG_VERSION")),
     ];
-    settings.extend(guest.map(Guest::settings).unwrap_or_default());
+    settings.extend(site.guest.map(Guest::settings).unwrap_or_default());
     settings
 }
 
@@ -375,18 +390,16 @@ fn show(outcome: &Outcome, out: &Path, json: bool) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::threads;
     use ftl::Counter;
-    use rayon::prelude::*;
 
     /// The experiments on the model, as they are: every figure exists and shows what it should.
     #[test]
     fn the_trends_are_there() {
         for experiment in ALL.iter().filter(|e| e.engine != Engine::Guest) {
             let cases = experiment.cases(None, &[], None);
-            let rows: Vec<Row> = cases
-                .par_iter()
-                .flat_map(|case| model::run(case).unwrap())
-                .collect();
+            let rows = threads::each(threads::all(), &cases, model::run).unwrap();
+            let rows = rows.concat();
             assert!(
                 rows.iter().all(|row| row.errors == 0),
                 "{}: errors",

@@ -12,11 +12,10 @@
 
 pub mod shard;
 
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use rayon::prelude::*;
-use rayon::{ThreadPool, ThreadPoolBuilder};
 use serde::de::DeserializeOwned;
 use serde::Serialize;
 use serde_json::Value;
@@ -24,6 +23,7 @@ use serde_json::Value;
 use self::shard::Shard;
 use crate::progress::Progress;
 use crate::store::{Key, Store};
+use crate::threads;
 
 /// Points that are numbered from 1 and know nothing of each other.
 pub trait Points: Sync {
@@ -67,7 +67,7 @@ pub struct Ran {
 #[derive(Debug)]
 pub struct Runner {
     store: Store,
-    pool: ThreadPool,
+    threads: usize,
     shard: Shard,
 }
 
@@ -78,12 +78,11 @@ impl Runner {
     /// For results below `dir` that `programs` compute.
     ///
     /// # Errors
-    /// A program cannot be read, there is no such share, or no threads.
+    /// A program cannot be read, or there is no such share.
     pub fn open(dir: &Path, programs: &[PathBuf], workers: &Workers) -> Result<Self> {
-        let threads = workers.threads.unwrap_or(0).into();
         Ok(Self {
             store: Store::open(&dir.join("points"), programs)?,
-            pool: ThreadPoolBuilder::new().num_threads(threads).build()?,
+            threads: workers.threads.map_or_else(threads::all, usize::from),
             shard: workers.shard.map_or(Ok(Shard::WHOLE), Shard::resolve)?,
         })
     }
@@ -101,14 +100,13 @@ impl Runner {
     pub fn run(&self, progress: Progress, name: &str, points: &impl Points) -> Result<Ran> {
         let all = 1..=points.count();
         let mine: Vec<u64> = all.filter(|number| self.shard.has(*number)).collect();
-        let left: Vec<(u64, Key)> = self.pool.install(|| {
-            let keyed = mine
-                .par_iter()
-                .map(|number| (*number, self.key(points, *number)));
-            keyed
-                .filter(|(_, key)| self.get(points, key).is_none())
-                .collect()
-        });
+        let looked = |number: &u64| {
+            let key = self.key(points, *number);
+            let known = self.get(points, &key).is_some();
+            anyhow::Ok((!known).then_some((*number, key)))
+        };
+        let left = threads::each(self.threads, &mine, looked)?;
+        let left: Vec<(u64, Key)> = left.into_iter().flatten().collect();
         let ran = Ran {
             points: mine.len() as u64,
             known: (mine.len() - left.len()) as u64,
@@ -122,18 +120,20 @@ impl Runner {
             bar.inc(1);
             Ok(())
         };
-        // One point at a time: some take a thousand times as long as others.
-        let run = || left.par_iter().with_max_len(1).try_for_each(one);
-        self.pool.install(run)?;
+        threads::each(self.threads, &left, one)?;
         bar.finish_and_clear();
         Ok(ran)
     }
 
     /// What came of each point, in the order of their numbers.
     pub fn outcomes<P: Points>(&self, points: &P) -> Outcomes<P::Outcome> {
-        let numbers = (1..=points.count()).into_par_iter();
-        let outcome = |number| (number, self.get(points, &self.key(points, number)));
-        self.pool.install(|| numbers.map(outcome).collect())
+        let numbers: Vec<u64> = (1..=points.count()).collect();
+        let outcome = |number: &u64| {
+            let outcome = self.get(points, &self.key(points, *number));
+            Ok::<_, Infallible>((*number, outcome))
+        };
+        let Ok(outcomes) = threads::each(self.threads, &numbers, outcome);
+        outcomes
     }
 
     fn key(&self, points: &impl Points, number: u64) -> Key {

@@ -8,7 +8,6 @@
 //! ```
 //! [`crate::runner`] runs them.
 
-#[cfg(feature = "parquet")]
 mod parquet;
 mod plan;
 mod point;
@@ -18,7 +17,6 @@ mod table;
 mod work;
 
 use std::collections::BTreeMap;
-use std::env;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -32,6 +30,7 @@ use self::table::Table;
 pub use self::table::Values;
 use crate::out::say;
 use crate::progress::Progress;
+use crate::provenance::Program;
 use crate::runner::{self, shard, Points, Ran, Runner, Workers};
 use crate::store;
 
@@ -134,16 +133,18 @@ struct Collect {
 ///
 /// # Errors
 /// A plan that is none, a trace that cannot be read, files that cannot be written.
-pub fn run(progress: Progress, args: &Args) -> Result<ExitCode> {
+pub fn run(progress: Progress, program: &Program, args: &Args) -> Result<ExitCode> {
+    // What another has computed is not taken for its own.
+    let programs = || Ok::<_, anyhow::Error>([program.file()?]);
     match &args.command {
         Command::Run(args) if args.dry_run => dry_run(&Plan::read(&args.place.plan)?)?,
-        Command::Run(args) => run_points(progress, args)?,
+        Command::Run(args) => run_points(progress, args, &programs()?)?,
         Command::List(args) => list(&Plan::read(&args.plan)?, args.json)?,
-        Command::Missing(args) => missing(args)?,
+        Command::Missing(args) => missing(args, &programs()?)?,
         Command::Collect(args) => {
             let plan = Plan::read(&args.place.plan)?;
             let out = args.place.out()?;
-            let runner = Runner::open(&out, &program()?, &Workers::default())?;
+            let runner = Runner::open(&out, &programs()?, &Workers::default())?;
             collect(&plan, &runner, &out, args.partial)?;
         }
     }
@@ -158,11 +159,6 @@ impl Place {
         let name = self.plan.file_stem().context("a plan without a name")?;
         Ok(Path::new("conzone-out/sweep").join(name))
     }
-}
-
-/// This very program: what another has computed is not taken for its own.
-fn program() -> Result<Vec<PathBuf>> {
-    Ok(vec![env::current_exe().context("finding this program")?])
 }
 
 impl Points for Plan {
@@ -182,11 +178,11 @@ impl Points for Plan {
     }
 }
 
-fn run_points(progress: Progress, args: &Run) -> Result<()> {
+fn run_points(progress: Progress, args: &Run, programs: &[PathBuf]) -> Result<()> {
     let plan = Plan::read(&args.place.plan)?;
     let out = args.place.out()?;
     store::directory("--out", &out)?;
-    let runner = Runner::open(&out, &program()?, &args.workers)?;
+    let runner = Runner::open(&out, programs, &args.workers)?;
     let Ran { points, known } = runner.run(progress, "points", &plan)?;
     let share = if runner.is_whole() {
         ""
@@ -309,9 +305,9 @@ fn list(plan: &Plan, json: bool) -> Result<()> {
     say!("{table}")
 }
 
-fn missing(args: &Missing) -> Result<()> {
+fn missing(args: &Missing, programs: &[PathBuf]) -> Result<()> {
     let plan = Plan::read(&args.place.plan)?;
-    let runner = Runner::open(&args.place.out()?, &program()?, &Workers::default())?;
+    let runner = Runner::open(&args.place.out()?, programs, &Workers::default())?;
     let left = runner::missing(&runner.outcomes(&plan), args.shards);
     match left.is_empty() {
         true => Ok(()),
@@ -342,25 +338,13 @@ fn collected(plan: &Plan, runner: &Runner, out: &Path, partial: bool) -> Result<
 
 fn collect(plan: &Plan, runner: &Runner, out: &Path, partial: bool) -> Result<()> {
     let (table, refused) = collected(plan, runner, out, partial)?;
-    let csv = out.join("results.csv");
+    let [csv, typed] = ["results.csv", "results.parquet"].map(|name| out.join(name));
     store::write(&csv, &table.csv()?)?;
-    let rows = table.rows();
-    let also = write_parquet(&table, out)?;
+    store::write(&typed, &parquet::parquet(&table))?;
     say!(
-        "{rows} rows, {refused} of refused points: {}{also}",
-        csv.display()
+        "{} rows, {refused} of refused points: {}, {}",
+        table.rows(),
+        csv.display(),
+        typed.display()
     )
-}
-
-/// Writes results.parquet, and says so.
-#[cfg(feature = "parquet")]
-fn write_parquet(table: &Table, out: &Path) -> Result<String> {
-    let path = out.join("results.parquet");
-    store::write(&path, &parquet::parquet(table)?)?;
-    Ok(format!(", {}", path.display()))
-}
-
-#[cfg(not(feature = "parquet"))]
-fn write_parquet(_: &Table, _: &Path) -> Result<String> {
-    Ok(String::new())
 }

@@ -25,12 +25,12 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use console::style;
-use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::failure::Prerequisite;
 use crate::out::say;
 use crate::progress::Progress;
+use crate::threads;
 use closed::ClosedForm;
 use compare::{Comparison, Deviation};
 use golden::Source;
@@ -160,7 +160,7 @@ fn report(progress: Progress, args: &Args, golden: Option<&Path>) -> anyhow::Res
         bar.inc(1);
         result
     };
-    let comparisons: anyhow::Result<Vec<Comparison>> = cases.par_iter().map(compare).collect();
+    let comparisons = threads::each(threads::all(), &cases, compare);
     bar.finish_and_clear();
     let comparisons = comparisons?;
     let count = |f: fn(&Comparison) -> bool| comparisons.iter().filter(|c| f(c)).count();

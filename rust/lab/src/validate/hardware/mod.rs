@@ -17,10 +17,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use rayon::prelude::*;
 
 use crate::out::say;
 use crate::progress::Progress;
+use crate::threads;
 use judge::{Compared, Report};
 use points::Point;
 
@@ -78,11 +78,11 @@ fn report(progress: Progress, options: &Options, dir: &Path) -> anyhow::Result<R
             let model = drive.play(&point.play);
             bar.inc(1);
             let model = model.with_context(|| point.name.clone())?;
-            Ok(Compared::new(preset, point, model))
+            anyhow::Ok(Compared::new(preset, point, model))
         };
-        let each: anyhow::Result<Vec<_>> = points.par_iter().map(compare).collect();
+        let each = threads::each(threads::all(), &points, compare);
         bar.finish_and_clear();
-        compared.append(&mut each?);
+        compared.extend(each?);
     }
     Ok(Report::new(compared))
 }

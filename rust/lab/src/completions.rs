@@ -3,11 +3,12 @@
 
 use std::process::ExitCode;
 
-use clap::CommandFactory;
 use clap_complete::Shell;
 
 use crate::out;
+use crate::provenance::Program;
 
+/// Print a completion script for your shell
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The shell to complete in; the script completes the program `conzone`
@@ -15,9 +16,12 @@ pub struct Args {
 }
 
 /// Prints the script. It needs no repository: packagers run it from anywhere.
-pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let mut command = crate::Cli::command();
+///
+/// # Errors
+/// Standard output cannot be written.
+pub fn run(program: &Program, args: &Args) -> anyhow::Result<ExitCode> {
     let mut script = Vec::new();
+    let mut command = (program.command)();
     clap_complete::generate(args.shell, &mut command, "conzone", &mut script);
     out::text(String::from_utf8_lossy(&script))?;
     Ok(ExitCode::SUCCESS)
