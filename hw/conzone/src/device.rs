@@ -258,13 +258,13 @@ impl TextProperties for ConzoneNvme {
             Some(Which::Extra(Extra::Statistics)) => PropertyValue::Text(self.statistics()),
             Some(Which::Extra(Extra::Clock)) => PropertyValue::Number(self.alarm.now().as_nanos()),
             Some(Which::Extra(Extra::Series)) => {
-                PropertyValue::Text(self.text(Drive::series_csv, ""))
+                PropertyValue::Text(self.text(|core| core.drive().series_csv(), ""))
             }
             Some(Which::Extra(Extra::ZoneMap)) => {
-                PropertyValue::Text(self.text(|drive| ssd::zone_map(drive.model()), ""))
+                PropertyValue::Text(self.text(|core| ssd::zone_map(core.drive().model()), ""))
             }
             Some(Which::Extra(Extra::ZoneSeries)) => {
-                PropertyValue::Text(self.text(Drive::zone_series_csv, ""))
+                PropertyValue::Text(self.text(|core| core.drive().zone_series_csv(), ""))
             }
             Some(Which::Extra(Extra::Fault)) => PropertyValue::Text(self.faults()),
             Some(Which::Extra(Extra::Record)) => PropertyValue::Text(self.file_state(
@@ -750,20 +750,21 @@ impl ConzoneNvme {
     }
 
     fn statistics(&self) -> String {
-        let json = |drive: &Drive| {
-            let lateness = self.alarm.lateness();
-            ssd::device_json(drive.model(), lateness.as_ref(), &drive.power_cuts())
+        let json = |core: &Controller<Drive>| {
+            let (drive, lateness) = (core.drive(), self.alarm.lateness());
+            let clock = core.host_clock_ms();
+            ssd::device_json(drive.model(), clock, lateness.as_ref(), &drive.power_cuts())
         };
         self.text(json, "{}")
     }
 
     /// A text about the drive, or `without` when there is none to ask.
-    fn text(&self, of: impl FnOnce(&Drive) -> String, without: &str) -> String {
+    fn text(&self, of: impl FnOnce(&Controller<Drive>) -> String, without: &str) -> String {
         if self.busy.get() {
             return without.to_owned();
         }
         match self.inner.borrow().as_ref() {
-            Some(inner) => of(inner.core.drive()),
+            Some(inner) => of(&inner.core),
             None => without.to_owned(),
         }
     }

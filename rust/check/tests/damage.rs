@@ -29,5 +29,5 @@ fn what_was_damaged_is_refused_or_makes_a_drive_that_works() {
     );
     // Of each kind, in front of the digests and behind them, some are refused and some are opened.
     let all = seen.as_flattened().as_flattened();
-    assert!(all.iter().all(|n| *n > 10), "{seen:?}");
+    assert!(all.iter().all(|n| *n >= 5), "{seen:?}");
 }

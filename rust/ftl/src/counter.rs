@@ -73,6 +73,7 @@ counters! {
     HostReadTime "host_read_time_ns" |c| c.read_latency.sum().get(),
     HostWriteTime "host_write_time_ns" |c| c.write_latency.sum().get(),
     HostOtherTime "host_other_time_ns" Counters::other_time_ns,
+    HostAppends "host_appends" |c| c.host_appends,
 }
 
 /// One value for each of [`Counter::ALL`].

@@ -44,6 +44,8 @@ pub struct Counters {
     pub host_reads: u64,
     /// Write, append and write-zeroes commands.
     pub host_writes: u64,
+    /// Those of them that were zone appends.
+    pub host_appends: u64,
     /// Flush commands.
     pub host_flushes: u64,
     /// Pages that reads touched: a page for each command that reads some of it.
@@ -122,6 +124,7 @@ state::state!(ByGrain {
 state::state!(Counters {
     host_reads,
     host_writes,
+    host_appends,
     host_flushes,
     host_read_pages,
     host_write_pages,
@@ -248,6 +251,7 @@ impl From<&HostStats> for Counters {
         Self {
             host_reads: stats.reads,
             host_writes: stats.writes,
+            host_appends: stats.appends,
             host_flushes: stats.flushes,
             host_read_pages: pages(stats.read_bytes),
             host_write_pages: stats.write_pages(),

@@ -420,6 +420,13 @@ impl Flash {
         self.link.stats()
     }
 
+    /// How long all planes, all channels and the host link were busy; without allocating.
+    #[must_use]
+    pub fn busy(&self) -> [Nanos; 3] {
+        let [planes, channels] = self.media.busy();
+        [planes, channels, self.link.stats().busy]
+    }
+
     /// Is an error if a book is inconsistent.
     pub fn check_invariants(&self) -> Result<(), state::Error> {
         self.media.check_invariants()?;

@@ -132,6 +132,8 @@ pub struct HostStats {
     pub reads: u64,
     /// Write, append and write-zeroes commands.
     pub writes: u64,
+    /// Those of them that were appends.
+    pub appends: u64,
     /// Flush commands.
     pub flushes: u64,
     /// Zone management and deallocate commands.
@@ -153,6 +155,7 @@ pub struct HostStats {
 state::state!(HostStats {
     reads,
     writes,
+    appends,
     flushes,
     others,
     failures,
@@ -192,6 +195,7 @@ impl HostStats {
             | Command::Append { sectors, .. }
             | Command::WriteZeroes { sectors, .. } => {
                 self.writes += 1;
+                self.appends += u64::from(matches!(command, Command::Append { .. }));
                 self.write_bytes = add(self.write_bytes, sectors);
                 self.write_latency.add(took);
             }

@@ -534,6 +534,17 @@ impl Media {
         self.channels.iter().map(Link::stats)
     }
 
+    /// How long all planes, and all channels, were busy together; without allocating.
+    #[must_use]
+    pub fn busy(&self) -> [Nanos; 2] {
+        let planes = self.plane_stats().map(|plane| plane.busy);
+        let channels = self.channel_stats().map(|channel| channel.busy);
+        [
+            planes.fold(Nanos::ZERO, |a, b| a + b),
+            channels.fold(Nanos::ZERO, |a, b| a + b),
+        ]
+    }
+
     /// Is an error if a book is inconsistent.
     pub fn check_invariants(&self) -> Result<(), state::Error> {
         for link in &self.channels {

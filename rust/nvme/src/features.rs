@@ -161,6 +161,12 @@ impl Timestamp {
         self.set = Some((milliseconds & 0xffff_ffff_ffff, now));
     }
 
+    /// What the host's clock, as far as it has set this one, said at instant 0 of ours, milliseconds.
+    pub(crate) fn at_start(&self) -> Option<u64> {
+        let (base, at) = self.set?;
+        base.checked_sub(at.as_nanos() / 1_000_000)
+    }
+
     /// The 8 bytes of the data structure: 48 bits of milliseconds, then the origin.
     pub(crate) fn encode(&self, now: Instant) -> u64 {
         let (base, since, origin) = match self.set {
@@ -407,8 +413,9 @@ mod tests {
     fn the_clock_runs_from_where_the_host_set_it() {
         let mut clock = Timestamp::default();
         let at = |ms: u64| Instant::from_nanos(ms * 1_000_000);
-        assert_eq!(clock.encode(at(5)), 5);
+        assert_eq!((clock.encode(at(5)), clock.at_start()), (5, None));
         clock.set(1_000, at(10));
         assert_eq!(clock.encode(at(12)), 1_002 | 1 << 49);
+        assert_eq!(clock.at_start(), Some(990));
     }
 }

@@ -27,6 +27,9 @@ use units::{Instant, Nanos, ZoneId};
 /// Rows kept: enough for a picture of two pixels a row, half a MiB.
 const ROWS: usize = 1024;
 
+/// What each row has beside the counters: how long all planes, all channels and the host link were busy.
+const BUSY: [&str; 3] = ["planes_busy_ns", "channels_busy_ns", "link_busy_ns"];
+
 /// Groups of zones: as many as a picture has room for.
 const GROUPS: u32 = 256;
 
@@ -37,6 +40,7 @@ const LOOKED_AT: u32 = 4;
 struct Row {
     time: u64,
     totals: Totals,
+    busy: [u64; BUSY.len()],
     /// Per cent of each group of zones that are written. 0 is nothing at all, 100 all of it.
     written: [u8; GROUPS as usize],
 }
@@ -55,6 +59,7 @@ impl Default for Row {
         Self {
             time: 0,
             totals: [0; Counter::ALL.len()],
+            busy: [0; BUSY.len()],
             written: [0; GROUPS as usize],
         }
     }
@@ -66,6 +71,7 @@ impl Row {
         let mut row = Self {
             time,
             totals: model.totals(),
+            busy: model.busy().map(Nanos::get),
             ..Self::default()
         };
         let zones = model.zones();
@@ -103,7 +109,7 @@ fn per_cent(model: &Model, group: Range<u32>) -> u8 {
     }
 }
 
-state!(Row { time, totals[fixed], written[fixed] });
+state!(Row { time, totals[fixed], busy[fixed], written[fixed] });
 state!(Series { interval, next, rows } => check);
 
 impl Series {
@@ -162,18 +168,19 @@ impl Series {
         self.rows.iter().cloned().chain(end)
     }
 
-    /// The samples and the state now, as comma-separated values with a header: `time_ns`, then the counters.
+    /// The samples and the state now, as comma-separated values with a header: `time_ns`, then the counters and how long
+    /// planes, channels and link were busy (all of a kind together).
     #[must_use]
     pub fn csv(&self, model: &Model) -> String {
         let mut text = String::from("time_ns");
-        for counter in Counter::ALL {
+        for name in Counter::ALL.iter().map(|c| c.name()).chain(BUSY) {
             text.push(',');
-            text.push_str(counter.name());
+            text.push_str(name);
         }
         for row in self.rows(model) {
             // Writing to a String cannot fail.
             let _ = write!(text, "\n{}", row.time);
-            for value in &row.totals {
+            for value in row.totals.iter().chain(&row.busy) {
                 let _ = write!(text, ",{value}");
             }
         }
@@ -250,6 +257,41 @@ mod tests {
         let (series, model) = run([5, 7, 12, 61].into_iter());
         let rows = columns(&series.csv(&model));
         assert_eq!(rows, [(10, 2), (20, 3), (60, 3), (70, 4)]);
+    }
+
+    #[test]
+    fn rows_tell_how_busy_the_flash_was() {
+        let (series, model) = run([5, 61].into_iter());
+        let csv = series.csv(&model);
+        let busy: Vec<u64> = csv
+            .lines()
+            .last()
+            .unwrap()
+            .rsplit(',')
+            .take(3)
+            .map(|n| n.parse().unwrap())
+            .collect();
+        let stats = model.stats();
+        let planes = stats
+            .planes
+            .iter()
+            .map(|plane| plane.busy.get())
+            .sum::<u64>();
+        let channels = stats
+            .channels
+            .iter()
+            .map(|channel| channel.busy.get())
+            .sum::<u64>();
+        assert_eq!(busy, [stats.link.busy.get(), channels, planes]);
+        assert!(busy[0] > 0);
+        assert!(
+            csv.starts_with("time_ns,host_reads,")
+                && csv
+                    .lines()
+                    .next()
+                    .unwrap()
+                    .ends_with("planes_busy_ns,channels_busy_ns,link_busy_ns")
+        );
     }
 
     #[test]

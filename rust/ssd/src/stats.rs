@@ -15,13 +15,18 @@ use units::{PAGE_BYTES, SECTOR_BYTES};
 /// Statistics as a JSON object, indented by one blank a level.
 #[must_use]
 pub fn stats_json(model: &Model) -> String {
-    device_json(model, None, &PowerCuts::default())
+    device_json(model, None, None, &PowerCuts::default())
 }
 
-/// The same, with how late the device's timer was in the host's time, where that means something, and what power cuts did,
-/// if there were any.
+/// The same, with what the host's clock said at instant 0 of the drive's, milliseconds, if the host has told; how late the
+/// device's timer was in the host's time, where that means something; and what power cuts did, if there were any.
 #[must_use]
-pub fn device_json(model: &Model, lateness: Option<&Histogram>, cuts: &PowerCuts) -> String {
+pub fn device_json(
+    model: &Model,
+    host_clock_ms: Option<u64>,
+    lateness: Option<&Histogram>,
+    cuts: &PowerCuts,
+) -> String {
     let stats = model.stats();
     let mut json = Json::new();
     counted(&mut json, &[&stats.meta, &stats.data]);
@@ -46,6 +51,9 @@ pub fn device_json(model: &Model, lateness: Option<&Histogram>, cuts: &PowerCuts
             json.number(name, n);
         }
     });
+    if let Some(ms) = host_clock_ms {
+        json.number("host_clock_ms", ms);
+    }
     if cuts.cuts > 0 {
         json.object("power_cuts", |json| {
             json.number("cuts", cuts.cuts);

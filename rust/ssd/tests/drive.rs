@@ -230,13 +230,15 @@ fn statistics_are_valid_json_and_agree_with_the_log() {
     assert_eq!(json["namespaces"]["data"]["host_writes"], 1);
     assert_eq!(json["namespaces"]["meta"]["host_writes"], 0);
     // The host's time has no place in statistics of model time, unless the device asks.
-    assert!(json.get("timer_lateness").is_none());
+    assert!(json.get("timer_lateness").is_none() && json.get("host_clock_ms").is_none());
     let mut lateness = ssd::Histogram::default();
     for ns in [100, 200, 300, 90_000] {
         lateness.add(units::Nanos::new(ns));
     }
-    let text = ssd::device_json(drive.model(), Some(&lateness), &ssd::PowerCuts::default());
+    let cuts = ssd::PowerCuts::default();
+    let text = ssd::device_json(drive.model(), Some(7), Some(&lateness), &cuts);
     let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(json["host_clock_ms"], 7);
     let late = |key: &str| json["timer_lateness"][key].as_u64().unwrap();
     assert_eq!(
         (late("count"), late("max_ns"), late("p99_ns")),

@@ -238,3 +238,17 @@ fn times_change_from_the_next_command_on() {
         assert_eq!(after, before + Nanos::new(longer), "{preset}");
     }
 }
+
+#[test]
+fn appends_are_writes_that_are_counted_apart() {
+    for (mut guest, zone) in drives(&[]) {
+        for _ in 0..2 {
+            let append = command::blocks(NvmOpcode::ZoneAppend, 2, 0, 8);
+            let cqe = guest.send(1, append, &pattern(4096, 1));
+            assert_eq!(cqe.status(), OK);
+        }
+        assert_eq!(guest.write(2, zone, 9, &pattern(4096, 2)).status(), OK);
+        let stats = guest.controller.drive().model().stats();
+        assert_eq!((stats.data.host_writes, stats.data.host_appends), (3, 2));
+    }
+}

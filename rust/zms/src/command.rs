@@ -114,6 +114,7 @@ fn zoned(
             let id = zone_at(&ns.zones, zone)?;
             let at = ns.zones.check_append(id, sectors)?;
             let done = ns.write(core, Write::new(at, sectors, fua, true), now)?;
+            ns.counters.host_appends += 1;
             return Ok(Outcome {
                 done,
                 result: Ok(Reply::Appended(at)),

@@ -447,6 +447,13 @@ impl Zms {
         matches!(data.find(lpn, at), Found::Flash(_)).then(|| data.grain_of(lpn))
     }
 
+    /// How long all planes, all channels and the host link were busy; without allocating.
+    #[must_use]
+    pub fn busy(&self) -> [Nanos; 3] {
+        let [planes, channels] = self.core.media.busy();
+        [planes, channels, self.core.link.stats().busy]
+    }
+
     /// All statistics.
     #[must_use]
     pub fn stats(&self) -> Stats {

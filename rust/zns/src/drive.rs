@@ -232,6 +232,12 @@ impl Zns {
         ftl::Stats::of(&self.flash, meta, data, stats.pool(self.config.zones))
     }
 
+    /// How long all planes, all channels and the host link were busy; without allocating.
+    #[must_use]
+    pub fn busy(&self) -> [Nanos; 3] {
+        self.flash.busy()
+    }
+
     /// Mean erases of a zone's block, rounded down; in constant time.
     #[must_use]
     pub fn mean_erases(&self) -> u64 {

@@ -331,6 +331,13 @@ impl<D: Drive> Controller<D> {
         self.interrupts.set_coalescing_disabled(vector, disabled)
     }
 
+    /// What the host's own clock said at instant 0 of the drive's, milliseconds: by the Timestamp that the host has set
+    /// (Base, section 5.27.1.11). None before it has.
+    #[must_use]
+    pub fn host_clock_ms(&self) -> Option<u64> {
+        self.features.timestamp.at_start()
+    }
+
     /// The drive.
     #[must_use]
     pub fn drive(&self) -> &D {

@@ -247,6 +247,16 @@ impl Model {
         }
     }
 
+    /// How long all planes, all channels and the host link were busy; without allocating.
+    pub(crate) fn busy(&self) -> [Nanos; 3] {
+        match self {
+            Self::Zms(zms) => zms.busy(),
+            Self::Zns(zns) => zns.busy(),
+            Self::Conv(conv) => conv.flash().busy(),
+            Self::Simple(_) => [Nanos::ZERO; 3],
+        }
+    }
+
     /// The granularity at which a zone's first page is mapped; `-` if it is not in flash, or if
     /// the drive has no map.
     pub(crate) fn mapping(&self, id: ZoneId) -> &'static str {
