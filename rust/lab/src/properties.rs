@@ -5,16 +5,27 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
+use crate::failure::Prerequisite;
 use crate::out::{self, say};
-use comfy_table::{presets, Table};
+use comfy_table::{presets, ContentArrangement, Table};
 use serde::Serialize;
 use ssd::{Default as Defaults, Key, ModelKind, Preset, Property, PRESETS, PROPERTIES};
 
 /// List the drive's properties
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cargo conzone properties
+  cargo conzone properties buffer
+  cargo conzone properties --model zns --json")]
 pub struct Args {
+    /// Only those with this in their name or meaning
+    #[arg(value_name = "TEXT")]
+    text: Option<String>,
+    /// Only those of drives of this model
+    #[arg(long, value_name = "NAME", value_parser = ModelKind::ALL.map(|model| model.name()))]
+    model: Option<String>,
     /// Print docs/properties.md
-    #[arg(long, conflicts_with = "json")]
+    #[arg(long, conflicts_with_all = ["json", "text", "model"])]
     markdown: bool,
     /// Print the table as JSON
     #[arg(long)]
@@ -40,15 +51,35 @@ struct Row {
 /// # Errors
 /// Standard output cannot be written.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    if args.json {
-        let rows: Vec<Row> = PROPERTIES.iter().map(row).collect();
-        say!("{}", serde_json::to_string_pretty(&rows)?)?;
-    } else if args.markdown {
+    if args.markdown {
         out::text(markdown())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let chosen: Vec<_> = PROPERTIES.iter().filter(|p| args.wants(p)).collect();
+    if chosen.is_empty() {
+        let text = args.text.as_deref().unwrap_or_default();
+        return Err(
+            Prerequisite(format!("no property has '{text}' in its name or meaning")).into(),
+        );
+    }
+    if args.json {
+        let rows: Vec<Row> = chosen.into_iter().map(row).collect();
+        say!("{}", serde_json::to_string_pretty(&rows)?)?;
     } else {
-        say!("{}", table())?;
+        say!("{}", table(&chosen))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+impl Args {
+    fn wants(&self, property: &Property) -> bool {
+        let text = self.text.as_deref().unwrap_or_default().to_lowercase();
+        let named = [property.name(), property.doc]
+            .iter()
+            .any(|words| words.to_lowercase().contains(&text));
+        let model = self.model.as_deref();
+        named && model.is_none_or(|model| models(property).contains(&model))
+    }
 }
 
 fn row(property: &Property) -> Row {
@@ -91,21 +122,24 @@ fn own_defaults(property: &Property) -> impl Iterator<Item = (&'static str, &'st
         .filter_map(|preset| Some((preset.name, preset.setting(property.key)?)))
 }
 
-fn table() -> Table {
+/// Columns of a terminal that the table fits.
+const WIDTH: u16 = 100;
+
+fn table(chosen: &[&Property]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::UTF8_HORIZONTAL_ONLY);
-    table.set_header(["property", "takes", "default", "models", "meaning"]);
-    for property in PROPERTIES {
+    table.set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_width(WIDTH);
+    table.set_header(["property", "default", "meaning"]);
+    for property in chosen {
         let own = own_defaults(property).map(|(preset, text)| format!("{text} ({preset})"));
         let mut defaults = vec![default(property).to_owned()];
         defaults.extend(own);
-        table.add_row([
-            property.name(),
-            &property.expected(),
-            &defaults.join("\n"),
-            &models_text(property),
-            property.doc,
-        ]);
+        let mut meaning = format!("{}\ntakes {}", property.doc, property.expected());
+        if property.models != ModelKind::ALL {
+            meaning += &format!("\nonly with model={}", models_text(property));
+        }
+        table.add_row([property.name(), &defaults.join("\n"), &meaning]);
     }
     table
 }
@@ -205,10 +239,43 @@ mod tests {
 
     #[test]
     fn every_property_is_in_every_form() {
-        let (markdown, table) = (markdown(), table().to_string());
+        let all: Vec<_> = PROPERTIES.iter().collect();
+        let (markdown, table) = (markdown(), table(&all).to_string());
         for property in PROPERTIES {
             assert!(markdown.contains(&format!("| `{property}` |")));
             assert!(table.contains(property.name()));
         }
+    }
+
+    #[test]
+    fn the_table_fits_and_is_of_what_was_asked_for() {
+        let args = |text: Option<&str>, model: Option<&str>| Args {
+            text: text.map(str::to_owned),
+            model: model.map(str::to_owned),
+            markdown: false,
+            json: false,
+        };
+        let chosen =
+            |args: Args| -> Vec<_> { PROPERTIES.iter().filter(|p| args.wants(p)).collect() };
+        let all = chosen(args(None, None));
+        assert_eq!(all.len(), PROPERTIES.len());
+        let table = table(&all).to_string();
+        let widest = table.lines().map(|line| line.chars().count()).max();
+        assert!(widest.unwrap() <= usize::from(WIDTH), "{widest:?}");
+        for line in table
+            .lines()
+            .filter(|line| line.contains("write-buffer-size"))
+        {
+            assert!(
+                line.trim_start().starts_with("write-buffer-size ")
+                    || line.contains("meta-write-buffer-size"),
+                "names are whole: {line}"
+            );
+        }
+        let zones = chosen(args(Some("ZONE"), Some("zns")));
+        assert!(zones.iter().any(|p| p.name() == "zone-capacity") && zones.len() < all.len());
+        assert!(zones.iter().all(|p| p.models.contains(&ModelKind::Zns)));
+        let nothing = run(&args(Some("no such thing"), None)).unwrap_err();
+        assert!(nothing.is::<Prerequisite>(), "{nothing}");
     }
 }

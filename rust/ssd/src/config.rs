@@ -4,7 +4,7 @@
 use crate::error::ConfigError;
 use crate::presets::{Preset, DEFAULT_PRESET, PRESETS};
 use crate::properties::{Key, ModelKind, Property, Value};
-use crate::table::{property, PROPERTIES};
+use crate::table::{nearest, property, PROPERTIES};
 
 /// Property values: the user's own where set, the preset's elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,6 +131,7 @@ impl Config {
 fn find(name: &str) -> Result<&'static Property, ConfigError> {
     property(name).ok_or_else(|| ConfigError::Unknown {
         name: name.to_string(),
+        near: nearest(name),
     })
 }
 
@@ -207,6 +208,9 @@ mod tests {
             ("timing", "maybe", "property 'timing': 'maybe' is not on or off"),
             ("write-buffers", "no", "property 'write-buffers': 'no' is not auto or a whole number from 1 to 4096"),
             ("nonsense", "1", "there is no property 'nonsense'"),
+            ("zone", "1", "there is no property 'zone'; did you mean 'zones'?"),
+            ("l2p_cache_size", "1", "there is no property 'l2p_cache_size'; did you mean 'l2p-cache-size'?"),
+            ("buffer-size", "1", "there is no property 'buffer-size'; did you mean 'write-buffer-size'?"),
         ] {
             assert_eq!(config.set(name, value).unwrap_err().to_string(), message);
         }

@@ -10,6 +10,8 @@ pub enum ConfigError {
     Unknown {
         /// The name as given.
         name: String,
+        /// The property that may be meant.
+        near: Option<&'static str>,
     },
     /// The text is not of the form `key=value`.
     NotAPair {
@@ -40,8 +42,12 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             // What was given may be from a file, and anything.
-            Self::Unknown { name } => {
-                write!(f, "there is no property '{}'", name.escape_debug())
+            Self::Unknown { name, near } => {
+                write!(f, "there is no property '{}'", name.escape_debug())?;
+                match near {
+                    Some(near) => write!(f, "; did you mean '{near}'?"),
+                    None => Ok(()),
+                }
             }
             Self::NotAPair { text } => {
                 write!(f, "'{}' is not of the form key=value", text.escape_debug())

@@ -13,6 +13,7 @@
 mod chips;
 mod controller;
 mod conv;
+mod resolved;
 mod simple;
 mod zms;
 mod zns;

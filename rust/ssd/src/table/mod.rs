@@ -74,6 +74,37 @@ pub fn property(name: &str) -> Option<&'static Property> {
     PROPERTIES.iter().find(|p| p.name() == name)
 }
 
+/// The property whose name is nearest to what was typed, if that is near: a slip or two, or a part of the name.
+pub(crate) fn nearest(typed: &str) -> Option<&'static str> {
+    let typed = typed.get(..typed.len().min(64))?;
+    let typed = typed.to_ascii_lowercase().replace('_', "-");
+    let names = || PROPERTIES.iter().map(Property::name);
+    let near = names().map(|name| (slips(&typed, name), name)).min();
+    let near = near.filter(|(slips, _)| *slips <= 1 + typed.len() / 5);
+    let part = || names().find(|name| typed.len() > 3 && name.contains(&typed));
+    near.map(|(_, name)| name).or_else(part)
+}
+
+/// Letters to insert, leave out or change to get from one text to another (Levenshtein).
+fn slips(from: &str, to: &str) -> usize {
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (number, letter) in from.bytes().enumerate() {
+        let mut diagonal = number;
+        let mut left = number + 1;
+        let Some((first, rest)) = row.split_first_mut() else {
+            break;
+        };
+        *first = left;
+        for (slot, other) in rest.iter_mut().zip(to.bytes()) {
+            let changed = diagonal + usize::from(letter != other);
+            diagonal = *slot;
+            left = changed.min(diagonal + 1).min(left + 1);
+            *slot = left;
+        }
+    }
+    row.last().copied().unwrap_or(0)
+}
+
 const fn joined() -> [Property; NAMES.len()] {
     let parts = [
         namespaces::ROWS,
