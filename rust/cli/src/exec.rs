@@ -2,13 +2,13 @@
 //! `cargo conzone exec`: a command in the guest, as if it ran here.
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
 
 use crate::failure::Prerequisite;
+use crate::files::Files;
 use crate::vm::{self, Timing};
 use setup::Context;
 
@@ -23,15 +23,11 @@ use setup::Context;
 pub struct Args {
     #[command(flatten)]
     vm: vm::Options,
-    /// Put a file into the guest first; DST is absolute
-    #[arg(short, long, value_name = "SRC:DST", value_parser = pair)]
-    file: Vec<(String, String)>,
-    /// Take a file out of the guest afterwards
-    #[arg(long, value_name = "SRC:DST", value_parser = pair)]
-    fetch: Vec<(String, String)>,
+    #[command(flatten)]
+    files: Files,
     /// Give up after this many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
-    timeout: u64,
+    pub timeout: u64,
     /// Move the machine to another QEMU every so many ms, by a socket and through a file in turn: to see that nobody notices
     #[arg(long, value_name = "MS", conflicts_with_all = ["qmp", "image"])]
     migrate_every: Option<u64>,
@@ -47,27 +43,14 @@ pub struct Args {
 /// Runs the command; its output and its exit status are ours.
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     let script = script(&args.command)?;
-    for (_, destination) in &args.fetch {
-        let name = Path::new(destination);
-        let dir = name.parent().filter(|dir| !dir.as_os_str().is_empty());
-        if name.is_dir() || dir.is_some_and(|dir| !dir.is_dir()) {
-            let why = format!("--fetch {destination}: is not a file in a folder that is there");
-            return Err(Prerequisite(why).into());
-        }
-    }
+    args.files.check()?;
     if args.from_snapshot {
         args.vm.check_snapshot(Timing::Real)?;
     }
     let mut machine = args.vm.machine(context, Timing::Real)?;
     machine.snapshots = args.from_snapshot.then(|| context.paths.snapshots());
     machine.move_every = args.migrate_every.map(Duration::from_millis);
-    let mut job = guest::Job::new(script);
-    for (source, destination) in &args.file {
-        job = job.file(PathBuf::from(source), destination.clone());
-    }
-    for (source, destination) in &args.fetch {
-        job = job.fetch(source.clone(), PathBuf::from(destination));
-    }
+    let job = args.files.add_to(guest::Job::new(script));
     let mut running = machine.start(&job)?;
     let outcome = running.wait(Duration::from_secs(args.timeout), pass_on)?;
     running.quit()?;
@@ -104,15 +87,6 @@ fn script(command: &[String]) -> Result<String> {
     }
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
-    match text.split_once(':') {
-        Some((source, destination)) if !source.is_empty() && !destination.is_empty() => {
-            Ok((source.into(), destination.into()))
-        }
-        _ => Err("write SOURCE:DESTINATION".into()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,11 +99,5 @@ mod tests {
         );
         let words = ["echo".to_owned(), "a b".into(), "$x".into()];
         assert_eq!(script(&words).unwrap(), "echo 'a b' '$x'");
-    }
-
-    #[test]
-    fn pairs_have_two_sides() {
-        assert_eq!(pair("a:/b"), Ok(("a".into(), "/b".into())));
-        assert!(pair("a").is_err() && pair(":b").is_err() && pair("a:").is_err());
     }
 }

@@ -19,6 +19,7 @@ mod bench;
 mod crash;
 mod exec;
 mod experiment;
+mod files;
 mod image;
 mod log;
 mod python;
@@ -31,6 +32,7 @@ mod top;
 mod vm;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
@@ -96,6 +98,18 @@ enum Command {
     Model(lab::command::Command),
 }
 
+impl Command {
+    /// The `--timeout` of commands that have one, seconds.
+    fn timeout(&self) -> Option<u64> {
+        match self {
+            Self::Run(args) => Some(args.timeout),
+            Self::Exec(args) => Some(args.timeout),
+            Self::Crash(args) => Some(args.timeout),
+            _ => None,
+        }
+    }
+}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match execute(cli) {
@@ -122,7 +136,14 @@ fn arguments() -> impl Iterator<Item = String> {
 
 fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
     let progress = Progress::new(cli.quiet);
-    let context = || Paths::find().map(|paths| Context { paths, progress });
+    let patience = cli.command.timeout().map(Duration::from_secs);
+    let context = || {
+        Paths::find().map(|paths| Context {
+            paths,
+            progress,
+            patience,
+        })
+    };
     let repository = |command| {
         let context = context()?;
         context.paths.need_sources(command)?;
@@ -156,7 +177,11 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
                         golden: Some(paths.root().join("tests/golden")),
                         hardware: Some(paths.root().join("tests/hardware")),
                     },
-                    guest: Box::new(experiment::Linux(Context { paths, progress })),
+                    guest: Box::new(experiment::Linux(Context {
+                        paths,
+                        progress,
+                        patience: None,
+                    })),
                 };
                 Ok(Paths::look()?.map(repository))
             };
@@ -181,5 +206,40 @@ mod tests {
         let model = lab::command::Command::has_subcommand;
         let ours: Vec<_> = names.filter(|name| !model(name)).collect();
         assert_eq!(ours, lab::command::ELSEWHERE);
+    }
+
+    /// The examples of every `--help`, as words; a remark is four blanks behind.
+    fn examples() -> Vec<Vec<String>> {
+        let command = Cli::command();
+        let helps = command.get_subcommands().flat_map(|command| {
+            let nested = command.get_subcommands();
+            nested
+                .chain([command])
+                .filter_map(|c| c.get_after_help().map(ToString::to_string))
+        });
+        let mut found = Vec::new();
+        for help in helps {
+            for line in help.replace("\\\n      ", " ").lines() {
+                let Some(at) = line.find("cargo conzone ") else {
+                    continue;
+                };
+                let text = line.get(at..).unwrap_or_default();
+                let text = text.split("    ").next().unwrap_or(text);
+                let words = shlex::split(text.trim_end().trim_end_matches(')')).unwrap();
+                let shell = |word: &String| word == "&&" || word == "|" || word.starts_with('>');
+                found.push(words.into_iter().take_while(|word| !shell(word)).collect());
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn every_example_of_every_help_is_a_command_line() {
+        let examples = examples();
+        assert!(examples.len() > 40, "{}", examples.len());
+        for words in examples {
+            let parsed = Cli::try_parse_from(words.iter().skip(1));
+            assert!(parsed.is_ok(), "{words:?}: {}", parsed.unwrap_err());
+        }
     }
 }

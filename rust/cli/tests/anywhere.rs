@@ -101,6 +101,14 @@ fn what_sim_reads_and_writes_is_checked_before_it_runs() {
         let lost = sim(&["t", option, "no/x"]).code(2).stdout("");
         lost.stderr(predicate::str::contains(format!("{option} no/x: ")));
     }
+    // A file on standard output has that for itself.
+    for option in ["--out", "--stats", "--series"] {
+        let shown = sim(&["t", option, "-"]).success();
+        shown.stdout(predicate::str::contains("write amplification").not());
+        sim(&["t", option, "-", "--json"])
+            .code(2)
+            .stderr(predicate::str::contains("both go to standard output"));
+    }
     sim(&["t", "--out", "o", "--stats", "o"])
         .code(2)
         .stderr(predicate::str::contains("both o"));

@@ -137,3 +137,23 @@ fn outside_a_repository_only_completions_work() {
         .code(0)
         .stdout(contains("complete"));
 }
+
+#[test]
+fn another_set_up_is_waited_for_not_in_silence_and_not_for_ever() {
+    let machine = Machine::new();
+    let target = machine.root().join("target");
+    fs::create_dir_all(&target).unwrap();
+    let lock = fs::File::create(target.join("setup.lock")).unwrap();
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let exec = |words: &[&str]| {
+        let mut command = conzone();
+        command.env("CONZONE_ROOT", machine.root());
+        command
+            .args(words)
+            .args(["exec", "--timeout", "1", "--", "true"]);
+        command.assert().code(1).stdout(is_empty())
+    };
+    let ended = contains("has not finished after 1 s (--timeout)");
+    exec(&[]).stderr(contains("Waiting for another set-up").and(ended.clone()));
+    exec(&["--quiet"]).stderr(contains("Waiting for").not().and(ended));
+}

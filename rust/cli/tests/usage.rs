@@ -172,3 +172,33 @@ fn a_campaign_that_cannot_be_is_refused_at_once() {
     let at = ["crash", "--again", "/nonexistent", "--at", "5"];
     refused(&at, "/nonexistent/crash.json: No such file");
 }
+
+#[test]
+fn bash_completes_experiments_properties_and_cargo_conzone() {
+    let complete = |words: &str, at: usize| {
+        let program = assert_cmd::cargo::cargo_bin("conzone");
+        let script = format!(
+            "source <({0} completions bash); COMP_WORDS=({words}); COMP_CWORD={at}; \
+             _cargo_conzone cargo \"${{COMP_WORDS[{at}]}}\" \"${{COMP_WORDS[{at}-1]}}\"; \
+             printf '%s ' \"${{COMPREPLY[@]}}\"",
+            program.display()
+        );
+        let output = std::process::Command::new("bash")
+            .args(["--norc", "-c", &script])
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(
+        complete("cargo conzone experiment zone", 3),
+        "zone-conflicts zoned-block "
+    );
+    assert_eq!(
+        complete("cargo conzone run --set write-buffer", 4),
+        "write-buffer-size= write-buffers= "
+    );
+    assert_eq!(complete("cargo conzone run --preset ufs", 4), "ufs4-tlc ");
+    assert_eq!(complete("cargo conzone comp", 2), "compare completions ");
+    // The program itself says more of what is wrong than that it is none of the names.
+    refused(&["experiment", "zone"], "there is no experiment 'zone'");
+}

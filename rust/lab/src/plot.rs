@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use anyhow::{anyhow, Result};
+use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
@@ -14,9 +15,10 @@ const LEGEND_ROW: u32 = 20;
 /// Mean width of a letter of the legend, generously.
 const LETTER: usize = 8;
 
-/// Okabe and Ito's colours: told apart with any colour vision and in grey print.
+/// Okabe and Ito's colours, told apart with any colour vision; the blue is darker than theirs, which in grey print is their
+/// vermilion. Where there may be more than two lines, they differ in marks or dashes, too.
 pub const COLOURS: [RGBColor; 6] = [
-    RGBColor(0, 114, 178),
+    RGBColor(0, 84, 140),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
     RGBColor(204, 121, 167),
@@ -29,7 +31,7 @@ pub const FONT: &str = "sans-serif";
 /// Of lines behind the figures.
 pub const GRID: RGBColor = RGBColor(225, 225, 225);
 /// Of axes and marks.
-pub const MARK: RGBColor = RGBColor(130, 130, 130);
+pub const MARK: RGBColor = RGBColor(95, 95, 95);
 
 /// How the horizontal axis is divided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,19 +40,21 @@ pub enum Axis {
     Linear,
     /// By powers of two.
     Doubling,
+    /// By powers of ten, of which there are whole ones.
+    Decades,
 }
 
 impl Axis {
     fn place(self, x: f64) -> f64 {
         match self {
-            Self::Linear => x,
+            Self::Linear | Self::Decades => x,
             Self::Doubling => x.max(f64::MIN_POSITIVE).log2(),
         }
     }
 
     fn label(self, place: f64) -> String {
         let x = match self {
-            Self::Linear => place,
+            Self::Linear | Self::Decades => place,
             Self::Doubling => place.exp2(),
         };
         number(x)
@@ -64,10 +68,26 @@ pub struct Line {
     pub name: String,
     /// Its points, by x.
     pub points: Vec<(f64, f64)>,
-    /// Drawn in dashes, in the colour of the line before.
+    /// Drawn in dashes, in the colour of the line before, which then is broad and pale.
     pub dashed: bool,
-    /// Pixels by which it is wider than others, to be seen below lines that coincide with it.
-    pub wider: u32,
+}
+
+/// Points that are so near, as shares of their own size, are the same.
+const SAME: f64 = 3e-3;
+
+impl Line {
+    /// Whether a good part of it is hidden by a line that is drawn over it: a stretch between two marks, or of many points
+    /// a half.
+    fn coincides(&self, other: &Self, dots: bool) -> bool {
+        let near = |a: f64, b: f64| (a - b).abs() <= SAME * a.abs().max(b.abs());
+        let on = |&(x, y): &(f64, f64)| other.points.iter().any(|p| near(p.0, x) && near(p.1, y));
+        let on: Vec<bool> = self.points.iter().map(on).collect();
+        if dots {
+            on.windows(2).any(|pair| pair == [true, true])
+        } else {
+            on.iter().filter(|on| **on).count() * 2 > on.len()
+        }
+    }
 }
 
 /// A picture.
@@ -83,6 +103,8 @@ pub struct Plot {
     pub lines: Vec<Line>,
     /// Whether each point is marked.
     pub dots: bool,
+    /// Whether heights are numbers of nines of a share, which is what is written beside them: 1 is 90 %, 2 is 99 %.
+    pub nines: bool,
 }
 
 impl Plot {
@@ -104,7 +126,7 @@ impl Plot {
             self.draw(&area, &legend, above)
                 .map_err(|e| anyhow!("drawing {}: {e}", self.y))?;
         }
-        Ok(Some(svg))
+        Ok(Some(labelled(&svg, &format!("{} by {}", self.y, self.x))))
     }
 
     /// Whole numbers close together are not divided further.
@@ -129,7 +151,33 @@ impl Plot {
         let margin = ((high - low) * 0.02).max(0.05);
         let top = points().map(|(_, y)| *y).fold(0.0, f64::max);
         let top = if top > 0.0 { top * 1.08 } else { 1.0 };
-        (low - margin..high + margin, 0.0..top)
+        let xs = match self.axis {
+            Axis::Decades => decades([low, high].into_iter()).unwrap_or(1.0..10.0),
+            Axis::Linear | Axis::Doubling => low - margin..high + margin,
+        };
+        (xs, 0.0..top)
+    }
+
+    /// Dashes and gaps of a line. Without marks, and where none has a partner, neighbours differ.
+    fn dashes(&self, number: usize, line: &Line) -> Option<(u32, u32)> {
+        let plain = !self.dots && self.lines.iter().all(|line| !line.dashed);
+        match number % 3 {
+            _ if line.dashed => Some((6, 4)),
+            1 if plain => Some((9, 3)),
+            2 if plain => Some((3, 3)),
+            _ => None,
+        }
+    }
+
+    /// How broad each line is: under each that is drawn over it, it shows on both sides.
+    fn widths(&self) -> Vec<u32> {
+        let over = |(number, line): (usize, &Line)| {
+            let above = self.lines.iter().skip(number + 1);
+            let pale = above.clone().next().is_some_and(|next| next.dashed);
+            let above = above.filter(|other| !other.dashed && line.coincides(other, self.dots));
+            2 + 3 * (above.count() as u32).min(MOST_OVER) + 4 * u32::from(pale)
+        };
+        self.lines.iter().enumerate().map(over).collect()
     }
 
     /// Where each name begins.
@@ -164,6 +212,24 @@ impl Plot {
     ) -> std::result::Result<(), Box<dyn std::error::Error + 'a>> {
         area.fill(&WHITE)?;
         let (xs, ys) = self.ranges();
+        match self.axis {
+            Axis::Decades => self.draw_on(area, (legend, above), xs.log_scale(), ys),
+            Axis::Linear | Axis::Doubling => self.draw_on(area, (legend, above), xs, ys),
+        }
+    }
+
+    fn draw_on<'a, X>(
+        &self,
+        area: &DrawingArea<SVGBackend<'a>, Shift>,
+        (legend, above): (&[(i32, i32)], u32),
+        xs: X,
+        ys: Range<f64>,
+    ) -> std::result::Result<(), Box<dyn std::error::Error + 'a>>
+    where
+        X: AsRangedCoord<Value = f64>,
+        X::CoordDescType: ValueFormatter<f64>,
+    {
+        let top = ys.end;
         let mut chart = ChartBuilder::on(area)
             .margin(12)
             .margin_top(above + 8)
@@ -176,42 +242,125 @@ impl Plot {
             .x_desc(&self.x)
             .y_desc(&self.y)
             .x_labels(self.x_labels())
-            .y_labels(7)
+            .y_labels(if self.nines {
+                top.ceil() as usize + 1
+            } else {
+                7
+            })
             .x_label_formatter(&|x| self.axis.label(*x))
-            .y_label_formatter(&|y| number(*y))
+            .y_label_formatter(&|y| if self.nines { nines(*y) } else { number(*y) })
             .bold_line_style(GRID)
             .light_line_style(TRANSPARENT)
             .axis_style(MARK)
             .label_style((FONT, 13))
             .draw()?;
-        let styled = self.lines.iter().zip(self.colours()).zip(legend);
-        for ((line, colour), &(x, y)) in styled {
+        let looks = self.colours().into_iter().zip(self.widths());
+        for (number, ((line, look), &(x, y))) in
+            self.lines.iter().zip(looks).zip(legend).enumerate()
+        {
+            let (colour, width) = look;
+            let has_partner = self.lines.get(number + 1).is_some_and(|next| next.dashed);
+            let shade = colour.mix(if has_partner { 0.35 } else { 1.0 });
             let points = || line.points.iter().map(|(x, y)| (self.axis.place(*x), *y));
-            let stroke = colour.stroke_width(2 + line.wider);
-            if line.dashed {
-                chart.draw_series(DashedLineSeries::new(points(), 6, 4, stroke))?;
-            } else {
-                chart.draw_series(LineSeries::new(points(), stroke))?;
+            let stroke = shade.stroke_width(width);
+            match self.dashes(number, line) {
+                Some((dash, gap)) => {
+                    chart.draw_series(DashedLineSeries::new(points(), dash, gap, stroke))?;
+                }
+                None => {
+                    chart.draw_series(LineSeries::new(points(), stroke))?;
+                }
             }
-            if self.dots {
-                chart.draw_series(points().map(|at| Circle::new(at, 3, colour.filled())))?;
-            }
+            let size = 3 + width as i32 / 3;
             let (x, y) = (x, y + 14);
-            let ends: &[(i32, i32)] = if line.dashed {
-                &[(0, 6), (12, 18)]
-            } else {
-                &[(0, 18)]
-            };
-            for (from, to) in ends {
+            let (dash, gap) = self.dashes(number, line).unwrap_or((18, 1));
+            for from in (0..18).step_by((dash + gap) as usize) {
+                let to = (from + dash as i32).min(18);
                 area.draw(&PathElement::new(
                     [(x + from, y), (x + to, y)],
-                    colour.stroke_width(3),
+                    shade.stroke_width(width.max(3)),
                 ))?;
+            }
+            // Neighbours have other marks, to be told apart without colours.
+            let (marks, sample) = (points(), (x + 9, y));
+            let (fill, cross) = (colour.filled(), colour.stroke_width(2));
+            match number % 3 {
+                _ if !self.dots => {}
+                0 => {
+                    chart.draw_series(marks.map(|at| Circle::new(at, size, fill)))?;
+                    area.draw(&Circle::new(sample, 4, fill))?;
+                }
+                1 => {
+                    chart.draw_series(marks.map(|at| TriangleMarker::new(at, size + 1, fill)))?;
+                    area.draw(&TriangleMarker::new(sample, 4, fill))?;
+                }
+                _ => {
+                    chart.draw_series(marks.map(|at| Cross::new(at, size, cross)))?;
+                    area.draw(&Cross::new(sample, 4, cross))?;
+                }
             }
             area.draw(&Text::new(line.name.clone(), (x + 24, y - 6), (FONT, 13)))?;
         }
         area.present()?;
         Ok(())
+    }
+}
+
+/// Lines that one is broadened for, at most.
+const MOST_OVER: u32 = 3;
+
+/// Where an axis is marked, at about as many places as asked for at most: at multiples of 1, 2 or 5 of a power of ten.
+#[must_use]
+pub fn marks(start: f64, end: f64, most: f64) -> Vec<f64> {
+    let rough = (end - start) / most;
+    if !rough.is_finite() || rough <= 0.0 {
+        return Vec::new();
+    }
+    let decade = 10_f64.powf(rough.log10().floor());
+    let steps = [1.0, 2.0, 5.0, 10.0].map(|n| n * decade);
+    let step = steps
+        .into_iter()
+        .find(|step| *step >= rough * 0.999)
+        .unwrap_or(rough);
+    let first = (start / step - 1e-6).ceil();
+    let marks = (0..64).map(|n| (first + f64::from(n)) * step);
+    marks.take_while(|at| *at <= end + step * 1e-6).collect()
+}
+
+/// A picture with what it shows, for those who do not see it.
+#[must_use]
+pub fn labelled(svg: &str, label: &str) -> String {
+    let label = label
+        .replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('"', "&quot;");
+    svg.replacen(
+        "<svg ",
+        &format!("<svg role=\"img\" aria-label=\"{label}\" "),
+        1,
+    )
+}
+
+/// The powers of ten around the values (at least one decade apart).
+pub fn decades(values: impl Iterator<Item = f64>) -> Option<Range<f64>> {
+    let (low, high) = values
+        .filter(|v| *v > 0.0)
+        .fold((f64::INFINITY, 0.0_f64), |(low, high), v| {
+            (low.min(v), high.max(v))
+        });
+    (low <= high).then(|| {
+        let low = low.log10().floor();
+        10f64.powf(low)..10f64.powf(high.log10().ceil().max(low + 1.0))
+    })
+}
+
+/// A share by its nines, in per cent.
+fn nines(n: f64) -> String {
+    match n.round() as usize {
+        0 => "0".into(),
+        1 => "90".into(),
+        2 => "99".into(),
+        more => format!("99.{}", "9".repeat(more - 2)),
     }
 }
 
@@ -245,6 +394,7 @@ mod tests {
             axis: Axis::Doubling,
             lines,
             dots: true,
+            nines: false,
         }
     }
 
@@ -253,7 +403,6 @@ mod tests {
             name: name.into(),
             points: vec![(4.0, 1.0), (256.0, 400.0)],
             dashed,
-            wider: 0,
         }
     }
 
@@ -264,8 +413,13 @@ mod tests {
             .unwrap()
             .unwrap();
         assert!(svg.contains("one") && svg.contains("two"));
+        let label = "role=\"img\" aria-label=\"bandwidth, MB/s by block size, KiB\"";
+        assert!(svg.contains(label), "{svg}");
+        assert!(labelled("<svg >", "a\"<b>").contains("\"a&quot;&lt;b>\""));
         assert!(svg.contains("block size, KiB") && svg.contains("256"));
-        assert_eq!(svg.matches("<circle").count(), 4);
+        // Two marks and that of the legend; the other line's are triangles.
+        assert_eq!(svg.matches("<circle").count(), 3);
+        assert_eq!(svg.matches("<polygon").count(), 3);
     }
 
     #[test]
@@ -280,6 +434,69 @@ mod tests {
         let colours = plot(lines).colours();
         assert_eq!(colours[0], colours[1]);
         assert_ne!(colours[0], colours[2]);
+    }
+
+    #[test]
+    fn lines_that_coincide_are_seen_on_both_sides_of_those_over_them() {
+        let other = Line {
+            points: vec![(4.0, 1.0), (256.0, 300.0)],
+            ..line("other", false)
+        };
+        let widths = |lines: &[Line]| plot(lines.to_vec()).widths();
+        assert_eq!(widths(&[line("a", false), line("b", false)]), [5, 2]);
+        assert_eq!(widths(&[line("a", false), other.clone()]), [2, 2]);
+        assert_eq!(
+            widths(&[line("a", false), other, line("b", false)]),
+            [5, 2, 2]
+        );
+        // A dashed line lies on a broad, pale one.
+        assert_eq!(widths(&[line("a", false), line("a'", true)]), [6, 2]);
+        let svg = plot(vec![line("a", false), line("a'", true)])
+            .svg()
+            .unwrap()
+            .unwrap();
+        assert!(svg.contains("opacity=\"0.35\""), "{svg}");
+    }
+
+    #[test]
+    fn logarithmic_axes_are_marked_at_decades_and_others_at_round_places() {
+        let mut decades = plot(vec![line("a", false)]);
+        decades.axis = Axis::Decades;
+        let svg = decades.svg().unwrap().unwrap();
+        for label in ["\n1\n", "\n10\n", "\n100\n", "\n1000\n"] {
+            assert!(svg.contains(label), "{label}: {svg}");
+        }
+        assert!(!svg.contains("\n64\n") && !svg.contains("\n32\n"), "{svg}");
+        assert_eq!(marks(1.9, 8.5, 8.0), [2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]);
+        let fine = marks(5.064, 5.131, 8.0).into_iter().map(seconds);
+        assert_eq!(
+            fine.collect::<Vec<_>>(),
+            ["5.07", "5.08", "5.09", "5.1", "5.11", "5.12", "5.13"]
+        );
+        assert!(marks(1.0, 1.0, 8.0).is_empty());
+    }
+
+    #[test]
+    fn tails_are_marked_by_their_nines() {
+        let mut tail = plot(vec![Line {
+            points: vec![(10.0, 0.0), (20.0, 1.0), (30.0, 3.2)],
+            ..Line::default()
+        }]);
+        tail.nines = true;
+        let svg = tail.svg().unwrap().unwrap();
+        for label in ["\n0\n", "\n90\n", "\n99\n", "\n99.9\n"] {
+            assert_eq!(svg.matches(label).count(), 1, "{label}: {svg}");
+        }
+    }
+
+    #[test]
+    fn decades_enclose_the_values() {
+        assert_eq!(
+            super::decades([20.0, 950.0].into_iter()),
+            Some(10.0..1000.0)
+        );
+        assert_eq!(super::decades([10.0].into_iter()), Some(10.0..100.0));
+        assert_eq!(super::decades([0.0].into_iter()), None);
     }
 
     #[test]

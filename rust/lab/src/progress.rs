@@ -13,6 +13,7 @@ const TICK: Duration = Duration::from_millis(120);
 #[derive(Clone, Copy, Debug)]
 pub struct Progress {
     bars: bool,
+    quiet: bool,
 }
 
 impl Progress {
@@ -20,6 +21,7 @@ impl Progress {
     pub fn new(quiet: bool) -> Self {
         Self {
             bars: !quiet && Term::stderr().is_term(),
+            quiet,
         }
     }
 
@@ -31,6 +33,13 @@ impl Progress {
     /// A line that stays, such as a finished step.
     pub fn note(self, line: impl AsRef<str>) {
         if self.bars {
+            eprintln!("{}", line.as_ref());
+        }
+    }
+
+    /// A line that somebody who waits must see, terminal or not.
+    pub fn tell(self, line: impl AsRef<str>) {
+        if !self.quiet {
             eprintln!("{}", line.as_ref());
         }
     }
@@ -49,6 +58,14 @@ impl Progress {
     pub fn bar(self, message: impl Into<String>, length: u64) -> ProgressBar {
         let style = "{msg} [{bar:30}] {pos}/{len} {elapsed:.dim} eta {eta:.dim}";
         let bar = self.bar_of(ProgressBar::new(length), style);
+        bar.set_message(message.into());
+        bar
+    }
+
+    /// A file of so many bytes to read.
+    pub fn file(self, message: impl Into<String>, bytes: u64) -> ProgressBar {
+        let style = "{msg} [{bar:30}] {bytes}/{total_bytes} {elapsed:.dim} eta {eta:.dim}";
+        let bar = self.bar_of(ProgressBar::new(bytes), style);
         bar.set_message(message.into());
         bar
     }

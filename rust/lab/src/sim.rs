@@ -21,9 +21,6 @@ use crate::out::{self, say};
 use crate::progress::Progress;
 use crate::stats::{count, figure};
 
-/// Commands between two updates of the progress bar's message.
-const REPORT_EVERY: u64 = 1 << 16;
-
 /// Run a trace through the flash model alone, in virtual time
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -79,6 +76,14 @@ pub fn run(progress: Progress, args: &Args) -> anyhow::Result<ExitCode> {
             return Err(Prerequisite(why).into());
         }
     }
+    // One thing at a time goes to standard output.
+    let printed = outputs
+        .iter()
+        .find(|(_, path)| *path == Some(Path::new("-")));
+    if let (Some((option, _)), true) = (printed, args.json) {
+        let why = format!("{option} - and --json both go to standard output: give one a file");
+        return Err(Prerequisite(why).into());
+    }
     let bar = bar(progress, &args.input.trace);
     let wrapped = bar.clone();
     let mut input = args
@@ -89,7 +94,7 @@ pub fn run(progress: Progress, args: &Args) -> anyhow::Result<ExitCode> {
     let mut stats_file = Place::open("--stats", args.stats.as_deref())?;
     let mut series_file = Place::open("--series", args.series.as_deref())?;
     let mut seen = Seen::default();
-    replay(&mut simulation, &mut input, &mut out, &mut seen, &bar)?;
+    replay(&mut simulation, &mut input, &mut out, &mut seen)?;
     bar.finish_and_clear();
     let stats = figures(&simulation, &input, &seen)?;
     out.finish(|_| Ok(()))?;
@@ -100,7 +105,7 @@ pub fn run(progress: Progress, args: &Args) -> anyhow::Result<ExitCode> {
     series_file.finish(|file| Ok(file.write_all(simulation.series_csv().as_bytes())?))?;
     if args.json {
         say!("{}", serde_json::to_string_pretty(&stats)?)?;
-    } else if args.out.as_deref() != Some(Path::new("-")) {
+    } else if printed.is_none() {
         out::text(table(simulation.latencies(), &stats))?;
     }
     Ok(ExitCode::SUCCESS)
@@ -221,18 +226,12 @@ fn replay(
     input: &mut Input,
     out: &mut Place,
     seen: &mut Seen,
-    bar: &ProgressBar,
 ) -> anyhow::Result<()> {
-    let mut commands = 0_u64;
     while let Some(answer) =
         next_answer(simulation, input).map_err(|error| anyhow!("--trace {error}"))?
     {
         seen.add(&answer);
         out.write(&answer)?;
-        commands += 1;
-        if commands % REPORT_EVERY == 0 {
-            bar.set_message(format!("{commands} commands"));
-        }
     }
     Ok(())
 }
@@ -268,8 +267,8 @@ pub(crate) fn figures(
 /// Progress in bytes of the file; none for standard input.
 fn bar(progress: Progress, path: &Path) -> ProgressBar {
     match path.metadata() {
-        Ok(meta) if meta.is_file() => progress.bar("0 commands", meta.len()),
-        _ => progress.spinner("commands"),
+        Ok(meta) if meta.is_file() => progress.file("reading the trace", meta.len()),
+        _ => progress.spinner("reading the trace"),
     }
 }
 

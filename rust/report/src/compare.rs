@@ -2,7 +2,7 @@
 //! `cargo conzone compare`: runs beside each other, the others against the first, as tables and overlaid pictures on
 //! one page. They go by letters, in the order in which they were named: A, B, C, ...
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -14,7 +14,10 @@ use lab::plot::{Axis, Line, Plot, COLOURS};
 use serde::{Deserialize, Serialize};
 use serde_json::{json, Map, Value};
 
+use crate::study::{self, Study};
 use crate::{charts::steps, fio, series, series::Series, summary::Summary, FORMAT};
+use lab::experiment::case::Metric;
+use lab::experiment::catalogue::Scale;
 use lab::failure::Prerequisite;
 use lab::out::say;
 use lab::table;
@@ -31,10 +34,13 @@ const MOST_RUNS: usize = COLOURS.len() * 2;
   cargo conzone run --out before
   cargo conzone run --out after --set write-buffers=3
   cargo conzone compare before after
+  cargo conzone experiment zone-conflicts --out two
+  cargo conzone experiment zone-conflicts --out four --set write-buffers=4
+  cargo conzone compare two four --out conflicts.html
 
 With more than two directories every other run is compared with the first.")]
 pub struct Args {
-    /// Directories of the runs (`run --out`), of which the first is what the others are compared with
+    /// Directories of runs or of one experiment (`--out`), of which the first is what the others are compared with
     #[arg(value_name = "DIR", required = true, num_args = 2..)]
     runs: Vec<PathBuf>,
     /// The page to write
@@ -55,6 +61,8 @@ struct Run {
     fio: fio::Output,
     stats: Option<Value>,
     series: Series,
+    /// Of an experiment: its rows, in place of all that.
+    study: Option<Study>,
 }
 
 /// run.json, as far as it is needed here.
@@ -73,9 +81,22 @@ impl Run {
             return Err(Prerequisite(format!("{name}: no such directory")).into());
         }
         let path = |file: &str| dir.join(file);
+        if let Some(study) = Study::read(dir)? {
+            return Ok(Self {
+                title: study.experiment.title.into(),
+                settings: study.settings.clone(),
+                properties: study.drives.clone(),
+                fio: fio::Output::default(),
+                stats: None,
+                series: Series::default(),
+                study: Some(study),
+                name,
+            });
+        }
         let text = fs::read_to_string(path("run.json")).map_err(|_| {
             Prerequisite(format!(
-                "{name}: no run.json in it: it is no directory of `cargo conzone run`, or of one before comparisons; run again"
+                "{name}: neither run.json nor {} in it: it is no directory of `cargo conzone run` or `experiment`",
+                study::FILE
             ))
         })?;
         let broken = |file: &str| format!("{name}/{file} is broken: run again");
@@ -111,8 +132,17 @@ impl Run {
             } else {
                 series
             },
+            study: None,
             name,
         })
+    }
+
+    /// What it is of, to be compared with its like.
+    fn kind(&self) -> String {
+        match &self.study {
+            Some(study) => format!("the experiment {}", study.experiment.name),
+            None => "a run".into(),
+        }
     }
 }
 
@@ -140,11 +170,12 @@ impl Figure {
         texts
     }
 
-    /// A run against the first.
+    /// A run against the first: in per cent, and what is in per cent itself, in points.
     fn change(&self, run: usize) -> String {
         let of = |run: usize| self.values.get(run).copied().flatten();
         match (of(0), of(run)) {
             (Some(a), Some(b)) if (a - b).abs() <= a.abs() * 5e-5 => "same".into(),
+            (Some(a), Some(b)) if self.what.ends_with('%') => format!("{:+.1} points", b - a),
             (Some(a), Some(b)) if a.abs() > 0.0 => format!("{:+.1} %", (b / a - 1.0) * 100.0),
             _ => "-".into(),
         }
@@ -263,6 +294,7 @@ struct Page<'a> {
     differences: &'a [Difference],
     /// Which line is whose.
     lines: &'static str,
+    figures: Vec<String>,
     latency: Vec<String>,
     bandwidth: Vec<String>,
     depth: Vec<String>,
@@ -276,6 +308,17 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     }
     let runs = args.runs.iter().map(|dir| Run::read(dir));
     let runs = runs.collect::<Result<Vec<_>>>()?;
+    for other in &runs {
+        let first = runs.first().unwrap_or(other);
+        if first.kind() != other.kind() {
+            let (a, b) = (first.kind(), other.kind());
+            let why = format!(
+                "{} is of {a}, and {} of {b}: compare what is alike",
+                first.name, other.name
+            );
+            return Err(Prerequisite(why).into());
+        }
+    }
     let comparison = Comparison::new(&runs);
     let mut others = comparison.names.clone();
     let first = others.remove(0);
@@ -286,9 +329,10 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         counters: comparison.counters.iter().map(Figure::texts).collect(),
         differences: &comparison.differences,
         lines: match runs.len() {
-            2 => "A full lines, B dashed",
+            2 => "A broad and pale, B dashed on it",
             _ => "a line for each run",
         },
+        figures: pictures(&studies(&runs))?,
         latency: pictures(&latency(&runs))?,
         bandwidth: pictures(&bandwidth(&runs))?,
         depth: pictures(&queue_depth(&runs))?,
@@ -320,7 +364,10 @@ type Figures = Vec<(String, f64)>;
 
 /// A run's own figures in the order they are shown.
 fn results(run: &Run) -> Figures {
-    let summary = Summary::new(&run.fio, run.stats.as_ref());
+    if let Some(study) = &run.study {
+        return study.figures();
+    }
+    let summary = Summary::new(&run.fio, run.stats.as_ref(), &[]);
     let mut figures = Vec::new();
     for row in &summary.jobs {
         let mut add = |what: &str, value: Option<f64>| {
@@ -408,6 +455,36 @@ fn differing(runs: &[Run], list: fn(&Run) -> &Vec<(String, String)>) -> Vec<Diff
         .collect()
 }
 
+/// An experiment's own pictures.
+fn studies(runs: &[Run]) -> Vec<Plot> {
+    let Some(experiment) = runs
+        .first()
+        .and_then(|run| Some(run.study.as_ref()?.experiment))
+    else {
+        return Vec::new();
+    };
+    let lines = |run: &Run, metric: Metric| -> Lines {
+        let mut lines = Lines::new();
+        let rows = run.study.iter().flat_map(|study| &study.rows);
+        for (row, value) in rows.filter_map(|row| Some((row, metric.of(row)?))) {
+            match lines.iter_mut().find(|(name, _)| *name == row.series) {
+                Some((_, points)) => points.push((row.x, value)),
+                None => lines.push((row.series.clone(), vec![(row.x, value)])),
+            }
+        }
+        lines
+    };
+    let axis = match experiment.scale {
+        Scale::Linear => Axis::Linear,
+        Scale::Doubling => Axis::Doubling,
+    };
+    let figures = experiment.figures.iter().flat_map(|figure| {
+        let lines: Vec<Lines> = runs.iter().map(|run| lines(run, figure.metric)).collect();
+        overlaid(experiment.x, figure.metric.axis(), axis, &lines)
+    });
+    figures.collect()
+}
+
 /// The cumulative distributions.
 fn latency(runs: &[Run]) -> Vec<Plot> {
     let lines = |run: &Run| -> Lines {
@@ -439,7 +516,7 @@ fn latency(runs: &[Run]) -> Vec<Plot> {
     overlaid(
         "latency, us (logarithmic)",
         "I/Os done within it, %",
-        Axis::Doubling,
+        Axis::Decades,
         &runs.iter().map(lines).collect::<Vec<_>>(),
     )
 }
@@ -474,15 +551,15 @@ fn over_time(runs: &[Run], y: &str, of: fn(&Series) -> Vec<series::Line>) -> Vec
             .collect()
     };
     overlaid(
-        "model time from the first command on, s",
+        "the drives' clock from the first command on, s",
         y,
         Axis::Linear,
         &runs.iter().map(lines).collect::<Vec<_>>(),
     )
 }
 
-/// A run's lines by name.
-type Lines = BTreeMap<String, Vec<(f64, f64)>>;
+/// A run's lines with their names.
+type Lines = Vec<(String, Vec<(f64, f64)>)>;
 
 /// Of two runs one picture: A's lines in full, B's in the same colours and dashed. Of more a picture for each line,
 /// where every run keeps its colour: A to F in full, G to L dashed.
@@ -493,10 +570,15 @@ fn overlaid(x: &str, y: &str, axis: Axis, runs: &[Lines]) -> Vec<Plot> {
         axis,
         lines,
         dots: false,
+        nines: false,
     };
-    let names = named(runs.iter().flat_map(BTreeMap::keys));
+    let names = named(runs.iter().flatten().map(|(name, _)| name));
     let points = |run: usize, name: &str| {
-        let points = runs.get(run).and_then(|lines| lines.get(name));
+        let lines = runs.get(run).into_iter().flatten();
+        let points = lines
+            .filter(|(n, _)| n == name)
+            .map(|(_, points)| points)
+            .next();
         points.filter(|points| !points.is_empty()).cloned()
     };
     if runs.len() == 2 {
@@ -507,7 +589,6 @@ fn overlaid(x: &str, y: &str, axis: Axis, runs: &[Lines]) -> Vec<Plot> {
                     name: format!("{} {name}", letter(run)),
                     points: points(run, name)?,
                     dashed: run > 0 && shared,
-                    wider: 0,
                 })
             };
             (0..2).filter_map(line)
@@ -525,8 +606,6 @@ fn overlaid(x: &str, y: &str, axis: Axis, runs: &[Lines]) -> Vec<Plot> {
                 name: format!("{}{none}", letter(run)),
                 points: points.unwrap_or_default(),
                 dashed: run >= COLOURS.len(),
-                // Lines that coincide are bands of all their colours.
-                wider: full.saturating_sub(run + 1) as u32 * 3 / 2,
             }
         });
         plot(format!("{name}: {y}"), lines.collect())
@@ -611,6 +690,39 @@ mod tests {
     }
 
     #[test]
+    fn shares_differ_in_points_and_all_else_in_per_cent() {
+        let change = |what: &str, a, b| {
+            let figure = Figure {
+                what: what.into(),
+                values: vec![Some(a), Some(b)],
+            };
+            figure.change(1)
+        };
+        assert_eq!(change("L2P hit rate, %", 9.0, 81.8), "+72.8 points");
+        assert_eq!(change("L2P hit rate, %", 0.0, 2.0), "+2.0 points");
+        assert_eq!(change("fill write: MB/s", 9.0, 81.8), "+808.9 %");
+    }
+
+    #[test]
+    fn a_direction_has_one_colour_on_every_page() {
+        let dir = tempfile::tempdir().unwrap();
+        let dirs = runs(dir.path(), &[8, 8]);
+        let csv = "time_ns,host_read_time_ns,host_write_time_ns,host_other_time_ns\n1000,0,0,0\n2000,4,4,4\n";
+        dirs.iter()
+            .for_each(|dir| fs::write(dir.join("series.csv"), csv).unwrap());
+        let read: Vec<Run> = dirs.iter().map(|dir| Run::read(dir).unwrap()).collect();
+        let names: Vec<_> = queue_depth(&read)[0]
+            .lines
+            .iter()
+            .map(|line| line.name.clone())
+            .collect();
+        assert_eq!(names[..4], ["A read", "B read", "A write", "B write"]);
+        let svg = queue_depth(&read)[0].svg().unwrap().unwrap();
+        let [blue, orange] = ["#00548C", "#D55E00"].map(|colour| svg.find(colour).unwrap());
+        assert!(blue < orange, "reads first: {svg}");
+    }
+
+    #[test]
     fn each_of_several_runs_is_compared_with_the_first() {
         let dir = tempfile::tempdir().unwrap();
         let dirs = runs(dir.path(), &[8, 9, 8]);
@@ -665,12 +777,6 @@ mod tests {
         assert!(fill.y.starts_with("fill write: ") && reads.y.starts_with("randread read: "));
         assert_eq!(lines(reads), "A G' B H' C D E F");
         assert_eq!(lines(&latency(&read[..3])[1]), "A B C");
-        let wider = latency(&read[..3])[1]
-            .lines
-            .clone()
-            .into_iter()
-            .map(|line| line.wider);
-        assert_eq!(wider.collect::<Vec<_>>(), [3, 1, 0], "they coincide");
         assert_eq!(bandwidth(&read).len(), 2, "reads and writes");
         assert_eq!(
             lines(&latency(&read[..2])[0]),
@@ -686,7 +792,7 @@ mod tests {
         run(&args(&places, &out)).unwrap();
         let page = fs::read_to_string(out).unwrap();
         assert_eq!(page.matches("<svg").count(), 3);
-        assert!(page.contains("<th>H against A</th>"));
+        assert!(page.contains("<th scope=\"col\">H against A</th>"));
     }
 
     #[test]
@@ -713,6 +819,52 @@ mod tests {
     }
 
     #[test]
+    fn an_experiment_is_compared_with_itself_on_another_drive() {
+        let dir = tempfile::tempdir().unwrap();
+        let study = |name: &str, drive: &str, bytes: u64| {
+            let row = |x: f64, bytes| {
+                json!({"series": "2 buffers", "x": x, "commands": 10, "errors": 0, "bytes": bytes,
+                "duration_ns": 1_000_000, "mean_ns": 5, "p50_ns": 5, "p99_ns": 6, "max_ns": 7, "counters": {}})
+            };
+            let results = json!({"experiment": "zone-conflicts", "settings": {"engine": "model"},
+                "cases": [{"series": "2 buffers", "drive": {"preset": drive, "set": ["zones=8"]}}],
+                "rows": [row(1.0, 1_000_000), row(2.0, bytes)]});
+            let place = dir.path().join(name);
+            fs::create_dir(&place).unwrap();
+            fs::write(place.join(study::FILE), results.to_string()).unwrap();
+            place
+        };
+        let (a, b) = (
+            study("a", "tlc-zoned", 1_000_000),
+            study("b", "ufs4-tlc", 2_000_000),
+        );
+        let read = [&a, &b].map(|dir| Run::read(dir).unwrap());
+        let both = Comparison::new(&read);
+        assert_eq!(
+            both.differences[0].text(),
+            "tlc-zoned zones=8 -> ufs4-tlc zones=8"
+        );
+        let texts = both.results.iter().map(|figure| figure.texts().join(" | "));
+        let texts: Vec<_> = texts.collect();
+        assert_eq!(
+            texts[0],
+            "2 buffers, zones written at once 1: MB/s | 1000 | 1000 | same"
+        );
+        assert!(
+            texts
+                .iter()
+                .any(|text| text.ends_with("2: MB/s | 1000 | 2000 | +100.0 %")),
+            "{texts:?}"
+        );
+        let out = dir.path().join("c.html");
+        run(&args(&[&a, &b], &out)).unwrap();
+        assert!(fs::read_to_string(&out).unwrap().contains("<svg"));
+        report().write(&dir.path().join("run")).unwrap();
+        let mixed = run(&args(&[&a, &dir.path().join("run")], &out)).unwrap_err();
+        assert!(mixed.is::<Prerequisite>() && mixed.to_string().contains("compare what is alike"));
+    }
+
+    #[test]
     fn more_runs_than_lines_can_be_told_apart_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         let error = run(&args(&[dir.path(); 13], dir.path())).unwrap_err();
@@ -726,7 +878,9 @@ mod tests {
         let missing = error(&dir.path().join("none"));
         assert!(missing.to_string().contains("none: no such directory"));
         assert!(missing.is::<failure::Prerequisite>());
-        assert!(error(dir.path()).to_string().contains("no run.json"));
+        assert!(error(dir.path())
+            .to_string()
+            .contains("neither run.json nor"));
         report().write(dir.path()).unwrap();
         fs::write(dir.path().join("run.json"), r#"{"format": 99}"#).unwrap();
         assert!(error(dir.path()).to_string().contains("format 99"));

@@ -7,21 +7,19 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use askama::Template;
+use lab::plot::labelled;
 use lab::provenance::Setting;
 use serde::{Deserialize, Serialize};
 
-use crate::drawn::open;
+use crate::clock::{self, Clock, RIGHT, WIDTH};
+use crate::drawn::{open, times};
 
 /// Changes when `crash.json` does.
 const FORMAT: u32 = 1;
-const WIDTH: usize = 900;
-const LEFT: f64 = 110.0;
-const RIGHT: f64 = 16.0;
+const LEFT: f64 = clock::LEFT as f64;
 const ROW: usize = 34;
 const TOP: usize = 8;
 const BOTTOM: usize = 44;
-/// Times along the axis.
-const TIMES: u32 = 8;
 
 /// What became of one cut, from the best to the worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -186,7 +184,7 @@ impl Campaign {
             let path = dir.join(name);
             fs::write(&path, text).with_context(|| format!("writing {}", path.display()))
         };
-        let picture = self.picture();
+        let picture = labelled(&self.picture(), "power cuts over time, by outcome");
         put("cuts.svg", &picture)?;
         let bad: Vec<_> = self.bad().collect();
         let page = Page {
@@ -228,8 +226,8 @@ impl Campaign {
     fn picture(&self) -> String {
         let outcomes = self.outcomes();
         let bottom = TOP + ROW * outcomes.len().max(1);
-        let mut svg = open(WIDTH, bottom + BOTTOM);
-        let wide = WIDTH as f64 - LEFT - RIGHT;
+        let mut svg = open(WIDTH as usize, bottom + BOTTOM);
+        let wide = f64::from(WIDTH - RIGHT) - LEFT;
         let (began, ended) = self.work;
         let span = ended.saturating_sub(began).max(1) as f64;
         let place = |at: u64| LEFT + at.saturating_sub(began) as f64 / span * wide;
@@ -262,22 +260,13 @@ impl Campaign {
                 );
             }
         }
-        for n in 0..=TIMES {
-            let share = f64::from(n) / f64::from(TIMES);
-            let seconds = (began as f64 + share * span) / 1e9;
-            let _ = write!(
-                svg,
-                "<text x=\"{:.1}\" y=\"{}\" text-anchor=\"middle\">{seconds:.2}</text>",
-                LEFT + share * (wide - 12.0),
-                bottom + 18
-            );
-        }
-        let _ = write!(
-            svg,
-            "<text x=\"{:.1}\" y=\"{}\" text-anchor=\"middle\">seconds of the drive's clock</text></svg>",
-            LEFT + wide / 2.0,
-            bottom + 38
-        );
+        let clock = Clock {
+            title: "the drive's clock, s",
+            fio_at: 0.0,
+            span: began as f64 / 1e9..(began as f64 + span) / 1e9,
+        };
+        times(&mut svg, &clock, bottom);
+        svg += "</svg>";
         svg
     }
 }

@@ -7,12 +7,16 @@ use std::fmt::Write as _;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
+use crate::clock::{self, Clock, LEFT, RIGHT};
 use crate::statistics::busy_ns;
+use lab::plot;
 
 const WIDTH: usize = 900;
 /// Zones drawn one by one; more share cells.
 const MOST_CELLS: usize = 1024;
 const CELL: usize = 22;
+/// Marks on an axis of time, at most about so many.
+const TIMES: f64 = 8.0;
 
 /// Zones that are alike, as a line of the drive's zone map says.
 #[derive(Clone, Debug, PartialEq)]
@@ -130,6 +134,28 @@ pub fn open(width: usize, height: usize) -> String {
     )
 }
 
+/// An axis of time below a picture that is as wide as those of the drive: marks at 1, 2 or 5 of some power of ten.
+pub fn times(svg: &mut String, clock: &Clock, y: usize) {
+    let (start, end) = (clock.span.start, clock.span.end);
+    let (left, width) = (f64::from(LEFT), f64::from(clock::WIDTH - LEFT - RIGHT));
+    for at in plot::marks(start, end, TIMES) {
+        let x = left + (at - start) / (end - start).max(1e-9) * width;
+        let _ = write!(
+            svg,
+            "<path stroke=\"#828282\" d=\"M{x:.1} {y}v5\"/><text x=\"{x:.1}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
+            y + 18,
+            plot::seconds(at)
+        );
+    }
+    let _ = write!(
+        svg,
+        "<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
+        left + width / 2.0,
+        y + 38,
+        clock.title
+    );
+}
+
 /// How busy planes and links were in `span_ns` of model time, as bars. None if the drive has neither.
 pub fn utilisation(stats: &Value, span_ns: u64) -> Option<String> {
     let busy = |group: &str| -> Vec<(String, f64)> {
@@ -140,7 +166,7 @@ pub fn utilisation(stats: &Value, span_ns: u64) -> Option<String> {
     if planes.is_empty() && links.is_empty() {
         return None;
     }
-    let (top, height, left, gap) = (26, 130, 44, 36);
+    let (top, height, left, gap) = (26, 130, 60, 36);
     let room = WIDTH - left - gap;
     let links_width = (links.len() * 80).min(room / 2);
     let planes_width = room - links_width;

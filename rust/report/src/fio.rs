@@ -10,7 +10,7 @@ use anyhow::{bail, Context, Result};
 use serde::Deserialize;
 
 /// One fio run.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 pub struct Output {
     /// For example `fio-3.39`.
     #[serde(rename = "fio version")]
@@ -18,6 +18,31 @@ pub struct Output {
     /// The jobs, in the order of the job file (one for each group with `group_reporting`).
     #[serde(default)]
     pub jobs: Vec<Job>,
+    /// Options that all jobs have.
+    #[serde(rename = "global options", default)]
+    options: BTreeMap<String, String>,
+}
+
+impl Output {
+    /// An option of a job, its own or everybody's.
+    fn option<'a>(&'a self, job: &'a Job, name: &str) -> Option<&'a str> {
+        let own = job.options.get(name).or_else(|| self.options.get(name));
+        own.map(String::as_str)
+    }
+
+    /// How many I/Os a job has outstanding at most.
+    pub fn outstanding(&self, job: &Job) -> f64 {
+        let number = |name| self.option(job, name).and_then(|n| n.parse::<f64>().ok());
+        ["iodepth", "numjobs"]
+            .map(|name| number(name).unwrap_or(1.0))
+            .iter()
+            .product()
+    }
+
+    /// Whether each I/O of a job is for itself and nothing else is in its time: one is outstanding, and none is verified.
+    pub fn is_plain(&self, job: &Job) -> bool {
+        self.outstanding(job) <= 1.0 && self.option(job, "verify").is_none()
+    }
 }
 
 /// One job's results.
@@ -45,6 +70,13 @@ pub struct Job {
     /// How long the job ran, milliseconds.
     #[serde(default)]
     job_runtime: u64,
+    /// Shares of a processor's time that its threads took, per cent.
+    #[serde(default)]
+    usr_cpu: f64,
+    #[serde(default)]
+    sys_cpu: f64,
+    #[serde(rename = "job options", default)]
+    options: BTreeMap<String, String>,
 }
 
 impl Job {
@@ -62,6 +94,26 @@ impl Job {
         self.directions()
             .map(|(op, direction)| (op, direction.clone()))
             .chain(sync.map(|sync| ("sync", sync)))
+    }
+
+    /// How long it ran, milliseconds.
+    pub fn took_ms(&self) -> u64 {
+        let sum = self
+            .directions()
+            .map(|(_, direction)| direction.runtime)
+            .sum();
+        self.job_runtime.max(sum)
+    }
+
+    /// The share of a processor's time that its threads took.
+    pub fn cpu(&self) -> f64 {
+        (self.usr_cpu + self.sys_cpu) / 100.0
+    }
+
+    /// Another option, for tests.
+    #[cfg(test)]
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.options.insert(name.into(), value.into());
     }
 
     /// It did no I/O at all.

@@ -11,10 +11,10 @@
 use std::fmt::Write as _;
 
 use anyhow::{ensure, Context, Result};
-use lab::plot;
 
-use crate::drawn::open;
-use crate::series::{numbers, LEFT, RIGHT, WIDTH};
+use crate::clock::{Clock, LEFT, RIGHT, WIDTH};
+use crate::drawn::{open, times};
+use crate::series::numbers;
 
 /// Rows at most: more share rows.
 const ROWS: usize = 64;
@@ -30,7 +30,6 @@ const TOP: usize = 30;
 const BOTTOM: usize = 44;
 /// Labels keep this distance.
 const LABEL: usize = 16;
-const TIMES: f64 = 8.0;
 
 /// A parsed zone-series.csv.
 #[derive(Debug, Default)]
@@ -84,7 +83,7 @@ fn colour(shade: usize) -> String {
 ///
 /// # Errors
 /// The text is no such file.
-pub fn svg(text: &str) -> Result<Option<String>> {
+pub fn svg(text: &str, clock: &Clock) -> Result<Option<String>> {
     let filled = parse(text)?;
     let (Some((start, _)), Some((end, _))) = (filled.rows.first(), filled.rows.last()) else {
         return Ok(None);
@@ -93,7 +92,8 @@ pub fn svg(text: &str) -> Result<Option<String>> {
         return Ok(None);
     }
     let (left, width) = (LEFT as f64, (WIDTH - LEFT - RIGHT) as f64);
-    let place = |ns: u64| left + (ns - start) as f64 / (end - start) as f64 * width;
+    let seconds = clock.span.end - clock.span.start;
+    let place = |ns: u64| left + (ns as f64 / 1e9 - clock.span.start) / seconds.max(1e-9) * width;
     let each = filled.firsts.len().div_ceil(ROWS);
     let rows = filled.firsts.len().div_ceil(each);
     let tall = (HEIGHT / rows).clamp(*ROW.start(), *ROW.end());
@@ -123,7 +123,7 @@ pub fn svg(text: &str) -> Result<Option<String>> {
             "<text x=\"{x}\" y=\"{y}\" text-anchor=\"end\">{first}</text>"
         );
     }
-    times(&mut svg, (*start, *end), bottom, place);
+    times(&mut svg, clock, bottom);
     svg += "</svg>";
     Ok(Some(svg))
 }
@@ -189,38 +189,17 @@ fn legend(svg: &mut String) {
     let _ = write!(svg, "<text x=\"{x}\" y=\"14\">100 %</text>");
 }
 
-/// The axis: marks at 1, 2 or 5 of some power of ten.
-fn times(svg: &mut String, (start, end): (u64, u64), y: usize, place: impl Fn(u64) -> f64) {
-    let rough = (end - start) as f64 / TIMES;
-    let decade = 10_f64.powf(rough.log10().floor());
-    let step = [1.0, 2.0, 5.0, 10.0].map(|n| n * decade);
-    let step = step.into_iter().find(|step| *step >= rough);
-    let step = (step.unwrap_or(rough) as u64).max(1);
-    let mut at = start.next_multiple_of(step);
-    while at <= end {
-        let _ = write!(
-            svg,
-            "<path stroke=\"#828282\" d=\"M{0:.1} {y}v5\"/><text x=\"{0:.1}\" y=\"{1}\" text-anchor=\"middle\">{2}</text>",
-            place(at),
-            y + 18,
-            plot::seconds(at as f64 / 1e9)
-        );
-        let Some(next) = at.checked_add(step) else {
-            break;
-        };
-        at = next;
-    }
-    let _ = write!(
-        svg,
-        "<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">model time, s</text>",
-        LEFT + (WIDTH - LEFT - RIGHT) / 2,
-        y + 38
-    );
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn clock(end: f64) -> Clock {
+        Clock {
+            title: "the drive's clock, s",
+            fio_at: 0.0,
+            span: 0.0..end,
+        }
+    }
 
     /// Where a row lies, and the colours of its stretches with their ends.
     fn row(svg: &str, y: usize) -> Vec<(String, f64, f64)> {
@@ -246,7 +225,7 @@ mod tests {
     #[test]
     fn zones_darken_as_they_fill_and_are_white_again_after_a_reset() {
         let csv = "time_ns,0,1\n0,0,0\n1000000,50,0\n2000000,100,0\n3000000,100,0\n4000000,0,1\n";
-        let svg = svg(csv).unwrap().unwrap();
+        let svg = svg(csv, &clock(4e-3)).unwrap().unwrap();
         let quarter = f64::from(WIDTH - LEFT - RIGHT) / 4.0;
         let at = |n: f64| f64::from(LEFT) + n * quarter;
         let [half, full] = row(&svg, TOP).try_into().unwrap();
@@ -257,7 +236,7 @@ mod tests {
         let second = row(&svg, TOP + ROW.end());
         assert_eq!(second.len(), 1);
         assert_eq!((second[0].1, second[0].2), (at(3.0), at(4.0)));
-        for text in [">zone<", ">0<", ">1<", ">0.002<", "model time, s"] {
+        for text in [">zone<", ">0<", ">1<", ">0.002<", "the drive's clock, s"] {
             assert!(svg.contains(text), "{text}: {svg}");
         }
     }
@@ -285,7 +264,7 @@ mod tests {
             let shares: Vec<_> = shares.map(|share| share.to_string()).collect();
             let _ = writeln!(csv, "{},{}", time * 100_000, shares.join(","));
         }
-        let svg = svg(&csv).unwrap().unwrap();
+        let svg = svg(&csv, &clock(0.1023)).unwrap().unwrap();
         assert!(svg.len() < 600_000, "{}", svg.len());
         // Four groups a row, and every fourth row labelled.
         assert!(svg.contains(">64</text>") && !svg.contains(">16</text>"));
@@ -300,7 +279,7 @@ mod tests {
             "time_ns,0\n5,1\n",
             "time_ns\n1\n2\n",
         ] {
-            assert_eq!(svg(text).unwrap(), None, "{text:?}");
+            assert_eq!(svg(text, &clock(1.0)).unwrap(), None, "{text:?}");
         }
         for (text, line) in [
             ("time_ns,x\n", 1),
@@ -308,7 +287,7 @@ mod tests {
             ("time_ns,0\n1\n", 2),
             ("time_ns,0\n1,101\n", 2),
         ] {
-            let error = format!("{:#}", svg(text).unwrap_err());
+            let error = format!("{:#}", svg(text, &clock(1.0)).unwrap_err());
             assert!(error.contains(&format!("line {line}")), "{error}");
         }
     }

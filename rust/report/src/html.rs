@@ -5,6 +5,8 @@ use anyhow::{Context, Result};
 use askama::Template;
 use lab::provenance::Setting;
 
+use crate::phases::{self, Limit};
+use crate::series::Series;
 use crate::statistics::{self, Section};
 use crate::summary::{Row, Summary};
 use crate::times::Times;
@@ -30,14 +32,16 @@ struct Page<'a> {
     waf: String,
     hit_rate: String,
     errors: u64,
-    times: Vec<String>,
+    /// What is said below the results.
+    notes: Vec<String>,
     pictures: &'a Pictures,
     accounts: Vec<Section>,
     narrow: Vec<Section>,
     wide: Vec<Section>,
     settings: &'a [Setting],
     properties: &'a [DriveProperty],
-    job: &'a str,
+    job: String,
+    filesystem: &'a str,
 }
 
 /// Renders the page; the pictures are SVG texts.
@@ -51,6 +55,17 @@ pub(crate) fn page(report: &Report, pictures: &Pictures) -> Result<String> {
     let (wide, narrow) = sections
         .into_iter()
         .partition(|s: &Section| s.columns.len() > 2);
+    let series = Series::parse(&report.series)?;
+    let in_jobs = phases::section(&report.phases(&series));
+    let accounts = report.stats.as_ref().map(accounts::sections);
+    let accounts = accounts.unwrap_or_default();
+    let times = summary.times.iter().map(Times::text);
+    let limits = summary.limits.iter().map(Limit::text);
+    // Of our own job files a reader needs the jobs.
+    let lines = report
+        .job
+        .lines()
+        .filter(|line| !line.contains("SPDX-License-Identifier"));
     let page = Page {
         title: &report.title,
         header: Row::HEADER,
@@ -58,18 +73,15 @@ pub(crate) fn page(report: &Report, pictures: &Pictures) -> Result<String> {
         waf: summary.write_amplification_text(),
         hit_rate: summary.l2p_hit_rate_text(),
         errors: summary.errors,
-        times: summary.times.iter().map(Times::text).collect(),
+        notes: times.chain(limits).collect(),
         pictures,
-        accounts: report
-            .stats
-            .as_ref()
-            .map(accounts::sections)
-            .unwrap_or_default(),
+        accounts: in_jobs.into_iter().chain(accounts).collect(),
         narrow,
         wide,
         settings: &report.settings,
         properties: &report.properties,
-        job: &report.job,
+        filesystem: report.filesystem.trim_end(),
+        job: lines.collect::<Vec<_>>().join("\n"),
     };
     page.render().context("rendering the report")
 }

@@ -16,16 +16,19 @@
 
 pub mod accounts;
 mod charts;
+mod clock;
 pub mod compare;
 pub mod crash;
 mod drawn;
 pub mod fio;
 mod heat;
 mod html;
+mod phases;
 #[cfg(test)]
 mod samples;
 mod series;
 pub mod statistics;
+mod study;
 mod summary;
 mod tails;
 pub mod timeline;
@@ -35,9 +38,11 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use lab::plot::labelled;
 use lab::provenance::Setting;
 use serde_json::{json, Value};
 
+use clock::Clock;
 pub use html::DriveProperty;
 use series::Series;
 use summary::Summary;
@@ -74,12 +79,18 @@ pub struct Report {
     pub job: String,
     /// The guest's kernel log.
     pub console: String,
+    /// fio's sample logs, joined (`timeline`).
+    pub samples: String,
+    /// What the file system says of itself; empty without.
+    pub filesystem: String,
 }
 
 impl Report {
     /// The figures.
     pub fn summary(&self) -> Summary {
-        let summary = Summary::new(&self.fio, self.stats.as_ref());
+        // A series that cannot be read is told when the pictures are drawn.
+        let series = Series::parse(&self.series).unwrap_or_default();
+        let summary = Summary::new(&self.fio, self.stats.as_ref(), &self.phases(&series));
         if self.timed {
             summary
         } else {
@@ -96,6 +107,14 @@ impl Report {
         };
         put("fio.json", &self.fio_text)?;
         put("console.log", &self.console)?;
+        for (name, text) in [
+            ("fio-samples.log", &self.samples),
+            ("filesystem.txt", &self.filesystem),
+        ] {
+            if !text.is_empty() {
+                put(name, text)?;
+            }
+        }
         put("run.json", &format!("{:#}\n", self.record()?))?;
         if !self.histograms.0.is_empty() {
             put("clat-histograms.log", &self.histograms.0)?;
@@ -123,6 +142,7 @@ impl Report {
 
     /// What a comparison needs of a run.
     fn record(&self) -> Result<Value> {
+        let series = Series::parse(&self.series)?;
         let settings = self.settings.iter().map(|s| (s.name, s.value.as_str()));
         let properties = self.properties.iter().map(|p| (p.name, p.value.as_str()));
         Ok(json!({
@@ -131,7 +151,21 @@ impl Report {
             "settings": settings.collect::<Vec<_>>(),
             "properties": properties.collect::<Vec<_>>(),
             "summary": serde_json::to_value(self.summary())?,
+            "phases": self.phases(&series).iter().map(phases::Phase::json).collect::<Vec<_>>(),
         }))
+    }
+
+    /// What the drive did in each job.
+    fn phases<'a>(&self, series: &'a Series) -> Vec<phases::Phase<'a>> {
+        let clock = self.clock(series);
+        let run = (&self.fio, self.stats.as_ref());
+        phases::phases(run, &self.timeline, series, &clock)
+    }
+
+    /// The axis of time of the pictures.
+    fn clock(&self, series: &Series) -> Clock {
+        let timeline = charts::with_short_jobs(&self.timeline, &self.fio);
+        Clock::of(self.stats.as_ref(), &timeline, series.span().as_ref())
     }
 
     fn pictures(&self) -> Result<Pictures> {
@@ -144,14 +178,33 @@ impl Report {
         } else {
             series.without_times()
         };
+        let label = |picture: Option<String>, label| picture.map(|svg| labelled(&svg, label));
+        let clock = self.clock(&series);
+        let drive = clock.of_drive(series.span());
         Ok(Pictures {
             latency: charts::latency(&self.fio)?,
-            timeline: charts::timeline(&self.timeline, &self.fio)?,
-            tails: charts::tails(&tails, &self.timeline, &self.fio)?,
-            drive: series.svg()?,
-            zones: drawn::zones(&self.zones)?,
-            zone_series: heat::svg(&self.zone_series)?,
-            utilisation: busy.and_then(|(stats, span)| drawn::utilisation(stats, span)),
+            nines: charts::nines(&self.fio)?,
+            timeline: label(
+                charts::timeline(&self.timeline, &self.fio, &clock)?,
+                "bandwidth and mean latency over time",
+            ),
+            tails: label(
+                charts::tails(&tails, &self.timeline, &self.fio, &clock)?,
+                "99th and 99.9th percentile of the latency over time",
+            ),
+            drive: label(series.svg(&drive)?, "what the drive did over time"),
+            zones: label(
+                drawn::zones(&self.zones)?,
+                "how full each zone is at the end",
+            ),
+            zone_series: label(
+                heat::svg(&self.zone_series, &drive)?,
+                "how full each zone was over time",
+            ),
+            utilisation: label(
+                busy.and_then(|(stats, span)| drawn::utilisation(stats, span)),
+                "how busy planes and links were",
+            ),
         })
     }
 }
@@ -163,6 +216,7 @@ const FORMAT: u64 = 1;
 #[derive(Debug)]
 struct Pictures {
     latency: Option<String>,
+    nines: Option<String>,
     timeline: Option<String>,
     tails: Option<String>,
     drive: Option<String>,
@@ -173,9 +227,10 @@ struct Pictures {
 
 impl Pictures {
     /// With the names of their files.
-    fn all(&self) -> [(&'static str, &Option<String>); 7] {
+    fn all(&self) -> [(&'static str, &Option<String>); 8] {
         [
             ("latency.svg", &self.latency),
+            ("tail.svg", &self.nines),
             ("timeline.svg", &self.timeline),
             ("percentiles.svg", &self.tails),
             ("drive.svg", &self.drive),
@@ -214,6 +269,8 @@ mod tests {
             }],
             job: "[fill]\nrw=write\n".into(),
             console: "[    0.000000] Linux\n".into(),
+            samples: samples::LOGS.into(),
+            filesystem: "Utilization: <3>%\n".into(),
         }
     }
 
@@ -224,8 +281,11 @@ mod tests {
         for name in [
             "fio.json",
             "console.log",
+            "fio-samples.log",
+            "filesystem.txt",
             "stats.json",
             "latency.svg",
+            "tail.svg",
             "timeline.svg",
             "percentiles.svg",
             "clat-histograms.log",
@@ -245,7 +305,7 @@ mod tests {
             );
         }
         let page = fs::read_to_string(dir.path().join("report.html")).unwrap();
-        assert_eq!(page.matches("<svg").count(), 7);
+        assert_eq!(page.matches("<svg").count(), 8);
         assert!(
             page.contains("serial=&lt;a&amp;b&gt;") || page.contains("serial=&#60;a&#38;b&#62;"),
             "escaped"
@@ -255,6 +315,19 @@ mod tests {
             "needs no other file"
         );
         assert!(page.contains("75.0 %"), "hit rate");
+        assert!(
+            page.contains("Utilization: &#60;3&#62;%"),
+            "F2FS's own figures"
+        );
+        assert_eq!(
+            page.matches("role=\"img\" aria-label=").count(),
+            8,
+            "each is described"
+        );
+        assert!(
+            !page.contains("<th></th>") && !page.contains("<th>"),
+            "headers have a scope"
+        );
         assert!(
             page.contains("<b>zones</b>"),
             "what the user set stands out"

@@ -19,16 +19,12 @@ use ftl::Counter;
 use lab::plot::{self, COLOURS, FONT, GRID, MARK};
 
 use crate::charts::direction_colour;
+use crate::clock::{Clock, LEFT, MARGIN, RIGHT, WIDTH};
 
-/// Measures of the pictures over model time, which lie below each other on one scale.
-pub const WIDTH: u32 = 900;
+/// Measures of the picture.
 const PLOT_HEIGHT: u32 = 280;
 const PANEL_HEIGHT: u32 = 110;
 const LANE: u32 = 24;
-pub const LEFT: u32 = 150;
-/// Of that, before the title.
-const MARGIN: u32 = 12;
-pub const RIGHT: u32 = 24;
 const SECTOR: f64 = units::SECTOR_BYTES as f64;
 const PAGE_SECTORS: f64 = units::PAGE_SECTORS as f64;
 /// Steps of a line over time, at most about twice as many.
@@ -89,8 +85,42 @@ impl Series {
     /// # Errors
     /// A line that is not a list of numbers as long as the header.
     pub fn parse(text: &str) -> Result<Self> {
-        let (names, rows) = numbers("series.csv", text)?;
+        let (names, mut rows) = numbers("series.csv", text)?;
+        // Rows are totals from the start on. What came before the first belongs to the stretch that it ends.
+        let gaps = rows.windows(2).filter_map(|pair| {
+            let [before, after] = pair else { return None };
+            after.first()?.checked_sub(*before.first()?)
+        });
+        let (gap, first) = (gaps.min(), rows.first());
+        if let (Some(gap), Some([time, totals @ ..])) = (gap, first.map(Vec::as_slice)) {
+            if totals.iter().any(|total| *total > 0) {
+                let mut start = vec![0; names.len()];
+                start
+                    .iter_mut()
+                    .take(1)
+                    .for_each(|at| *at = time.saturating_sub(gap));
+                rows.insert(0, start);
+            }
+        }
         Ok(Self { names, rows })
+    }
+
+    /// The total of a column at an instant, ns; 0 of one that is not there.
+    pub fn total(&self, name: &str, at: u64) -> u64 {
+        let Some(column) = self.names.iter().position(|known| known == name) else {
+            return 0;
+        };
+        let until = self
+            .rows
+            .partition_point(|row| row.first().is_some_and(|time| *time <= at));
+        let row = until.checked_sub(1).and_then(|row| self.rows.get(row));
+        row.and_then(|row| row.get(column)).copied().unwrap_or(0)
+    }
+
+    /// When the first command came and when the last, seconds of the drive's clock.
+    pub fn span(&self) -> Option<Range<f64>> {
+        let start = *self.rows.first()?.first()? as f64 / 1e9;
+        Some(start..start + self.span_ns()? as f64 / 1e9)
     }
 
     /// Model time from the first command to the last, ns.
@@ -195,7 +225,7 @@ impl Series {
     ///
     /// # Errors
     /// It cannot be drawn.
-    pub fn svg(&self) -> Result<Option<String>> {
+    pub fn svg(&self, clock: &Clock) -> Result<Option<String>> {
         if self.span_ns().is_none() {
             return Ok(None);
         }
@@ -210,7 +240,7 @@ impl Series {
             let plots = PLOT_HEIGHT + PANEL_HEIGHT * panels.len() as u32;
             let size = (WIDTH, plots + LANE * lanes.len() as u32 + 10);
             let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
-            self.draw(&area, &panels, &lanes)
+            self.draw(&area, &panels, &lanes, clock)
                 .map_err(|e| anyhow!("drawing the drive's series: {e}"))?;
         }
         Ok(Some(svg))
@@ -243,7 +273,13 @@ impl Series {
             .collect()
     }
 
-    fn draw<'a>(&self, area: &Area<'a>, panels: &[Panel], lanes: &[Lane]) -> Drawn<'a> {
+    fn draw<'a>(
+        &self,
+        area: &Area<'a>,
+        panels: &[Panel],
+        lanes: &[Lane],
+        clock: &Clock,
+    ) -> Drawn<'a> {
         area.fill(&WHITE)?;
         let mut lines = [
             ("read", Counter::HostReadSectors),
@@ -257,11 +293,9 @@ impl Series {
             .into_iter()
             .map(|(name, _)| (name, Vec::new()));
         lines.extend(others.filter(|(name, _)| *name != "read" && *name != "write"));
-        let ends = [self.rows.first(), self.rows.last()].map(|row| row.and_then(|row| row.first()));
-        let [start, end] = ends.map(|ns| *ns.unwrap_or(&0) as f64 / 1e9);
-        let time = start..end;
+        let time = clock.span.clone();
         let (above, mut below) = area.split_vertically(PLOT_HEIGHT);
-        draw_bandwidth(&above, &lines, time.clone())?;
+        draw_bandwidth(&above, &lines, clock)?;
         for panel in panels {
             let (plot, rest) = below.split_vertically(PANEL_HEIGHT);
             draw_panel(&plot, panel, time.clone())?;
@@ -270,6 +304,32 @@ impl Series {
         draw_lanes(&below, lanes, &time)?;
         area.present()?;
         Ok(())
+    }
+}
+
+/// Counters of what a phase did, and the times of it in ns of the drive's clock.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stretch<'a> {
+    series: &'a Series,
+    from: u64,
+    to: u64,
+}
+
+impl<'a> Stretch<'a> {
+    /// From and to, ns.
+    pub fn new(series: &'a Series, from: u64, to: u64) -> Self {
+        Self { series, from, to }
+    }
+
+    /// By how much a counter rose.
+    pub fn rise(&self, counter: Counter) -> u64 {
+        self.named(counter.name())
+    }
+
+    /// By how much a column of the series rose.
+    pub fn named(&self, name: &str) -> u64 {
+        let [from, to] = [self.from, self.to].map(|ns| self.series.total(name, ns));
+        to.saturating_sub(from)
     }
 }
 
@@ -324,7 +384,7 @@ fn draw_panel<'a>(area: &Area<'a>, (title, lines): &Panel, time: Range<f64>) -> 
 fn draw_bandwidth<'a>(
     area: &Area<'a>,
     lines: &[(&'static str, Vec<(f64, f64)>)],
-    time: Range<f64>,
+    clock: &Clock,
 ) -> Drawn<'a> {
     let top = lines
         .iter()
@@ -337,10 +397,10 @@ fn draw_bandwidth<'a>(
         .margin_left(MARGIN)
         .x_label_area_size(44)
         .y_label_area_size(LEFT - MARGIN)
-        .build_cartesian_2d(time, 0.0..top)?;
+        .build_cartesian_2d(clock.span.clone(), 0.0..top)?;
     chart
         .configure_mesh()
-        .x_desc("model time, s")
+        .x_desc(clock.title)
         .x_label_formatter(&|at| plot::seconds(*at))
         .y_desc("bandwidth, MB/s")
         .bold_line_style(GRID)
@@ -401,6 +461,29 @@ mod tests {
     const CSV: &str = "time_ns,host_read_sectors,host_write_sectors,flush_premature,gc_runs\n\
         1000000,0,0,0,0\n2000000,0,8000,3,0\n4000000,4000,8000,3,0\n";
 
+    fn clock() -> Clock {
+        Clock {
+            title: "the drive's clock, s",
+            fio_at: 0.0,
+            span: 0.0..0.004,
+        }
+    }
+
+    #[test]
+    fn what_came_before_the_first_sample_is_not_lost() {
+        let series = Series::parse("time_ns,flush_full\n30,5\n40,5\n60,9\n").unwrap();
+        assert_eq!(series.span_ns(), Some(40));
+        let rises: u64 = series
+            .stretches(Counter::FlushFull)
+            .iter()
+            .map(|(_, rise)| rise)
+            .sum();
+        assert_eq!(rises, 9, "as the total says");
+        let at = [19, 20, 30, 59, 60, 99].map(|at| series.total("flush_full", at));
+        assert_eq!(at, [0, 0, 5, 5, 9, 9]);
+        assert_eq!(series.total("none", 99), 0);
+    }
+
     #[test]
     fn rates_are_differences() {
         let series = Series::parse(CSV).unwrap();
@@ -417,10 +500,10 @@ mod tests {
 
     #[test]
     fn the_picture_marks_what_happened_and_nothing_else() {
-        let svg = Series::parse(CSV).unwrap().svg().unwrap().unwrap();
+        let svg = Series::parse(CSV).unwrap().svg(&clock()).unwrap().unwrap();
         assert!(svg.contains("premature flushes (3)"), "{svg}");
         assert!(!svg.contains("garbage"));
-        assert!(svg.contains("model time, s"));
+        assert!(svg.contains("the drive&apos;s clock, s") || svg.contains("the drive's clock, s"));
     }
 
     #[test]
@@ -437,7 +520,7 @@ mod tests {
         assert_eq!(waf.len(), 2, "a gap where nothing was written: {waf:?}");
         assert_eq!((waf[0][0].1, waf[1][0].1), (1.5, 3.0));
         assert_eq!(hits, &[vec![(0.001, 75.0), (0.002, 75.0)]]);
-        let svg = series.svg().unwrap().unwrap();
+        let svg = series.svg(&clock()).unwrap().unwrap();
         assert!(svg.contains("write amplification") && svg.contains("L2P hits, %"));
     }
 
@@ -457,16 +540,27 @@ mod tests {
         };
         assert!(about(reads, [4.0, 4.0, 0.0, 0.0]), "{reads:?}");
         assert!(about(writes, [0.0, 0.0, 0.6, 0.6]), "{writes:?}");
-        assert!(series.svg().unwrap().unwrap().contains("queue depth"));
+        assert!(series
+            .svg(&clock())
+            .unwrap()
+            .unwrap()
+            .contains("queue depth"));
         let untimed = series.without_times();
         assert!(untimed.depths().is_empty());
-        assert!(!untimed.svg().unwrap().unwrap().contains("queue depth"));
+        assert!(!untimed
+            .svg(&clock())
+            .unwrap()
+            .unwrap()
+            .contains("queue depth"));
     }
 
     #[test]
     fn an_empty_or_broken_file() {
-        assert_eq!(Series::parse("").unwrap().svg().unwrap(), None);
-        assert_eq!(Series::parse("time_ns,a\n").unwrap().svg().unwrap(), None);
+        assert_eq!(Series::parse("").unwrap().svg(&clock()).unwrap(), None);
+        assert_eq!(
+            Series::parse("time_ns,a\n").unwrap().svg(&clock()).unwrap(),
+            None
+        );
         assert!(format!("{:#}", Series::parse("time_ns,a\n1,x\n").unwrap_err()).contains("line 2"));
         assert!(Series::parse("time_ns,a\n1\n").is_err());
     }

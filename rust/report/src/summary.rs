@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::fio::Output;
+use crate::phases::{Limit, Phase};
 use crate::times::Times;
 use lab::table;
 
@@ -20,6 +21,8 @@ pub struct Summary {
     pub l2p_hit_rate: Option<f64>,
     /// What of the latencies is the drive's, and what the guest's.
     pub times: Vec<Times>,
+    /// What each job was limited by.
+    pub limits: Vec<Limit>,
     /// fio's errors, summed over the jobs.
     pub errors: u64,
     /// How late the device's timer was, where the guest's clock is the host's.
@@ -65,8 +68,8 @@ pub struct Latency {
 }
 
 impl Summary {
-    /// Joins fio's results with the device's statistics (`None`: the device reports none).
-    pub fn new(fio: &Output, stats: Option<&Value>) -> Self {
+    /// Joins fio's results with the device's statistics (`None`: the device reports none) and what it did in each job.
+    pub fn new(fio: &Output, stats: Option<&Value>, phases: &[Phase<'_>]) -> Self {
         let jobs = fio
             .jobs
             .iter()
@@ -99,7 +102,8 @@ impl Summary {
             jobs,
             write_amplification: stats.and_then(|s| figure(s, "waf")),
             l2p_hit_rate: stats.and_then(hit_rate),
-            times: Times::of(fio, stats),
+            times: Times::of(fio, stats, phases),
+            limits: phases.iter().filter_map(|phase| phase.limit(fio)).collect(),
             errors,
             timer_lateness_ns: stats.and_then(lateness),
         }
@@ -109,6 +113,7 @@ impl Summary {
     pub fn without_times(self) -> Self {
         Self {
             times: Vec::new(),
+            limits: Vec::new(),
             ..self
         }
     }
@@ -120,7 +125,9 @@ impl Summary {
             let [p50, p99, max] = [late.p50, late.p99, late.max].map(micros);
             format!("\ntimer lateness p50 {p50}, p99 {p99}, max {max} us: host noise on top of the drive's latency")
         });
-        let times: String = self.times.iter().map(|t| t.text() + "\n").collect();
+        let lines = self.times.iter().map(Times::text);
+        let lines = lines.chain(self.limits.iter().map(Limit::text));
+        let times: String = lines.map(|line| line + "\n").collect();
         format!(
             "{table}\n{times}write amplification {}   L2P hit rate {}   errors {}{late}",
             self.write_amplification_text(),
@@ -194,7 +201,7 @@ mod tests {
     use serde_json::json;
 
     fn summary(stats: Option<Value>) -> Summary {
-        Summary::new(&fio::parse(samples::FIO_JSON).unwrap(), stats.as_ref())
+        Summary::new(&fio::parse(samples::FIO_JSON).unwrap(), stats.as_ref(), &[])
     }
 
     #[test]

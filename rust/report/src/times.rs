@@ -8,15 +8,19 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::fio::Output;
+use crate::fio::{Job, Output};
+use crate::phases::Phase;
 
 /// Commands and I/Os are taken to be the same if their numbers differ by at most this share: a kernel reads a
 /// partition table and the like on its own.
 const STRAY: f64 = 0.01;
 
-/// All I/Os of one direction, whatever job they belong to.
+/// The I/Os of a direction, of one job or of all.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Times {
+    /// The job; none for all there are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job: Option<String>,
     /// read or write.
     pub op: &'static str,
     /// Mean latency of fio's I/Os, nanoseconds.
@@ -30,38 +34,59 @@ pub struct Times {
 }
 
 impl Times {
-    /// What there is to say of a run; nothing for a drive that keeps no such statistics.
-    pub fn of(fio: &Output, stats: Option<&Value>) -> Vec<Self> {
+    /// What there is to say of each job that ran alone and waited for each of its I/Os: where several are outstanding, or
+    /// what was read is verified, a difference of means is nothing. Without phases it is said of all jobs together, if
+    /// they are all like that.
+    pub fn of(fio: &Output, stats: Option<&Value>, phases: &[Phase<'_>]) -> Vec<Self> {
+        const OPS: [&str; 2] = ["read", "write"];
         let Some(stats) = stats else {
             return Vec::new();
         };
-        let directions = ["read", "write"].into_iter();
-        directions
-            .filter_map(|op| Self::one(op, fio, stats))
+        if phases.is_empty() {
+            let plain = fio.jobs.iter().all(|job| fio.is_plain(job));
+            let ops = OPS.into_iter().filter(|_| plain);
+            let all: Vec<&Job> = fio.jobs.iter().collect();
+            return ops
+                .filter_map(|op| Self::one(None, op, &all, total(stats, op)?))
+                .collect();
+        }
+        let alone = phases
+            .iter()
+            .filter_map(|phase| match phase.jobs.as_slice() {
+                [job] => Some((phase, fio.jobs.get(*job)?)),
+                _ => None,
+            });
+        let plain = alone.filter(|(_, job)| fio.is_plain(job));
+        plain
+            .flat_map(|(phase, job)| {
+                OPS.map(|op| Self::one(Some(job.jobname.clone()), op, &[job], phase.drive(op)?))
+            })
+            .flatten()
             .collect()
     }
 
-    fn one(op: &'static str, fio: &Output, stats: &Value) -> Option<Self> {
+    /// Of these jobs, for which the drive took so long on average for so many commands.
+    fn one(
+        job: Option<String>,
+        op: &'static str,
+        jobs: &[&Job],
+        drive: (f64, f64),
+    ) -> Option<Self> {
         let (mut ios, mut total) = (0.0, 0.0);
-        let all = fio.jobs.iter().flat_map(|job| job.directions());
+        let all = jobs.iter().flat_map(|job| job.directions());
         for (_, direction) in all.filter(|(name, _)| *name == op) {
             let n = direction.total_ios as f64;
             ios += n;
             total += n * direction.latency().mean;
         }
-        let (mut commands, mut busy) = (0.0, 0.0);
-        for namespace in stats.get("namespaces")?.as_object()?.values() {
-            let latency = &namespace["latency"][op];
-            let n = latency["count"].as_f64().unwrap_or(0.0);
-            commands += n;
-            busy += n * latency["mean_ns"].as_f64().unwrap_or(0.0);
-        }
+        let (drive_ns, commands) = drive;
         if ios == 0.0 || commands == 0.0 {
             return None;
         }
-        let (guest_ns, drive_ns, commands_per_io) = (total / ios, busy / commands, commands / ios);
+        let (guest_ns, commands_per_io) = (total / ios, commands / ios);
         let alike = (commands_per_io - 1.0).abs() <= STRAY;
         Some(Self {
+            job,
             op,
             guest_ns,
             drive_ns,
@@ -74,17 +99,33 @@ impl Times {
     pub fn text(&self) -> String {
         let micros = |ns: f64| format!("{:.1}", ns / 1e3);
         let (op, guest, drive) = (self.op, micros(self.guest_ns), micros(self.drive_ns));
+        let job = self
+            .job
+            .as_ref()
+            .map_or_else(String::new, |job| format!("{job}: "));
         match self.software_ns {
             Some(software) => {
                 let software = micros(software);
-                format!("mean {op} {guest} us = drive {drive} + guest software {software}")
+                format!("{job}mean {op} {guest} us = drive {drive} + guest software {software}")
             }
             None => format!(
-                "mean {op} {guest} us; drive {drive} us a command, {:.2} commands an I/O",
+                "{job}mean {op} {guest} us; drive {drive} us a command, {:.2} commands an I/O",
                 self.commands_per_io
             ),
         }
     }
+}
+
+/// Mean latency of all commands of a direction, ns, and how many there were.
+fn total(stats: &Value, op: &str) -> Option<(f64, f64)> {
+    let (mut commands, mut busy) = (0.0, 0.0);
+    for namespace in stats.get("namespaces")?.as_object()?.values() {
+        let latency = &namespace["latency"][op];
+        let n = latency["count"].as_f64().unwrap_or(0.0);
+        commands += n;
+        busy += n * latency["mean_ns"].as_f64().unwrap_or(0.0);
+    }
+    (commands > 0.0).then(|| (busy / commands, commands))
 }
 
 #[cfg(test)]
@@ -100,7 +141,7 @@ mod tests {
             "meta": {"latency": {"read": latency(0, 0), "write": latency(0, 0)}},
             "data": {"latency": {"read": latency(read_commands, 48_000), "write": latency(write_commands, 9_000)}},
         }});
-        Times::of(&fio, Some(&stats))
+        Times::of(&fio, Some(&stats), &[])
     }
 
     #[test]
@@ -131,7 +172,17 @@ mod tests {
     fn without_figures_there_is_nothing_to_say() {
         assert_eq!(times(0, 0), []);
         let fio = fio::parse(samples::FIO_JSON).unwrap();
-        assert_eq!(Times::of(&fio, None), []);
-        assert_eq!(Times::of(&fio, Some(&json!({"waf": 1}))), []);
+        assert_eq!(Times::of(&fio, None, &[]), []);
+        assert_eq!(Times::of(&fio, Some(&json!({"waf": 1})), &[]), []);
+    }
+
+    #[test]
+    fn several_outstanding_or_verified_ios_have_no_share() {
+        for (option, value) in [("iodepth", "32"), ("numjobs", "2"), ("verify", "crc32c")] {
+            let mut fio = fio::parse(samples::FIO_JSON).unwrap();
+            fio.jobs[1].set(option, value);
+            let stats = json!({"namespaces": {"data": {"latency": {"read": {"count": 1000, "mean_ns": 48_000}}}}});
+            assert_eq!(Times::of(&fio, Some(&stats), &[]), [], "{option}");
+        }
     }
 }

@@ -31,9 +31,10 @@ pub use paths::Paths;
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
+use anyhow::{bail, Context as _};
 use console::style;
 use fs4::fs_std::FileExt;
 use indicatif::ProgressBar;
@@ -52,6 +53,8 @@ pub struct Context {
     pub paths: Paths,
     /// How to show what is going on.
     pub progress: Progress,
+    /// How long to wait for another set-up, if not for ever.
+    pub patience: Option<Duration>,
 }
 
 /// `cargo conzone setup`.
@@ -151,12 +154,7 @@ impl<'a> Setup<'a> {
         let lock = fs::create_dir_all(&target)
             .and_then(|()| File::create(&path))
             .with_context(|| path.display().to_string())?;
-        if !FileExt::try_lock_exclusive(&lock).unwrap_or(false) {
-            context
-                .progress
-                .note("Waiting for another set-up of this repository to finish");
-            FileExt::lock_exclusive(&lock).with_context(|| path.display().to_string())?;
-        }
+        wait_for(&lock, context)?;
         Ok(Self {
             context,
             stamps: Stamps::new(context.paths.stamps()),
@@ -260,6 +258,27 @@ impl<'a> Setup<'a> {
             style("done").for_stderr().green()
         ));
     }
+}
+
+/// How often it is looked whether another set-up has ended.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Takes the lock. That it has to be waited for is said also where nobody sees a bar: a script would seem to hang.
+fn wait_for(lock: &File, context: &Context) -> anyhow::Result<()> {
+    let begin = Instant::now();
+    while !FileExt::try_lock_exclusive(lock).unwrap_or(false) {
+        if begin.elapsed() < LOOK_EVERY {
+            context
+                .progress
+                .tell("Waiting for another set-up of this repository to finish");
+        }
+        if let Some(limit) = context.patience.filter(|limit| begin.elapsed() >= *limit) {
+            let why = "another set-up of this repository has not finished";
+            bail!("{why} after {} s (--timeout)", limit.as_secs());
+        }
+        sleep(LOOK_EVERY);
+    }
+    Ok(())
 }
 
 fn packages_key() -> Key {

@@ -69,6 +69,11 @@ pub fn instants(recording: &Recording, at: &At, most: usize, seed: u64) -> Resul
         At::Flush => {
             let mut left = recording.flushes.clone();
             left.dedup();
+            if left.is_empty() {
+                let why = "--at flush: nothing that the drive did was asked to be durable (flushes that a fault has it \
+                    ignore are none): leave out --at";
+                return Err(Prerequisite(why.into()).into());
+            }
             while chosen.len() < most && !left.is_empty() {
                 chosen.push(left.swap_remove((random.draw() % left.len() as u64) as usize));
             }
@@ -253,6 +258,12 @@ mod tests {
         assert_eq!(cuts("900,150,150", 1, 1), [150, 900]);
         assert!(instants(&recording(), &At::Given(vec![99]), 1, 1).is_err());
         assert!("soon".parse::<At>().is_err());
+        let none = Recording {
+            flushes: Vec::new(),
+            ..recording()
+        };
+        let none = instants(&none, &At::Flush, 9, 1).unwrap_err();
+        assert!(none.is::<Prerequisite>() && none.to_string().contains("leave out --at"));
     }
 
     #[test]

@@ -50,7 +50,8 @@ Examples:
   cargo conzone crash
   cargo conzone crash --mount fsync_mode=nobarrier
   cargo conzone crash --fs ext4 --preset tlc-block --workload sqlite --cuts 300
-  cargo conzone crash --at flush --fault flush=ignored
+  cargo conzone crash --at flush
+  cargo conzone crash --fault flush=ignored
   cargo conzone crash --again conzone-out/001-tlc-zoned --at 2304511873")]
 pub struct Args {
     #[command(flatten)]
@@ -101,7 +102,7 @@ pub struct Args {
     json: bool,
     /// Give a guest up after this many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
-    timeout: u64,
+    pub timeout: u64,
 }
 
 /// What a look at another cut needs to know of a campaign.

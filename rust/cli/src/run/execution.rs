@@ -18,6 +18,9 @@ pub const RESULTS: [&str; 5] = ["fio.json", "samples", "facts", "job", "console.
 /// What it leaves there, too, with `--percentiles-every`.
 pub const HISTOGRAMS: &str = "histograms";
 
+/// And what a file system says of itself.
+pub const FILESYSTEM: &str = "filesystem";
+
 /// What came of it, as texts: what is compared must not have been parsed and printed again.
 #[derive(Debug, Default)]
 pub struct Execution {
@@ -51,6 +54,10 @@ pub struct Execution {
     pub facts: String,
     /// The job file.
     pub job: String,
+    /// What the file system says of itself, if that is F2FS.
+    pub filesystem: String,
+    /// Files that the guest did not have, with reasons.
+    pub missing: Vec<String>,
 }
 
 impl Execution {
@@ -100,6 +107,8 @@ impl Execution {
             histograms: read(HISTOGRAMS),
             facts,
             job,
+            filesystem: read(FILESYSTEM),
+            missing: outcome.missing,
         })
     }
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # A file system on the drive, by FS: f2fs, zonefs, btrfs or ext4. DATA is the device of the drive's data namespace,
-# META that of its conventional namespace beside it, empty where there is none.
+# META that of its conventional namespace beside it, empty where there is none. The array MKFS and OPTIONS, if there are
+# such, are options of mkfs and of mount.
 #
 #   f2fs      its metadata on META, its segments on DATA (one section a zone); on a lone block namespace, all there
 #   zonefs    a file for each zone of DATA
@@ -8,6 +9,7 @@
 #   ext4      DATA, or META where DATA is zoned: ext4 overwrites in place
 #
 # Functions fail with a reason on standard error. FS_DEVICE is then what to mount, FS_MADE the command that made it.
+[ -v MKFS ] || MKFS=()
 MISFIT=3 # status for a drive that cannot have this file system
 
 fs_misfit() {
@@ -72,7 +74,7 @@ fs_choose() {
 fs_make() {
     local command
     fs_choose || return
-    command=("mkfs.$FS" "${fs_args[@]}" "$FS_DEVICE")
+    command=("mkfs.$FS" "${fs_args[@]}" "${MKFS[@]}" "$FS_DEVICE")
     FS_MADE=${command[*]}
     "${command[@]}" >/tmp/mkfs.log 2>&1 && return
     if [ "$FS" = f2fs ] && grep -q 'size is not sufficient' /tmp/mkfs.log; then
@@ -85,7 +87,7 @@ fs_make() {
 }
 
 fs_mount() {
-    mount -t "$FS" "$FS_DEVICE" /mnt && return
+    mount -t "$FS" ${OPTIONS:+-o "$OPTIONS"} "$FS_DEVICE" /mnt && return
     echo "mounting $FS_DEVICE: $(dmesg | tail -n 1)" >&2
     return 1
 }

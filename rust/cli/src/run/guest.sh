@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Runs in the guest, after filesystem.sh and lines that set the array `args` (fio arguments of the user's own) and FS
-# (a file system, or nothing): finds the drive's data namespace, formats it if asked to, gives fio defaults that fit
+# (a file system, or nothing), MKFS and OPTIONS (of mkfs and mount): finds the drive's data namespace, formats it if asked to, gives fio defaults that fit
 # it, leaves everything in /tmp/out.
 set -u
 out=/tmp/out
@@ -109,6 +109,11 @@ for log in $out/log/run_bw.*.log $out/log/run_lat.*.log; do
         cat "$log"
     fi
 done >$out/samples
+# F2FS counts in the kernel, as long as it is mounted.
+if [ "$FS" = f2fs ]; then
+    mount -t debugfs none /sys/kernel/debug 2>/dev/null
+    cat /sys/kernel/debug/f2fs/status >$out/filesystem 2>/dev/null
+fi
 if [ -n "$FS" ] && [ $status = 0 ]; then
     if fs_remount_verify; then
         echo "verified $FS_VERIFIED files, the same after a remount" >>$out/facts

@@ -25,6 +25,7 @@ use serde_json::json;
 use lab::provenance::Setting;
 
 use crate::failure::Prerequisite;
+use crate::files::Files;
 use crate::out::say;
 use crate::vm::{self, Timing};
 use execution::{Execution, HISTOGRAMS};
@@ -60,6 +61,8 @@ Examples:
   cargo conzone run --percentiles-every 100
   cargo conzone run --record run.trace.gz
   cargo conzone run --fs f2fs --job db.fio
+  cargo conzone run --fs f2fs --mkfs '-o 8' --mount fsync_mode=strict
+  cargo conzone run --file words:/root/words --fetch /proc/interrupts:interrupts
   cargo conzone run -- --rw=write --bs=128k --size=4z
   cargo conzone run -- --size=4z --name=fill --rw=write --bs=512k --name=read --stonewall --rw=randread --bs=4k --io_size=16m"
 )]
@@ -69,6 +72,19 @@ pub struct Args {
     /// Run the job on a file system: it is formatted and mounted, and its files compared after a remount
     #[arg(long, value_name = "NAME")]
     fs: Option<Filesystem>,
+    /// Options of mkfs, as one would type them
+    #[arg(
+        long,
+        value_name = "OPTIONS",
+        requires = "fs",
+        allow_hyphen_values = true
+    )]
+    mkfs: Option<String>,
+    /// Options of mount, joined by commas
+    #[arg(long, value_name = "OPTIONS", requires = "fs")]
+    mount: Option<String>,
+    #[command(flatten)]
+    files: Files,
     /// The fio job file; fio arguments after `--` then are defaults for its jobs
     #[arg(short, long, value_name = "FILE.fio")]
     job: Option<PathBuf>,
@@ -93,7 +109,7 @@ pub struct Args {
     from_snapshot: bool,
     /// Give up after this many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
-    timeout: u64,
+    pub timeout: u64,
     /// fio arguments: the job itself, if there is no --job; --name begins another job, as with fio
     #[arg(last = true, value_name = "FIO ARGUMENTS")]
     fio: Vec<String>,
@@ -148,6 +164,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         let why = "--check-repeat needs a drive that begins anew each time: leave out --image";
         return Err(Prerequisite(why.into()).into());
     }
+    args.files.check()?;
     if let (Some(fs), true) = (args.fs, args.vm.device.is_empty()) {
         fs.check(&args.vm.config()?)?;
     }
@@ -167,6 +184,9 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         return Err(Prerequisite(execution.first_words()).into());
     }
     let fio = execution.parse()?;
+    for missing in args.files.missing(&execution.missing) {
+        eprintln!("not fetched: {missing}");
+    }
     for job in fio.jobs.iter().filter(|job| job.is_idle()) {
         let hint = execution.hint();
         context
@@ -180,7 +200,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         stats: execution.statistics()?,
         timed: execution.timed,
         timeline: timeline::parse(&execution.samples, timeline::SAMPLE_MS)?,
-        properties: properties(vm)?,
+        properties: properties(vm, &args.vm)?,
         job: execution.job.clone(),
         histograms: (
             execution.histograms.clone(),
@@ -191,6 +211,8 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         zone_series: execution.zone_series.clone(),
         fio_text: execution.fio.clone(),
         console: execution.console.clone(),
+        samples: execution.samples.clone(),
+        filesystem: execution.filesystem.clone(),
     };
     let out = args
         .out
@@ -275,13 +297,24 @@ fn check_repeat(
 
 /// The guest's script with the files it needs; `work` takes what it leaves.
 fn job(args: &Args, work: &Path) -> Result<guest::Job> {
-    let words = args.fio.iter().map(String::as_str);
-    let words = shlex::try_join(words)
-        .map_err(|_| Prerequisite("fio arguments cannot contain a NUL byte".into()))?;
+    let joined = |words: &[String], what: &str| {
+        let words = shlex::try_join(words.iter().map(String::as_str));
+        words.map_err(|_| Prerequisite(format!("{what} cannot contain a NUL byte")))
+    };
+    let words = joined(&args.fio, "fio arguments")?;
+    let mkfs = args.mkfs.as_deref().unwrap_or_default();
+    let mkfs = shlex::split(mkfs)
+        .ok_or_else(|| Prerequisite(format!("--mkfs {mkfs}: a quote is open")))?;
+    let (mkfs, mount) = (
+        joined(&mkfs, "--mkfs")?,
+        args.mount.clone().unwrap_or_default(),
+    );
+    let mount = joined(&[mount], "--mount")?;
     let fs = args.fs.map_or("", Filesystem::name);
-    let mut settings = format!("args=({words})\nFS={fs}\n");
+    let mut settings = format!("args=({words})\nFS={fs}\nMKFS=({mkfs})\nOPTIONS={mount}\n");
     settings += &args.percentiles_every.map_or_else(String::new, histograms);
-    let mut job = guest::Job::new([&settings, FILESYSTEM_SCRIPT, GUEST_SCRIPT].concat());
+    let script = [&settings, FILESYSTEM_SCRIPT, GUEST_SCRIPT].concat();
+    let mut job = args.files.add_to(guest::Job::new(script));
     if args.percentiles_every.is_some() {
         job = job.fetch(format!("/tmp/out/{HISTOGRAMS}"), work.join(HISTOGRAMS));
     }
@@ -293,7 +326,10 @@ fn job(args: &Args, work: &Path) -> Result<guest::Job> {
     if let Some(file) = &args.job {
         job = job.file(file, "/root/job.fio");
     }
-    for name in execution::RESULTS {
+    for name in execution::RESULTS
+        .into_iter()
+        .chain([execution::FILESYSTEM])
+    {
         job = job.fetch(format!("/tmp/out/{name}"), work.join(name));
     }
     Ok(job)
@@ -360,21 +396,21 @@ fn settings(
     Ok(settings)
 }
 
-/// Every property of the drive with its value in effect.
-fn properties(vm: &vm::Options) -> Result<Vec<DriveProperty>> {
+/// Every property that the drive has, with its value in effect, and whether the user asked for it.
+fn properties(vm: &vm::Options, asked: &vm::Options) -> Result<Vec<DriveProperty>> {
     if !vm.device.is_empty() {
         return Ok(Vec::new());
     }
-    let config = vm.config()?;
-    let property = |property: &ssd::Property| {
-        let (name, explicit) = (property.name(), config.is_explicit(property.key));
-        Ok(DriveProperty {
-            name,
-            value: config.get(name)?,
-            explicit,
-        })
+    let (config, asked) = (vm.config()?, asked.config()?);
+    let resolved = config
+        .resolved()
+        .map_err(|error| Prerequisite(error.to_string()))?;
+    let property = |(property, value): (&'static ssd::Property, String)| DriveProperty {
+        name: property.name(),
+        value,
+        explicit: asked.is_explicit(property.key),
     };
-    ssd::PROPERTIES.iter().map(property).collect()
+    Ok(resolved.into_iter().map(property).collect())
 }
 
 fn show(
@@ -449,6 +485,7 @@ mod tests {
         for name in execution::RESULTS {
             assert!(GUEST_SCRIPT.contains(&format!("$out/{name}")), "{name}");
         }
+        assert!(GUEST_SCRIPT.contains(&format!("$out/{}", execution::FILESYSTEM)));
         let samples = format!("--log_avg_msec={} ", timeline::SAMPLE_MS);
         assert!(GUEST_SCRIPT.contains(&samples));
     }

@@ -180,6 +180,7 @@ impl Outcome<'_> {
             },
             lines,
             dots: true,
+            nines: false,
         }
     }
 
