@@ -14,10 +14,10 @@ use crate::provenance::Program;
 /// Print a completion script for your shell
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  source <(cargo conzone completions bash)    in ~/.bashrc; also completes cargo conzone
+  source <(cargo conzone completions bash)    in ~/.bashrc
   cargo conzone completions fish >~/.config/fish/completions/conzone.fish")]
 pub struct Args {
-    /// The shell to complete in; the script completes the program `conzone`, and that for bash `cargo conzone`, too
+    /// The shell to complete in; the script completes the program `conzone`
     shell: Shell,
 }
 

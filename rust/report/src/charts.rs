@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use anyhow::{anyhow, Result};
-use lab::plot::{self, decades, Axis, Line, Plot, COLOURS, FONT, GRID, MARK};
+use lab::plot::{self, decades, Axis, Line, Plot, COLOURS, FONT, GRID, MARK, NAME, TEXT};
 use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
 use plotters::coord::Shift;
 use plotters::prelude::*;
@@ -278,7 +278,7 @@ where
         .y_labels(6)
         .x_label_formatter(&|at| plot::seconds(*at))
         .y_label_formatter(&|y| plot::number(*y))
-        .label_style((FONT, 13))
+        .label_style((FONT, TEXT))
         .draw()?;
     let Range {
         start: bottom,
@@ -291,7 +291,7 @@ where
         }
         chart.draw_series(LineSeries::new([(x, bottom), (x, top)], MARK))?;
         // Upwards along its line: names of short jobs do not run into each other.
-        let style = (FONT, 11)
+        let style = (FONT, NAME)
             .into_font()
             .color(&MARK)
             .transform(FontTransform::Rotate90);
@@ -310,7 +310,7 @@ where
         // Above the plot, where no sample can hide it.
         let x = LEFT as i32 + number * 80;
         area.draw(&Rectangle::new([(x, 9), (x + 14, 17)], colour.filled()))?;
-        area.draw(&Text::new(*direction, (x + 20, 7), (FONT, 13)))?;
+        area.draw(&Text::new(*direction, (x + 20, 6), (FONT, TEXT)))?;
     }
     Ok(())
 }

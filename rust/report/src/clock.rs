@@ -10,7 +10,7 @@ use crate::timeline::Timeline;
 
 /// Measures of pictures over time, which lie below each other on one scale.
 pub const WIDTH: u32 = 900;
-pub const LEFT: u32 = 150;
+pub const LEFT: u32 = 184;
 /// Of that, before the title.
 pub const MARGIN: u32 = 12;
 pub const RIGHT: u32 = 24;

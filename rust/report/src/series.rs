@@ -16,7 +16,7 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 
 use ftl::Counter;
-use lab::plot::{self, COLOURS, FONT, GRID, MARK};
+use lab::plot::{self, COLOURS, FONT, GRID, MARK, NAME, TEXT};
 
 use crate::charts::direction_colour;
 use crate::clock::{Clock, LEFT, MARGIN, RIGHT, WIDTH};
@@ -370,7 +370,7 @@ fn draw_panel<'a>(area: &Area<'a>, (title, lines): &Panel, time: Range<f64>) -> 
         .axis_style(MARK)
         .y_labels(4)
         .y_label_formatter(&|value| plot::number(*value))
-        .label_style((FONT, 13))
+        .label_style((FONT, TEXT))
         .draw()?;
     for (colour, runs) in lines {
         for run in runs {
@@ -408,7 +408,7 @@ fn draw_bandwidth<'a>(
         .axis_style(MARK)
         .y_labels(6)
         .y_label_formatter(&|mbs| format!("{mbs:.0}"))
-        .label_style((FONT, 13))
+        .label_style((FONT, TEXT))
         .draw()?;
     for (number, (name, points)) in (0..).zip(lines) {
         let colour = direction_colour(name);
@@ -418,7 +418,7 @@ fn draw_bandwidth<'a>(
         ))?;
         let x = LEFT as i32 + number * 80;
         area.draw(&Rectangle::new([(x, 9), (x + 14, 17)], colour.filled()))?;
-        area.draw(&Text::new(*name, (x + 20, 7), (FONT, 13)))?;
+        area.draw(&Text::new(*name, (x + 20, 6), (FONT, TEXT)))?;
     }
     Ok(())
 }
@@ -430,8 +430,8 @@ fn draw_lanes<'a>(area: &Area<'a>, lanes: &[Lane], time: &Range<f64>) -> Drawn<'
     let total = |lane: &Lane| lane.1.iter().map(|(_, rise)| rise).sum::<u64>();
     for (number, lane) in (0..).zip(lanes) {
         let y = number * LANE as i32;
-        let title = format!("{} ({})", lane.0, total(lane));
-        area.draw(&Text::new(title, (4, y + 5), (FONT, 12)))?;
+        let title = lane_title(lane.0, total(lane));
+        area.draw(&Text::new(title, (4, y + 5), (FONT, NAME)))?;
         let right = (WIDTH - RIGHT) as i32;
         let frame = Rectangle::new(
             [(LEFT as i32, y + 2), (right, y + LANE as i32 - 4)],
@@ -449,6 +449,14 @@ fn draw_lanes<'a>(area: &Area<'a>, lanes: &[Lane], time: &Range<f64>) -> Drawn<'
         }
     }
     Ok(())
+}
+
+/// What stands before a lane: many are told in thousands.
+fn lane_title(name: &str, total: u64) -> String {
+    match total {
+        few @ ..100_000 => format!("{name} ({few})"),
+        many => format!("{name} ({} k)", (many + 500) / 1000),
+    }
 }
 
 /// Dark enough for a single pixel to be seen.
@@ -482,6 +490,19 @@ mod tests {
         let at = [19, 20, 30, 59, 60, 99].map(|at| series.total("flush_full", at));
         assert_eq!(at, [0, 0, 5, 5, 9, 9]);
         assert_eq!(series.total("none", 99), 0);
+    }
+
+    #[test]
+    fn titles_of_lanes_end_before_the_lanes() {
+        let width = |text: &str| text.chars().count() as f64 * 0.56 * f64::from(NAME) / 1.24;
+        for (title, _) in EVENTS {
+            assert!(
+                width(&lane_title(title, 9_999_999)) < f64::from(LEFT - 4),
+                "{title}"
+            );
+        }
+        assert_eq!(lane_title("map reads", 1234), "map reads (1234)");
+        assert_eq!(lane_title("map reads", 1_234_567), "map reads (1235 k)");
     }
 
     #[test]
