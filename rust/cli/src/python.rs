@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! `cargo conzone wheel`: the flash model as a Python module; and virtual environments, which tests use, too.
 
+use std::env;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,8 @@ use setup::Context;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Needs python3 with venv, 3.10 or later; maturin is installed below target/.
+    after_help = "Needs python3 with venv, 3.10 or later; maturin and zig are installed below target/ (half a gigabyte).
+The wheel runs on every Linux with glibc 2.17 or later, and Python 3.10 or later.
 
 Example: cargo conzone wheel && python3 -m pip install target/wheels/conzone-*.whl"
 )]
@@ -21,12 +23,11 @@ pub struct Args {}
 
 /// Builds the wheel and says where it is.
 pub fn run(context: &Context, _: &Args) -> Result<ExitCode> {
-    let python = environment(context)?;
-    say!("{}", wheel(context, &python)?.display())?;
+    say!("{}", wheel(context)?.display())?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// The Python that has what building and testing the module needs.
+/// The Python that has what testing the module needs.
 ///
 /// # Errors
 /// As for [`venv`].
@@ -39,7 +40,14 @@ pub fn environment(context: &Context) -> Result<PathBuf> {
 ///
 /// # Errors
 /// It does not build.
-pub fn wheel(context: &Context, python: &Path) -> Result<PathBuf> {
+pub fn wheel(context: &Context) -> Result<PathBuf> {
+    let wanted = "rust/python/build-requirements.txt";
+    let python = venv(context, "maturin", &context.paths.root().join(wanted))?;
+    // Zig is found there.
+    let tools = python.parent().map(Path::to_owned);
+    let path = env::var_os("PATH").unwrap_or_default();
+    let path = tools.into_iter().chain(env::split_paths(&path));
+    let path = env::join_paths(path).context("the PATH for maturin")?;
     let spinner = context.progress.spinner("building the Python module");
     let (target, wheels) = (
         context.paths.target(),
@@ -51,8 +59,10 @@ pub fn wheel(context: &Context, python: &Path) -> Result<PathBuf> {
     let built = Command::new(python)
         .current_dir(context.paths.root().join("rust/python"))
         .args(["-m", "maturin", "build", "--release"])
+        .args(["--zig", "--compatibility", "manylinux_2_17"])
         .args(["--compression-level", "9", "--out"])
         .arg(&wheels)
+        .env("PATH", path)
         .env("CARGO_TARGET_DIR", target.join("python-build"))
         .output();
     succeeded(built, "maturin build")?;

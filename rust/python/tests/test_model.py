@@ -243,6 +243,41 @@ def test_the_pages_examples_run(tmp_path, monkeypatch):
         exec(compile(example, "docs/python.md", "exec"), names)
 
 
-def test_the_wheel_is_small():
+def wheel():
     (wheel,) = (ROOT / "target/wheels").glob("*.whl")
-    assert wheel.stat().st_size < 1_500_000
+    return wheel
+
+
+def test_the_wheel_is_small():
+    assert wheel().stat().st_size < 1_600_000
+
+
+def test_the_wheel_runs_on_every_linux_since_2012():
+    assert "-cp310-abi3-" in wheel().name and "manylinux_2_17_" in wheel().name
+    show = [sys.executable, "-m", "auditwheel", "show", wheel()]
+    said = subprocess.run(show, capture_output=True, text=True, check=True).stdout
+    assert "manylinux_2_17_x86_64" in said or "manylinux_2_17_aarch64" in said, said
+    versions = re.findall(r"GLIBC_2\.(\d+)", said)
+    assert versions and max(map(int, versions)) <= 17, said
+
+
+def test_the_wheel_alone_runs_the_readmes_lines(tmp_path):
+    """In an environment that has nothing else, in another folder."""
+    readme = (ROOT / "README.md").read_text()
+    (lines,) = re.findall(r"^```python\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
+    assert "import conzone" in lines and len(lines.splitlines()) <= 12
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "empty"], check=True)
+    there = tmp_path / "empty/bin"
+    install = [there / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*install, wheel()], check=True)
+    (tmp_path / "elsewhere").mkdir()
+    for command in ([there / "python", "-c", lines], [there / "conzone", "properties"]):
+        run = subprocess.run(command, cwd=tmp_path / "elsewhere", env={}, capture_output=True, text=True)
+        assert run.returncode == 0 and run.stdout and run.stderr == "", run.stderr
+
+
+def test_latencies_are_not_copied():
+    result = conzone.Drive().run(**writes(4))
+    view = result.latency_ns
+    assert view is result.latency_ns and not view.flags.owndata
+    assert view.flags.c_contiguous and view.strides == (8,)

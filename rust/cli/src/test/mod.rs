@@ -228,7 +228,7 @@ fn runners(context: &Context, suite: Suite, arguments: &[OsString]) -> Result<Ve
         }
         Suite::Python => {
             let python = python::environment(context)?;
-            python::install(&python, &python::wheel(context, &python)?)?;
+            python::install(&python, &python::wheel(context)?)?;
             let mut command = Command::new(python);
             command
                 .current_dir(context.paths.root().join("rust/python"))
