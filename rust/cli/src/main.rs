@@ -208,38 +208,20 @@ mod tests {
         assert_eq!(ours, lab::command::ELSEWHERE);
     }
 
-    /// The examples of every `--help`, as words; a remark is four blanks behind.
-    fn examples() -> Vec<Vec<String>> {
-        let command = Cli::command();
-        let helps = command.get_subcommands().flat_map(|command| {
-            let nested = command.get_subcommands();
-            nested
-                .chain([command])
-                .filter_map(|c| c.get_after_help().map(ToString::to_string))
-        });
-        let mut found = Vec::new();
-        for help in helps {
-            for line in help.replace("\\\n      ", " ").lines() {
-                let Some(at) = line.find("cargo conzone ") else {
-                    continue;
-                };
-                let text = line.get(at..).unwrap_or_default();
-                let text = text.split("    ").next().unwrap_or(text);
-                let words = shlex::split(text.trim_end().trim_end_matches(')')).unwrap();
-                let shell = |word: &String| word == "&&" || word == "|" || word.starts_with('>');
-                found.push(words.into_iter().take_while(|word| !shell(word)).collect());
-            }
-        }
-        found
-    }
-
     #[test]
     fn every_example_of_every_help_is_a_command_line() {
-        let examples = examples();
+        let examples = test::docs::help_examples(&Cli::command());
         assert!(examples.len() > 40, "{}", examples.len());
-        for words in examples {
-            let parsed = Cli::try_parse_from(words.iter().skip(1));
-            assert!(parsed.is_ok(), "{words:?}: {}", parsed.unwrap_err());
+        for example in examples {
+            let line = example
+                .trim_start_matches("source <(")
+                .trim_end_matches(')');
+            let words = shlex::split(line).unwrap();
+            let shell =
+                |word: &&String| matches!(word.as_str(), "&&" | "|") || word.starts_with('>');
+            let words = words.iter().skip(1).take_while(|word| !shell(word));
+            let parsed = Cli::try_parse_from(words);
+            assert!(parsed.is_ok(), "{example}: {}", parsed.unwrap_err());
         }
     }
 }

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{bail, Context, Result};
+use serde::de::IgnoredAny;
 use serde::Deserialize;
 
 /// One fio run.
@@ -267,25 +268,32 @@ impl Latency {
     }
 }
 
-/// Parses fio's output; lines before the opening brace (fio's notes and warnings) are skipped.
+/// Parses fio's output; what it says beside the JSON is skipped.
 pub fn parse(text: &str) -> Result<Output> {
-    let start = if text.starts_with('{') {
-        0
-    } else if let Some(at) = text.find("\n{") {
-        at + 1
-    } else {
-        bail!(
-            "fio printed no JSON: {}",
-            text.lines().next().unwrap_or("(nothing)")
-        );
+    let (json, _) = split(text)?;
+    serde_json::from_str(json).context("reading fio's JSON")
+}
+
+/// The JSON of what fio printed, and its notes and warnings before and behind, trimmed.
+///
+/// # Errors
+/// There is no JSON.
+pub fn split(text: &str) -> Result<(&str, String)> {
+    let nothing = || text.lines().next().unwrap_or("(nothing)");
+    let start = match text.find("\n{") {
+        _ if text.starts_with('{') => 0,
+        Some(at) => at + 1,
+        None => bail!("fio printed no JSON: {}", nothing()),
     };
-    // fio may also append a line of text; take one value and leave the rest.
-    let mut values = serde_json::Deserializer::from_str(&text[start..]).into_iter::<Output>();
-    let output = values
+    let (before, rest) = text.split_at(start);
+    let mut values = serde_json::Deserializer::from_str(rest).into_iter::<IgnoredAny>();
+    values
         .next()
         .context("fio printed no JSON")?
         .context("reading fio's JSON")?;
-    Ok(output)
+    let (json, behind) = rest.split_at(values.byte_offset());
+    let notes = [before.trim(), behind.trim()].join("\n");
+    Ok((json, notes.trim().to_owned()))
 }
 
 #[cfg(test)]
@@ -298,6 +306,8 @@ mod tests {
         let text =
             format!("note: both iodepth >= 1 and synchronous I/O engine\n{FIO_JSON}\ntrailing\n");
         let output = parse(&text).unwrap();
+        let notes = "note: both iodepth >= 1 and synchronous I/O engine\ntrailing";
+        assert_eq!(split(&text).unwrap(), (FIO_JSON, notes.to_owned()));
         assert_eq!(output.version, "fio-3.39");
         assert_eq!(output.jobs.len(), 2);
         let names: Vec<_> = output.jobs[0].directions().map(|(name, _)| name).collect();

@@ -105,10 +105,12 @@ impl Report {
             let path = dir.join(name);
             fs::write(&path, text).with_context(|| format!("writing {}", path.display()))
         };
-        put("fio.json", &self.fio_text)?;
+        let (json, notes) = fio::split(&self.fio_text)?;
+        put("fio.json", &format!("{json}\n"))?;
         put("console.log", &self.console)?;
         for (name, text) in [
             ("fio-samples.log", &self.samples),
+            ("fio-notes.txt", &notes),
             ("filesystem.txt", &self.filesystem),
         ] {
             if !text.is_empty() {
@@ -277,11 +279,18 @@ mod tests {
     #[test]
     fn writes_every_file_and_a_page_that_stands_alone() {
         let dir = tempfile::tempdir().unwrap();
-        report().write(dir.path()).unwrap();
+        let noted = Report {
+            fio_text: format!("note: capped\n{}", samples::FIO_JSON),
+            ..report()
+        };
+        noted.write(dir.path()).unwrap();
+        let json = fs::read_to_string(dir.path().join("fio.json")).unwrap();
+        serde_json::from_str::<Value>(&json).unwrap();
         for name in [
             "fio.json",
             "console.log",
             "fio-samples.log",
+            "fio-notes.txt",
             "filesystem.txt",
             "stats.json",
             "latency.svg",
@@ -324,6 +333,15 @@ mod tests {
             8,
             "each is described"
         );
+        // Nothing that is moved sideways on a screen is cut off on paper.
+        let (_, print) = page.split_once("@media print").unwrap();
+        for rule in [
+            ".scroll { overflow: visible; }",
+            "min-width: 0",
+            "figure, tr",
+        ] {
+            assert!(print.contains(rule), "{rule}");
+        }
         assert!(
             !page.contains("<th></th>") && !page.contains("<th>"),
             "headers have a scope"

@@ -5,6 +5,8 @@
 //! trailing `\` continues them), other lines show what one sees and are not compared. A block after a line
 //! `<!-- not run: reason -->` is left out, and counted.
 //!
+//! Then come the examples of every `--help`, but for those that [`LEFT_OUT`] names.
+//!
 //! Commands run in a scratch copy of the repository's folder (links to its entries), so what they write is gone
 //! afterwards, and `cargo conzone` is the program that runs this test.
 
@@ -15,6 +17,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
+use clap::CommandFactory as _;
 
 use super::runner::{print_heading, Ended};
 use setup::Context;
@@ -68,6 +71,25 @@ pub fn run(context: &Context, quiet: bool) -> Result<Ended> {
             }
         }
     }
+    let texts = help_examples(&crate::Cli::command());
+    // In a folder of their own: names that documents use are free again.
+    let scratch = self::scratch(context.paths.root())?;
+    prepare(scratch.path())?;
+    for text in texts {
+        if LEFT_OUT.iter().any(|(words, _)| text.contains(words)) {
+            left_out += 1;
+            continue;
+        }
+        ran += 1;
+        let begin = Instant::now();
+        let problem = execute(context, scratch.path(), &text)?;
+        let said = format!("--help: {text}");
+        eprintln!("{said} ({:.1} s)", begin.elapsed().as_secs_f64());
+        if let Some(problem) = problem {
+            eprintln!("  FAILED: {problem}");
+            failures.push(format!("{said}: {problem}"));
+        }
+    }
     let summary = format!(
         "{ran} commands run, {} failed, {left_out} left out",
         failures.len()
@@ -79,6 +101,84 @@ pub fn run(context: &Context, quiet: bool) -> Result<Ended> {
         summary,
         failures,
     })
+}
+
+/// Examples of `--help` that are not run, by words in them, and why.
+const LEFT_OUT: [(&str, &str); 14] = [
+    ("conzone setup", "builds QEMU"),
+    ("conzone shell", "waits for somebody who types"),
+    ("conzone qemu -- -m", "needs a disk with a system on it"),
+    ("conzone pack", "a minute and a gigabyte"),
+    ("conzone wheel", "the Python tests do"),
+    ("conzone test", "this is one"),
+    ("conzone bench", "measures an idle machine"),
+    ("conzone top", "needs a drive at work in another terminal"),
+    ("--qmp", "likewise"),
+    (
+        "conzone crash",
+        "a guest for each of a hundred cuts; docs/crash.md has some",
+    ),
+    ("conzone experiment all", "all the others"),
+    ("--guest", "minutes; docs/experiments.md has one"),
+    ("--check-repeat", "three runs; a functional test does"),
+    ("fish >~", "would write into the home directory"),
+];
+
+/// The examples of every `--help`, as one would type them; a remark is four blanks behind.
+pub fn help_examples(command: &clap::Command) -> Vec<String> {
+    let helps = command.get_subcommands().flat_map(|command| {
+        let below = command.get_subcommands();
+        let texts = below
+            .chain([command])
+            .filter_map(clap::Command::get_after_help);
+        texts.map(ToString::to_string)
+    });
+    let mut found = Vec::new();
+    for help in helps {
+        // A command goes on where the line ends with a backslash.
+        for line in help.replace("\\\n      ", " ").lines() {
+            let begin = line.find("cargo conzone ");
+            let text = begin.and_then(|at| line.get(at..));
+            let text = text.and_then(|text| text.split("    ").next());
+            let Some(text) = text.map(str::trim_end) else {
+                continue;
+            };
+            let source = if text.ends_with(')') { "source <(" } else { "" };
+            found.push(format!("{source}{text}"));
+        }
+    }
+    found
+}
+
+/// Files that examples of `--help` speak of.
+fn prepare(scratch: &Path) -> Result<()> {
+    const TRACE: &str = "0 1 W 0 8 0\n100000 1 R 0 8 0\n";
+    const REQUESTS: &str = "proces,device,rw_flag,sector,size,timestamp\nmail,1,W,4096,8,0.001\nmaps,1,W,9000,16,0.002\n";
+    let plan = include_str!("../../../../docs/sweep.toml");
+    for (name, text) in [
+        ("my.fio", "[job]\nrw=write\nbs=128k\nsize=1z\n"),
+        ("db.fio", "[job]\nrw=write\nbs=128k\nsize=4m\n"),
+        (
+            "job.fio",
+            "[job]\nrw=write\nbs=128k\nsize=4m\nfilename=/root/file\n",
+        ),
+        ("words", "words\n"),
+        ("in.trace", TRACE),
+        ("telegram.csv", REQUESTS),
+        ("plan.toml", plan),
+    ] {
+        fs::write(scratch.join(name), text).with_context(|| format!("writing {name}"))?;
+    }
+    let made = Command::new("sh")
+        .args([
+            "-c",
+            "gzip in.trace telegram.csv && truncate -s 64M disk.img",
+        ])
+        .current_dir(scratch)
+        .status()
+        .context("starting sh")?;
+    anyhow::ensure!(made.success(), "making the examples' files: {made}");
+    Ok(())
 }
 
 /// What went wrong, if anything.

@@ -13,7 +13,7 @@
 //! soak-cuts    two hundred thousand power cuts: a quarter of an hour
 //! soak-damage  a million saved states, images and histories with damage: half an hour of one core
 //! python       pytest over rust/python: the model as a Python module, the wheel's program, sweeps on other engines
-//! docs         the commands in README.md and docs/, executed
+//! docs         the commands in README.md and docs/ and the examples of every `--help`, executed
 //!
 //! mutants      the code broken in thousands of small ways, one at a time: does a test notice? Hours
 //! soak-snapshots  fio under Linux goes back to snapshots 20 times, and on to another QEMU 100 times, on each of three drives
@@ -23,7 +23,7 @@
 //! A runner's output is passed on as it comes; its own summary line is repeated at the end. All runners run, even
 //! after one failed; what soaks runs only by its name.
 
-mod docs;
+pub mod docs;
 mod fuzz;
 mod runner;
 
@@ -38,6 +38,7 @@ use serde_json::json;
 use crate::failure::Prerequisite;
 use crate::out::say;
 use crate::python;
+
 use runner::{Ended, Runner};
 use setup::Context;
 
