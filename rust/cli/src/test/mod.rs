@@ -18,6 +18,7 @@
 //! mutants      the code broken in thousands of small ways, one at a time: does a test notice? Hours
 //! soak-snapshots  fio under Linux goes back to snapshots 20 times, and on to another QEMU 100 times, on each of three drives
 //! soak-kills   QEMU is killed 200 times while it works on a drive in an image: five minutes
+//! soak-engines  sweeps on two threads, Dask, HyperQueue and Slurm, something killed on each: a minute; needs Debian's Slurm
 //! soak-clock   one of the functional tests for an hour: whether runs in virtual time are the same on a busy host
 //! ```
 //! A runner's output is passed on as it comes; its own summary line is repeated at the end. All runners run, even
@@ -88,6 +89,8 @@ enum Suite {
     Mutants,
     /// Virtual time for an hour: 20 runs each on a host with 20 busy processes beside them, while a client asks
     SoakClock,
+    /// Sweeps on Dask, HyperQueue and Slurm, each with something killed in the middle
+    SoakEngines,
     /// QEMU killed 200 times while it works on a drive in an image
     SoakKills,
     /// Linux and fio, taken back to snapshots 20 times and moved to another QEMU 100 times on each of three drives
@@ -227,16 +230,10 @@ fn runners(context: &Context, suite: Suite, arguments: &[OsString]) -> Result<Ve
             command.args(["--runs", "1000000"]).args(arguments);
             vec![Runner::new("soak-damage", command)]
         }
-        Suite::Python => {
-            let python = python::environment(context)?;
-            python::install(&python, &python::wheel(context)?)?;
-            let mut command = Command::new(python);
-            command
-                .current_dir(context.paths.root().join("rust/python"))
-                .args(["-m", "pytest", "-q", "-p", "no:cacheprovider"])
-                .args(arguments)
-                .envs(environment(context)?);
-            vec![Runner::new("python", command)]
+        Suite::Python => vec![pytest(context, "python", &[], arguments)?],
+        Suite::SoakEngines => {
+            let tests = ["tests/soak_engines.py"];
+            vec![pytest(context, "soak-engines", &tests, arguments)?]
         }
         Suite::SoakClock => {
             setup::ensure(context)?;
@@ -349,6 +346,25 @@ fn mutants(
     }
     command.args(arguments);
     Ok(Runner::new("mutants", command))
+}
+
+/// pytest over rust/python, with the wheel as it is now.
+fn pytest(
+    context: &Context,
+    name: &'static str,
+    tests: &[&str],
+    arguments: &[OsString],
+) -> Result<Runner> {
+    let python = python::environment(context)?;
+    python::install(&python, &python::wheel(context)?)?;
+    let mut command = Command::new(python);
+    command
+        .current_dir(context.paths.root().join("rust/python"))
+        .args(["-m", "pytest", "-q", "-p", "no:cacheprovider"])
+        .args(tests)
+        .args(arguments)
+        .envs(environment(context)?);
+    Ok(Runner::new(name, command))
 }
 
 /// avocado, in a virtual environment of its own.
