@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 
-from conzone import GuestTest, conzone, replayed, repository
+from conzone import GuestTest, conzone, counted, replayed, repository
 
 FUNCTIONS = repository("rust/cli/src/run/filesystem.sh")
 
@@ -150,8 +150,7 @@ class RunOnFilesystem(GuestTest):
         done = self.run_on("--fs", "f2fs", "--record", trace, "--", *job)
         self.assertEqual(done.returncode, 0, done.stderr)
         summary = json.loads(done.stdout)
-        with open(os.path.join(summary["out"], "stats.json"), encoding="utf-8") as file:
-            stats = json.load(file)
+        stats = counted(summary["out"])
         self.assertEqual(stats, {key: value for key, value in replayed(trace).items() if key in stats})
         self.assertEqual(summary["errors"], 0)
         self.assertEqual({job["op"] for job in summary["jobs"]}, {"read", "write"})
@@ -159,6 +158,12 @@ class RunOnFilesystem(GuestTest):
             text = page.read()
         self.assertIn("mkfs.f2fs -f -m -c /dev/nvme0n2 /dev/nvme0n1", text)
         self.assertIn("1 files, the same after a remount", text)
+        self.assertIn("[SBI: ", text, "F2FS's own figures")
+        with open(os.path.join(summary["out"], "run.json"), encoding="utf-8") as file:
+            phases = {phase["name"]: phase["counters"] for phase in json.load(file)["phases"]}
+        # By the clock that Linux told the drive: mkfs writes before the job, and the remount reads after it.
+        self.assertEqual(list(phases), ["before", "run", "after"])
+        self.assertEqual(sum(phase["host_writes"] for phase in phases.values()), stats["host_writes"])
 
     def test_misfits(self):
         """A file system that the drive cannot have is refused with what to do."""

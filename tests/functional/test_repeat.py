@@ -5,7 +5,6 @@
 """
 
 import contextlib
-import json
 import os
 import socket
 import subprocess
@@ -13,7 +12,7 @@ import tempfile
 import threading
 import time
 
-from conzone import GUEST_LIMIT, GuestTest, conzone, replayed
+from conzone import GUEST_LIMIT, GuestTest, conzone, counted, replayed
 
 REPEATS = int(os.environ.get("CONZONE_REPEATS", "2"))
 LOADS = int(os.environ.get("CONZONE_LOADS", "4"))
@@ -92,8 +91,7 @@ class RepeatedRuns(GuestTest):
                     [conzone(), "run", *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
                 )
             if done.returncode == 0:
-                with open(os.path.join(out, "stats.json"), encoding="utf-8") as file:
-                    stats = json.load(file)
+                stats = counted(out)
                 again = replayed(trace, "--preset", preset)
         self.log.info("%s\n%s\n-- stderr\n%s\nasked: %s", words, done.stdout, done.stderr, client.asked)
         self.assertEqual(done.returncode, 0, done.stderr)
