@@ -91,8 +91,13 @@ class Pack(GuestTest):
         self.assertEqual(self.inside(root, "mkdir /opt; tar xzf /pack.tar.gz -C /opt").returncode, 0)
 
         words = " ".join(RUN[1:])
-        done = self.inside(root, f"cd /tmp; PATH=/opt/conzone:$PATH; conzone run --out out {words}")
+        done = self.inside(root, f"cd /tmp; PATH=/opt/conzone:$PATH; conzone run --out out {words}; conzone run --help")
         self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertNotIn("cargo", done.stdout)
+        with open(f"{root}/tmp/out/report.html", encoding="utf-8") as file:
+            report = file.read()
+        self.assertIn(f"conzone run --out out {words}", report)
+        self.assertNotIn("cargo", report)
         subprocess.run([conzone(), "run", "--out", here, *RUN[1:]], check=True, stdout=subprocess.DEVNULL)
         for name in ("fio.json", "stats.json"):
             with open(f"{root}/tmp/out/{name}", "rb") as there, open(f"{here}/{name}", "rb") as file:

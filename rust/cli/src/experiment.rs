@@ -38,8 +38,8 @@ impl Guest for Linux {
         Ok(vec![paths.qemu(), paths.target().join("guest/stamp")])
     }
 
-    fn run(&self, case: &Case) -> Result<Vec<Row>> {
-        run_case(&self.0, case)
+    fn run(&self, case: &Case, seed: u16) -> Result<Vec<Row>> {
+        run_case(&self.0, case, seed)
     }
 
     fn settings(&self) -> Vec<Setting> {
@@ -48,8 +48,8 @@ impl Guest for Linux {
     }
 }
 
-fn run_case(context: &Context, case: &Case) -> Result<Vec<Row>> {
-    let (script, measured) = script(case)?;
+fn run_case(context: &Context, case: &Case, seed: u16) -> Result<Vec<Row>> {
+    let (script, measured) = script(case, seed)?;
     let work = tempfile::tempdir().context("making a temporary directory")?;
     let mut job = guest::Job::new(script).merge_output();
     for number in 0..measured.len() {
@@ -111,18 +111,22 @@ fn row(case: &Case, x: f64, work: &Path, number: usize) -> Result<Row> {
 }
 
 /// The guest's script, and the x of each measured phase.
-fn script(case: &Case) -> Result<(String, Vec<f64>)> {
+fn script(case: &Case, seed: u16) -> Result<(String, Vec<f64>)> {
     let mut text = PRELUDE.to_owned();
     let mut measured = Vec::new();
     match &case.workload {
         Workload::F2fs { fsync, bytes, x } => {
             measured.push(*x);
             // Writing to a String cannot fail.
-            let _ = writeln!(text, "f2fs_phase 0 {fsync} {bytes}");
+            let _ = writeln!(text, "f2fs_phase 0 {fsync} {bytes} {seed}");
         }
         Workload::Requests(_) => bail!("runs on the model only"),
         Workload::Raw(phases) => {
-            for (seed, phase) in phases.iter().enumerate() {
+            for (at, phase) in phases.iter().enumerate() {
+                if phase.pause_ms > 0 {
+                    let _ = writeln!(text, "sleep {}e-3", phase.pause_ms);
+                }
+                let seed = usize::from(seed) << 8 | at;
                 let number = phase
                     .x
                     .map_or_else(|| "-".into(), |_| measured.len().to_string());
@@ -176,7 +180,7 @@ mod tests {
         use lab::experiment::catalogue::{Engine, ALL};
         for experiment in ALL.iter().filter(|e| e.engine != Engine::Model) {
             for case in experiment.cases(None, &[], None) {
-                script(&case).unwrap();
+                script(&case, 0).unwrap();
             }
         }
     }
@@ -188,7 +192,7 @@ mod tests {
             Phase::random_read(1 << 20, 4096, 10).at(2.0),
         ];
         let case = Case::raw("s", Drive::new("tlc-zoned", &[]), phases);
-        let (text, measured) = script(&case).unwrap();
+        let (text, measured) = script(&case, 0).unwrap();
         assert_eq!(measured, [2.0]);
         let calls: Vec<_> = text
             .lines()

@@ -34,9 +34,9 @@ mod vm;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use lab::command::Repository;
+use lab::command::{without_cargo, Repository};
 use lab::progress::Progress;
 use lab::provenance::{self, Program};
 use lab::{failure, out, table, validate};
@@ -44,8 +44,10 @@ use lab::{failure, out, table, validate};
 use report::compare;
 use setup::{Context, Paths};
 
-/// What one types.
+/// What one types in the repository.
 const NAME: &str = "cargo conzone";
+/// What one types in a pack.
+const PACKED: &str = "conzone";
 
 /// A consumer-grade zoned NVMe drive in QEMU: build it, boot a guest on it, measure it.
 #[derive(Debug, Parser)]
@@ -111,16 +113,34 @@ impl Command {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let parsed = Cli::from_arg_matches(&whole().get_matches());
+    let cli = parsed.unwrap_or_else(|error| error.exit());
     match execute(cli) {
         Ok(code) => code,
         Err(error) => failure::report(&error),
     }
 }
 
+fn is_packed() -> bool {
+    let paths = Paths::look().ok().flatten();
+    paths.is_some_and(|paths| paths.is_pack())
+}
+
+/// The whole command line, as one types it here.
+fn whole() -> clap::Command {
+    if !is_packed() {
+        return Cli::command();
+    }
+    let packed = without_cargo(Cli::command());
+    packed
+        .bin_name(PACKED)
+        .after_help("Start with `conzone run`.")
+}
+
 /// What to type for that.
 fn command_line(arguments: impl Iterator<Item = String>) -> String {
-    provenance::command_line(NAME, arguments)
+    let name = if is_packed() { PACKED } else { NAME };
+    provenance::command_line(name, arguments)
 }
 
 /// What to type to get the same again.
@@ -166,10 +186,10 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Image(args) => image::run(&args),
         Command::Model(command) => {
             let program = Program {
-                name: NAME,
+                name: if is_packed() { PACKED } else { NAME },
                 arguments: arguments().collect(),
                 file: None,
-                command: Cli::command,
+                command: whole,
             };
             let repository = || {
                 let repository = |paths: Paths| Repository {

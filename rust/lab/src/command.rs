@@ -38,7 +38,7 @@ pub enum Command {
 
 /// What only the repository has.
 pub struct Repository {
-    /// An operating system to run experiments in.
+    /// An operating system to run experiments and plans in.
     pub guest: Box<dyn Guest>,
     /// What models are validated against.
     pub files: validate::Files,
@@ -61,7 +61,10 @@ impl Command {
                 experiment::run(progress, program, args, guest.as_deref())
             }
             Self::Sim(args) => sim::run(progress, args),
-            Self::Sweep(args) => sweep::run(progress, program, args),
+            Self::Sweep(args) => {
+                let guest = repository()?.map(|repository| repository.guest);
+                sweep::run(progress, program, args, guest.as_deref())
+            }
             Self::Trace(args) => convert::run(args),
             Self::Validate(args) => {
                 let files = repository()?.map(|repository| repository.files);
@@ -139,19 +142,21 @@ fn refusal(error: &clap::Error) -> ExitCode {
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
 
-/// Its command line, with examples as one types them.
+/// Its command line.
 fn alone() -> clap::Command {
-    renamed(Alone::command())
+    without_cargo(Alone::command())
 }
 
-fn renamed(command: clap::Command) -> clap::Command {
+/// A command line with examples as one types them who has the program alone.
+#[must_use]
+pub fn without_cargo(command: clap::Command) -> clap::Command {
     let typed =
         |text: &clap::builder::StyledStr| text.to_string().replace("cargo conzone ", "conzone ");
     let command = match command.get_after_help().map(typed) {
         Some(text) if command.get_name() != "conzone" => command.after_help(text),
         _ => command,
     };
-    command.mut_subcommands(renamed)
+    command.mut_subcommands(without_cargo)
 }
 
 #[cfg(test)]

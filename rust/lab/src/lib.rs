@@ -11,9 +11,11 @@
 //! drive       which drive is meant                           runner      points in shares, on threads
 //! stats       a drive's statistics by the drive's own names  failure     which exit status an error has
 //! completions scripts for shells                             command     all of these as a command line
+//!                                                            page        figures and a table as a page
 //! ```
 //! `cargo conzone` has these commands, from any directory, and so has the program that the Python module brings
-//! ([`command`]). What only the repository has is handed in: the golden traces to [`validate`], the guest to [`experiment`].
+//! ([`command`]). What only the repository has is handed in: the golden traces to [`validate`], the guest to [`experiment`]
+//! and [`sweep`].
 
 #![forbid(unsafe_code)]
 #![deny(clippy::print_stdout)] // crate::out forgives readers that went away
@@ -26,6 +28,7 @@ pub mod experiment;
 pub mod failure;
 pub mod input;
 pub mod out;
+mod page;
 pub mod plot;
 pub mod progress;
 pub mod properties;

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Runs in the guest; lines `phase NUMBER FIO-ARGUMENTS`, `rewrite NUMBER SEED BYTES FIO-ARGUMENTS` or
-# `f2fs_phase NUMBER FSYNC BYTES` follow.
+# `f2fs_phase NUMBER FSYNC BYTES SEED` follow.
 # A NUMBER leaves NUMBER.fio, NUMBER.before and NUMBER.after in /tmp; - is a preparation.
 set -eu -o pipefail
 
@@ -93,6 +93,7 @@ f2fs_phase() {
     sync
     log >"/tmp/$number.before"
     fio --name=measure --filename=/mnt/file --rw=randwrite --bs=4k --size="$3" --fsync="$2" --ioengine=psync \
+        $([ "$4" = 0 ] || echo "--randseed=$4") \
         --lat_percentiles=1 --output-format=json+ --output="/tmp/$number.fio"
     log >"/tmp/$number.after"
     umount /mnt

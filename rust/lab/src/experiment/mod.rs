@@ -47,11 +47,11 @@ pub trait Guest: Sync {
     /// It cannot be made ready.
     fn prepare(&self) -> Result<Vec<PathBuf>>;
 
-    /// Runs a case; one row for each measured phase.
+    /// Runs a case, with other random choices for each seed; one row for each measured phase.
     ///
     /// # Errors
     /// It does not start, or what it runs fails.
-    fn run(&self, case: &Case) -> Result<Vec<Row>>;
+    fn run(&self, case: &Case, seed: u16) -> Result<Vec<Row>>;
 
     /// What it consists of.
     fn settings(&self) -> Vec<Setting>;
@@ -289,7 +289,7 @@ impl Points for Cases<'_> {
     fn run(&self, number: u64) -> Result<Vec<Row>> {
         let case = self.get(number)?;
         let rows = match self.guest {
-            Some(guest) => guest.run(case),
+            Some(guest) => guest.run(case, 0),
             None => model::run(case),
         };
         rows.with_context(|| case.series.clone())

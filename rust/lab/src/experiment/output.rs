@@ -6,12 +6,12 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use askama::Template;
 use comfy_table::Table;
 use serde_json::{json, Value};
 
 use super::case::{Case, Metric, Row};
 use super::catalogue::{Experiment, Figure, Scale, Trend};
+use crate::page::Page;
 use crate::plot::{Axis, Line, Plot};
 use crate::provenance::Setting;
 
@@ -28,19 +28,6 @@ pub struct Outcome<'a> {
     pub trends: Vec<Trend>,
     /// How to get the same again.
     pub settings: Vec<Setting>,
-}
-
-#[derive(Template)]
-#[template(path = "experiment.html")]
-struct Page<'a> {
-    title: &'a str,
-    shows: &'a str,
-    trends: &'a [Trend],
-    header: Vec<String>,
-    rows: Vec<Vec<String>>,
-    figures: Vec<String>,
-    settings: &'a [Setting],
-    drives: Vec<(String, String)>,
 }
 
 impl Outcome<'_> {
@@ -139,6 +126,7 @@ impl Outcome<'_> {
             }
         }
         let page = Page {
+            command: "experiment",
             title: self.experiment.title,
             shows: self.experiment.shows,
             trends: &self.trends,
@@ -147,8 +135,10 @@ impl Outcome<'_> {
             figures,
             settings: &self.settings,
             drives: self.drives(),
+            note:
+                "results.csv has every figure of every point, results.json the phases behind them.",
         };
-        put("report.html", &page.render().context("rendering the page")?)
+        put("report.html", &page.html()?)
     }
 
     fn plot(&self, figure: &Figure) -> Plot {

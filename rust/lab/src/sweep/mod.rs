@@ -5,9 +5,11 @@
 //! section   a plan's tables, and what is wrong with them     work    traces and workloads
 //! sample    points spread over ranges                        point   runs one point
 //! plan      drives x properties x work: numbered points      table   all results, as CSV; parquet writes them so
+//!                                                            figure  pictures of them
 //! ```
 //! [`crate::runner`] runs them.
 
+mod figure;
 mod parquet;
 mod plan;
 mod point;
@@ -28,9 +30,13 @@ use self::plan::{Plan, Point};
 use self::point::Outcome;
 use self::table::Table;
 pub use self::table::Values;
+use self::work::Engine;
+use crate::experiment::Guest;
+use crate::failure::Prerequisite;
 use crate::out::say;
+use crate::page::Page;
 use crate::progress::Progress;
-use crate::provenance::Program;
+use crate::provenance::{Program, Setting};
 use crate::runner::{self, shard, Points, Ran, Runner, Workers};
 use crate::store;
 
@@ -61,6 +67,7 @@ Each point's result is kept below the output directory: what was stopped goes on
 Examples:
   cargo conzone sweep run plan.toml --dry-run
   cargo conzone sweep run plan.toml
+  cargo conzone sweep run plan.toml --guest
   cargo conzone sweep run plan.toml --shard 3/64 --threads 1
   cargo conzone sweep missing plan.toml --shards 64
   cargo conzone sweep collect plan.toml")]
@@ -77,18 +84,28 @@ enum Command {
     List(List),
     /// Say which points have no result yet, as numbers for a job array
     Missing(Missing),
-    /// Put all results into one table: results.csv and results.parquet
+    /// Put all results into one table, results.csv and results.parquet, and draw the plan's figures
     Collect(Collect),
 }
 
 /// A plan, and where its results are.
 #[derive(Debug, clap::Args)]
 struct Place {
-    /// The plan
-    plan: PathBuf,
-    /// Where the results are [default: conzone-out/sweep/NAME, of NAME.toml]
+    #[command(flatten)]
+    plan: Chosen,
+    /// Where the results are [default: conzone-out/sweep/NAME, of NAME.toml, or NAME-guest]
     #[arg(short, long, value_name = "DIR")]
     out: Option<PathBuf>,
+}
+
+/// A plan, and what runs it.
+#[derive(Debug, clap::Args)]
+struct Chosen {
+    /// The plan
+    plan: PathBuf,
+    /// With fio under Linux in place of the model: workloads, a boot a point; traces are left out
+    #[arg(long)]
+    guest: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -104,8 +121,8 @@ struct Run {
 
 #[derive(Debug, clap::Args)]
 struct List {
-    /// The plan
-    plan: PathBuf,
+    #[command(flatten)]
+    plan: Chosen,
     /// Print the points as JSON
     #[arg(long)]
     json: bool,
@@ -129,26 +146,59 @@ struct Collect {
     partial: bool,
 }
 
-/// Does what was asked for.
+/// Does what was asked for; in `guest` what needs one.
 ///
 /// # Errors
-/// A plan that is none, a trace that cannot be read, files that cannot be written.
-pub fn run(progress: Progress, program: &Program, args: &Args) -> Result<ExitCode> {
-    // What another has computed is not taken for its own.
-    let programs = || Ok::<_, anyhow::Error>([program.file()?]);
+/// A plan that is none, a trace that cannot be read, a guest that fails, files that cannot be written.
+pub fn run(
+    progress: Progress,
+    program: &Program,
+    args: &Args,
+    guest: Option<&dyn Guest>,
+) -> Result<ExitCode> {
+    let site = Site { program, guest };
     match &args.command {
-        Command::Run(args) if args.dry_run => dry_run(&Plan::read(&args.place.plan)?)?,
-        Command::Run(args) => run_points(progress, args, &programs()?)?,
-        Command::List(args) => list(&Plan::read(&args.plan)?, args.json)?,
-        Command::Missing(args) => missing(args, &programs()?)?,
+        Command::Run(args) if args.dry_run => dry_run(&args.place.plan.read()?)?,
+        Command::Run(args) => run_points(progress, args, site)?,
+        Command::List(args) => list(&args.plan.read()?, args.json)?,
+        Command::Missing(args) => missing(args, site)?,
         Command::Collect(args) => {
-            let plan = Plan::read(&args.place.plan)?;
+            let plan = args.place.plan.read()?;
             let out = args.place.out()?;
-            let runner = Runner::open(&out, &programs()?, &Workers::default())?;
-            collect(&plan, &runner, &out, args.partial)?;
+            let runner = args.place.runner(&Workers::default(), site)?;
+            collect(&plan, &runner, &out, args.partial, program)?;
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Who runs points, and where.
+#[derive(Clone, Copy)]
+struct Site<'a> {
+    program: &'a Program,
+    guest: Option<&'a dyn Guest>,
+}
+
+impl Chosen {
+    fn read(&self) -> Result<Plan> {
+        Plan::read(
+            &self.plan,
+            if self.guest {
+                Engine::Guest
+            } else {
+                Engine::Model
+            },
+        )
+    }
+
+    /// The guest, if it is asked for.
+    fn guest<'a>(&self, site: Site<'a>) -> Result<Option<&'a dyn Guest>> {
+        if self.guest && site.guest.is_none() {
+            let why = "--guest needs the guest, which the conzone repository has";
+            return Err(Prerequisite(why.into()).into());
+        }
+        Ok(site.guest.filter(|_| self.guest))
+    }
 }
 
 impl Place {
@@ -156,34 +206,70 @@ impl Place {
         if let Some(out) = &self.out {
             return Ok(out.clone());
         }
-        let name = self.plan.file_stem().context("a plan without a name")?;
+        let name = self
+            .plan
+            .plan
+            .file_stem()
+            .context("a plan without a name")?;
+        let mut name = name.to_owned();
+        if self.plan.guest {
+            name.push("-guest");
+        }
         Ok(Path::new("conzone-out/sweep").join(name))
+    }
+
+    fn runner(&self, workers: &Workers, site: Site<'_>) -> Result<Runner> {
+        // What another has computed is not taken for its own.
+        let mut programs = vec![site.program.file()?];
+        let mut workers = *workers;
+        if let Some(guest) = self.plan.guest(site)? {
+            programs.extend(guest.prepare()?);
+            workers.threads = workers.threads.or(Some(1));
+        }
+        Runner::open(&self.out()?, &programs, &workers)
     }
 }
 
-impl Points for Plan {
+/// A plan, and what runs it.
+struct Running<'a> {
+    plan: &'a Plan,
+    guest: Option<&'a dyn Guest>,
+}
+
+impl Points for Running<'_> {
     type Outcome = Outcome;
 
     fn count(&self) -> u64 {
-        self.points()
+        self.plan.points()
     }
 
     fn key(&self, number: u64) -> Value {
-        self.point(number).map_or(Value::Null, |point| point.key())
+        let point = self.plan.point(number);
+        point.map_or(Value::Null, |point| point.key())
     }
 
     fn run(&self, number: u64) -> Result<Outcome> {
-        let point = self.point(number).context("no such point")?;
-        point::run(&point).with_context(|| self.file().to_owned())
+        let point = self.plan.point(number).context("no such point")?;
+        point::run(&point, self.guest).with_context(|| self.plan.file().to_owned())
     }
 }
 
-fn run_points(progress: Progress, args: &Run, programs: &[PathBuf]) -> Result<()> {
-    let plan = Plan::read(&args.place.plan)?;
+impl Plan {
+    /// As points of the model, or as what has results.
+    fn on_model(&self) -> Running<'_> {
+        let guest = None;
+        Running { plan: self, guest }
+    }
+}
+
+fn run_points(progress: Progress, args: &Run, site: Site<'_>) -> Result<()> {
+    let plan = args.place.plan.read()?;
     let out = args.place.out()?;
     store::directory("--out", &out)?;
-    let runner = Runner::open(&out, programs, &args.workers)?;
-    let Ran { points, known } = runner.run(progress, "points", &plan)?;
+    let runner = args.place.runner(&args.workers, site)?;
+    let guest = args.place.plan.guest(site)?;
+    let running = Running { plan: &plan, guest };
+    let Ran { points, known } = runner.run(progress, "points", &running)?;
     let share = if runner.is_whole() {
         ""
     } else {
@@ -191,7 +277,7 @@ fn run_points(progress: Progress, args: &Run, programs: &[PathBuf]) -> Result<()
     };
     say!("{points} points{share}, {known} of them known from before")?;
     if runner.is_whole() {
-        collect(&plan, &runner, &out, false)?;
+        collect(&plan, &runner, &out, false, site.program)?;
     }
     Ok(())
 }
@@ -201,10 +287,10 @@ fn run_points(progress: Progress, args: &Run, programs: &[PathBuf]) -> Result<()
 /// # Errors
 /// As for [`run`].
 pub fn run_share(plan: &Path, out: &Path, programs: &[PathBuf], workers: &Workers) -> Result<Ran> {
-    let plan = Plan::read(plan)?;
+    let plan = Plan::read(plan, Engine::Model)?;
     store::directory("out", out)?;
     let runner = Runner::open(out, programs, workers)?;
-    runner.run(Progress::new(true), "points", &plan)
+    runner.run(Progress::new(true), "points", &plan.on_model())
 }
 
 /// All results of a plan whose shares have all been run, by columns; results.csv is written.
@@ -212,7 +298,7 @@ pub fn run_share(plan: &Path, out: &Path, programs: &[PathBuf], workers: &Worker
 /// # Errors
 /// As for [`run`]; a point has no result.
 pub fn columns(plan: &Path, out: &Path, programs: &[PathBuf]) -> Result<Vec<(String, Values)>> {
-    let plan = Plan::read(plan)?;
+    let plan = Plan::read(plan, Engine::Model)?;
     let runner = Runner::open(out, programs, &Workers::default())?;
     let (table, _) = collected(&plan, &runner, out, false)?;
     store::write(&out.join("results.csv"), &table.csv()?)?;
@@ -250,7 +336,7 @@ fn dry_run(plan: &Plan) -> Result<()> {
             break;
         }
         if let Some(point) = plan.point(*number) {
-            point::run(&point)?;
+            point::run(&point, None)?;
             timed += 1;
         }
     }
@@ -305,10 +391,10 @@ fn list(plan: &Plan, json: bool) -> Result<()> {
     say!("{table}")
 }
 
-fn missing(args: &Missing, programs: &[PathBuf]) -> Result<()> {
-    let plan = Plan::read(&args.place.plan)?;
-    let runner = Runner::open(&args.place.out()?, programs, &Workers::default())?;
-    let left = runner::missing(&runner.outcomes(&plan), args.shards);
+fn missing(args: &Missing, site: Site<'_>) -> Result<()> {
+    let plan = args.place.plan.read()?;
+    let runner = args.place.runner(&Workers::default(), site)?;
+    let left = runner::missing(&runner.outcomes(&plan.on_model()), args.shards);
     match left.is_empty() {
         true => Ok(()),
         false => say!("{}", shard::ranges(left)),
@@ -317,7 +403,7 @@ fn missing(args: &Missing, programs: &[PathBuf]) -> Result<()> {
 
 /// The table of all results, and how many of its rows are refused points.
 fn collected(plan: &Plan, runner: &Runner, out: &Path, partial: bool) -> Result<(Table, usize)> {
-    let outcomes = runner.outcomes(plan);
+    let outcomes = runner.outcomes(&plan.on_model());
     let left = runner::missing(&outcomes, None);
     if !left.is_empty() && !partial {
         let (missing, points) = (left.len(), plan.points());
@@ -336,7 +422,13 @@ fn collected(plan: &Plan, runner: &Runner, out: &Path, partial: bool) -> Result<
     Ok((Table::new(plan, &outcomes), refused))
 }
 
-fn collect(plan: &Plan, runner: &Runner, out: &Path, partial: bool) -> Result<()> {
+fn collect(
+    plan: &Plan,
+    runner: &Runner,
+    out: &Path,
+    partial: bool,
+    program: &Program,
+) -> Result<()> {
     let (table, refused) = collected(plan, runner, out, partial)?;
     let [csv, typed] = ["results.csv", "results.parquet"].map(|name| out.join(name));
     store::write(&csv, &table.csv()?)?;
@@ -346,5 +438,66 @@ fn collect(plan: &Plan, runner: &Runner, out: &Path, partial: bool) -> Result<()
         table.rows(),
         csv.display(),
         typed.display()
-    )
+    )?;
+    if plan.figures().is_empty() {
+        return Ok(());
+    }
+    let report = report(plan, &table, out, program)?;
+    say!("report: {}", report.display())
+}
+
+/// Draws the plan's figures: files of their own, and a page with the figures they are of.
+fn report(plan: &Plan, table: &Table, out: &Path, program: &Program) -> Result<PathBuf> {
+    let mut figures = Vec::new();
+    for (figure, number) in plan.figures().iter().zip(1..) {
+        if let Some(svg) = figure.plot(table)?.svg()? {
+            store::write(&out.join(format!("figure-{number}.svg")), svg.as_bytes())?;
+            figures.push(svg);
+        }
+    }
+    let mut header = plan.columns();
+    for figure in plan.figures() {
+        if !header.contains(&figure.y) {
+            header.push(figure.y.clone());
+        }
+    }
+    let columns = header
+        .iter()
+        .map(|name| table.column(name).unwrap_or_default());
+    let columns: Vec<Vec<String>> = columns.collect();
+    let row = |row: usize| {
+        let cells = columns.iter().filter_map(|column| column.get(row));
+        cells.map(|text| shorter(text)).collect()
+    };
+    let drive = |(name, drive): &(String, crate::drive::Drive)| {
+        let words = std::iter::once(&drive.preset).chain(&drive.set);
+        let words: Vec<&str> = words.map(String::as_str).collect();
+        (name.clone(), words.join(" "))
+    };
+    let page = Page {
+        command: "sweep",
+        title: plan.title(),
+        shows: "",
+        trends: &[],
+        rows: (0..table.rows()).map(row).collect(),
+        header,
+        figures,
+        settings: &[
+            Setting::new("command", program.command_line()),
+            Setting::new("conzone", env!("CARGO_PKG_VERSION")),
+        ],
+        drives: plan.drives().iter().map(drive).collect(),
+        note: "results.csv and results.parquet have every figure of every point.",
+    };
+    let path = out.join("report.html");
+    store::write(&path, page.html()?.as_bytes())?;
+    Ok(path)
+}
+
+/// A field of the table as people read it.
+fn shorter(text: &str) -> String {
+    match text.parse::<f64>() {
+        Ok(number) if text.contains('.') => format!("{number:.3}"),
+        _ => text.to_owned(),
+    }
 }

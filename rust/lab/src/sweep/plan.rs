@@ -17,9 +17,10 @@ use serde_json::{json, Value as Json};
 use ssd::Config;
 use toml::Value;
 
+use super::figure::{self, Figure};
 use super::sample;
 use super::section::Section;
-use super::work::{self, Work};
+use super::work::{self, Engine, Work};
 use super::MOST_POINTS;
 use crate::drive::Drive;
 use crate::failure::Prerequisite;
@@ -31,11 +32,13 @@ type Settings = Vec<(String, String)>;
 #[derive(Debug)]
 pub struct Plan {
     file: String,
+    title: String,
     drives: Vec<(String, Drive)>,
     list: Vec<Settings>,
     sample: Vec<Settings>,
     grid: Vec<(String, Vec<String>)>,
     works: Vec<Work>,
+    figures: Vec<Figure>,
     points: u64,
 }
 
@@ -55,24 +58,25 @@ pub struct Point<'a> {
 }
 
 impl Plan {
-    /// Reads a plan; what it names is below its directory.
+    /// Reads a plan, what of it this engine can do; what it names is below its directory.
     ///
     /// # Errors
     /// A file that cannot be read, or that is no plan.
-    pub fn read(path: &Path) -> Result<Self> {
+    pub fn read(path: &Path, engine: Engine) -> Result<Self> {
         let file = path.display().to_string();
         let text = fs::read_to_string(path);
         let text = text.map_err(|error| Prerequisite(format!("{file}: {error}")))?;
         let dir = path.parent().unwrap_or(Path::new("."));
-        Self::parse(&file, &text, dir)
+        Self::parse(&file, &text, dir, engine)
     }
 
     /// The same of a text.
     ///
     /// # Errors
     /// As for [`Plan::read`].
-    pub fn parse(file: &str, text: &str, dir: &Path) -> Result<Self> {
+    pub fn parse(file: &str, text: &str, dir: &Path, engine: Engine) -> Result<Self> {
         let mut plan = Section::parse(file, text)?;
+        let title = plan.text("title")?;
         let drives = drives(&mut plan, dir)?;
         let list = list(&mut plan)?;
         let sample = plan.pairs("sample")?;
@@ -82,17 +86,21 @@ impl Plan {
             check(key, value).map_err(|error| Prerequisite(format!("{named}{key}: {error}")))?;
         }
         let grid = grid(plan.pairs("grid")?)?;
-        let works = work::all(&mut plan, dir)?;
+        let works = work::all(&mut plan, dir, engine)?;
+        let figures = plan.sections("figure")?;
         let mut all = Self {
             file: file.to_owned(),
+            title: title.unwrap_or_else(|| file.to_owned()),
             drives,
             list,
             sample,
             grid,
             works,
+            figures: Vec::new(),
             points: 0,
         };
         all.check_keys(&plan)?;
+        all.figures = figure::all(figures, &all.columns())?;
         plan.finish()?;
         let points = all.digits().try_fold(1_u64, |all, n| all.checked_mul(n));
         let points = points.filter(|points| *points <= MOST_POINTS);
@@ -137,16 +145,16 @@ impl Plan {
         &self.file
     }
 
+    /// What its report is called.
+    #[must_use]
+    pub fn title(&self) -> &str {
+        &self.title
+    }
+
     /// How many points there are.
     #[must_use]
     pub const fn points(&self) -> u64 {
         self.points
-    }
-
-    /// What the traces and workloads are.
-    #[must_use]
-    pub fn works(&self) -> &[Work] {
-        &self.works
     }
 
     /// The properties that it varies, in the order of the plan.
@@ -161,6 +169,33 @@ impl Plan {
             }
         }
         keys
+    }
+
+    /// The columns that tell rows apart, in the order of the table.
+    #[must_use]
+    pub fn columns(&self) -> Vec<String> {
+        let mut columns = vec!["drive".to_owned()];
+        columns.extend(self.keys().into_iter().map(str::to_owned));
+        columns.push("work".into());
+        for (column, _) in self.works.iter().flat_map(|work| &work.varied) {
+            if !columns.contains(column) {
+                columns.push(column.clone());
+            }
+        }
+        columns.push("phase".into());
+        columns
+    }
+
+    /// The figures that it asks for.
+    #[must_use]
+    pub fn figures(&self) -> &[Figure] {
+        &self.figures
+    }
+
+    /// The drives that it begins with.
+    #[must_use]
+    pub fn drives(&self) -> &[(String, Drive)] {
+        &self.drives
     }
 
     /// The point of a number from 1; none beyond the last.
@@ -341,7 +376,7 @@ mod tests {
         for (name, text) in files {
             fs::write(dir.path().join(name), text).unwrap();
         }
-        Plan::parse("plan.toml", text, dir.path())
+        Plan::parse("plan.toml", text, dir.path(), Engine::Model)
     }
 
     fn plan(text: &str) -> Plan {
@@ -516,7 +551,7 @@ mod tests {
         let read = |name: &str| fs::read_to_string(Path::new(docs).join(name)).unwrap();
         let (page, text) = (read("sweep.md"), read("sweep.toml"));
         assert!(page.contains(&format!("```toml\n{text}```\n")));
-        let plan = Plan::parse("sweep.toml", &text, Path::new(docs)).unwrap();
+        let plan = Plan::parse("sweep.toml", &text, Path::new(docs), Engine::Model).unwrap();
         assert_eq!(plan.points(), 2 * 3 * 2 * 4 * 2);
         for key in [
             "presets", "drives", "seeds", "[set]", "[grid]", "[[list]]", "[sample]",

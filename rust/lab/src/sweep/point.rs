@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Runs one point on the flash model alone.
+//! Runs one point, on the flash model alone or in a guest.
 
 use std::collections::BTreeMap;
 
-use anyhow::{anyhow, Result};
+use anyhow::{anyhow, Context as _, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Number, Value};
 use sim::{InputError, Simulation};
 
 use super::plan::Point;
 use super::work::Kind;
-use crate::experiment::case::{Case, Metric, Phase, Row};
-use crate::experiment::model;
+use crate::experiment::case::{Case, Metric, Row, Workload};
+use crate::experiment::{model, Guest};
 use crate::failure::Prerequisite;
 use crate::input::TraceArgs;
 use crate::sim::{figures, next_answer, Seen};
@@ -29,11 +29,11 @@ pub enum Outcome {
     Measured(Vec<Figures>),
 }
 
-/// Runs it. What follows from the point alone is an outcome, also a refusal.
+/// Runs it, in `guest` if there is one. What follows from the point alone is an outcome, also a refusal.
 ///
 /// # Errors
-/// A trace that cannot be read.
-pub fn run(point: &Point<'_>) -> Result<Outcome> {
+/// A trace that cannot be read, a guest that fails.
+pub fn run(point: &Point<'_>, guest: Option<&dyn Guest>) -> Result<Outcome> {
     let config = match point.drive.config() {
         Ok(config) => config,
         Err(error) => return Ok(Outcome::Refused(error.to_string())),
@@ -42,16 +42,37 @@ pub fn run(point: &Point<'_>) -> Result<Outcome> {
         Kind::Trace { args, file, at, .. } => {
             trace(&config, args, file).map_err(|error| anyhow!("{at}: {error:#}"))
         }
-        Kind::Phases { phases, seed, .. } => Ok(workload(point, phases, *seed)),
+        Kind::Phases { phases, seed, .. } => {
+            workload(point, Workload::Raw(phases.clone()), *seed, guest)
+        }
+        Kind::F2fs { fsync, bytes, seed } => {
+            let (fsync, bytes, x) = (*fsync, *bytes, 0.0);
+            workload(point, Workload::F2fs { fsync, bytes, x }, *seed, guest)
+        }
     }
 }
 
-fn workload(point: &Point<'_>, phases: &[Phase], seed: u16) -> Outcome {
-    let case = Case::raw(&point.work.name, point.drive.clone(), phases.to_vec());
-    match model::run_seeded(&case, seed) {
-        Ok(rows) => Outcome::Measured(rows.iter().map(figures_of).collect()),
-        Err(error) => Outcome::Refused(format!("{error:#}")),
-    }
+fn workload(
+    point: &Point<'_>,
+    workload: Workload,
+    seed: u16,
+    guest: Option<&dyn Guest>,
+) -> Result<Outcome> {
+    let case = Case {
+        series: point.work.name.clone(),
+        drive: point.drive.clone(),
+        workload,
+    };
+    let rows = match guest {
+        Some(guest) => guest
+            .run(&case, seed)
+            .with_context(|| format!("point {}", point.number))?,
+        None => match model::run_seeded(&case, seed) {
+            Ok(rows) => rows,
+            Err(error) => return Ok(Outcome::Refused(format!("{error:#}"))),
+        },
+    };
+    Ok(Outcome::Measured(rows.iter().map(figures_of).collect()))
 }
 
 /// A row's figures under the names that a trace's have.
@@ -136,6 +157,7 @@ fn collect(all: &mut Figures, prefix: &str, object: &Value) {
 mod tests {
     use super::*;
     use crate::sweep::plan::Plan;
+    use crate::sweep::work::Engine;
 
     const TRACE: &str = "0 1 W 0 8 0\n100000 1 R 0 8 0\n";
 
@@ -148,7 +170,7 @@ mod tests {
             "1,W,8192,4096,5\n1,W,x,4096,6\n",
         )
         .unwrap();
-        let plan = Plan::parse("p", plan, dir.path()).unwrap();
+        let plan = Plan::parse("p", plan, dir.path(), Engine::Model).unwrap();
         plan.iter().map(|point| run(&point).unwrap()).collect()
     }
 
@@ -228,8 +250,8 @@ mod tests {
         )
         .unwrap();
         let plan = "[[trace]]\nfile = \"bad.csv\"\nplace = \"log\"";
-        let plan = Plan::parse("p", plan, dir.path()).unwrap();
-        let error = run(&plan.point(1).unwrap()).unwrap_err().to_string();
+        let plan = Plan::parse("p", plan, dir.path(), Engine::Model).unwrap();
+        let error = run(&plan.point(1).unwrap(), None).unwrap_err().to_string();
         assert!(error.starts_with("trace.bad: bad.csv:2:"), "{error}");
     }
 }

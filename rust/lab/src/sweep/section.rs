@@ -54,6 +54,11 @@ impl Section {
         self.at.get(..end).unwrap_or_default()
     }
 
+    /// What messages call a key.
+    pub fn name(&self, key: &str) -> String {
+        format!("{}{key}", self.at)
+    }
+
     /// What is wrong with a key's value.
     pub fn bad(&self, key: &str, value: impl Display, rule: impl Display) -> Error {
         Prerequisite(format!("{}{key} = {value}: {rule}", self.at)).into()

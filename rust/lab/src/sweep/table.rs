@@ -90,24 +90,16 @@ impl Table {
     /// Of the outcomes of a plan's points, in the order of their numbers; a point without an outcome has no row.
     #[must_use]
     pub fn new(plan: &Plan, outcomes: &[(u64, Outcome)]) -> Self {
-        let mut named: Vec<String> = ["point", "drive"].map(str::to_owned).into();
-        named.extend(plan.keys().into_iter().map(str::to_owned));
-        named.push("work".into());
-        let varied = plan.works().iter().flat_map(|work| &work.varied);
-        for (column, _) in varied {
-            if !named.contains(column) {
-                named.push(column.clone());
-            }
-        }
-        named.extend(["phase", "refused"].map(str::to_owned));
+        let named = ["point".to_owned()].into_iter().chain(plan.columns());
+        let named = named.chain(["refused".to_owned()]);
         let figures = outcomes.iter().flat_map(|(_, outcome)| match outcome {
             Outcome::Measured(rows) => rows.as_slice(),
             Outcome::Refused(_) => &[],
         });
         let figures: BTreeSet<&String> = figures.flat_map(Figures::keys).collect();
-        let all = named.iter().chain(figures);
+        let all = named.chain(figures.into_iter().cloned());
         let columns = all.map(|name| Column {
-            name: name.clone(),
+            name,
             cells: Vec::new(),
         });
         let mut table = Self {
@@ -124,7 +116,7 @@ impl Table {
                     for (at, figures) in rows.iter().enumerate() {
                         let phase = match &point.work.kind {
                             Kind::Phases { names, .. } => names.get(at).map_or("", String::as_str),
-                            Kind::Trace { .. } => "",
+                            Kind::Trace { .. } | Kind::F2fs { .. } => "",
                         };
                         table.row(&point, phase, "", figures);
                     }
@@ -191,6 +183,13 @@ impl Table {
         csv.into_inner().context("writing CSV")
     }
 
+    /// The fields of a column as texts, empty where a row has none; none without such a column.
+    #[must_use]
+    pub fn column(&self, name: &str) -> Option<Vec<String>> {
+        let column = self.columns.iter().find(|column| column.name == name)?;
+        Some(column.cells.iter().map(Cell::text).collect())
+    }
+
     /// Each column's name and fields.
     pub fn values(&self) -> impl Iterator<Item = (&str, Values)> {
         let columns = self.columns.iter();
@@ -201,6 +200,7 @@ impl Table {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::sweep::work::Engine;
     use serde_json::Number;
 
     fn figures(pairs: &[(&str, Number)]) -> Figures {
@@ -226,7 +226,7 @@ pub(super) mod tests {
             access = "random-read"
             bytes = 4096
         "#;
-        let plan = Plan::parse("p", text, std::path::Path::new(".")).unwrap();
+        let plan = Plan::parse("p", text, std::path::Path::new("."), Engine::Model).unwrap();
         let half = Number::from_f64(0.1 + 0.2).unwrap();
         let rows = vec![
             figures(&[("n", 7.into()), ("waf", half)]),

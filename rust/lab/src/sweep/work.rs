@@ -8,7 +8,7 @@ use anyhow::Result;
 use serde_json::{json, Value as Json};
 use toml::Value;
 use trace::block::Format;
-use units::SECTOR_BYTES;
+use units::{PAGE_BYTES, SECTOR_BYTES};
 
 use super::section::Section;
 use super::MOST_POINTS;
@@ -59,9 +59,36 @@ pub enum Kind {
         /// Of the host's random choices.
         seed: u16,
     },
+    /// A file on F2FS is overwritten at random, 4 KiB at a time.
+    F2fs {
+        /// Writes for each fsync; 0: one at the end.
+        fsync: u32,
+        /// Bytes of the file, and bytes written.
+        bytes: u64,
+        /// Of the host's random choices.
+        seed: u16,
+    },
+}
+
+/// What runs a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// The flash model alone.
+    Model,
+    /// fio under Linux.
+    Guest,
 }
 
 impl Work {
+    /// Whether this engine can do it.
+    fn runs_on(&self, engine: Engine) -> bool {
+        match self.kind {
+            Kind::Trace { .. } => engine == Engine::Model,
+            Kind::Phases { .. } => true,
+            Kind::F2fs { .. } => engine == Engine::Guest,
+        }
+    }
+
     /// All that its results depend on; names are not among it.
     #[must_use]
     pub fn key(&self) -> Json {
@@ -72,15 +99,18 @@ impl Work {
                 "how": format!("{:?} {:?} {:?}", args.place, args.streams, args.cleaning),
             }),
             Kind::Phases { phases, seed, .. } => json!({"phases": phases, "seed": seed}),
+            Kind::F2fs { fsync, bytes, seed } => {
+                json!({"f2fs": {"fsync": fsync, "bytes": bytes}, "seed": seed})
+            }
         }
     }
 }
 
-/// The traces and workloads of a plan.
+/// The traces and workloads of a plan that this engine can do.
 ///
 /// # Errors
 /// What they are is none, or a trace cannot be read.
-pub fn all(plan: &mut Section, dir: &Path) -> Result<Vec<Work>> {
+pub fn all(plan: &mut Section, dir: &Path, engine: Engine) -> Result<Vec<Work>> {
     let seeds = seeds(plan)?;
     let mut works = Vec::new();
     let mut names = Vec::new();
@@ -93,6 +123,13 @@ pub fn all(plan: &mut Section, dir: &Path) -> Result<Vec<Work>> {
     if works.is_empty() {
         let rule = "at least one [[trace]] or [[workload]] is needed";
         return Err(plan.wrong("trace", rule));
+    }
+    works.retain(|work| work.runs_on(engine));
+    if works.is_empty() {
+        return Err(match engine {
+            Engine::Model => plan.wrong("workload", "F2FS needs Linux: run it with --guest"),
+            Engine::Guest => plan.wrong("trace", "runs on the model only, without --guest"),
+        });
     }
     Ok(works)
 }
@@ -201,6 +238,12 @@ pub const PHASE: [&str; 9] = [
 fn workloads(mut section: Section, seeds: &[u16], names: &mut Vec<String>) -> Result<Vec<Work>> {
     let name = name(&mut section, names, None)?;
     section.rename(format!("workload.{name}"));
+    let f2fs = section.pairs("f2fs")?;
+    if !f2fs.is_empty() {
+        let works = f2fs_workloads(f2fs, &name, seeds)?;
+        section.finish()?;
+        return Ok(works);
+    }
     let mut phases = section.sections("phase")?;
     let mut measured = Vec::new();
     let mut axes = Vec::new();
@@ -244,23 +287,55 @@ fn workloads(mut section: Section, seeds: &[u16], names: &mut Vec<String>) -> Re
                 .collect(),
             seed,
         };
-        let varied = choice.varied(&name);
-        let work = |seed: Option<u16>| {
-            let column = seed.map(|seed| ("seed".to_owned(), seed.to_string()));
-            Work {
-                name: name.clone(),
-                varied: varied.iter().cloned().chain(column).collect(),
-                kind: kind(seed.unwrap_or(0)),
-            }
-        };
-        if seeds.is_empty() {
-            works.push(work(None));
-        }
-        works.extend(seeds.iter().map(|seed| work(Some(*seed))));
+        works.extend(seeded(&name, &choice, seeds, kind));
     }
     phases.into_iter().try_for_each(Section::finish)?;
     section.finish()?;
     Ok(works)
+}
+
+/// What `[workload.f2fs]` says.
+fn f2fs_workloads(mut section: Section, name: &str, seeds: &[u16]) -> Result<Vec<Work>> {
+    let mut axes = Vec::new();
+    for key in ["bytes", "fsync-every"] {
+        axes.push((key.to_owned(), section.many(key)?));
+    }
+    let mut works = Vec::new();
+    for choice in product(&section, &axes)? {
+        let (mut bytes, mut fsync) = (16 << 20, 1);
+        for (key, value) in &choice.chosen {
+            match *key {
+                "bytes" => bytes = section.number_of(key, value, 1 << 20, MOST_BYTES)?,
+                _ => fsync = section.number_of(key, value, 0, u32::MAX.into())?,
+            }
+        }
+        if bytes % PAGE_BYTES != 0 {
+            let rule = format!("a multiple of {PAGE_BYTES} bytes is needed");
+            return Err(section.bad("bytes", bytes, rule));
+        }
+        let fsync = u32::try_from(fsync)?;
+        let kind = |seed| Kind::F2fs { fsync, bytes, seed };
+        works.extend(seeded(name, &choice, seeds, kind));
+    }
+    section.finish()?;
+    Ok(works)
+}
+
+/// One work for each seed.
+fn seeded(name: &str, choice: &Choice<'_>, seeds: &[u16], kind: impl Fn(u16) -> Kind) -> Vec<Work> {
+    let varied = choice.varied(name);
+    let work = |seed: Option<u16>| {
+        let column = seed.map(|seed| ("seed".to_owned(), seed.to_string()));
+        Work {
+            name: name.to_owned(),
+            varied: varied.iter().cloned().chain(column).collect(),
+            kind: kind(seed.unwrap_or(0)),
+        }
+    };
+    if seeds.is_empty() {
+        return vec![work(None)];
+    }
+    seeds.iter().map(|seed| work(Some(*seed))).collect()
 }
 
 /// A phase of its values, in the order of [`PHASE`].
