@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The flash model as a guest drives it: what the drive counts and how long its commands take in model time."""
 
+import csv
 import json
 import os
 import subprocess
@@ -107,3 +108,57 @@ class Model(GuestTest):
         _, longest, _ = self.reads_beside_migration("--set", "migrate-yield=queued")
         self.log.info("queued: longest %d ns", longest)
         self.assertGreater(longest, QLC_PROGRAM_NS // 2)
+
+    def test_a_plan_in_the_guest(self):
+        """A plan's workloads with fio under Linux: a row a phase, another seed another order, and what is known is not run again."""
+        plan, out = (os.path.join(self.workdir, name) for name in ("plan.toml", "out"))
+        with open(plan, "w", encoding="utf-8") as file:
+            file.write(
+                """
+                seeds = [1, 2]
+                [set]
+                zones = 32
+                l2p-cache-size = "4K"
+                l2p-hybrid = "off"
+                [[trace]]
+                file = "left-out"
+                [[workload]]
+                name = "raw"
+                [[workload.phase]]
+                name = "fill"
+                access = "write"
+                bytes = "16M"
+                block = "256K"
+                [[workload.phase]]
+                name = "read"
+                access = "random-read"
+                bytes = "1M"
+                range = "16M"
+                pause-ms = 1500
+                [[workload]]
+                name = "f2fs"
+                [workload.f2fs]
+                bytes = "1M"
+                [[figure]]
+                x = "seed"
+                y = "waf"
+                """
+            )
+        with open(os.path.join(self.workdir, "left-out"), "w", encoding="utf-8"):
+            pass
+        command = [conzone(), "sweep", "run", plan, "--guest", "--out", out]
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        self.assertIn("4 points, 0 of them known from before", said)
+        with open(f"{out}/results.csv", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        names = [(row["work"], row["seed"], row["phase"], int(row["commands"])) for row in rows]
+        raw = [("raw", seed, phase, n) for seed in "12" for phase, n in (("fill", 64), ("read", 256))]
+        self.assertEqual([name for name in names if name[0] == "raw"], raw)
+        self.assertEqual([name for name in names if name[0] == "f2fs"], [("f2fs", seed, "", 256) for seed in "12"])
+        reads = [row["latency.mean_ns"] for row in rows if row["phase"] == "read"]
+        self.assertNotEqual(*reads)
+        waf = [float(row["waf"]) for row in rows if row["work"] == "f2fs"]
+        self.assertTrue(all(1.2 < one < 2.0 for one in waf), waf)
+        self.assertTrue(os.path.exists(f"{out}/figure-1.svg") and os.path.exists(f"{out}/report.html"))
+        again = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        self.assertIn("4 points, 4 of them known from before", again)

@@ -352,3 +352,17 @@ fn an_experiment_is_shared_out_and_goes_on() {
         finished(&place.path("shared"))
     );
 }
+
+#[test]
+fn the_guest_needs_the_repository() {
+    let place = Place::new(PLAN);
+    for words in [
+        ["run", "plan.toml", "--guest"],
+        ["missing", "plan.toml", "--guest"],
+    ] {
+        let ended = place.sweep(&words).assert().code(2);
+        let why = "--guest needs the guest, which the conzone repository has";
+        ended.stderr(predicates::str::contains(why));
+    }
+    assert!(place.said(&["list", "plan.toml", "--guest"]).contains("24"));
+}

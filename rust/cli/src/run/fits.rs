@@ -39,6 +39,26 @@ pub fn f2fs(config: &ssd::Config) -> Result<()> {
     Ok(())
 }
 
+/// Active zones that F2FS needs where it does not wait for a zone's last write before it begins the next: its six logs, and room
+/// for two that go on at once. Linux' is_end_zone_blkaddr (fs/f2fs/data.c) asks for the end of the zone's size.
+const ACTIVE: u32 = 8;
+
+/// What may go wrong with F2FS on a drive that it fits; docs/guest.md has more.
+///
+/// # Errors
+/// It is no drive.
+pub fn f2fs_warning(config: &ssd::Config) -> Result<Option<String>> {
+    let plan = config.plan().map_err(refused)?;
+    let Some(zoned) = plan.data.zoned else {
+        return Ok(None);
+    };
+    let few = zoned.max_active.filter(|active| *active < ACTIVE);
+    let few = few.filter(|_| plan.data.capacity < plan.data.size);
+    Ok(few.map(|active| {
+        format!("F2FS may find {active} active zones too few once it has filled a zone (I/O errors): --set max-active={ACTIVE}")
+    }))
+}
+
 fn misfit(why: &str) -> anyhow::Error {
     Prerequisite(format!("--fs f2fs: {why}")).into()
 }
@@ -76,5 +96,24 @@ mod tests {
         assert_eq!(said("tlc-zoned", &[]), None);
         assert_eq!(said("tlc-zoned", &["zones=24"]), None);
         assert_eq!(said("conv-970pro", &[]), None);
+    }
+
+    #[test]
+    fn few_active_zones_are_warned_of() {
+        let said = |preset: &str, set: &[&str]| {
+            let mut config = ssd::Config::preset(preset).unwrap();
+            set.iter().for_each(|pair| config.set_pair(pair).unwrap());
+            f2fs_warning(&config).unwrap()
+        };
+        let warning = said("tlc-zoned", &[]).unwrap();
+        assert!(warning.contains("find 6 active") && warning.ends_with("--set max-active=8"));
+        assert_eq!(said("tlc-zoned", &["max-active=8"]), None);
+        assert_eq!(said("tlc-zoned", &["max-open=0", "max-active=0"]), None);
+        assert_eq!(
+            said("qlc-zoned-page-slc", &[]),
+            None,
+            "zones are full where they end"
+        );
+        assert_eq!(said("tlc-block", &[]), None);
     }
 }

@@ -149,6 +149,14 @@ impl Filesystem {
             Self::Zonefs | Self::Btrfs | Self::Ext4 => Ok(()),
         }
     }
+
+    /// What may go wrong later on a drive that it fits.
+    fn warning(self, config: &ssd::Config) -> Result<Option<String>> {
+        match self {
+            Self::F2fs => fits::f2fs_warning(config),
+            Self::Zonefs | Self::Btrfs | Self::Ext4 => Ok(None),
+        }
+    }
 }
 
 /// Runs the job, prints the figures, writes the files.
@@ -166,7 +174,11 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     }
     args.files.check()?;
     if let (Some(fs), true) = (args.fs, args.vm.device.is_empty()) {
-        fs.check(&args.vm.config()?)?;
+        let config = args.vm.config()?;
+        fs.check(&config)?;
+        if let Some(warning) = fs.warning(&config)? {
+            context.progress.note(warning);
+        }
     }
     let vm = &sampled(&args.vm);
     vm.check(Timing::Virtual)?;

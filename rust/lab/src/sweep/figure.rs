@@ -95,20 +95,26 @@ impl Figure {
             ))
         })?;
         let (xs, phases) = (column(&self.x), column(&"phase".to_owned()));
-        // What is the same in all rows tells no lines apart.
+        let wanted = |row: &usize| {
+            let phase = phases.get(*row).map_or("", String::as_str);
+            let shown = ys.get(*row).is_some_and(|y| !y.is_empty());
+            shown && self.phase.as_deref().is_none_or(|wanted| wanted == phase)
+        };
+        let rows: Vec<usize> = (0..ys.len()).filter(wanted).collect();
+        // What is the same in all of them tells no lines apart.
+        let several = |(_, values): &(&String, Vec<String>)| {
+            let mut seen = rows.iter().map(|row| values.get(*row));
+            let first = seen.next();
+            seen.any(|value| Some(value) != first)
+        };
         let columns = self.lines.iter().map(|name| (name, column(name)));
-        let several = |values: &[String]| values.iter().any(|value| Some(value) != values.first());
-        let columns = columns.filter(|(_, values)| several(values));
-        let columns: Vec<(&String, Vec<String>)> = columns.collect();
+        let columns: Vec<(&String, Vec<String>)> = columns.filter(several).collect();
 
         let mut names: Vec<String> = Vec::new();
         let mut places: Vec<BTreeMap<u64, (f64, Vec<f64>)>> = Vec::new();
         let mut sizes = false;
-        for (row, y) in ys.iter().enumerate().filter(|(_, y)| !y.is_empty()) {
-            let phase = phases.get(row).map_or("", String::as_str);
-            if self.phase.as_deref().is_some_and(|wanted| wanted != phase) {
-                continue;
-            }
+        for row in rows.iter().copied() {
+            let y = ys.get(row).map_or("", String::as_str);
             let y: f64 = y
                 .parse()
                 .map_err(|_| refused("not a number in every row"))?;

@@ -478,7 +478,7 @@ mod tests {
         for (text, message) in [
             ("a = \nb".into(), "plan.toml:2:2: "),
             (String::new(), "plan.toml: trace: at least one [[trace]] or [[workload]] is needed"),
-            (with("seedz = 1"), "plan.toml: seedz: there is no such key; there are presets, drives, "),
+            (with("seedz = 1"), "plan.toml: seedz: there is no such key; there are title, presets, drives, "),
             (with("presets = [\"tlc\"]"), "plan.toml: presets = \"tlc\": property 'preset': 'tlc' is not one of ufs4-tlc, "),
             (with("presets = []"), "plan.toml: presets = []: at least one is needed"),
             (with("presets = [\"tlc-zoned\", \"tlc-zoned\"]"), "plan.toml: presets = \"tlc-zoned\": two drives have this name"),
@@ -554,13 +554,54 @@ mod tests {
         let plan = Plan::parse("sweep.toml", &text, Path::new(docs), Engine::Model).unwrap();
         assert_eq!(plan.points(), 2 * 3 * 2 * 4 * 2);
         for key in [
-            "presets", "drives", "seeds", "[set]", "[grid]", "[[list]]", "[sample]",
+            "presets",
+            "drives",
+            "seeds",
+            "[set]",
+            "[grid]",
+            "[[list]]",
+            "[sample]",
+            "[[trace]]",
+            "[[workload]]",
+            "[[figure]]",
+            "title",
         ] {
             assert!(page.contains(&format!("| `{key}` |")), "{key}");
         }
         for key in work::PHASE {
             assert!(page.contains(&format!("| `{key}` |")), "{key}");
         }
+    }
+
+    #[test]
+    fn each_engine_has_its_work() {
+        let text = "[[trace]]\nfile = \"t\"\n[[workload]]\nname = \"f\"\n[workload.f2fs]\nfsync-every = [1, 4]\nbytes = \"1M\"";
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("t"), "0 1 W 0 8 0\n").unwrap();
+        let plan = |text: &str, engine| Plan::parse("p", text, dir.path(), engine);
+        let columns = |engine| plan(text, engine).unwrap().columns();
+        assert_eq!(columns(Engine::Model), ["drive", "work", "phase"]);
+        assert_eq!(
+            columns(Engine::Guest),
+            ["drive", "work", "f.fsync-every", "phase"]
+        );
+        let guest = plan(text, Engine::Guest).unwrap();
+        let keys: BTreeSet<_> = guest.iter().map(|point| point.key().to_string()).collect();
+        assert_eq!((guest.points(), keys.len()), (2, 2));
+        let why = |text: &str, engine| plan(text, engine).unwrap_err().to_string();
+        let f2fs = text.split_once("[[workload").unwrap().1;
+        let said = why(&format!("[[workload{f2fs}"), Engine::Model);
+        assert_eq!(said, "p: workload: F2FS needs Linux: run it with --guest");
+        let said = why("[[trace]]\nfile = \"t\"", Engine::Guest);
+        assert_eq!(said, "p: trace: runs on the model only, without --guest");
+        let said = why(&format!("{text}5"), Engine::Guest);
+        assert!(said.starts_with("p:"), "{said}");
+        let odd = text.replace("1M", "1025K");
+        let said = why(&odd, Engine::Guest);
+        assert!(
+            said.contains("f2fs.bytes = 1049600: a multiple of 4096 bytes"),
+            "{said}"
+        );
     }
 
     fn with_work(text: &str) -> String {

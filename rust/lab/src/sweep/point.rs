@@ -155,6 +155,8 @@ fn collect(all: &mut Figures, prefix: &str, object: &Value) {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::sweep::plan::Plan;
     use crate::sweep::work::Engine;
@@ -171,7 +173,9 @@ mod tests {
         )
         .unwrap();
         let plan = Plan::parse("p", plan, dir.path(), Engine::Model).unwrap();
-        plan.iter().map(|point| run(&point).unwrap()).collect()
+        plan.iter()
+            .map(|point| run(&point, None).unwrap())
+            .collect()
     }
 
     #[test]
@@ -253,5 +257,70 @@ mod tests {
         let plan = Plan::parse("p", plan, dir.path(), Engine::Model).unwrap();
         let error = run(&plan.point(1).unwrap(), None).unwrap_err().to_string();
         assert!(error.starts_with("trace.bad: bad.csv:2:"), "{error}");
+    }
+
+    #[test]
+    fn the_traces_that_are_here_run_without_errors() {
+        let docs = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs"));
+        let mut seen = 0;
+        for entry in std::fs::read_dir(docs.join("traces")).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            let Some(name) = name.strip_suffix(".trace.gz") else {
+                continue;
+            };
+            assert!(
+                path.with_file_name(format!("{name}.sh")).is_file(),
+                "{name}"
+            );
+            assert!(path.metadata().unwrap().len() < 300_000, "{name}");
+            let preset = if name.starts_with("ext4") {
+                "tlc-block"
+            } else {
+                "tlc-zoned"
+            };
+            let plan = format!(
+                "presets = [\"{preset}\"]\nset.max-active = 8\n[[trace]]\nfile = \"traces/{name}.trace.gz\""
+            );
+            let plan = Plan::parse("p", &plan, docs, Engine::Model).unwrap();
+            let Outcome::Measured(rows) = run(&plan.point(1).unwrap(), None).unwrap() else {
+                panic!("{name}")
+            };
+            assert_eq!(rows[0]["errors"].as_u64(), Some(0), "{name}");
+            assert!(rows[0]["commands"].as_u64() > Some(3000), "{name}");
+            seen += 1;
+        }
+        assert_eq!(seen, 3);
+    }
+
+    #[test]
+    fn the_research_plan_finds_what_its_page_says() {
+        let docs = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs"));
+        let plan = Plan::read(&docs.join("research.toml"), Engine::Model).unwrap();
+        let page = std::fs::read_to_string(docs.join("research.md")).unwrap();
+        let figure = |number: u64, name: &str| {
+            let outcome = run(&plan.point(number).unwrap(), None).unwrap();
+            let Outcome::Measured(rows) = outcome else {
+                panic!("{outcome:?}")
+            };
+            rows[0][name].as_f64().unwrap()
+        };
+        assert_eq!(plan.points(), 12);
+        for (preset, two) in [("tlc-zoned", 1), ("qlc-zoned-page-slc", 7)] {
+            let four = two + 3;
+            let line = format!(
+                "| `{preset}` | {} / {} | {:.2} / {:.2} | {:.0} / {:.0} |",
+                figure(two, "flush_premature"),
+                figure(four, "flush_premature"),
+                figure(two, "waf"),
+                figure(four, "waf"),
+                figure(two, "latency.F.mean_ns") / 1e3,
+                figure(four, "latency.F.mean_ns") / 1e3,
+            );
+            assert!(page.contains(&line), "{line}");
+            for cache in 1..3 {
+                assert_eq!(figure(two, "waf"), figure(two + cache, "waf"));
+            }
+        }
     }
 }
