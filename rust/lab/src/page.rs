@@ -4,8 +4,16 @@
 use anyhow::{Context as _, Result};
 use askama::Template;
 
-use crate::experiment::catalogue::Trend;
 use crate::provenance::Setting;
+
+/// Something that the figures should show, and whether they do.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Trend {
+    /// One line, with the figures that decide it.
+    pub what: String,
+    /// Whether it is so.
+    pub holds: bool,
+}
 
 /// What is on it.
 #[derive(Template)]

@@ -10,8 +10,8 @@ use comfy_table::Table;
 use serde_json::{json, Value};
 
 use super::case::{Case, Metric, Row};
-use super::catalogue::{Experiment, Figure, Scale, Trend};
-use crate::page::Page;
+use super::catalogue::{Experiment, Figure, Scale};
+use crate::page::{Page, Trend};
 use crate::plot::{Axis, Line, Plot};
 use crate::provenance::Setting;
 

@@ -7,12 +7,14 @@ use anyhow::Result;
 use units::Bytes;
 
 use super::section::Section;
-use super::table::Table;
 use crate::failure::Prerequisite;
 use crate::plot::{Axis, Line, Plot};
 
 /// More values than that are told apart by their distance alone.
 const MOST_PLACES: usize = 64;
+
+/// Columns of the table: names, and fields as texts.
+pub type Columns = [(String, Vec<String>)];
 
 /// A figure.
 #[derive(Debug)]
@@ -84,17 +86,15 @@ impl Figure {
     ///
     /// # Errors
     /// A column that no row has, or one that is no number.
-    pub fn plot(&self, table: &Table) -> Result<Plot> {
+    pub fn plot(&self, columns: &Columns) -> Result<Plot> {
         let refused = |what: &str| Prerequisite(format!("{}: {what}", self.at));
-        let column = |name: &String| table.column(name).unwrap_or_default();
-        let ys = table.column(&self.y).ok_or_else(|| {
-            let names = table.values().map(|(name, _)| name);
-            refused(&format!(
-                "no result has it; there are {}",
-                Vec::from_iter(names).join(", ")
-            ))
+        let known = |wanted: &str| columns.iter().find(|(name, _)| name == wanted);
+        let column = |name: &str| known(name).map_or(&[][..], |(_, fields)| fields);
+        let ys = known(&self.y).map(|(_, fields)| fields).ok_or_else(|| {
+            let names = Vec::from_iter(columns.iter().map(|(name, _)| name.as_str()));
+            refused(&format!("no result has it; there are {}", names.join(", ")))
         })?;
-        let (xs, phases) = (column(&self.x), column(&"phase".to_owned()));
+        let (xs, phases) = (column(&self.x), column("phase"));
         let wanted = |row: &usize| {
             let phase = phases.get(*row).map_or("", String::as_str);
             let shown = ys.get(*row).is_some_and(|y| !y.is_empty());
@@ -102,13 +102,13 @@ impl Figure {
         };
         let rows: Vec<usize> = (0..ys.len()).filter(wanted).collect();
         // What is the same in all of them tells no lines apart.
-        let several = |(_, values): &(&String, Vec<String>)| {
+        let several = |(_, values): &(&String, &[String])| {
             let mut seen = rows.iter().map(|row| values.get(*row));
             let first = seen.next();
             seen.any(|value| Some(value) != first)
         };
         let columns = self.lines.iter().map(|name| (name, column(name)));
-        let columns: Vec<(&String, Vec<String>)> = columns.filter(several).collect();
+        let columns: Vec<(&String, &[String])> = columns.filter(several).collect();
 
         let mut names: Vec<String> = Vec::new();
         let mut places: Vec<BTreeMap<u64, (f64, Vec<f64>)>> = Vec::new();
@@ -126,7 +126,7 @@ impl Figure {
                 ))
             })?;
             sizes |= size;
-            let name = |(key, values): &(&String, Vec<String>)| {
+            let name = |(key, values): &(&String, &[String])| {
                 let value = values.get(row).map_or("", String::as_str);
                 match key.as_str() {
                     "drive" | "work" | "phase" => value.to_owned(),
@@ -171,97 +171,8 @@ impl Figure {
                 false => Axis::Linear,
             },
             dots: places.iter().all(|line| line.len() <= MOST_PLACES),
+            nines: false,
             lines,
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::sweep::plan::Plan;
-    use crate::sweep::point;
-    use crate::sweep::work::Engine;
-
-    fn plan(figure: &str) -> Result<Plan> {
-        let text = format!(
-            r#"
-            presets = ["tlc-zoned", "ufs4-tlc"]
-            seeds = [1, 2]
-            [grid]
-            l2p-cache-size = ["64K", "1020K"]
-            [[workload]]
-            name = "w"
-            [[workload.phase]]
-            name = "p"
-            access = "write"
-            bytes = 49152
-            jobs = [1, 2]
-            [[workload.phase]]
-            name = "q"
-            access = "random-read"
-            bytes = 4096
-            {figure}"#
-        );
-        Plan::parse("plan.toml", &text, std::path::Path::new("."), Engine::Model)
-    }
-
-    fn drawn(figure: &str) -> Result<Plot> {
-        let plan = plan(figure)?;
-        let outcomes: Vec<_> = plan
-            .iter()
-            .map(|point| (point.number, point::run(&point, None).unwrap()))
-            .collect();
-        plan.figures()[0].plot(&Table::new(&plan, &outcomes))
-    }
-
-    #[test]
-    fn lines_are_what_else_the_plan_varies() {
-        let plot =
-            drawn("[[figure]]\ny = \"bytes\"\nx = \"l2p-cache-size\"\nphase = \"p\"").unwrap();
-        let names: Vec<_> = plot.lines.iter().map(|line| line.name.as_str()).collect();
-        let wanted = [
-            "tlc-zoned, w.p.jobs 1",
-            "tlc-zoned, w.p.jobs 2",
-            "ufs4-tlc, w.p.jobs 1",
-            "ufs4-tlc, w.p.jobs 2",
-        ];
-        assert_eq!(
-            names, wanted,
-            "neither seeds nor what is the same everywhere"
-        );
-        assert_eq!(plot.lines[0].points, [(64.0, 49152.0), (1020.0, 49152.0)]);
-        assert_eq!(
-            (plot.x.as_str(), plot.axis),
-            ("l2p-cache-size, KiB", Axis::Doubling)
-        );
-
-        let plot = drawn(
-            "[[figure]]\ny = \"bytes\"\nx = \"w.p.jobs\"\nlines = [\"phase\"]\ntitle = \"moved\"",
-        )
-        .unwrap();
-        let lines: Vec<_> = plot
-            .lines
-            .iter()
-            .map(|line| (line.name.as_str(), line.points[1]))
-            .collect();
-        assert_eq!(lines, [("p", (2.0, 49152.0)), ("q", (2.0, 4096.0))]);
-        assert_eq!((plot.y.as_str(), plot.axis), ("moved", Axis::Linear));
-    }
-
-    #[test]
-    fn what_cannot_be_drawn_is_said() {
-        for (figure, why) in [
-            ("x = \"drive\"", "figure 1.y: is needed"),
-            ("y = \"waf\"", "figure 1.x: is needed"),
-            ("y = \"waf\"\nx = \"zones\"", "figure 1.x = \"zones\": one of drive, l2p-cache-size, work, w.p.jobs, seed, phase is needed"),
-            ("y = \"waf\"\nx = \"seed\"\nlines = \"no\"", "figure 1.lines = \"no\": one of"),
-            ("y = \"waf\"\nx = \"drive\"", "figure 1.y: x = \"drive\": \"tlc-zoned\" is neither a number nor a size"),
-            ("y = \"nonsense\"\nx = \"seed\"", "figure 1.y: no result has it; there are point, drive"),
-            ("y = \"waf\"\nx = \"seed\"\nz = 1", "figure 1.z: there is no such key"),
-        ] {
-            let error = drawn(&format!("[[figure]]\n{figure}")).unwrap_err().to_string();
-            assert!(error.starts_with("plan.toml: ") && error.contains(why), "{error}");
-        }
     }
 }

@@ -448,9 +448,10 @@ fn collect(
 
 /// Draws the plan's figures: files of their own, and a page with the figures they are of.
 fn report(plan: &Plan, table: &Table, out: &Path, program: &Program) -> Result<PathBuf> {
+    let texts = table.texts();
     let mut figures = Vec::new();
     for (figure, number) in plan.figures().iter().zip(1..) {
-        if let Some(svg) = figure.plot(table)?.svg()? {
+        if let Some(svg) = figure.plot(&texts)?.svg()? {
             store::write(&out.join(format!("figure-{number}.svg")), svg.as_bytes())?;
             figures.push(svg);
         }
@@ -461,12 +462,10 @@ fn report(plan: &Plan, table: &Table, out: &Path, program: &Program) -> Result<P
             header.push(figure.y.clone());
         }
     }
-    let columns = header
-        .iter()
-        .map(|name| table.column(name).unwrap_or_default());
-    let columns: Vec<Vec<String>> = columns.collect();
+    let fields = |wanted: &String| texts.iter().find(|(name, _)| name == wanted);
+    let columns: Vec<_> = header.iter().filter_map(fields).collect();
     let row = |row: usize| {
-        let cells = columns.iter().filter_map(|column| column.get(row));
+        let cells = columns.iter().filter_map(|(_, fields)| fields.get(row));
         cells.map(|text| shorter(text)).collect()
     };
     let drive = |(name, drive): &(String, crate::drive::Drive)| {

@@ -183,11 +183,14 @@ impl Table {
         csv.into_inner().context("writing CSV")
     }
 
-    /// The fields of a column as texts, empty where a row has none; none without such a column.
+    /// Each column's name, and its fields as texts, empty where a row has none.
     #[must_use]
-    pub fn column(&self, name: &str) -> Option<Vec<String>> {
-        let column = self.columns.iter().find(|column| column.name == name)?;
-        Some(column.cells.iter().map(Cell::text).collect())
+    pub fn texts(&self) -> Vec<(String, Vec<String>)> {
+        let texts = |column: &Column| column.cells.iter().map(Cell::text).collect();
+        let columns = self.columns.iter();
+        columns
+            .map(|column| (column.name.clone(), texts(column)))
+            .collect()
     }
 
     /// Each column's name and fields.
@@ -200,6 +203,7 @@ impl Table {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::sweep::point;
     use crate::sweep::work::Engine;
     use serde_json::Number;
 
@@ -251,5 +255,90 @@ pub(super) mod tests {
                 "4,tlc-zoned,1020K,\"w, x\",2,,\"no \"\"drive\"\"\",,",
             ]
         );
+    }
+
+    fn plan(figure: &str) -> Result<Plan> {
+        let text = format!(
+            r#"
+            presets = ["tlc-zoned", "ufs4-tlc"]
+            seeds = [1, 2]
+            [grid]
+            l2p-cache-size = ["64K", "1020K"]
+            [[workload]]
+            name = "w"
+            [[workload.phase]]
+            name = "p"
+            access = "write"
+            bytes = 49152
+            jobs = [1, 2]
+            [[workload.phase]]
+            name = "q"
+            access = "random-read"
+            bytes = 4096
+            {figure}"#
+        );
+        Plan::parse("plan.toml", &text, std::path::Path::new("."), Engine::Model)
+    }
+
+    fn drawn(figure: &str) -> Result<crate::plot::Plot> {
+        let plan = plan(figure)?;
+        let outcomes: Vec<_> = plan
+            .iter()
+            .map(|point| (point.number, point::run(&point, None).unwrap()))
+            .collect();
+        plan.figures()[0].plot(&Table::new(&plan, &outcomes).texts())
+    }
+
+    #[test]
+    fn lines_are_what_else_the_plan_varies() {
+        let plot =
+            drawn("[[figure]]\ny = \"bytes\"\nx = \"l2p-cache-size\"\nphase = \"p\"").unwrap();
+        let names: Vec<_> = plot.lines.iter().map(|line| line.name.as_str()).collect();
+        let wanted = [
+            "tlc-zoned, w.p.jobs 1",
+            "tlc-zoned, w.p.jobs 2",
+            "ufs4-tlc, w.p.jobs 1",
+            "ufs4-tlc, w.p.jobs 2",
+        ];
+        assert_eq!(
+            names, wanted,
+            "neither seeds nor what is the same everywhere"
+        );
+        assert_eq!(plot.lines[0].points, [(64.0, 49152.0), (1020.0, 49152.0)]);
+        assert_eq!(
+            (plot.x.as_str(), plot.axis),
+            ("l2p-cache-size, KiB", crate::plot::Axis::Doubling)
+        );
+
+        let plot = drawn(
+            "[[figure]]\ny = \"bytes\"\nx = \"w.p.jobs\"\nlines = [\"phase\"]\ntitle = \"moved\"",
+        )
+        .unwrap();
+        let lines: Vec<_> = plot
+            .lines
+            .iter()
+            .map(|line| (line.name.as_str(), line.points[1]))
+            .collect();
+        assert_eq!(lines, [("p", (2.0, 49152.0)), ("q", (2.0, 4096.0))]);
+        assert_eq!(
+            (plot.y.as_str(), plot.axis),
+            ("moved", crate::plot::Axis::Linear)
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_drawn_is_said() {
+        for (figure, why) in [
+            ("x = \"drive\"", "figure 1.y: is needed"),
+            ("y = \"waf\"", "figure 1.x: is needed"),
+            ("y = \"waf\"\nx = \"zones\"", "figure 1.x = \"zones\": one of drive, l2p-cache-size, work, w.p.jobs, seed, phase is needed"),
+            ("y = \"waf\"\nx = \"seed\"\nlines = \"no\"", "figure 1.lines = \"no\": one of"),
+            ("y = \"waf\"\nx = \"drive\"", "figure 1.y: x = \"drive\": \"tlc-zoned\" is neither a number nor a size"),
+            ("y = \"nonsense\"\nx = \"seed\"", "figure 1.y: no result has it; there are point, drive"),
+            ("y = \"waf\"\nx = \"seed\"\nz = 1", "figure 1.z: there is no such key"),
+        ] {
+            let error = drawn(&format!("[[figure]]\n{figure}")).unwrap_err().to_string();
+            assert!(error.starts_with("plan.toml: ") && error.contains(why), "{error}");
+        }
     }
 }

@@ -10,6 +10,7 @@ mod writes;
 
 use super::case::{Case, Metric, Row, Workload};
 use super::requests::Source;
+use crate::page::Trend;
 
 /// Where an experiment's cases run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,15 +102,6 @@ impl Experiment {
         let requests = |case: &Case| matches!(case.workload, Workload::Requests(_));
         cases.iter().any(requests)
     }
-}
-
-/// Something that the figures should show, and whether they do.
-#[derive(Clone, Debug, serde::Serialize)]
-pub struct Trend {
-    /// One line, with the figures that decide it.
-    pub what: String,
-    /// Whether it is so.
-    pub holds: bool,
 }
 
 impl Trend {
