@@ -156,6 +156,10 @@ pub fn without_cargo(command: clap::Command) -> clap::Command {
         Some(text) if command.get_name() != "conzone" => command.after_help(text),
         _ => command,
     };
+    let command = command.mut_args(|arg| match arg.get_help().map(typed) {
+        Some(text) => arg.help(text),
+        None => arg,
+    });
     command.mut_subcommands(without_cargo)
 }
 
