@@ -96,7 +96,7 @@ class Pack(GuestTest):
         self.assertNotIn("cargo", done.stdout)
         with open(f"{root}/tmp/out/report.html", encoding="utf-8") as file:
             report = file.read()
-        self.assertIn(f"conzone run --out out {words}", report)
+        self.assertIn(">conzone run --out out --set ", report)
         self.assertNotIn("cargo", report)
         subprocess.run([conzone(), "run", "--out", here, *RUN[1:]], check=True, stdout=subprocess.DEVNULL)
         for name in ("fio.json", "stats.json"):
