@@ -140,7 +140,8 @@ impl Plot {
         let whole = points().all(|(x, _)| x.fract() == 0.0);
         let (xs, _) = self.ranges();
         let span = (xs.end - xs.start) as usize;
-        if self.axis == Axis::Linear && whole {
+        // Octaves are not divided, either.
+        if self.axis == Axis::Doubling || self.axis == Axis::Linear && whole {
             (span + 1).min(12)
         } else {
             12
@@ -437,6 +438,17 @@ mod tests {
         // Two marks and that of the legend; the other line's are triangles.
         assert_eq!(svg.matches("<circle").count(), 3);
         assert_eq!(svg.matches("<polygon").count(), 3);
+    }
+
+    #[test]
+    fn octaves_are_not_divided() {
+        let mut few = line("one", false);
+        few.points = vec![(64.0, 1.0), (256.0, 2.0), (1020.0, 3.0)];
+        let svg = plot(vec![few]).svg().unwrap().unwrap();
+        for label in ["64", "128", "256", "512"] {
+            assert!(svg.contains(&format!("\n{label}\n")), "{label}: {svg}");
+        }
+        assert!(!svg.contains("\n91\n") && !svg.contains("\n362\n"));
     }
 
     #[test]

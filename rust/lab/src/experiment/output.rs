@@ -136,7 +136,7 @@ impl Outcome<'_> {
             settings: &self.settings,
             drives: self.drives(),
             note:
-                "results.csv has every figure of every point, results.json the phases behind them.",
+                "MB = 10⁶ bytes. results.csv has every figure of every point, results.json the phases behind them.",
         };
         put("report.html", &page.html()?)
     }

@@ -456,14 +456,17 @@ fn report(plan: &Plan, table: &Table, out: &Path, program: &Program) -> Result<P
             figures.push(svg);
         }
     }
-    let mut header = plan.columns();
-    for figure in plan.figures() {
-        if !header.contains(&figure.y) {
-            header.push(figure.y.clone());
+    let shown = plan.figures().iter().map(|figure| &figure.y);
+    let mut wanted = plan.columns();
+    for y in shown {
+        if !wanted.contains(y) {
+            wanted.push(y.clone());
         }
     }
-    let fields = |wanted: &String| texts.iter().find(|(name, _)| name == wanted);
-    let columns: Vec<_> = header.iter().filter_map(fields).collect();
+    let fields = |name: &String| texts.iter().find(|(known, _)| known == name);
+    let columns = wanted.iter().filter_map(fields);
+    let filled = |(_, fields): &&(String, Vec<String>)| fields.iter().any(|text| !text.is_empty());
+    let columns: Vec<_> = columns.filter(filled).collect();
     let row = |row: usize| {
         let cells = columns.iter().filter_map(|(_, fields)| fields.get(row));
         cells.map(|text| shorter(text)).collect()
@@ -479,7 +482,7 @@ fn report(plan: &Plan, table: &Table, out: &Path, program: &Program) -> Result<P
         shows: "",
         trends: &[],
         rows: (0..table.rows()).map(row).collect(),
-        header,
+        header: columns.iter().map(|(name, _)| name.clone()).collect(),
         figures,
         settings: &[
             Setting::new("command", program.command_line()),
