@@ -92,11 +92,13 @@ impl Table {
     pub fn new(plan: &Plan, outcomes: &[(u64, Outcome)]) -> Self {
         let named = ["point".to_owned()].into_iter().chain(plan.columns());
         let named = named.chain(["refused".to_owned()]);
-        let figures = outcomes.iter().flat_map(|(_, outcome)| match outcome {
+        let rows = outcomes.iter().flat_map(|(_, outcome)| match outcome {
             Outcome::Measured(rows) => rows.as_slice(),
             Outcome::Refused(_) => &[],
         });
-        let figures: BTreeSet<&String> = figures.flat_map(Figures::keys).collect();
+        // Not collected: that would sort all names of all rows.
+        let mut figures: BTreeSet<&String> = BTreeSet::new();
+        figures.extend(rows.flat_map(Figures::keys));
         let all = named.chain(figures.into_iter().cloned());
         let columns = all.map(|name| Column {
             name,
