@@ -11,7 +11,7 @@ use ftl::Counter;
 use indicatif::ProgressBar;
 use nvme_spec::Status;
 use serde_json::{json, Map, Value};
-use sim::{Input, InputError, Latencies, Simulation};
+use sim::{Input, InputError, Latencies, Latency, Simulation};
 use trace::{Answer, Op, Output};
 
 use crate::drive::{sample, Drive};
@@ -106,7 +106,7 @@ pub fn run(progress: Progress, args: &Args) -> anyhow::Result<ExitCode> {
     if args.json {
         say!("{}", serde_json::to_string_pretty(&stats)?)?;
     } else if printed.is_none() {
-        out::text(table(simulation.latencies(), &stats))?;
+        out::text(table(simulation.latencies(), input.recorded(), &stats))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -260,6 +260,9 @@ pub(crate) fn figures(
     if let Some(stats) = stats.as_object_mut() {
         stats.extend(input::figures(input));
         stats.extend(seen.figures());
+        if !input.recorded().is_empty() {
+            stats.insert("recorded".into(), by_op(input.recorded()));
+        }
     }
     Ok(stats)
 }
@@ -276,20 +279,9 @@ fn bar(progress: Progress, path: &Path) -> ProgressBar {
 pub fn statistics(simulation: &Simulation) -> anyhow::Result<Value> {
     let text = ssd::stats_json(simulation.model());
     let mut stats: Map<String, Value> = serde_json::from_str(&text)?;
-    let latencies: Map<String, Value> = simulation
-        .latencies()
-        .iter()
-        .map(|(op, l)| {
-            let figures = json!({
-                "count": l.count(), "mean_ns": l.mean(), "min_ns": l.min(),
-                "p50_ns": l.percentile(500), "p90_ns": l.percentile(900),
-                "p99_ns": l.percentile(990), "p999_ns": l.percentile(999), "max_ns": l.max(),
-            });
-            (op.code().to_string(), figures)
-        })
-        .collect();
-    stats.insert("latency".into(), Value::Object(latencies));
-    stats.insert("errors".into(), simulation.latencies().errors().into());
+    let latencies = simulation.latencies();
+    stats.insert("latency".into(), by_op(latencies));
+    stats.insert("errors".into(), latencies.errors().into());
     let power = simulation.power_cuts();
     if power.cuts > 0 {
         let figures = json!({
@@ -302,14 +294,25 @@ pub fn statistics(simulation: &Simulation) -> anyhow::Result<Value> {
     Ok(Value::Object(stats))
 }
 
-/// What a person wants to see.
-fn table(latencies: &Latencies, stats: &Value) -> String {
-    let mut text = format!(
-        "{:<5}{:>12}{:>12}{:>12}{:>12}{:>12}   us\n",
-        "op", "commands", "mean", "p50", "p99", "max"
-    );
-    for (op, l) in latencies.iter() {
-        text += &format!(
+fn by_op(latencies: &Latencies) -> Value {
+    let latencies = latencies.iter();
+    let latencies: Map<String, Value> = latencies
+        .map(|(op, l)| {
+            let figures = json!({
+                "count": l.count(), "mean_ns": l.mean(), "min_ns": l.min(),
+                "p50_ns": l.percentile(500), "p90_ns": l.percentile(900),
+                "p99_ns": l.percentile(990), "p999_ns": l.percentile(999), "max_ns": l.max(),
+            });
+            (op.code().to_string(), figures)
+        })
+        .collect();
+    Value::Object(latencies)
+}
+
+/// A line for each operation.
+fn rows(latencies: &Latencies) -> String {
+    let row = |(op, l): (Op, &Latency)| {
+        format!(
             "{:<5}{:>12}{:>12}{:>12}{:>12}{:>12}\n",
             op.code(),
             l.count(),
@@ -317,7 +320,21 @@ fn table(latencies: &Latencies, stats: &Value) -> String {
             micros(l.percentile(500)),
             micros(l.percentile(990)),
             micros(l.max())
-        );
+        )
+    };
+    latencies.iter().map(row).collect()
+}
+
+/// What a person wants to see.
+fn table(latencies: &Latencies, recorded: &Latencies, stats: &Value) -> String {
+    let mut text = format!(
+        "{:<5}{:>12}{:>12}{:>12}{:>12}{:>12}   us\n",
+        "op", "commands", "mean", "p50", "p99", "max"
+    );
+    text += &rows(latencies);
+    if !recorded.is_empty() {
+        text += "and where the trace is from\n";
+        text += &rows(recorded);
     }
     let ratio =
         |name| figure(stats, name).map_or_else(|| "-".into(), |value| format!("{value:.3}"));

@@ -7,7 +7,7 @@ use trace::block::{Kind, Request, Seen, Trace};
 use trace::{Answer, Command, Line, Op, TraceError};
 use units::{Instant, SECTOR_BYTES};
 
-use crate::{Log, LogError, LogFigures};
+use crate::{Latencies, Log, LogError, LogFigures};
 
 /// Streams the lines of a trace.
 pub struct Input {
@@ -20,6 +20,8 @@ pub struct Input {
     last: Instant,
     device: Option<u64>,
     begun: bool,
+    /// What the trace says that its requests took.
+    recorded: Latencies,
 }
 
 /// Why a trace cannot go on.
@@ -67,6 +69,7 @@ impl Input {
             last: Instant::ZERO,
             device: None,
             begun: false,
+            recorded: Latencies::default(),
         }
     }
 
@@ -96,6 +99,9 @@ impl Input {
             let Some(request) = requests.next_request()? else {
                 return Ok(None);
             };
+            if let Some(took) = request.latency {
+                self.recorded.add_one(op(request.kind), took);
+            }
             let pause = request.at.since(self.last);
             if !timed && pause.get() > 0 {
                 self.next = Some(Line::Idle(pause));
@@ -153,6 +159,12 @@ impl Input {
         }
     }
 
+    /// What the trace says that the requests so far took where it is from.
+    #[must_use]
+    pub const fn recorded(&self) -> &Latencies {
+        &self.recorded
+    }
+
     /// What the placement did.
     #[must_use]
     pub fn placed(&self) -> Option<LogFigures> {
@@ -172,14 +184,18 @@ fn as_it_is(request: &Request) -> Result<Command, String> {
     Ok(Command {
         arrival: request.at,
         data: true,
-        op: match request.kind {
-            Kind::Read => Op::Read,
-            Kind::Write => Op::Write,
-            Kind::Trim => Op::Trim,
-            Kind::Flush => Op::Flush,
-        },
+        op: op(request.kind),
         slba: offset / SECTOR_BYTES,
         nlb: nlb.map_err(|_| format!("length {length}: 2^32 sectors or more"))?,
         fua: request.fua,
     })
+}
+
+const fn op(kind: Kind) -> Op {
+    match kind {
+        Kind::Read => Op::Read,
+        Kind::Write => Op::Write,
+        Kind::Trim => Op::Trim,
+        Kind::Flush => Op::Flush,
+    }
 }

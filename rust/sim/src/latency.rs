@@ -126,9 +126,20 @@ impl Latencies {
             self.errors += 1;
             return;
         }
-        if let Some(latency) = self.by_op.get_mut(answer.command.op as usize) {
-            latency.add(answer.latency());
+        self.add_one(answer.command.op, answer.latency());
+    }
+
+    /// Adds what a command took.
+    pub fn add_one(&mut self, op: Op, took: Nanos) {
+        if let Some(latency) = self.by_op.get_mut(op as usize) {
+            latency.add(took);
         }
+    }
+
+    /// Whether nothing was added.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.iter().next().is_none()
     }
 
     /// The operations that occurred, with their latencies.

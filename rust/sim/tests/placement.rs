@@ -44,6 +44,7 @@ fn requests(seed: u64, count: u64, pages: u64) -> Vec<Request> {
             length: if kind == Kind::Flush { 0 } else { length },
             process: random.u64(1..10),
             device: 0,
+            latency: None,
         }
     };
     (0..count).map(&mut request).collect()
@@ -274,6 +275,7 @@ fn what_cannot_be_placed_is_said() {
         length,
         process: 0,
         device: 0,
+        latency: None,
     };
     let mut out = VecDeque::new();
     for (offset, length) in [(u64::MAX - 1, 4096), (0, 2 << 30), (1 << 63, 512)] {

@@ -138,8 +138,10 @@ fn trace(config: &ssd::Config, args: &TraceArgs, file: &str) -> Result<Outcome> 
     for part in ["trace", "log"] {
         collect(&mut all, &format!("{part}."), &statistics[part]);
     }
-    for (op, latency) in statistics["latency"].as_object().into_iter().flatten() {
-        collect(&mut all, &format!("latency.{op}."), latency);
+    for part in ["latency", "recorded"] {
+        for (op, latency) in statistics[part].as_object().into_iter().flatten() {
+            collect(&mut all, &format!("{part}.{op}."), latency);
+        }
     }
     Ok(Outcome::Measured(vec![all]))
 }
@@ -192,6 +194,23 @@ mod tests {
             (2, 8192, 0)
         );
         assert_eq!(figure("host_write_pages"), 1);
+    }
+
+    #[test]
+    fn what_a_drive_took_is_beside_what_this_one_takes() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = "1, 81000, 1, 4096, 0, 0\n1, 95000, 0, 4096, 0, 0\n2, 97000, 0, 4096, 0, 0\n";
+        std::fs::write(dir.path().join("d_lat.1.log"), text).unwrap();
+        let plan = "presets = [\"tlc-block\"]\n[[trace]]\nfile = \"d_lat.1.log\"";
+        let plan = Plan::parse("p", plan, dir.path(), Engine::Model).unwrap();
+        let Outcome::Measured(rows) = run(&plan.point(1).unwrap(), None).unwrap() else {
+            panic!("refused")
+        };
+        let figure = |name: &str| rows[0][name].as_u64();
+        assert_eq!(figure("recorded.R.count"), Some(2));
+        assert_eq!(figure("recorded.R.mean_ns"), Some(96_000));
+        assert_eq!(figure("recorded.W.max_ns"), Some(81_000));
+        assert_eq!(figure("latency.R.count"), Some(2));
     }
 
     #[test]

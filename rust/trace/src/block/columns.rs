@@ -4,7 +4,7 @@
 use std::io::BufRead;
 use std::str::FromStr;
 
-use units::Instant;
+use units::{Instant, Nanos};
 
 use super::{decimal, identity, operation, Format, Misread, Request, OPERATIONS};
 use crate::parse::{bad, parse_u64, Problem};
@@ -37,6 +37,9 @@ pub struct Columns {
     length: Option<Column>,
     process: Option<Column>,
     device: Option<Column>,
+    latency: Option<Column>,
+    /// Times are those of completions.
+    completions: bool,
 }
 
 /// A format that has no columns of the user's.
@@ -50,7 +53,23 @@ struct Known {
 }
 
 /// The formats, from their publishers' descriptions.
-const KNOWN: [Known; 4] = [
+const KNOWN: [Known; 5] = [
+    // time (msec), value (nsec), direction, block size, offset, priority (fio's HOWTO, "Log File Formats")
+    Known {
+        format: Format::FioLat,
+        count: 6,
+        operations: &["0", "1", "2"],
+        columns: Columns {
+            time: column(0, MS),
+            latency: column(1, NS),
+            op: column(2, 1),
+            length: column(3, 1),
+            offset: column(4, 1),
+            process: None,
+            device: None,
+            completions: true,
+        },
+    },
     // proces,device,rw_flag,sector,size,timestamp (acsl-technion/MobileBlockIOTraces)
     Known {
         format: Format::Pixel,
@@ -63,6 +82,8 @@ const KNOWN: [Known; 4] = [
             offset: column(3, SECTOR),
             length: column(4, SECTOR),
             time: column(5, S),
+            latency: None,
+            completions: false,
         },
     },
     // Timestamp,Hostname,DiskNumber,Type,Offset,Size,ResponseTime (SNIA IOTTA 388)
@@ -77,6 +98,8 @@ const KNOWN: [Known; 4] = [
             op: column(3, 1),
             offset: column(4, 1),
             length: column(5, 1),
+            latency: column(6, TICK),
+            completions: false,
         },
     },
     // device_id,opcode,offset,length,timestamp (alibaba/block-traces)
@@ -91,6 +114,8 @@ const KNOWN: [Known; 4] = [
             length: column(3, 1),
             time: column(4, US),
             process: None,
+            latency: None,
+            completions: false,
         },
     },
     // Timestamp,Offset,Size,IOType,VolumeID (SNIA IOTTA 27917)
@@ -105,6 +130,8 @@ const KNOWN: [Known; 4] = [
             op: column(3, 1),
             device: column(4, 1),
             process: None,
+            latency: None,
+            completions: false,
         },
     },
 ];
@@ -167,9 +194,10 @@ impl Columns {
                 "length" => (&mut columns.length, size(name, unit)?),
                 "process" => (&mut columns.process, plain(name, unit)?),
                 "device" => (&mut columns.device, plain(name, unit)?),
+                "latency" => (&mut columns.latency, duration(unit)?),
                 _ => {
                     return Err(format!(
-                        "--columns: '{name}' is not one of time, op, offset, length, process, device or -"
+                        "--columns: '{name}' is not one of time, op, offset, length, process, device, latency or -"
                     ))
                 }
             };
@@ -300,6 +328,14 @@ impl Table {
             Some(_) => self.number("time", columns.time)?,
             None => 0,
         };
+        let latency = match columns.latency {
+            Some(_) => Some(self.number("latency", columns.latency)?),
+            None => None,
+        };
+        let at = match latency {
+            Some(latency) if columns.completions => at.saturating_sub(latency),
+            _ => at,
+        };
         let name = |column: Option<Column>| {
             column.map_or(Ok(0), |_| self.text("name", column).map(identity))
         };
@@ -311,6 +347,7 @@ impl Table {
             length: self.number("length", columns.length)?,
             process: name(columns.process)?,
             device: name(columns.device)?,
+            latency: latency.map(Nanos::new),
         }))
     }
 

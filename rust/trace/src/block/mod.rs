@@ -8,6 +8,8 @@
 //! The format is recognised from the first 4 KiB. Times are made relative to the first request; a request that is
 //! before its predecessor (buffers of several CPUs) arrives with it and is counted.
 //!
+//! Latencies are read where a trace has them, to be put beside those of a drive.
+//!
 //! What is not read: completions, merges and splits; a request is what was issued to the device.
 
 mod columns;
@@ -42,6 +44,8 @@ pub enum Format {
     FioV2,
     /// fio's iolog, version 3.
     FioV3,
+    /// fio's log of latencies with offsets (`write_lat_log`, `log_offset=1`).
+    FioLat,
     /// Text of blkparse; `D` events.
     Blkparse,
     /// Text of ftrace, `perf script` or the like; `block_rq_issue` events.
@@ -58,11 +62,12 @@ pub enum Format {
 
 impl Format {
     /// Every format.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Conzone,
         Self::Csv,
         Self::FioV2,
         Self::FioV3,
+        Self::FioLat,
         Self::Blkparse,
         Self::Ftrace,
         Self::Msr,
@@ -79,6 +84,7 @@ impl Format {
             Self::Csv => "csv",
             Self::FioV2 => "fio-v2",
             Self::FioV3 => "fio-v3",
+            Self::FioLat => "fio-lat",
             Self::Blkparse => "blkparse",
             Self::Ftrace => "ftrace",
             Self::Msr => "msr",
@@ -125,6 +131,8 @@ pub struct Request {
     pub process: u64,
     /// Where to: equal for equal names; 0 where the trace does not say.
     pub device: u64,
+    /// How long it took where the trace is from, if it says so.
+    pub latency: Option<Nanos>,
 }
 
 /// How to read a trace.
@@ -197,7 +205,7 @@ pub fn open_any(
             })?;
             Source::Table(Box::new(Table::new(input, columns)))
         }
-        Format::Msr | Format::Alibaba | Format::Tencent | Format::Pixel => {
+        Format::FioLat | Format::Msr | Format::Alibaba | Format::Tencent | Format::Pixel => {
             let columns = columns::known(format)
                 .ok_or_else(|| whole(Problem::Options("the format has no table of columns")))?;
             Source::Table(Box::new(Table::new(input, columns)))
@@ -360,7 +368,7 @@ fn operation(text: &[u8]) -> Result<Option<(Kind, bool)>, ()> {
     if is("write") || is("1") || is("w") {
         return plain(Kind::Write);
     }
-    if is("trim") || is("discard") || is("d") || is("t") {
+    if is("trim") || is("2") || is("discard") || is("d") || is("t") {
         return plain(Kind::Trim);
     }
     if is("flush") || is("sync") || is("datasync") || is("f") {

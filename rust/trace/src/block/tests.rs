@@ -35,7 +35,7 @@ const TWO: [Short; 2] = [
 ];
 
 /// The same two requests in every format.
-const SAMPLES: [(Format, &str); 8] = [
+const SAMPLES: [(Format, &str); 9] = [
     (
         Format::Pixel,
         "proces,device,rw_flag,sector,size,timestamp\nfio-7,8388608,W,8,16,44186.010000\nfio-7,8388608,R,1,8,44186.0115",
@@ -65,7 +65,40 @@ const SAMPLES: [(Format, &str); 8] = [
          fio-70 [001] d..1. 45.011: block_rq_complete: 8,0 WS () 8 + 16 [0]\n\
          fio 70 [001] 45.011500: block:block_rq_issue: 8,0 R 4096 () 1 + 8 [a b]\n",
     ),
+    (
+        Format::FioLat,
+        "11, 1000000, 1, 8192, 4096, 0\n12, 500000, 0, 4096, 512, 0\n",
+    ),
 ];
+
+#[test]
+fn latencies_are_read_where_a_trace_has_them() {
+    let found = |format: Format| {
+        let (_, text) = SAMPLES.iter().find(|(known, _)| *known == format).unwrap();
+        let (_, requests, _) = read(text, &Options::default()).unwrap();
+        requests
+            .iter()
+            .map(|request| request.latency.map(Nanos::get))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(found(Format::FioLat), [Some(1_000_000), Some(500_000)]);
+    assert_eq!(found(Format::Msr), [Some(4_128_600), Some(500)]);
+    assert_eq!(found(Format::Alibaba), [None, None]);
+    let columns = Columns::parse("op,offset,length,latency", Some("-,-,-,us")).unwrap();
+    let options = Options {
+        columns: Some(columns),
+        ..Options::default()
+    };
+    let (_, requests, _) = read("t,0,4096,2.5\n", &options).unwrap();
+    assert_eq!(requests[0].latency, Some(Nanos::new(2_500)));
+    assert_eq!(
+        requests[0].at,
+        Instant::ZERO,
+        "a column of its own does not move the time"
+    );
+    let error = read("t,0,4096,x\n", &options).unwrap_err();
+    assert!(error.contains("latency"), "{error}");
+}
 
 #[test]
 fn every_format_is_recognised_and_read() {
@@ -74,7 +107,8 @@ fn every_format_is_recognised_and_read() {
         assert_eq!(found, format);
         assert_eq!(short(&requests), TWO, "{}", format.name());
         assert_eq!(seen.requests, 2);
-        assert!(requests.iter().all(|request| request.device != 0));
+        let named = requests.iter().all(|request| request.device != 0);
+        assert_eq!(named, format != Format::FioLat, "of one device alone");
     }
     let ours = open("# c\n0 1 W 0 8 0\n", &Options::default()).unwrap();
     assert!(matches!(ours, Trace::Commands(_)));
@@ -112,7 +146,7 @@ fn columns_are_the_users() {
         (
             "sector",
             None,
-            "--columns: 'sector' is not one of time, op, offset, length, process, device or -",
+            "--columns: 'sector' is not one of time, op, offset, length, process, device, latency or -",
         ),
         (
             "op,offset,length",

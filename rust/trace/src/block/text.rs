@@ -135,6 +135,7 @@ impl<'a> Line<'a> {
             length,
             process,
             device,
+            latency: None,
         })
     }
 
@@ -232,5 +233,6 @@ fn fio(line: &mut Line<'_>, timed: bool, waited: &mut u64) -> Result<Option<Requ
         length,
         process: 0,
         device,
+        latency: None,
     }))
 }
