@@ -108,7 +108,7 @@ const LEFT_OUT: [(&str, &str); 14] = [
     ("conzone setup", "builds QEMU"),
     ("conzone shell", "waits for somebody who types"),
     ("conzone qemu -- -m", "needs a disk with a system on it"),
-    ("conzone pack", "a minute and a gigabyte"),
+    ("conzone pack", "docs/building.md and a functional test do"),
     ("conzone wheel", "the Python tests do"),
     ("conzone test", "this is one"),
     ("conzone bench", "measures an idle machine"),
