@@ -246,7 +246,8 @@ impl TextProperties for ConzoneNvme {
                 | Extra::Clock
                 | Extra::Series
                 | Extra::ZoneMap
-                | Extra::ZoneSeries,
+                | Extra::ZoneSeries
+                | Extra::ZoneReads,
             ))
             | None => Err(Error::new("this property can only be read")),
         }
@@ -265,6 +266,9 @@ impl TextProperties for ConzoneNvme {
             }
             Some(Which::Extra(Extra::ZoneSeries)) => {
                 PropertyValue::Text(self.text(|core| core.drive().zone_series_csv(), ""))
+            }
+            Some(Which::Extra(Extra::ZoneReads)) => {
+                PropertyValue::Text(self.text(|core| core.drive().zone_reads_csv(), ""))
             }
             Some(Which::Extra(Extra::Fault)) => PropertyValue::Text(self.faults()),
             Some(Which::Extra(Extra::Record)) => PropertyValue::Text(self.file_state(

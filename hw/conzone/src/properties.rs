@@ -17,6 +17,7 @@ pub(crate) enum Extra {
     Series,
     ZoneMap,
     ZoneSeries,
+    ZoneReads,
     ZoneReadOnly,
     ZoneOffline,
     Fault,
@@ -28,7 +29,7 @@ pub(crate) enum Extra {
     Sync,
 }
 
-const EXTRAS: [(Extra, &str, &str, Access, &str); 14] = [
+const EXTRAS: [(Extra, &str, &str, Access, &str); 15] = [
     (
         Extra::Statistics,
         "stats",
@@ -63,6 +64,13 @@ const EXTRAS: [(Extra, &str, &str, Access, &str); 14] = [
         "str",
         Access::Read,
         "how full the zones were over model time, as CSV; needs sample-interval-ns (read only)",
+    ),
+    (
+        Extra::ZoneReads,
+        "zone-reads",
+        "str",
+        Access::Read,
+        "what was read of the zones over model time, as CSV; needs sample-interval-ns (read only)",
     ),
     (
         Extra::ZoneReadOnly,

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! How full the zones were over model time: zone-series.csv (rust/ssd/src/series.rs), and its picture, a heat map.
+//! Zones over model time: how full they were (zone-series.csv) and what was read of them (zone-reads.csv, both by
+//! rust/ssd/src/series.rs), and pictures of that, heat maps.
 //!
 //! ```text
 //!   zone 0   ░░▒▒▓▓██████████
 //!        1         ░░▒▒▓▓████      a row for each zone, or for as many neighbours as fit;
-//!        2   ████        ░░▒▒      the darker the fuller, as of the end of each stretch of time
+//!        2   ████        ░░▒▒      the darker the fuller, as of the end of each stretch of time, or the faster read in it
 //!            ────────────────> s   the same clock, on the same scale, as the drive's counters
 //! ```
 
@@ -31,30 +32,55 @@ const BOTTOM: usize = 44;
 /// Labels keep this distance.
 const LABEL: usize = 16;
 
-/// A parsed zone-series.csv.
+/// Which of the two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heat {
+    /// How full zones are.
+    Written,
+    /// What is read of them.
+    Read,
+}
+
+/// A parsed file.
 #[derive(Debug, Default)]
-struct Filled {
+struct Zones {
     /// The first zone of each group.
     firsts: Vec<u64>,
-    /// Time in ns, and the written share of each group in per cent.
+    /// Time in ns, and of each group what is written, in per cent, or sectors read until then.
     rows: Vec<(u64, Vec<u64>)>,
 }
 
-fn parse(text: &str) -> Result<Filled> {
-    const FILE: &str = "zone-series.csv";
-    let (names, rows) = numbers(FILE, text)?;
-    let firsts: Result<_, _> = names.iter().skip(1).map(|name| name.parse()).collect();
-    let firsts = firsts.with_context(|| format!("{FILE} line 1"))?;
-    let row = |(number, mut row): (usize, Vec<u64>)| {
-        let shares = row.split_off(row.len().min(1));
-        ensure!(
-            shares.iter().all(|share| *share <= 100),
-            "{FILE} line {number}: not shares in per cent"
-        );
-        Ok((row.first().copied().unwrap_or(0), shares))
-    };
-    let rows = (2..).zip(rows).map(row).collect::<Result<Vec<_>>>()?;
-    Ok(Filled { firsts, rows })
+/// A stretch of a picture, in pixels, and the share of each group in per cent.
+type Stretch = (f64, f64, Vec<u64>);
+
+impl Heat {
+    fn parse(self, text: &str) -> Result<Zones> {
+        let file = match self {
+            Self::Written => "zone-series.csv",
+            Self::Read => "zone-reads.csv",
+        };
+        let (names, rows) = numbers(file, text)?;
+        let firsts: Result<_, _> = names.iter().skip(1).map(|name| name.parse()).collect();
+        let firsts = firsts.with_context(|| format!("{file} line 1"))?;
+        let row = |(number, mut row): (usize, Vec<u64>)| {
+            let values = row.split_off(row.len().min(1));
+            ensure!(
+                self == Self::Read || values.iter().all(|share| *share <= 100),
+                "{file} line {number}: not shares in per cent"
+            );
+            Ok((row.first().copied().unwrap_or(0), values))
+        };
+        let rows = (2..).zip(rows).map(row).collect::<Result<Vec<_>>>()?;
+        Ok(Zones { firsts, rows })
+    }
+
+    /// The colour of the darkest shade.
+    const fn darkest(self) -> [u8; 3] {
+        match self {
+            Self::Written => [0, 114, 178],
+            Self::Read => [166, 73, 0],
+        }
+    }
 }
 
 /// A shade for what is written of a row's zones: 0 for nothing, the darkest for all.
@@ -62,20 +88,20 @@ fn shade(shares: &[u64]) -> usize {
     let (sum, most) = (shares.iter().sum::<u64>() as usize, shares.len() * 100);
     match sum {
         0 => 0,
-        _ if sum == most => SHADES + 1,
+        _ if sum >= most => SHADES + 1,
         _ => 1 + sum * SHADES / most,
     }
 }
 
-/// From white to the colour of a full zone.
-fn colour(shade: usize) -> String {
+/// From white to the darkest.
+fn colour(heat: Heat, shade: usize) -> String {
     let part = match shade {
         0 => 0.0,
         full if full > SHADES => 1.0,
         _ => 0.12 + 0.65 * shade as f64 / SHADES as f64,
     };
     let mix = |of: u8| (255.0 - (255.0 - f64::from(of)) * part).round() as u8;
-    let [r, g, b] = [0, 114, 178].map(mix);
+    let [r, g, b] = heat.darkest().map(mix);
     format!("#{r:02x}{g:02x}{b:02x}")
 }
 
@@ -83,12 +109,13 @@ fn colour(shade: usize) -> String {
 ///
 /// # Errors
 /// The text is no such file.
-pub fn svg(text: &str, clock: &Clock) -> Result<Option<String>> {
-    let filled = parse(text)?;
-    let (Some((start, _)), Some((end, _))) = (filled.rows.first(), filled.rows.last()) else {
+pub fn svg(heat: Heat, text: &str, clock: &Clock) -> Result<Option<String>> {
+    let filled = heat.parse(text)?;
+    let (Some((start, first)), Some((end, last))) = (filled.rows.first(), filled.rows.last())
+    else {
         return Ok(None);
     };
-    if end <= start || filled.firsts.is_empty() {
+    if end <= start || filled.firsts.is_empty() || heat == Heat::Read && first == last {
         return Ok(None);
     }
     let (left, width) = (LEFT as f64, (WIDTH - LEFT - RIGHT) as f64);
@@ -99,18 +126,23 @@ pub fn svg(text: &str, clock: &Clock) -> Result<Option<String>> {
     let tall = (HEIGHT / rows).clamp(*ROW.start(), *ROW.end());
     let bottom = TOP + rows * tall;
     let mut svg = open(WIDTH as usize, bottom + BOTTOM);
-    legend(&mut svg);
+    let mut stretches = stretches(&filled, place);
+    let most = match heat {
+        Heat::Written => "100 %".into(),
+        Heat::Read => rates(&mut stretches, &filled, seconds / width, each),
+    };
+    legend(heat, &most, &mut svg);
     let _ = write!(
         svg,
         "<rect x=\"{left}\" y=\"{TOP}\" width=\"{width}\" height=\"{}\" fill=\"none\" stroke=\"#e1e1e1\"/>",
         rows * tall
     );
-    for (shade, path) in (1..).zip(cells(&filled, each, tall, place)) {
+    for (shade, path) in (1..).zip(cells(&stretches, each, (rows, tall))) {
         if !path.is_empty() {
             let _ = write!(
                 svg,
                 "<path shape-rendering=\"crispEdges\" fill=\"{}\" d=\"{path}\"/>",
-                colour(shade)
+                colour(heat, shade)
             );
         }
     }
@@ -129,10 +161,9 @@ pub fn svg(text: &str, clock: &Clock) -> Result<Option<String>> {
 }
 
 /// A path for each shade but none: the stretches of all rows that have it.
-fn cells(filled: &Filled, each: usize, tall: usize, place: impl Fn(u64) -> f64) -> Vec<String> {
-    let stretches = stretches(filled, place);
+fn cells(stretches: &[Stretch], each: usize, (rows, tall): (usize, usize)) -> Vec<String> {
     let mut paths = vec![String::new(); SHADES + 1];
-    for row in 0..filled.firsts.len().div_ceil(each) {
+    for row in 0..rows {
         let of = |shares: &[u64]| {
             let shares = shares.chunks(each).nth(row).unwrap_or_default();
             shade(shares)
@@ -155,38 +186,75 @@ fn cells(filled: &Filled, each: usize, tall: usize, place: impl Fn(u64) -> f64) 
     paths
 }
 
-/// Where each stretch of time lies, and the shares at its end. Those too narrow to see are joined.
-fn stretches(filled: &Filled, place: impl Fn(u64) -> f64) -> Vec<(f64, f64, &[u64])> {
-    let mut stretches: Vec<(f64, f64, &[u64])> = Vec::new();
+/// Where each stretch of time lies, and the values at its end. Those too narrow to see are joined.
+fn stretches(filled: &Zones, place: impl Fn(u64) -> f64) -> Vec<Stretch> {
+    let mut stretches: Vec<Stretch> = Vec::new();
     for pair in filled.rows.windows(2) {
         let [(before, _), (after, shares)] = pair else {
             continue;
         };
         let (from, to) = (place(*before), place(*after));
         match stretches.last_mut() {
-            Some(last) if last.1 - last.0 < STRETCH => (last.1, last.2) = (to, shares),
-            _ => stretches.push((from, to, shares)),
+            Some(last) if last.1 - last.0 < STRETCH => (last.1, last.2) = (to, shares.clone()),
+            _ => stretches.push((from, to, shares.clone())),
         }
     }
     stretches
 }
 
+/// What was read until the ends of stretches becomes how fast it was read in them, in per cent of the fastest row of so many
+/// groups; says how fast that is. A pixel is so many seconds.
+fn rates(stretches: &mut [Stretch], filled: &Zones, pixel: f64, each: usize) -> String {
+    let mut before = filled
+        .rows
+        .first()
+        .map_or(Vec::new(), |(_, totals)| totals.clone());
+    let mut rates: Vec<Vec<f64>> = Vec::new();
+    for (from, to, totals) in stretches.iter() {
+        let time = ((to - from) * pixel).max(1e-9);
+        let rises = totals.iter().zip(&before);
+        let rises = rises.map(|(now, then)| now.saturating_sub(*then) as f64 / time);
+        rates.push(rises.collect());
+        before.clone_from(totals);
+    }
+    let row = |rates: &[f64]| rates.iter().sum::<f64>() / rates.len().max(1) as f64;
+    let of_rows = rates.iter().flat_map(|rates| rates.chunks(each).map(row));
+    let most = of_rows.fold(f64::MIN_POSITIVE, f64::max);
+    for ((_, _, shares), rates) in stretches.iter_mut().zip(&rates) {
+        // A row's share is the mean of its groups': none of them is cut off there.
+        *shares = rates
+            .iter()
+            .map(|rate| match rate / most * 100.0 {
+                0.0 => 0,
+                share => share.ceil() as u64,
+            })
+            .collect();
+    }
+    let megabytes = most * units::SECTOR_BYTES as f64 / 1e6;
+    let whole = if each > 1 { " a group" } else { " a zone" };
+    format!("{} MB/s{whole}", lab::plot::number(megabytes))
+}
+
 /// What the shades mean.
-fn legend(svg: &mut String) {
+fn legend(heat: Heat, most: &str, svg: &mut String) {
+    let none = match heat {
+        Heat::Written => "written: 0 %",
+        Heat::Read => "read: 0",
+    };
     let _ = write!(
         svg,
-        "<text x=\"{LEFT}\" y=\"14\" text-anchor=\"end\" dx=\"-6\">written: 0 %</text>"
+        "<text x=\"{LEFT}\" y=\"14\" text-anchor=\"end\" dx=\"-6\">{none}</text>"
     );
     for shade in 0..=SHADES + 1 {
         let _ = write!(
             svg,
             "<rect x=\"{}\" y=\"3\" width=\"18\" height=\"13\" fill=\"{}\" stroke=\"#e1e1e1\"/>",
             LEFT as usize + shade * 18,
-            colour(shade)
+            colour(heat, shade)
         );
     }
     let x = LEFT as usize + (SHADES + 2) * 18 + 6;
-    let _ = write!(svg, "<text x=\"{x}\" y=\"14\">100 %</text>");
+    let _ = write!(svg, "<text x=\"{x}\" y=\"14\">{most}</text>");
 }
 
 #[cfg(test)]
@@ -225,7 +293,7 @@ mod tests {
     #[test]
     fn zones_darken_as_they_fill_and_are_white_again_after_a_reset() {
         let csv = "time_ns,0,1\n0,0,0\n1000000,50,0\n2000000,100,0\n3000000,100,0\n4000000,0,1\n";
-        let svg = svg(csv, &clock(4e-3)).unwrap().unwrap();
+        let svg = svg(Heat::Written, csv, &clock(4e-3)).unwrap().unwrap();
         let quarter = f64::from(WIDTH - LEFT - RIGHT) / 4.0;
         let at = |n: f64| f64::from(LEFT) + n * quarter;
         let [half, full] = row(&svg, TOP).try_into().unwrap();
@@ -242,13 +310,33 @@ mod tests {
     }
 
     #[test]
+    fn zones_are_the_darker_the_faster_they_are_read() {
+        let csv = "time_ns,0,1\n0,5,0\n1000000,5,0\n2000000,1005,1\n4000000,2005,1\n";
+        let svg = svg(Heat::Read, csv, &clock(4e-3)).unwrap().unwrap();
+        let quarter = f64::from(WIDTH - LEFT - RIGHT) / 4.0;
+        let at = |n: f64| f64::from(LEFT) + n * quarter;
+        let [fast, slow] = row(&svg, TOP).try_into().unwrap();
+        assert_eq!((fast.1, fast.2), (at(1.0), at(2.0)), "nothing is white");
+        assert_eq!((slow.1, slow.2), (at(2.0), at(4.0)), "half as fast");
+        assert!(fast.0 == "#a64900" && slow.0 > fast.0, "{slow:?}");
+        let second = row(&svg, TOP + ROW.end());
+        assert_eq!(second.len(), 1, "little is not nothing");
+        assert!(
+            svg.contains(">512 MB/s a zone<"),
+            "1000 sectors in a millisecond: {svg}"
+        );
+        let never = "time_ns,0\n0,5\n1000000,5\n";
+        assert_eq!(super::svg(Heat::Read, never, &clock(1e-3)).unwrap(), None);
+    }
+
+    #[test]
     fn nothing_and_all_are_told_from_nearly_so() {
         assert_eq!([[0, 0], [0, 1]].map(|shares| shade(&shares)), [0, 1]);
         assert_eq!(
             [[99, 100], [100, 100]].map(|s| shade(&s)),
             [SHADES, SHADES + 1]
         );
-        let mut colours: Vec<_> = (0..=SHADES + 1).map(colour).collect();
+        let mut colours: Vec<_> = (0..=SHADES + 1).map(|n| colour(Heat::Written, n)).collect();
         assert_eq!(colours[0], "#ffffff");
         colours.dedup();
         assert_eq!(colours.len(), SHADES + 2);
@@ -264,7 +352,7 @@ mod tests {
             let shares: Vec<_> = shares.map(|share| share.to_string()).collect();
             let _ = writeln!(csv, "{},{}", time * 100_000, shares.join(","));
         }
-        let svg = svg(&csv, &clock(0.1023)).unwrap().unwrap();
+        let svg = svg(Heat::Written, &csv, &clock(0.1023)).unwrap().unwrap();
         assert!(svg.len() < 600_000, "{}", svg.len());
         // Four groups a row, and every fourth row labelled.
         assert!(svg.contains(">64</text>") && !svg.contains(">16</text>"));
@@ -279,7 +367,11 @@ mod tests {
             "time_ns,0\n5,1\n",
             "time_ns\n1\n2\n",
         ] {
-            assert_eq!(svg(text, &clock(1.0)).unwrap(), None, "{text:?}");
+            assert_eq!(
+                svg(Heat::Written, text, &clock(1.0)).unwrap(),
+                None,
+                "{text:?}"
+            );
         }
         for (text, line) in [
             ("time_ns,x\n", 1),
@@ -287,7 +379,7 @@ mod tests {
             ("time_ns,0\n1\n", 2),
             ("time_ns,0\n1,101\n", 2),
         ] {
-            let error = format!("{:#}", svg(text, &clock(1.0)).unwrap_err());
+            let error = format!("{:#}", svg(Heat::Written, text, &clock(1.0)).unwrap_err());
             assert!(error.contains(&format!("line {line}")), "{error}");
         }
     }

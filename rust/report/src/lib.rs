@@ -43,6 +43,7 @@ use lab::provenance::Setting;
 use serde_json::{json, Value};
 
 use clock::Clock;
+use heat::Heat;
 pub use html::DriveProperty;
 use series::Series;
 use summary::Summary;
@@ -71,6 +72,8 @@ pub struct Report {
     pub zones: String,
     /// How full they were over model time, CSV; empty without.
     pub zone_series: String,
+    /// What was read of them, CSV; empty without.
+    pub zone_reads: String,
     /// What the run was made with: command, device, versions.
     pub settings: Vec<Setting>,
     /// The drive's properties; none for a device of the user's own.
@@ -128,6 +131,7 @@ impl Report {
             ("series.csv", &self.series),
             ("zones.csv", &self.zones),
             ("zone-series.csv", &self.zone_series),
+            ("zone-reads.csv", &self.zone_reads),
         ] {
             if text.lines().nth(1).is_some() {
                 put(name, text)?;
@@ -200,8 +204,12 @@ impl Report {
                 "how full each zone is at the end",
             ),
             zone_series: label(
-                heat::svg(&self.zone_series, &drive)?,
+                heat::svg(Heat::Written, &self.zone_series, &drive)?,
                 "how full each zone was over time",
+            ),
+            zone_reads: label(
+                heat::svg(Heat::Read, &self.zone_reads, &drive)?,
+                "how fast each zone was read over time",
             ),
             utilisation: label(
                 busy.and_then(|(stats, span)| drawn::utilisation(stats, span)),
@@ -224,12 +232,13 @@ struct Pictures {
     drive: Option<String>,
     zones: Option<String>,
     zone_series: Option<String>,
+    zone_reads: Option<String>,
     utilisation: Option<String>,
 }
 
 impl Pictures {
     /// With the names of their files.
-    fn all(&self) -> [(&'static str, &Option<String>); 8] {
+    fn all(&self) -> [(&'static str, &Option<String>); 9] {
         [
             ("latency.svg", &self.latency),
             ("tail.svg", &self.nines),
@@ -238,6 +247,7 @@ impl Pictures {
             ("drive.svg", &self.drive),
             ("zones.svg", &self.zones),
             ("zone-series.svg", &self.zone_series),
+            ("zone-reads.svg", &self.zone_reads),
             ("utilisation.svg", &self.utilisation),
         ]
     }
@@ -263,6 +273,7 @@ mod tests {
             series: samples::SERIES.into(),
             zones: samples::ZONES.into(),
             zone_series: samples::ZONE_SERIES.into(),
+            zone_reads: samples::ZONE_READS.into(),
             settings: vec![Setting::new("device", "conzone-nvme,serial=<a&b>")],
             properties: vec![DriveProperty {
                 name: "zones",
@@ -305,6 +316,8 @@ mod tests {
             "zones.csv",
             "zone-series.csv",
             "zone-series.svg",
+            "zone-reads.csv",
+            "zone-reads.svg",
             "run.json",
             "report.html",
         ] {
@@ -314,7 +327,7 @@ mod tests {
             );
         }
         let page = fs::read_to_string(dir.path().join("report.html")).unwrap();
-        assert_eq!(page.matches("<svg").count(), 8);
+        assert_eq!(page.matches("<svg").count(), 9);
         assert!(
             page.contains("serial=&lt;a&amp;b&gt;") || page.contains("serial=&#60;a&#38;b&#62;"),
             "escaped"
@@ -330,7 +343,7 @@ mod tests {
         );
         assert_eq!(
             page.matches("role=\"img\" aria-label=").count(),
-            8,
+            9,
             "each is described"
         );
         // Nothing that is moved sideways on a screen is cut off on paper.
@@ -362,6 +375,7 @@ mod tests {
             series: String::new(),
             zones: String::new(),
             zone_series: String::new(),
+            zone_reads: String::new(),
             ..report()
         };
         bare.write(dir.path()).unwrap();

@@ -55,6 +55,14 @@ first,count,state,written,capacity,mapping
 2,14,empty,0,100,-
 ";
 
+/// What was read of two of them over time.
+pub const ZONE_READS: &str = "\
+time_ns,0,1
+1000000,0,0
+2000000,800,0
+4000000,800,16
+";
+
 /// How full they were over time.
 pub const ZONE_SERIES: &str = "\
 time_ns,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15

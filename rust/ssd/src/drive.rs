@@ -226,6 +226,14 @@ impl Drive {
             .map_or_else(String::new, |series| series.zones_csv(&self.model))
     }
 
+    /// What was read of the zones until then ([`Series::reads_csv`]).
+    #[must_use]
+    pub fn zone_reads_csv(&self) -> String {
+        self.series
+            .as_ref()
+            .map_or_else(String::new, |series| series.reads_csv(&self.model))
+    }
+
     /// From here on notes the commands that reach the model, for [`Drive::recorded`].
     pub fn record(&mut self) {
         self.record = Some(Record::new());
@@ -418,9 +426,7 @@ impl Drive {
     pub fn replay(&mut self, what: &Recorded, change: &mut dyn FnMut(MediaChange)) {
         match *what {
             Recorded::Command { ns, command, at } => {
-                if let Some(series) = &mut self.series {
-                    series.note(&self.model, at);
-                }
+                self.sample(ns, &command, at);
                 let _ = self.run(ns, &command, at);
             }
             Recorded::PowerCut(at) => {
@@ -539,6 +545,21 @@ impl Drive {
         });
     }
 
+    /// A command is about to be worked: what the samples have of it.
+    fn sample(&mut self, ns: Namespace, command: &Command, now: Instant) {
+        if self.series.is_none() {
+            return;
+        }
+        let zone_size = self.zone_size(ns);
+        let Some(series) = &mut self.series else {
+            return;
+        };
+        series.note(&self.model, now);
+        if let (Command::Read { at, sectors, .. }, Some(zone_size)) = (*command, zone_size) {
+            series.reads(&self.model, at.get() / zone_size, sectors);
+        }
+    }
+
     /// Sectors from zone to zone, if a namespace has zones.
     fn zone_size(&self, of: Namespace) -> Option<u64> {
         let at = self.kinds.iter().position(|kind| *kind == of)?;
@@ -608,8 +629,8 @@ impl nvme::Drive for Drive {
     }
 
     fn submit(&mut self, ns: NsIndex, command: &Command, now: Instant) -> Outcome {
-        if let Some(series) = &mut self.series {
-            series.note(&self.model, now);
+        if let Some(kind) = self.kind(ns) {
+            self.sample(kind, command, now);
         }
         let verdict = self.verdict(ns, command);
         if verdict.failure.is_some() {

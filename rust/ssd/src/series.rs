@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The counters, and how full the zones are, over model time, in bounded memory.
+//! The counters, how full the zones are and what was read of them, over model time, in bounded memory.
 //!
 //! ```text
 //!   time    |-----|-----|-----|-----|-----|-----|      sampled before the first command after a mark
@@ -24,7 +24,7 @@ use ftl::{Counter, Totals};
 use state::state;
 use units::{Instant, Nanos, ZoneId};
 
-/// Rows kept: enough for a picture of two pixels a row, half a MiB.
+/// Rows kept: enough for a picture of two pixels a row, 3 MiB.
 const ROWS: usize = 1024;
 
 /// What each row has beside the counters: how long all planes, all channels and the host link were busy.
@@ -43,6 +43,8 @@ struct Row {
     busy: [u64; BUSY.len()],
     /// Per cent of each group of zones that are written. 0 is nothing at all, 100 all of it.
     written: [u8; GROUPS as usize],
+    /// Sectors read of each group since power-on.
+    read: [u64; GROUPS as usize],
 }
 
 /// Samples of one drive.
@@ -52,6 +54,8 @@ pub struct Series {
     /// The first mark after the last command.
     next: u64,
     rows: Vec<Row>,
+    /// Sectors read of each group of zones so far.
+    read: [u64; GROUPS as usize],
 }
 
 impl Default for Row {
@@ -61,21 +65,23 @@ impl Default for Row {
             totals: [0; Counter::ALL.len()],
             busy: [0; BUSY.len()],
             written: [0; GROUPS as usize],
+            read: [0; GROUPS as usize],
         }
     }
 }
 
 impl Row {
-    /// The state at a time; without allocating.
-    fn of(model: &Model, time: u64) -> Self {
+    /// The state at a time, with what was read of zones; without allocating.
+    fn of(model: &Model, time: u64, read: [u64; GROUPS as usize]) -> Self {
         let mut row = Self {
             time,
+            read,
             totals: model.totals(),
             busy: model.busy().map(Nanos::get),
             ..Self::default()
         };
         let zones = model.zones();
-        let group = zones.div_ceil(GROUPS);
+        let group = group_of(zones);
         for (first, written) in firsts(zones).zip(&mut row.written) {
             *written = per_cent(model, first..first.saturating_add(group).min(zones));
         }
@@ -83,9 +89,14 @@ impl Row {
     }
 }
 
+/// How many zones a group has.
+fn group_of(zones: u32) -> u32 {
+    zones.div_ceil(GROUPS).max(1)
+}
+
 /// The first zone of each group.
 fn firsts(zones: u32) -> impl Iterator<Item = u32> {
-    (0..zones).step_by(zones.div_ceil(GROUPS).max(1) as usize)
+    (0..zones).step_by(group_of(zones) as usize)
 }
 
 /// How much of a group is written.
@@ -109,8 +120,8 @@ fn per_cent(model: &Model, group: Range<u32>) -> u8 {
     }
 }
 
-state!(Row { time, totals[fixed], busy[fixed], written[fixed] });
-state!(Series { interval, next, rows } => check);
+state!(Row { time, totals[fixed], busy[fixed], written[fixed], read[fixed] });
+state!(Series { interval, next, rows, read[fixed] } => check);
 
 impl Series {
     fn check(&mut self) -> Result<(), state::Error> {
@@ -125,7 +136,17 @@ impl Series {
             interval: interval.get(),
             next: 0,
             rows: Vec::with_capacity(ROWS),
+            read: [0; GROUPS as usize],
         })
+    }
+
+    /// The host reads so many sectors, the first of them in this zone.
+    pub fn reads(&mut self, model: &Model, zone: u64, sectors: u64) {
+        let group = zone / u64::from(group_of(model.zones()));
+        let group = usize::try_from(group).ok();
+        if let Some(read) = group.and_then(|group| self.read.get_mut(group)) {
+            *read = read.saturating_add(sectors);
+        }
     }
 
     /// A command is about to arrive at `now`.
@@ -134,7 +155,7 @@ impl Series {
         if now < self.next {
             return;
         }
-        let mut row = Row::of(model, self.next);
+        let mut row = Row::of(model, self.next, self.read);
         let begun = now - now % self.interval;
         if self.next > 0 {
             self.push(&row);
@@ -162,7 +183,7 @@ impl Series {
     fn rows(&self, model: &Model) -> impl Iterator<Item = Row> + '_ {
         let last = self.rows.last();
         let after = last.map_or(0, |row| row.time.saturating_add(1));
-        let end = Row::of(model, self.next.max(after));
+        let end = Row::of(model, self.next.max(after), self.read);
         let changed = last.is_none_or(|row| row.totals != end.totals);
         let end = (self.next > 0 && changed).then_some(end);
         self.rows.iter().cloned().chain(end)
@@ -193,6 +214,19 @@ impl Series {
     /// down but never to 0 nor up to 100. Only the header's first word for a drive without zones.
     #[must_use]
     pub fn zones_csv(&self, model: &Model) -> String {
+        self.by_group(model, |row, group| {
+            row.written.get(group).copied().map(u64::from)
+        })
+    }
+
+    /// What was read of the zones until then, in the same form: sectors since power-on. A read counts for the zone that it
+    /// begins in.
+    #[must_use]
+    pub fn reads_csv(&self, model: &Model) -> String {
+        self.by_group(model, |row, group| row.read.get(group).copied())
+    }
+
+    fn by_group(&self, model: &Model, of: impl Fn(&Row, usize) -> Option<u64>) -> String {
         let mut text = String::from("time_ns");
         for first in firsts(model.zones()) {
             let _ = write!(text, ",{first}");
@@ -200,8 +234,8 @@ impl Series {
         let groups = firsts(model.zones()).count();
         for row in self.rows(model).filter(|_| groups > 0) {
             let _ = write!(text, "\n{}", row.time);
-            for share in row.written.iter().take(groups) {
-                let _ = write!(text, ",{share}");
+            for value in (0..groups).filter_map(|group| of(&row, group)) {
+                let _ = write!(text, ",{value}");
             }
         }
         text.push('\n');
@@ -398,6 +432,24 @@ mod tests {
         let model = zoned(257);
         let header = Series::new(Nanos::new(1)).unwrap().zones_csv(&model);
         assert!(header.trim_end().ends_with(",254,256"), "{header}");
+    }
+
+    #[test]
+    fn reads_are_counted_by_the_zone_that_they_begin_in() {
+        let model = zoned(257);
+        let mut series = Series::new(Nanos::new(10)).unwrap();
+        series.note(&model, Instant::from_nanos(1));
+        // Groups of two; the last is of one.
+        for (zone, sectors) in [(1, 8), (0, 1), (2, 4), (256, 2), (u64::MAX, 9)] {
+            series.reads(&model, zone, sectors);
+        }
+        series.note(&model, Instant::from_nanos(11));
+        series.reads(&model, 3, 4);
+        series.note(&model, Instant::from_nanos(21));
+        let rows = zones(&series.reads_csv(&model));
+        assert_eq!(rows[0][..4], [10, 9, 4, 0]);
+        assert_eq!(rows[1][..4], [20, 9, 8, 0]);
+        assert_eq!((rows[0].len(), rows[0].last()), (1 + 129, Some(&2)));
     }
 
     #[test]

@@ -83,6 +83,7 @@ fn the_zone_map_and_the_series_can_be_read() -> Result<()> {
     ensure!(series.starts_with("time_ns,host_reads,"), "{series}");
     let filled = read("zone-series")?;
     ensure!(filled == "time_ns,0,1,2,3\n", "{filled}");
+    ensure!(read("zone-reads")? == filled);
     machine.quit()
 }
 

@@ -38,6 +38,8 @@ pub struct Execution {
     pub zones: String,
     /// How full they were over model time, CSV; empty like the statistics.
     pub zone_series: String,
+    /// What was read of them, as `zone-reads` has it.
+    pub zone_reads: String,
     /// The file that the device recorded its commands into; why that is not complete.
     pub recorded: String,
     /// Commands took the model's time at the end (`timing`).
@@ -79,8 +81,15 @@ impl Execution {
         let outcome = running.wait(limit, |_, bytes| {
             said.push_str(&String::from_utf8_lossy(bytes))
         })?;
-        let names = ["stats", "series", "zone-map", "zone-series", "record"];
-        let [stats, series, zones, zone_series, recorded] = names
+        let names = [
+            "stats",
+            "series",
+            "zone-map",
+            "zone-series",
+            "zone-reads",
+            "record",
+        ];
+        let [stats, series, zones, zone_series, zone_reads, recorded] = names
             .map(|name| property(running.qmp(), name))
             .map(|text| text.and_then(|text| text.as_str().map(str::to_owned)))
             .map(Option::unwrap_or_default);
@@ -99,6 +108,7 @@ impl Execution {
             series,
             zones,
             zone_series,
+            zone_reads,
             recorded,
             timed,
             qemu,

@@ -221,6 +221,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         series: execution.series.clone(),
         zones: execution.zones.clone(),
         zone_series: execution.zone_series.clone(),
+        zone_reads: execution.zone_reads.clone(),
         fio_text: execution.fio.clone(),
         console: execution.console.clone(),
         samples: execution.samples.clone(),

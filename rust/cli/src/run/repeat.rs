@@ -7,12 +7,13 @@ use super::execution::Execution;
 const SHOWN: usize = 100;
 
 /// What is compared, by the names of the report's files.
-fn parts(execution: &Execution) -> [(&'static str, &str); 6] {
+fn parts(execution: &Execution) -> [(&'static str, &str); 7] {
     [
         ("fio.json", &execution.fio),
         ("stats.json", &execution.stats),
         ("series.csv", &execution.series),
         ("zone-series.csv", &execution.zone_series),
+        ("zone-reads.csv", &execution.zone_reads),
         ("console.log", &execution.console),
         ("fio's samples", &execution.samples),
     ]
