@@ -24,7 +24,7 @@ pub struct Args {
 enum Command {
     /// Write a trace of another program in our format, placed on a drive
     #[command(after_help = "\
-Example: cargo conzone trace convert --trace phone.csv.gz --place log --logs 6 --out phone.trace.gz")]
+Example: cargo conzone trace convert --trace telegram.csv.gz --place log --logs 6 --out telegram.trace.gz")]
     Convert(Convert),
 }
 

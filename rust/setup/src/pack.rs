@@ -8,7 +8,7 @@
 //! conzone/target/{guest,qemu/firmware}      as in the repository
 //! conzone/tests/{golden,hardware}           what `validate` compares with
 //! ```
-//! Everything lies where [`Paths`] has it, so a pack is a repository that has been set up and lost its sources. The C
+//! Everything lies where [`crate::Paths`] has it, so a pack is a repository that has been set up and lost its sources. The C
 //! library is the machine's: a pack made on one Debian runs on that and on later ones.
 
 use std::collections::BTreeMap;
