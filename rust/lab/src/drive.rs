@@ -36,6 +36,13 @@ impl Drive {
         }
     }
 
+    /// What it is, in words: its preset, and what is set.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        let words = std::iter::once(&self.preset).chain(&self.set);
+        words.map(String::as_str).collect::<Vec<_>>().join(" ")
+    }
+
     /// The configuration, checked property by property and as a whole.
     ///
     /// # Errors

@@ -179,9 +179,7 @@ impl Outcome<'_> {
         let mut drives: Vec<(String, String)> = Vec::new();
         for case in self.cases {
             if drives.iter().all(|(series, _)| *series != case.series) {
-                let words = std::iter::once(&case.drive.preset).chain(&case.drive.set);
-                let words: Vec<&str> = words.map(String::as_str).collect();
-                drives.push((case.series.clone(), words.join(" ")));
+                drives.push((case.series.clone(), case.drive.in_words()));
             }
         }
         drives

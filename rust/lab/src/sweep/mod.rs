@@ -31,6 +31,7 @@ use self::point::Outcome;
 use self::table::Table;
 pub use self::table::Values;
 use self::work::Engine;
+use crate::drive::Drive;
 use crate::experiment::Guest;
 use crate::failure::Prerequisite;
 use crate::out::say;
@@ -471,11 +472,7 @@ fn report(plan: &Plan, table: &Table, out: &Path, program: &Program) -> Result<P
         let cells = columns.iter().filter_map(|(_, fields)| fields.get(row));
         cells.map(|text| shorter(text)).collect()
     };
-    let drive = |(name, drive): &(String, crate::drive::Drive)| {
-        let words = std::iter::once(&drive.preset).chain(&drive.set);
-        let words: Vec<&str> = words.map(String::as_str).collect();
-        (name.clone(), words.join(" "))
-    };
+    let drive = |(name, drive): &(String, Drive)| (name.clone(), drive.in_words());
     let page = Page {
         command: "sweep",
         title: plan.title(),
