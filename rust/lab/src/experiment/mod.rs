@@ -57,6 +57,21 @@ pub trait Guest: Sync {
     fn settings(&self) -> Vec<Setting>;
 }
 
+/// What computes, so that what another has computed is not taken for its own; and how many do, which is one guest at a time
+/// unless it was said.
+pub(crate) fn prepare(
+    program: &Program,
+    guest: Option<&dyn Guest>,
+    mut workers: Workers,
+) -> Result<(Vec<PathBuf>, Workers)> {
+    let mut programs = vec![program.file()?];
+    if let Some(guest) = guest {
+        programs.extend(guest.prepare()?);
+        workers.threads = workers.threads.or(Some(1));
+    }
+    Ok((programs, workers))
+}
+
 /// Run a ready-made study and draw its figure
 #[derive(Debug, clap::Args)]
 #[command(
@@ -304,12 +319,7 @@ fn rows(
     cases: &[Case],
     out: &Path,
 ) -> Result<Option<Vec<Row>>> {
-    let mut programs = vec![site.program.file()?];
-    let mut workers = args.workers;
-    if let Some(guest) = site.guest {
-        programs.extend(guest.prepare()?);
-        workers.threads = workers.threads.or(Some(1));
-    }
+    let (programs, workers) = prepare(site.program, site.guest, args.workers)?;
     let dir = out.join("points");
     if args.fresh && dir.exists() {
         fs::remove_dir_all(&dir).with_context(|| format!("--fresh: {}", dir.display()))?;

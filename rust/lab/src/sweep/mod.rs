@@ -32,7 +32,7 @@ use self::table::Table;
 pub use self::table::Values;
 use self::work::Engine;
 use crate::drive::Drive;
-use crate::experiment::Guest;
+use crate::experiment::{prepare, Guest};
 use crate::failure::Prerequisite;
 use crate::out::say;
 use crate::page::Page;
@@ -220,13 +220,8 @@ impl Place {
     }
 
     fn runner(&self, workers: &Workers, site: Site<'_>) -> Result<Runner> {
-        // What another has computed is not taken for its own.
-        let mut programs = vec![site.program.file()?];
-        let mut workers = *workers;
-        if let Some(guest) = self.plan.guest(site)? {
-            programs.extend(guest.prepare()?);
-            workers.threads = workers.threads.or(Some(1));
-        }
+        let guest = self.plan.guest(site)?;
+        let (programs, workers) = prepare(site.program, guest, *workers)?;
         Runner::open(&self.out()?, &programs, &workers)
     }
 }
