@@ -757,7 +757,9 @@ impl ConzoneNvme {
         let json = |core: &Controller<Drive>| {
             let (drive, lateness) = (core.drive(), self.alarm.lateness());
             let clock = core.host_clock_ms();
-            ssd::device_json(drive.model(), clock, lateness.as_ref(), &drive.power_cuts())
+            let power = core.power_report(self.alarm.now());
+            let (cuts, lateness) = (drive.power_cuts(), lateness.as_ref());
+            ssd::device_json(drive.model(), clock, lateness, &cuts, power.as_ref())
         };
         self.text(json, "{}")
     }

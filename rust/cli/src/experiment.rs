@@ -141,6 +141,10 @@ fn script(case: &Case, seed: u16) -> Result<(String, Vec<f64>)> {
 /// The script's line for a phase: what to read or write, and where, as fio's arguments.
 fn call(number: &str, phase: &Phase, seed: usize) -> Result<String> {
     let common = format!("--bs={} --iodepth={}", phase.block, phase.depth);
+    let common = match phase.think_us {
+        0 => common,
+        us => format!("{common} --thinktime={us}"),
+    };
     let each = phase.bytes / u64::from(phase.jobs);
     // Other blocks in each phase, and some of them twice, as on the model.
     let random = format!("--randseed={seed} --norandommap");

@@ -79,7 +79,7 @@ fn read(file: &Path) -> Result<Vec<u8>> {
 /// Either kind.
 #[derive(Debug)]
 enum Log {
-    Page(ssd::VendorLog),
+    Page(Box<ssd::VendorLog>),
     Statistics(Value),
 }
 
@@ -87,7 +87,7 @@ impl Log {
     fn decode(bytes: &[u8]) -> Result<Self> {
         let text = bytes.trim_ascii_start();
         if !matches!(text.first(), Some(b'{' | b'"')) {
-            return Ok(Self::Page(ssd::VendorLog::parse(bytes)?));
+            return Ok(Self::Page(Box::new(ssd::VendorLog::parse(bytes)?)));
         }
         let value: Value = serde_json::from_slice(text).context("neither a log page nor JSON")?;
         // QEMU answers with the statistics as a text, and QMP puts that into "return".
@@ -111,7 +111,11 @@ impl Log {
                         .cloned()
                         .collect::<std::collections::BTreeMap<_, _>>()
                 };
-                json!({"meta": object(&log.meta), "data": object(&log.data)})
+                let mut json = json!({"meta": object(&log.meta), "data": object(&log.data)});
+                if let (Some(power), Some(json)) = (&log.power, json.as_object_mut()) {
+                    json.insert("power_states".into(), power_states(power));
+                }
+                json
             }
         }
     }
@@ -129,7 +133,13 @@ impl Log {
                         sum.to_string(),
                     ]
                 });
-                table::figures(["counter", "meta", "data", "both"], 1, rows).to_string()
+                let counters = table::figures(["counter", "meta", "data", "both"], 1, rows);
+                let power = log.power.as_ref().map(power_states);
+                let power =
+                    power.map(|power| statistics::sections(&json!({"power_states": power})));
+                let power = power.into_iter().flatten();
+                let parts = power.map(|s| format!("\n\n{}\n{}", s.name, shown(&s)));
+                format!("{counters}{}", parts.collect::<String>())
             }
             Self::Statistics(stats) => {
                 let sections = accounts::sections(stats)
@@ -142,6 +152,22 @@ impl Log {
             }
         }
     }
+}
+
+/// As the device's statistics have it.
+fn power_states(power: &ssd::PowerReport) -> Value {
+    let states = power.states().iter().enumerate();
+    let states = states.map(|(state, spent)| {
+        let spent = json!({
+            "entries": spent.entries, "time_ns": spent.time.get(), "busy_ns": spent.busy.get(),
+        });
+        (state.to_string(), spent)
+    });
+    json!({
+        "state": power.current, "energy_uj": power.energy_uj,
+        "waits": power.waits, "waited_ns": power.waited.get(),
+        "states": states.collect::<serde_json::Map<_, _>>(),
+    })
 }
 
 fn shown(section: &Section) -> Table {

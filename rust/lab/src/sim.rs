@@ -277,7 +277,7 @@ fn bar(progress: Progress, path: &Path) -> ProgressBar {
 
 /// The model's statistics and the latencies of the commands, as JSON.
 pub fn statistics(simulation: &Simulation) -> anyhow::Result<Value> {
-    let text = ssd::stats_json(simulation.model());
+    let text = simulation.stats_json();
     let mut stats: Map<String, Value> = serde_json::from_str(&text)?;
     let latencies = simulation.latencies();
     stats.insert("latency".into(), by_op(latencies));

@@ -33,6 +33,8 @@ wire_enum! {
         WriteAtomicity = 0x0a,
         /// Asynchronous Event Configuration.
         AsyncEventConfig = 0x0b,
+        /// Autonomous Power State Transition.
+        PowerTransitions = 0x0c,
         /// Timestamp.
         Timestamp = 0x0e,
         /// Host Behavior Support.

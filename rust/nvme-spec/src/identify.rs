@@ -133,8 +133,10 @@ pub struct IdentifyController<'a> {
     pub sgl: u32,
     /// SUBNQN, without the terminating zero.
     pub subsystem_nqn: &'a str,
-    /// Power state 0: maximum power in 10 mW.
-    pub max_power_centiwatts: u16,
+    /// APSTA: power state transitions can be left to the controller.
+    pub autonomous_transitions: bool,
+    /// PSD: one for each power state, at most 32; NPSS says how many.
+    pub power_states: &'a [PowerStateDescriptor],
 }
 
 impl IdentifyController<'_> {
@@ -175,7 +177,65 @@ impl IdentifyController<'_> {
         put(page, 536, &self.sgl.to_le_bytes());
         let nqn = self.subsystem_nqn.as_bytes();
         put(page, 768, nqn.get(..nqn.len().min(255)).unwrap_or(&[]));
-        put(page, 2048, &self.max_power_centiwatts.to_le_bytes());
+        let states_z = self.power_states.len().clamp(1, 32) - 1;
+        put(page, 263, &[states_z as u8]);
+        put(page, 265, &[u8::from(self.autonomous_transitions)]);
+        for (i, state) in self.power_states.iter().take(32).enumerate() {
+            put(page, 2048 + 32 * i, &state.encode());
+        }
+    }
+}
+
+/// Power State Descriptor (Base, section 5.17.2.1, figure 276); powers in 100 microwatts, of which all that are not given are 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PowerStateDescriptor {
+    /// MP.
+    pub max_power: u32,
+    /// NOPS.
+    pub non_operational: bool,
+    /// ENLAT in microseconds.
+    pub entry_us: u32,
+    /// EXLAT in microseconds.
+    pub exit_us: u32,
+    /// RRT, RRL, RWT and RWL.
+    pub relative: u8,
+    /// IDLP.
+    pub idle_power: u32,
+    /// ACTP.
+    pub active_power: u32,
+}
+
+impl PowerStateDescriptor {
+    fn encode(&self) -> [u8; 32] {
+        let (max, is_centiwatts) = scaled(self.max_power);
+        let (idle, active) = (scaled(self.idle_power), scaled(self.active_power));
+        // 01b: 100 uW; 10b: 10 mW; 00b: not given.
+        let scale = |power: u32, (_, is_centiwatts)| match (power, is_centiwatts) {
+            (0, _) => 0,
+            (_, false) => 0x40,
+            (_, true) => 0x80,
+        };
+        let mut bytes = [0; 32];
+        put(&mut bytes, 0, &max.to_le_bytes());
+        // MXPS is 1 for 100 uW.
+        let flags = u8::from(!is_centiwatts) | u8::from(self.non_operational) << 1;
+        put(&mut bytes, 3, &[flags]);
+        put(&mut bytes, 4, &self.entry_us.to_le_bytes());
+        put(&mut bytes, 8, &self.exit_us.to_le_bytes());
+        put(&mut bytes, 12, &[self.relative & 0x1f; 4]);
+        put(&mut bytes, 16, &idle.0.to_le_bytes());
+        put(&mut bytes, 18, &[scale(self.idle_power, idle)]);
+        put(&mut bytes, 20, &active.0.to_le_bytes());
+        put(&mut bytes, 22, &[scale(self.active_power, active)]);
+        bytes
+    }
+}
+
+/// A power in 16 bits, and whether it is in 10 mW, not in 100 uW: where nothing is lost by that, or it does not fit otherwise.
+fn scaled(power: u32) -> (u16, bool) {
+    match u16::try_from(power) {
+        Ok(fine) if power % 100 != 0 => (fine, false),
+        _ => (u16::try_from(power / 100).unwrap_or(u16::MAX), true),
     }
 }
 
@@ -385,7 +445,22 @@ mod tests {
             copy_formats: 1,
             sgl: 0x50001,
             subsystem_nqn: "nqn.x",
-            max_power_centiwatts: 500,
+            autonomous_transitions: true,
+            power_states: &[
+                PowerStateDescriptor {
+                    max_power: 50_000,
+                    ..PowerStateDescriptor::default()
+                },
+                PowerStateDescriptor {
+                    max_power: 50,
+                    non_operational: true,
+                    entry_us: 0x102,
+                    exit_us: 0x304,
+                    relative: 1,
+                    idle_power: 25,
+                    active_power: 65_600,
+                },
+            ],
         }
         .encode(&mut page);
         assert_eq!(&page[4..24], b"S1                  ");
@@ -398,7 +473,13 @@ mod tests {
         assert_eq!(&page[768..774], b"nqn.x\0");
         assert_eq!(page[316..319], [2, 1, 1]);
         assert_eq!(page[328..332], [7, 0, 0, 0x80]);
+        assert_eq!((page[263], page[265]), (1, 1));
         assert_eq!(page[2048..2050], 500_u16.to_le_bytes());
+        assert_eq!(page[2050..2080], [0; 30]);
+        let second = [
+            50, 0, 0, 3, 2, 1, 0, 0, 4, 3, 0, 0, 1, 1, 1, 1, 25, 0, 0x40, 0, 144, 2, 0x80,
+        ];
+        assert_eq!(page[2080..2103], second);
     }
 
     #[test]

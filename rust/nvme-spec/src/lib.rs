@@ -44,7 +44,7 @@ pub use feature::{
 };
 pub use identify::{
     Cns, CommandSet, IdentifyController, IdentifyNamespace, IndependentNamespace, NamespaceIdType,
-    NvmController, ZonedNamespace, ZonedNamespaceZrwa, IDENTIFY_BYTES,
+    NvmController, PowerStateDescriptor, ZonedNamespace, ZonedNamespaceZrwa, IDENTIFY_BYTES,
 };
 pub use log::{
     AsyncEvent, AsyncEventType, CommandEffects, ErrorLogEntry, LogId, SanitizeLog, SelfTestCode,

@@ -4,6 +4,8 @@
 use core::fmt;
 use nvme_spec::{AdminOpcode, FeatureId};
 
+use crate::power_states::{PowerState, PowerStates};
+
 /// Most I/O queue pairs a controller offers. Linux asks for one per CPU; phones have eight.
 pub const MAX_IO_QUEUES: u16 = 64;
 /// Most entries of a queue (MQES is a 16-bit zero-based number).
@@ -44,6 +46,10 @@ pub struct ControllerConfig {
     pub notes: bool,
     /// Whether the guest may cut the drive's power (a command of ours).
     pub cut_power: bool,
+    /// The power states; fewer than two for one that is not told of.
+    pub power_states: &'static [PowerState],
+    /// Whether the controller goes to others by itself before a host has asked it to (APSTE by default).
+    pub transitions: bool,
 }
 
 impl Default for ControllerConfig {
@@ -64,6 +70,8 @@ impl Default for ControllerConfig {
             write_cache: true,
             notes: false,
             cut_power: false,
+            power_states: &[],
+            transitions: false,
         }
     }
 }
@@ -99,9 +107,18 @@ impl ControllerConfig {
     }
 
     /// Whether the controller has this feature: without a volatile write cache there is none to switch off (Base,
-    /// section 5.27.1.4).
+    /// section 5.27.1.4), and without other power states no transition to them.
     pub(crate) fn has_feature(&self, feature: FeatureId) -> bool {
-        self.write_cache || feature != FeatureId::VolatileWriteCache
+        match feature {
+            FeatureId::VolatileWriteCache => self.write_cache,
+            FeatureId::PowerTransitions => self.has_power_states(),
+            _ => true,
+        }
+    }
+
+    /// Whether there are power states to choose from.
+    pub(crate) const fn has_power_states(&self) -> bool {
+        self.power_states.len() > 1
     }
 
     /// Checks every choice against its bounds.
@@ -109,6 +126,14 @@ impl ControllerConfig {
     /// # Errors
     /// The first choice that is outside them.
     pub fn validate(&self) -> Result<(), ConfigError> {
+        if !PowerStates::are_good(self.power_states) {
+            return Err(ConfigError {
+                property: "power-states",
+                value: format!("{} states", self.power_states.len()),
+                bound: "in the order of falling power, at most 8, the last ones not operational"
+                    .into(),
+            });
+        }
         text("serial", &self.serial, 20)?;
         text("model", &self.model, 40)?;
         text("firmware", &self.firmware, 8)?;

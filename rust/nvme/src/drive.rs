@@ -287,6 +287,11 @@ pub trait Drive {
         0..0
     }
 
+    /// Whether anything takes time.
+    fn is_timed(&self) -> bool {
+        true
+    }
+
     /// How the commands submitted since the last call have broken the drive, if one has.
     fn take_failure(&mut self) -> Option<Failure> {
         None
@@ -344,6 +349,7 @@ pub trait Drive {
     /// Figures for the SMART / Health log.
     fn health(&self) -> Health;
 
-    /// Fills log page C0h with the model's statistics in the drive's own documented format.
+    /// Fills log page C0h with the model's statistics in the drive's own documented format; bytes from
+    /// [`crate::PowerReport::AT`] on are the controller's.
     fn vendor_log(&self, page: &mut [u8; VENDOR_LOG_BYTES]);
 }

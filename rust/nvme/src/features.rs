@@ -88,7 +88,7 @@ pub(crate) enum Dword {
     AsyncEventConfig,
 }
 
-/// The features that are not, none of which can be saved.
+/// The features that are not, of which one can be saved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Other {
     NumberOfQueues,
@@ -96,6 +96,8 @@ pub(crate) enum Other {
     Timestamp,
     HostBehavior,
     CommandSetProfile,
+    /// It can be saved, too.
+    PowerTransitions,
 }
 
 impl Feature {
@@ -109,6 +111,7 @@ impl Feature {
             FeatureId::InterruptCoalescing => Self::Dword(Dword::InterruptCoalescing),
             FeatureId::WriteAtomicity => Self::Dword(Dword::WriteAtomicity),
             FeatureId::AsyncEventConfig => Self::Dword(Dword::AsyncEventConfig),
+            FeatureId::PowerTransitions => Self::Other(Other::PowerTransitions),
             FeatureId::NumberOfQueues => Self::Other(Other::NumberOfQueues),
             FeatureId::InterruptVectorConfig => Self::Other(Other::InterruptVectorConfig),
             FeatureId::Timestamp => Self::Other(Other::Timestamp),
@@ -121,7 +124,7 @@ impl Feature {
     pub(crate) const fn capabilities(self) -> u32 {
         match self {
             Self::Dword(Dword::ErrorRecovery) => SAVEABLE | PER_NAMESPACE | CHANGEABLE,
-            Self::Dword(_) => SAVEABLE | CHANGEABLE,
+            Self::Dword(_) | Self::Other(Other::PowerTransitions) => SAVEABLE | CHANGEABLE,
             Self::Other(_) => CHANGEABLE,
         }
     }
@@ -241,6 +244,11 @@ impl Features {
         self.events.current.into()
     }
 
+    /// The power state after a reset.
+    pub(crate) fn initial_power_state(&self) -> usize {
+        (self.power.saved() & 0x1f) as usize
+    }
+
     /// WCE. Of no consequence where there is no write cache.
     pub(crate) fn write_cache_enabled(&self) -> bool {
         self.write_cache.current & 1 != 0
@@ -312,10 +320,6 @@ impl Features {
     ) -> Result<(), Reject> {
         let new = match feature {
             Dword::Arbitration => dword11,
-            // There is one power state.
-            Dword::PowerManagement if dword11 & 0x1f != 0 => {
-                return Err(Reject::invalid(CDW11, 0));
-            }
             Dword::PowerManagement => dword11 & 0xff,
             Dword::TemperatureThreshold | Dword::InterruptCoalescing => dword11 & 0xffff,
             Dword::ErrorRecovery => dword11 & 0x1_ffff,

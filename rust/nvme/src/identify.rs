@@ -5,8 +5,8 @@
 
 use nvme_spec::{
     AdminOpcode, Cns, CommandSet, IdentifyCdw10, IdentifyCdw11, IdentifyController,
-    IdentifyNamespace, IndependentNamespace, NamespaceIdType, NvmController, Sqe, Status,
-    ZonedNamespace, ZonedNamespaceZrwa, IDENTIFY_BYTES, NSID_ALL, VERSION_2_0,
+    IdentifyNamespace, IndependentNamespace, NamespaceIdType, NvmController, PowerStateDescriptor,
+    Sqe, Status, ZonedNamespace, ZonedNamespaceZrwa, IDENTIFY_BYTES, NSID_ALL, VERSION_2_0,
 };
 use units::Instant;
 
@@ -17,6 +17,7 @@ use crate::events;
 use crate::features::{ARBITRATION_BURST, CRITICAL_KELVIN, OAES, WARNING_KELVIN};
 use crate::host::Host;
 use crate::io::VERIFY_LIMIT;
+use crate::power_states::{PowerState, MAX_POWER_STATES};
 use crate::ranges::{COPY_BYTES, COPY_RANGES, DEALLOCATE_BLOCKS, DEALLOCATE_RANGES};
 use crate::reject::{Reject, CDW10, CDW11, NSID};
 use crate::sanitize::SANICAP;
@@ -44,8 +45,16 @@ const SGLS: u32 = 1 << 0 | 1 << 16 | 1 << 18;
 const NSFEAT: u8 = 1 << 2 | 1 << 4;
 /// DLFEAT: deallocated blocks read as zeroes; Write Zeroes can deallocate.
 const DLFEAT: u8 = 0b001 | 1 << 3;
-/// Power state 0 of a phone's storage: 5 W.
-const MAX_POWER_CENTIWATTS: u16 = 500;
+/// Power state 0 of a phone's storage, where it is the only one: 5 W.
+const ONE_POWER_STATE: PowerStateDescriptor = PowerStateDescriptor {
+    max_power: 50_000,
+    non_operational: false,
+    entry_us: 0,
+    exit_us: 0,
+    relative: 0,
+    idle_power: 0,
+    active_power: 0,
+};
 /// CNTLID: the only controller of its subsystem.
 const CONTROLLER_ID: u16 = 1;
 /// Entries of a namespace list.
@@ -134,6 +143,12 @@ impl<D: Drive> Controller<D> {
             .iter()
             .fold(0_u64, |sum, ns| sum.saturating_add(ns.capacity.get()));
         let nqn = subsystem_nqn(&self.config.serial);
+        let mut power_states = [ONE_POWER_STATE; MAX_POWER_STATES];
+        let given = self.config.power_states;
+        for (place, state) in power_states.iter_mut().zip(given.iter().zip(0..)) {
+            *place = describe(state);
+        }
+        let count = given.len().max(1);
         IdentifyController {
             vendor_id: self.config.vendor_id,
             subsystem_vendor_id: self.config.subsystem_vendor_id,
@@ -171,7 +186,8 @@ impl<D: Drive> Controller<D> {
             copy_formats: 1,
             sgl: SGLS,
             subsystem_nqn: &nqn,
-            max_power_centiwatts: MAX_POWER_CENTIWATTS,
+            autonomous_transitions: self.config.has_power_states(),
+            power_states: power_states.get(..count).unwrap_or(&power_states),
         }
         .encode(&mut self.scratch);
     }
@@ -269,6 +285,19 @@ impl<D: Drive> Controller<D> {
                 }
             }
         }
+    }
+}
+
+/// A power state, and its number. Commands take the same time in all that are operational.
+fn describe((state, number): (&PowerState, u8)) -> PowerStateDescriptor {
+    PowerStateDescriptor {
+        max_power: state.max_power,
+        non_operational: !state.is_operational,
+        entry_us: state.entry_us,
+        exit_us: state.exit_us,
+        relative: if state.is_operational { 0 } else { number },
+        idle_power: state.idle_power,
+        active_power: state.active_power,
     }
 }
 

@@ -165,6 +165,12 @@ impl<D: Drive> Controller<D> {
         Ok(span)
     }
 
+    /// When work that there is now begins: a controller that is not at work has to get there.
+    pub(crate) fn begin(&mut self, now: Instant) -> Instant {
+        let power = self.power_states.as_mut();
+        power.map_or(now, |power| power.wake(now))
+    }
+
     /// Hands a command to the drive.
     pub(crate) fn submit(
         &mut self,
@@ -172,7 +178,11 @@ impl<D: Drive> Controller<D> {
         command: &Command,
         now: Instant,
     ) -> Result<(Instant, Reply), Reject> {
+        let now = self.begin(now);
         let outcome = self.drive.submit(ns.index, command, now);
+        if let Some(power) = &mut self.power_states {
+            power.busy(now, outcome.done);
+        }
         let error = match outcome.result {
             Ok(reply) => return Ok((outcome.done, reply)),
             Err(error) => error,

@@ -22,12 +22,12 @@
 //!
 //! Where to find what: `controller` (register accesses, the run loop, queues, shadow doorbells) on `registers`, `queue`,
 //! `pending`, `interrupt` (the machinery); `transfer` (PRP, SGL); `admin`, `identify`, `logs`, `features`, `set_features`,
-//! `events`, `sanitize`, `self_test` (admin commands); `io`, `ranges`, `zones` (I/O commands); `job` (long ones of both), `work` (how much a run
+//! `events`, `sanitize`, `self_test` (admin commands); `power_states`; `io`, `ranges`, `zones` (I/O commands); `job` (long ones of both), `work` (how much a run
 //! does); `reject` (errors to status). docs/spec-coverage.md maps the specification to code and tests.
 //!
 //! Not modelled: fused commands, metadata and protection information, namespace management,
 //! firmware download, reservations, directives, Keep Alive, host and controller memory
-//! buffers, power states other than 0, weighted round robin, virtualization, fabrics.
+//! buffers, weighted round robin, virtualization, fabrics.
 
 #![forbid(unsafe_code)]
 #![deny(clippy::indexing_slicing)]
@@ -51,6 +51,7 @@ mod logs;
 mod moderation;
 mod namespace;
 mod pending;
+mod power_states;
 mod queue;
 mod ranges;
 mod registers;
@@ -70,4 +71,5 @@ pub use drive::{
     SanitizeStatus, Sanitized, ZonedInfo, ZrwaInfo, LBA_SHIFTS, VENDOR_LOG_BYTES,
 };
 pub use host::{DmaFault, GuestError, Host};
+pub use power_states::{PowerReport, PowerState, PowerStates, Spent, MAX_POWER_STATES};
 pub use reject::status_of;

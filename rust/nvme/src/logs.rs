@@ -156,6 +156,9 @@ impl<D: Drive> Controller<D> {
             }
             LogId::Vendor => {
                 self.drive.vendor_log(&mut self.scratch);
+                if let Some(power) = &self.power_states {
+                    power.report(now).encode(&mut *self.scratch);
+                }
                 Ok(VENDOR_LOG_BYTES)
             }
         }

@@ -11,12 +11,15 @@ use crate::controller::Controller;
 use crate::drive::Drive;
 use crate::features::{Dword, Feature, Other, Which, SAVEABLE};
 use crate::host::Host;
+use crate::power_states::{Transitions, TRANSITIONS_BYTES};
 use crate::reject::{Reject, CDW10, CDW11, NSID};
 use crate::transfer::Direction;
 use crate::work::{at_once, Done};
 
 /// Size of the Host Behavior Support data structure.
 const HOST_BEHAVIOR_BYTES: usize = 512;
+/// PS of Power Management.
+const PS: u32 = 0x1f;
 
 impl<D: Drive> Controller<D> {
     /// Get Features.
@@ -43,7 +46,10 @@ impl<D: Drive> Controller<D> {
                     Dword::ErrorRecovery => Some(usize::from(self.namespace(sqe.nsid)?.index.0)),
                     _ => None,
                 };
-                let value = self.features.get(kept, sqe.cdw11(), ns, which)?;
+                let mut value = self.features.get(kept, sqe.cdw11(), ns, which)?;
+                if (kept, which) == (Dword::PowerManagement, Which::Current) {
+                    value = value & !PS | self.power_state(now);
+                }
                 return at_once(now, value);
             }
         };
@@ -72,6 +78,18 @@ impl<D: Drive> Controller<D> {
             }
             // The one combination of command sets.
             Other::CommandSetProfile => at_once(now, 0),
+            Other::PowerTransitions => {
+                let Some(power) = &self.power_states else {
+                    return at_once(now, 0);
+                };
+                let transitions = *match which {
+                    Which::Current => power.transitions(),
+                    Which::Default => power.default_transitions(),
+                    Which::Saved => power.saved_transitions(),
+                };
+                self.send(host, sqe, &transitions.encode())?;
+                at_once(now, transitions.is_enabled.into())
+            }
         }
     }
 
@@ -97,6 +115,9 @@ impl<D: Drive> Controller<D> {
         };
         let other = match feature {
             Feature::Other(other) => other,
+            Feature::Dword(Dword::PowerManagement) => {
+                return self.set_power_state(sqe.cdw11(), dword.save(), now);
+            }
             Feature::Dword(kept) => {
                 self.features.set(kept, sqe.cdw11(), ns, dword.save())?;
                 self.check_health();
@@ -122,6 +143,16 @@ impl<D: Drive> Controller<D> {
                 self.receive(host, sqe, &mut bytes)?;
                 self.features.retries_as_told = bytes.first().is_some_and(|acre| acre & 1 != 0);
             }
+            Other::PowerTransitions => {
+                let mut table = [0; TRANSITIONS_BYTES];
+                self.receive(host, sqe, &mut table)?;
+                let states = self.config.power_states;
+                let new = Transitions::decode(sqe.cdw11() & 1 != 0, &table, states);
+                let new = new.ok_or(Reject::new(Status::InvalidField))?;
+                if let Some(power) = &mut self.power_states {
+                    power.set_transitions(new, dword.save(), now);
+                }
+            }
             Other::CommandSetProfile => {
                 // There is one combination, number 0.
                 if sqe.cdw11() & 0x1ff != 0 {
@@ -130,6 +161,25 @@ impl<D: Drive> Controller<D> {
             }
         }
         at_once(now, 0)
+    }
+
+    /// Power Management (Base, section 5.27.1.2). It completes when the state is reached.
+    fn set_power_state(&mut self, dword11: u32, save: bool, now: Instant) -> Result<Done, Reject> {
+        let to = (dword11 & PS) as usize;
+        if to >= self.config.power_states.len().max(1) {
+            return Err(Reject::invalid(CDW11, 0));
+        }
+        self.features
+            .set(Dword::PowerManagement, dword11, None, save)?;
+        let power = self.power_states.as_mut();
+        let done = power.map_or(now, |power| power.go_to(to, now));
+        Ok(Done::At { done, result: 0 })
+    }
+
+    /// The power state the controller is in.
+    fn power_state(&self, now: Instant) -> u32 {
+        let power = self.power_states.as_ref();
+        power.map_or(0, |power| power.current(now) as u32)
     }
 
     /// The feature with this identifier.

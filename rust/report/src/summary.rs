@@ -28,6 +28,36 @@ pub struct Summary {
     /// How late the device's timer was, where the guest's clock is the host's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timer_lateness_ns: Option<Lateness>,
+    /// Commands that waited for a drive that slept, if any did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wakes: Option<Wakes>,
+}
+
+/// Commands that waited until the drive was back from a low power state.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[allow(missing_docs, reason = "the names say it")]
+pub struct Wakes {
+    pub commands: u64,
+    pub mean_ns: f64,
+    pub energy_mj: f64,
+}
+
+impl Wakes {
+    /// None if no command waited.
+    pub fn of(stats: &Value) -> Option<Self> {
+        let states = stats.get("power_states")?;
+        let commands = states.get("waits")?.as_u64().filter(|n| *n > 0)?;
+        Some(Self {
+            commands,
+            mean_ns: figure(states, "waited_ns")? / commands as f64,
+            energy_mj: figure(states, "energy_uj")? / 1e3,
+        })
+    }
+
+    fn text(&self) -> String {
+        let (commands, ms, energy) = (self.commands, self.mean_ns / 1e6, self.energy_mj);
+        format!("\n{commands} commands waited for a drive that slept, {ms:.1} ms on average; it used {energy:.0} mJ")
+    }
 }
 
 /// How long after a deadline the device's timer came, nanoseconds of the host's time.
@@ -106,6 +136,7 @@ impl Summary {
             limits: phases.iter().filter_map(|phase| phase.limit(fio)).collect(),
             errors,
             timer_lateness_ns: stats.and_then(lateness),
+            wakes: stats.and_then(Wakes::of),
         }
     }
 
@@ -129,10 +160,11 @@ impl Summary {
         let lines = lines.chain(self.limits.iter().map(Limit::text));
         let times: String = lines.map(|line| line + "\n").collect();
         format!(
-            "{table}\n{times}write amplification {}   L2P hit rate {}   errors {}{late}",
+            "{table}\n{times}write amplification {}   L2P hit rate {}   errors {}{late}{}",
             self.write_amplification_text(),
             self.l2p_hit_rate_text(),
-            self.errors
+            self.errors,
+            self.wakes.as_ref().map_or_else(String::new, Wakes::text)
         )
     }
 
@@ -228,6 +260,18 @@ mod tests {
             (None, None)
         );
         assert_eq!(without.l2p_hit_rate_text(), "-");
+    }
+
+    #[test]
+    fn what_waited_for_a_drive_that_slept_is_said_and_is_no_software() {
+        let states = json!({"waits": 4, "waited_ns": 46_000_000, "energy_uj": 12_400});
+        let latency = json!({"latency": {"read": {"count": 2, "mean_ns": 50_000}}});
+        let mut stats = json!({"power_states": states, "namespaces": {"data": latency}});
+        let text = summary(Some(stats.clone())).text();
+        let line = "4 commands waited for a drive that slept, 11.5 ms on average; it used 12 mJ";
+        assert!(text.ends_with(line), "{text}");
+        stats["power_states"]["waits"] = 0.into();
+        assert!(!summary(Some(stats)).text().contains("slept"));
     }
 
     #[test]

@@ -42,12 +42,19 @@ impl Times {
         let Some(stats) = stats else {
             return Vec::new();
         };
+        let wakes = crate::summary::Wakes::of(stats).is_some();
+        let without_wakes = |times: Self| Self {
+            // What commands waited for a drive that slept is neither.
+            software_ns: times.software_ns.filter(|_| !wakes),
+            ..times
+        };
         if phases.is_empty() {
             let plain = fio.jobs.iter().all(|job| fio.is_plain(job));
             let ops = OPS.into_iter().filter(|_| plain);
             let all: Vec<&Job> = fio.jobs.iter().collect();
             return ops
                 .filter_map(|op| Self::one(None, op, &all, total(stats, op)?))
+                .map(without_wakes)
                 .collect();
         }
         let alone = phases
@@ -62,6 +69,7 @@ impl Times {
                 OPS.map(|op| Self::one(Some(job.jobname.clone()), op, &[job], phase.drive(op)?))
             })
             .flatten()
+            .map(without_wakes)
             .collect()
     }
 
@@ -166,6 +174,26 @@ mod tests {
             "{}",
             got[1].text()
         );
+    }
+
+    #[test]
+    fn what_waited_for_a_drive_that_slept_is_nobodys_software() {
+        let fio = fio::parse(samples::FIO_JSON).unwrap();
+        let ios = fio.jobs.iter().flat_map(Job::directions);
+        let reads: u64 = ios
+            .filter(|(op, _)| *op == "read")
+            .map(|(_, d)| d.total_ios)
+            .sum();
+        let software = |waits: u64| {
+            let read = json!({"count": reads, "mean_ns": 48_000, "buckets_ns": {}});
+            let stats = json!({
+                "namespaces": {"data": {"latency": {"read": read}}},
+                "power_states": {"waits": waits, "waited_ns": 10_000_000 * waits, "energy_uj": 1},
+            });
+            let times = Times::of(&fio, Some(&stats), &[]);
+            times.iter().any(|times| times.software_ns.is_some())
+        };
+        assert!(software(0) && !software(1));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use crate::Latencies;
 use ftl::{Namespace, ZoneAction, ZoneTarget};
-use ssd::{Config, ConfigError, Model, Plan, PowerCuts, Series};
+use ssd::{Config, ConfigError, Model, Plan, PowerCuts, PowerReport, PowerStates, Series};
 use trace::{Answer, Command, Line, Op, Pacer};
 use units::{Instant, Sector};
 
@@ -16,6 +16,8 @@ pub struct Simulation {
     pacer: Pacer,
     latencies: Latencies,
     power: PowerCuts,
+    /// None with `timing=off`: nothing then shows what is at work.
+    states: Option<PowerStates>,
 }
 
 impl Simulation {
@@ -39,6 +41,8 @@ impl Simulation {
             pacer: Pacer::new(),
             latencies: Latencies::default(),
             power: PowerCuts::default(),
+            states: PowerStates::new(plan.controller.power_states, plan.controller.transitions)
+                .filter(|_| plan.timed),
         })
     }
 
@@ -62,6 +66,10 @@ impl Simulation {
         let ready = if self.timed { cut.ready } else { at };
         self.pacer.restarted(ready);
         self.power.note(&cut, ready.since(at));
+        if let Some(states) = &mut self.states {
+            states.power_off(at);
+            states.power_on(0, ready);
+        }
     }
 
     /// What power cuts did so far.
@@ -70,13 +78,41 @@ impl Simulation {
         self.power
     }
 
+    /// What became of power states, if the drive has several: those that it goes to by itself, for there is nobody to send it
+    /// (`apst`).
+    #[must_use]
+    pub fn power_states(&self) -> Option<PowerReport> {
+        let states = self.states.as_ref();
+        states.map(|states| states.report(self.now()))
+    }
+
+    /// The drive's statistics ([`ssd::stats_json`]), with those of its power states.
+    #[must_use]
+    pub fn stats_json(&self) -> String {
+        let states = self.power_states();
+        ssd::device_json(
+            &self.model,
+            None,
+            None,
+            &PowerCuts::default(),
+            states.as_ref(),
+        )
+    }
+
     fn command(&mut self, command: &Command) -> Answer {
         let arrival = self.pacer.arrival(command.arrival);
         let (ns, asked) = to_model(command);
+        let begin = match &mut self.states {
+            Some(states) => states.arrive(arrival),
+            None => arrival,
+        };
         if let Some(series) = &mut self.series {
-            series.note(&self.model, arrival);
+            series.note(&self.model, begin);
         }
-        let outcome = self.model.submit(ns, &asked, arrival);
+        let outcome = self.model.submit(ns, &asked, begin);
+        if let Some(states) = &mut self.states {
+            states.busy(begin, outcome.done);
+        }
         let (completion, status) = match outcome.result {
             Ok(_) if self.timed => (outcome.done, 0),
             Ok(_) => (arrival, 0),

@@ -743,6 +743,10 @@ impl nvme::Drive for Drive {
             .is_some_and(|kind| self.model.has_unmapped(kind, at, sectors))
     }
 
+    fn is_timed(&self) -> bool {
+        self.timed
+    }
+
     fn take_failure(&mut self) -> Option<Failure> {
         self.failure.take()
     }

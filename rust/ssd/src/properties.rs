@@ -162,6 +162,8 @@ keys! {
     PowerCuts "power-cuts",
     TornProgram "torn-program",
     VendorCommands "vendor-commands",
+    PowerStates "power-states",
+    Apst "apst",
     Media "media",
     Memdev "memdev",
     MemmapStart "memmap-start",

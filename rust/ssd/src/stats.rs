@@ -10,22 +10,25 @@ use crate::model::Model;
 use crate::power::PowerCuts;
 use core::fmt::Write;
 use ftl::{totals, ByGrain, Counter, Counters, Histogram, PoolStats, Stats};
+use nvme::PowerReport;
 use units::{PAGE_BYTES, SECTOR_BYTES};
 
 /// Statistics as a JSON object, indented by one blank a level.
 #[must_use]
 pub fn stats_json(model: &Model) -> String {
-    device_json(model, None, None, &PowerCuts::default())
+    device_json(model, None, None, &PowerCuts::default(), None)
 }
 
 /// The same, with what the host's clock said at instant 0 of the drive's, milliseconds, if the host has told; how late the
-/// device's timer was in the host's time, where that means something; and what power cuts did, if there were any.
+/// device's timer was in the host's time, where that means something; what power cuts did, if there were any; and what became
+/// of power states, if there are several.
 #[must_use]
 pub fn device_json(
     model: &Model,
     host_clock_ms: Option<u64>,
     lateness: Option<&Histogram>,
     cuts: &PowerCuts,
+    power: Option<&PowerReport>,
 ) -> String {
     let stats = model.stats();
     let mut json = Json::new();
@@ -64,6 +67,9 @@ pub fn device_json(
             json.number("recovery_ns", cuts.recovery.get());
         });
     }
+    if let Some(power) = power {
+        json.object("power_states", |json| power_states(json, power));
+    }
     if let Some(lateness) = lateness {
         json.object("timer_lateness", |json| {
             json.number("count", lateness.count());
@@ -75,6 +81,22 @@ pub fn device_json(
         });
     }
     json.end()
+}
+
+fn power_states(json: &mut Json, power: &PowerReport) {
+    json.number("state", power.current as u64);
+    json.number("energy_uj", power.energy_uj);
+    json.number("waits", power.waits);
+    json.number("waited_ns", power.waited.get());
+    json.object("states", |json| {
+        for (state, spent) in power.states().iter().enumerate() {
+            json.object(&state.to_string(), |json| {
+                json.number("entries", spent.entries);
+                json.number("time_ns", spent.time.get());
+                json.number("busy_ns", spent.busy.get());
+            });
+        }
+    });
 }
 
 /// Every counter under its name.

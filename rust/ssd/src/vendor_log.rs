@@ -2,18 +2,18 @@
 //! The drive's vendor log page, C0h (docs/device.md): counters of both namespaces.
 //!
 //! It is binary, little-endian: the bytes `CZST`, a version (u16, 1), the number of counters n (u16), then n counters of
-//! u64 each for meta, then n for data, in the order of [`Counter`]; zeroes follow.
+//! u64 each for meta, then n for data, in the order of [`Counter`]; zeroes follow. Bytes from [`PowerReport::AT`] on are the controller's.
 
 use crate::model::Model;
 use core::fmt;
 use ftl::Counter;
-use nvme::VENDOR_LOG_BYTES;
+use nvme::{PowerReport, VENDOR_LOG_BYTES};
 use std::collections::BTreeMap;
 
 const MAGIC: &[u8; 4] = b"CZST";
 const VERSION: u16 = 1;
 const HEADER_BYTES: usize = 8;
-const _: () = assert!(HEADER_BYTES + 2 * 8 * Counter::ALL.len() <= VENDOR_LOG_BYTES);
+const _: () = assert!(HEADER_BYTES + 2 * 8 * Counter::ALL.len() <= PowerReport::AT);
 
 /// Fills the page.
 pub(crate) fn fill(model: &Model, page: &mut [u8; VENDOR_LOG_BYTES]) {
@@ -39,6 +39,8 @@ pub struct VendorLog {
     pub meta: Vec<(String, u64)>,
     /// Counters of the data namespace.
     pub data: Vec<(String, u64)>,
+    /// What became of power states, if the drive has several.
+    pub power: Option<PowerReport>,
 }
 
 /// Why bytes are no such page.
@@ -99,6 +101,7 @@ impl VendorLog {
         Ok(Self {
             meta: namespace(),
             data: namespace(),
+            power: PowerReport::parse(page),
         })
     }
 

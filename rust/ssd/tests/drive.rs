@@ -236,7 +236,7 @@ fn statistics_are_valid_json_and_agree_with_the_log() {
         lateness.add(units::Nanos::new(ns));
     }
     let cuts = ssd::PowerCuts::default();
-    let text = ssd::device_json(drive.model(), Some(7), Some(&lateness), &cuts);
+    let text = ssd::device_json(drive.model(), Some(7), Some(&lateness), &cuts, None);
     let json: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(json["host_clock_ms"], 7);
     let late = |key: &str| json["timer_lateness"][key].as_u64().unwrap();

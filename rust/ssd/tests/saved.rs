@@ -166,7 +166,7 @@ fn what_is_of_another_drive_or_damaged_is_refused_by_name() {
     assert!(refused(&other, &saved).contains("this one has serial=another"));
     let mut newer = saved.clone();
     newer[8] = 99;
-    assert_eq!(refused(&config, &newer), "it is of version 99, not 14");
+    assert_eq!(refused(&config, &newer), "it is of version 99, not 15");
     assert_eq!(refused(&config, b"QEVM"), "it is not the state of a drive");
     let last = saved.len() - 1;
     let mut damaged = saved.clone();
@@ -181,7 +181,8 @@ fn what_is_of_another_drive_or_damaged_is_refused_by_name() {
 
 #[test]
 fn a_forged_state_never_panics() {
-    let settings = small("tlc-zoned");
+    let states = [("power-states", "phone"), ("apst", "on")];
+    let settings = [small("tlc-zoned"), states.to_vec()].concat();
     let config = config("tlc-zoned", &settings);
     let mut guest = machine("tlc-zoned", &settings);
     let mut random = Random(3);

@@ -47,6 +47,8 @@ pub struct Phase {
     pub start: u64,
     /// Each job flushes after so many writes and waits for it; 0 never.
     pub flush_every: u32,
+    /// Microseconds that a job waits after each completion before it sends its next command.
+    pub think_us: u64,
     /// Milliseconds that the host asks for nothing before it begins.
     pub pause_ms: u64,
     /// Where the row stands on the horizontal axis; none: a preparation.
@@ -65,6 +67,7 @@ impl Phase {
             bytes,
             start: 0,
             flush_every: 0,
+            think_us: 0,
             pause_ms: 0,
             x: None,
         }
@@ -176,6 +179,8 @@ impl Row {
     }
 }
 
+/// Counter of the drive's power states: microjoules.
+pub(crate) const ENERGY: &str = "energy_uj";
 /// Counters of the placement on zones: what it wrote, and what of that it was asked for.
 pub(crate) const LOG_PAGES: &str = "log_pages";
 pub(crate) const REQUESTED_PAGES: &str = "log_requested_pages";
@@ -209,11 +214,13 @@ pub enum Metric {
     SlcPages,
     /// Pages moved by migration and garbage collection.
     Moved,
+    /// What the drive draws on the average, mW.
+    Power,
 }
 
 impl Metric {
     /// Every one, in the order of the CSV file's columns.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Bandwidth,
         Self::Iops,
         Self::Mean,
@@ -227,6 +234,7 @@ impl Metric {
         Self::Premature,
         Self::SlcPages,
         Self::Moved,
+        Self::Power,
     ];
 
     /// Title of its column, with its unit.
@@ -245,6 +253,7 @@ impl Metric {
             Self::Premature => "premature flushes",
             Self::SlcPages => "pSLC pages",
             Self::Moved => "pages moved",
+            Self::Power => "mean mW",
         }
     }
 
@@ -264,6 +273,7 @@ impl Metric {
             Self::Premature => "premature flushes",
             Self::SlcPages => "4 KiB pages programmed to pSLC",
             Self::Moved => "4 KiB pages moved by the drive",
+            Self::Power => "mean power, mW",
         }
     }
 
@@ -283,6 +293,7 @@ impl Metric {
             Self::Premature => Counter::FlushPremature.name(),
             Self::SlcPages => Counter::PagesSlc.name(),
             Self::Moved => "pages_moved",
+            Self::Power => "mean_mw",
         }
     }
 
@@ -314,6 +325,11 @@ impl Metric {
             Self::Premature => count(&[Counter::FlushPremature]),
             Self::SlcPages => count(&[Counter::PagesSlc]),
             Self::Moved => count(&[Counter::PagesMigrated, Counter::PagesGc]),
+            // Of a drive with one power state nothing is known.
+            Self::Power => {
+                let energy = row.counters.get(ENERGY);
+                energy.and_then(|uj| per_second(*uj)).map(|uw| uw / 1e3)
+            }
         }
     }
 

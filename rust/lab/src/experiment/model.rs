@@ -15,7 +15,7 @@ use sim::{Latency, Simulation, Space};
 use trace::{Command, Line, Op};
 use units::{Instant, Nanos, SECTOR_BYTES};
 
-use super::case::{Access, Case, Phase, Row, Workload, LOG_PAGES, REQUESTED_PAGES};
+use super::case::{Access, Case, Phase, Row, Workload, ENERGY, LOG_PAGES, REQUESTED_PAGES};
 use super::requests::Requests;
 use crate::drive::Drive;
 use crate::sim::next_answer;
@@ -87,9 +87,10 @@ type Counters = BTreeMap<String, u64>;
 fn counters(simulation: &Simulation) -> Result<Counters> {
     let stats: serde_json::Value = serde_json::from_str(&ssd::stats_json(simulation.model()))?;
     let members = stats.as_object().into_iter().flatten();
-    Ok(members
-        .filter_map(|(name, value)| Some((name.clone(), value.as_u64()?)))
-        .collect())
+    let counted = members.filter_map(|(name, value)| Some((name.clone(), value.as_u64()?)));
+    let energy = simulation.power_states().map(|states| states.energy_uj);
+    let energy = energy.map(|energy| (ENERGY.to_owned(), energy));
+    Ok(counted.chain(energy).collect())
 }
 
 /// Counters now less counters then.
@@ -198,6 +199,7 @@ impl Host {
         self.phases += 1;
         let begin = self.now + Nanos::from_micros(phase.pause_ms * 1000);
         self.now = begin;
+        let think = Nanos::from_micros(phase.think_us);
         let mut due: BinaryHeap<Reverse<(Instant, usize)>> = (0..phase.depth)
             .flat_map(|_| 0..jobs.len())
             .map(|job| Reverse((begin, job)))
@@ -225,7 +227,7 @@ impl Host {
             };
             measured.errors += u64::from(failed);
             self.now = self.now.max(done);
-            due.push(Reverse((done, index)));
+            due.push(Reverse((done + think, index)));
         }
         measured.duration = self.now.since(begin);
         Ok(measured)

@@ -223,7 +223,7 @@ fn traces(mut section: Section, dir: &Path, names: &mut Vec<String>) -> Result<V
 }
 
 /// Keys of a phase that may have lists.
-pub const PHASE: [&str; 9] = [
+pub const PHASE: [&str; 10] = [
     "access",
     "block",
     "bytes",
@@ -232,6 +232,7 @@ pub const PHASE: [&str; 9] = [
     "depth",
     "start",
     "flush-every",
+    "think-us",
     "pause-ms",
 ];
 
@@ -377,6 +378,7 @@ fn phase(section: &Section, values: &[Option<&Value>]) -> Result<Phase> {
         bytes: whole("bytes", bytes, jobs * SECTOR_BYTES)?,
         start: whole("start", start, SECTOR_BYTES)?,
         flush_every: u32::try_from(number("flush-every", 0, u32::MAX.into(), 0)?)?,
+        think_us: number("think-us", 0, MOST_PAUSE_MS * 1000, 0)?,
         pause_ms: number("pause-ms", 0, MOST_PAUSE_MS, 0)?,
         x: None,
     })

@@ -29,6 +29,7 @@ use crate::host::GuestError;
 use crate::interrupt::Interrupts;
 use crate::namespace::Namespace;
 use crate::pending::Pending;
+use crate::power_states::PowerStates;
 use crate::queue::{CompletionQueue, Queues, SubmissionQueue};
 use crate::registers::{AdminQueues, Effect, Registers};
 use crate::reject::{Reject, NSID};
@@ -62,6 +63,7 @@ pub struct Controller<D> {
     guest_errors: Vec<GuestError>,
     shutdown: Shutdown,
     power: Power,
+    pub(crate) power_states: Option<PowerStates>,
     /// What [`Controller::set_interrupt_hold`] allows; no reset changes it.
     interrupt_hold: Nanos,
 }
@@ -111,6 +113,7 @@ impl<D: Drive> Controller<D> {
             guest_errors: Vec::with_capacity(MAX_GUEST_ERRORS),
             shutdown: Shutdown::None,
             power: Power::default(),
+            power_states: PowerStates::new(config.power_states, config.transitions),
             interrupt_hold: Nanos::ZERO,
             config,
             drive,
@@ -196,6 +199,9 @@ impl<D: Drive> Controller<D> {
         self.interrupts.clear();
         self.events.clear();
         self.features.clear();
+        if let Some(power) = &mut self.power_states {
+            power.reset();
+        }
         self.self_test.reset();
         self.logs.counters.idle();
         self.shutdown = Shutdown::None;
@@ -207,6 +213,7 @@ impl<D: Drive> Controller<D> {
         self.disable();
         self.registers.reset();
         self.restore_power(now);
+        self.visit_power_states(now);
     }
 
     fn doorbell(&mut self, index: u64, value: u32) {

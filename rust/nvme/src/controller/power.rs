@@ -14,8 +14,9 @@ use state::{state, state_enum};
 use units::{Instant, Nanos, PAGE_BYTES, SECTOR_BYTES};
 
 use super::Controller;
-use crate::drive::{Drive, MediaChange};
+use crate::drive::{Drive, MediaChange, SanitizeStatus};
 use crate::host::Host;
+use crate::power_states::PowerReport;
 use crate::work::Sanitizing;
 
 /// Whether the drive has power.
@@ -109,6 +110,9 @@ impl<D: Drive> Controller<D> {
             change(MediaChange::Gone(rest));
         }
         let loss = self.drive.power_cut(at, change);
+        if let Some(power) = &mut self.power_states {
+            power.power_off(at);
+        }
         let counters = &mut self.logs.counters;
         counters.power_cuts = counters.power_cuts.saturating_add(1);
         if !self.registers.is_safe() {
@@ -160,10 +164,31 @@ impl<D: Drive> Controller<D> {
     pub(super) fn restore_power(&mut self, now: Instant) {
         if let Supply::Off { off, recovery } = self.power.supply {
             self.power.supply = Supply::Recovering(now.max(off) + recovery);
+            let initial = self.features.initial_power_state();
+            if let Some(power) = &mut self.power_states {
+                power.power_on(initial, now);
+            }
             // A drive without power cannot lose it.
             self.power.cut_at = self.power.cut_at.filter(|at| *at > now);
             self.registers.held = true;
         }
+    }
+
+    /// The power states take note of what concerns them.
+    pub(super) fn visit_power_states(&mut self, now: Instant) {
+        let Some(power) = &mut self.power_states else {
+            return;
+        };
+        let is_sanitizing = self.drive.sanitized().status == SanitizeStatus::InProgress;
+        let is_held = is_sanitizing || self.self_test.running.is_some();
+        let initial = self.features.initial_power_state();
+        power.visit(now, initial, is_held, self.drive.is_timed());
+    }
+
+    /// What the controller has counted of its power states, if it has several.
+    #[must_use]
+    pub fn power_report(&self, now: Instant) -> Option<PowerReport> {
+        self.power_states.as_ref().map(|power| power.report(now))
     }
 
     /// When the drive will have recovered.

@@ -27,6 +27,7 @@ impl<D: Drive> Controller<D> {
         if !self.has_power(host, now) {
             return;
         }
+        self.visit_power_states(now);
         self.work.begin(budget);
         for error in self.guest_errors.drain(..) {
             host.guest_error(error);
@@ -50,6 +51,7 @@ impl<D: Drive> Controller<D> {
             return;
         }
         self.work_shutdown(now);
+        self.visit_power_states(now);
         let is_busy = self.work.job().is_some() || !self.pending.is_idle();
         self.logs.counters.busy(is_busy, now);
         let coalescing = self.coalescing();
@@ -105,7 +107,12 @@ impl<D: Drive> Controller<D> {
 
     fn work_shutdown(&mut self, now: Instant) {
         if self.shutdown == Shutdown::Requested {
-            self.shutdown = Shutdown::Until(self.drive.shutdown(now));
+            let begin = self.begin(now);
+            let done = self.drive.shutdown(begin);
+            if let Some(power) = &mut self.power_states {
+                power.busy(begin, done);
+            }
+            self.shutdown = Shutdown::Until(done);
         }
         if let Shutdown::Until(at) = self.shutdown {
             if at <= now {
@@ -172,6 +179,11 @@ impl<D: Drive> Controller<D> {
 
     fn execute<H: Host>(&mut self, host: &mut H, sq: u16, sqe: &Sqe, now: Instant) {
         self.work.add(1);
+        // Any of these wakes the controller (Base, section 8.15.1), also one that fails.
+        let now = match &mut self.power_states {
+            Some(power) if sq > 0 => power.arrive(now),
+            _ => now,
+        };
         let outcome = if sqe.fuse() != 0 {
             Err(Reject::invalid(1, 0))
         } else if sq == 0 {

@@ -33,6 +33,7 @@ impl<D: Drive + State> State for Controller<D> {
             guest_errors: _,
             shutdown,
             power,
+            power_states,
             interrupt_hold: _,
         } = self;
         let Logs {
@@ -55,6 +56,7 @@ impl<D: Drive + State> State for Controller<D> {
         changed_zones.encode_fixed(out);
         shutdown.encode(out);
         power.encode(out);
+        power_states.encode_fixed(out);
         work.encode(out);
         sanitizing.encode(out);
         self_test.encode(out);
@@ -87,6 +89,7 @@ impl<D: Drive + State> State for Controller<D> {
         self.logs.changed_zones.decode_fixed(from)?;
         self.shutdown.decode(from)?;
         self.power.decode(from)?;
+        self.power_states.decode_fixed(from)?;
         self.work.decode(from)?;
         self.sanitizing.decode(from)?;
         self.self_test.decode(from)?;

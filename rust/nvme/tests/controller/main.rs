@@ -17,6 +17,7 @@ mod io;
 mod moderation;
 mod pages;
 mod power;
+mod power_states;
 mod queues;
 mod random;
 mod registers;

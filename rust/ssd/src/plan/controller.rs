@@ -4,6 +4,7 @@
 use super::{Media, Planner, Worker};
 use crate::error::ConfigError;
 use crate::layout::Layout;
+use crate::power_states;
 use crate::properties::{Key, ModelKind};
 use nvme::ControllerConfig;
 use units::{Bytes, Nanos};
@@ -11,7 +12,14 @@ use units::{Bytes, Nanos};
 impl Planner<'_> {
     pub(super) fn controller(&self) -> Result<ControllerConfig, ConfigError> {
         let io_queues = u16::try_from(self.u64(Key::NumQueues)).unwrap_or(u16::MAX);
+        let power_states = power_states::table(self.u64(Key::PowerStates));
+        let transitions = self.on(Key::Apst);
+        self.rule(!transitions || !power_states.is_empty(), Key::Apst, || {
+            "needs power-states".into()
+        })?;
         let controller = ControllerConfig {
+            power_states,
+            transitions,
             serial: self.text(Key::Serial),
             io_queues,
             queue_entries: self.u32(Key::QueueEntries),

@@ -2,6 +2,7 @@
 //! The controller, the media, and the run as a whole.
 
 use super::{count, row, size, OURS, REFERENCE, TIME};
+use crate::power_states;
 use crate::properties::{Default, Key, Kind, Property};
 
 /// Longest busy wait: longer ones only burn a core, since the kernel wakes in well under this.
@@ -91,6 +92,20 @@ pub(super) const ROWS: &[Property] = &[
         Key::VendorCommands,
         Kind::Bool,
         "whether the guest may use admin commands C0h, which notes a number in record= and history=, and with power-cuts C4h, which cuts power (QEMU only)",
+        Default::All("off"),
+        OURS,
+    ),
+    row(
+        Key::PowerStates,
+        Kind::Choice(power_states::NAMES),
+        "power states with their latencies and powers: those of a small client drive, as near to a phone's as NVMe drives come, or of a laptop's",
+        Default::All("off"),
+        "nvme id-ctrl of drives that can be bought (rust/ssd/src/power_states.rs)",
+    ),
+    row(
+        Key::Apst,
+        Kind::Bool,
+        "whether the drive goes to low power states by itself before a host has asked it to, as Linux would: Linux asks, on the model alone nobody does",
         Default::All("off"),
         OURS,
     ),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The experiments there are. To add one: an [`Experiment`] in one of the modules, and a line in [`ALL`].
 
+mod asleep;
 mod family;
 mod folding;
 mod interfaces;
@@ -155,7 +156,7 @@ fn interval(rows: &[Row], series: &str, x: f64) -> Option<f64> {
 }
 
 /// Every experiment, in the order of docs/experiments.md.
-pub const ALL: [&Experiment; 14] = [
+pub const ALL: [&Experiment; 15] = [
     &writes::SEQUENTIAL_WRITE,
     &maps::RANDOM_READ,
     &writes::ZONE_CONFLICTS,
@@ -166,6 +167,7 @@ pub const ALL: [&Experiment; 14] = [
     &interfaces::TLC_QLC,
     &interfaces::PAGE_ZONE_SLC,
     &folding::IDLE_FOLD,
+    &asleep::APST,
     &phone::LOGS,
     &phone::MAP,
     &family::WRITE,
