@@ -46,9 +46,11 @@ compare() {
     load --rw=read > /tmp/read.log 2>&1 || { cat /tmp/read.log; return 1; }
     umount /mnt || return
     case $FS in
-        f2fs) fsck.f2fs --dry-run $FS_DEVICE ;;
+        f2fs) fsck.f2fs --dry-run $FS_DEVICE | tee /tmp/f2fs.log
+            ! grep -F "[Fail]" /tmp/f2fs.log | grep -v "${forgiven:-nothing is}" ;;
         ext4) e2fsck -fn $FS_DEVICE ;;
         btrfs) btrfs check $FS_DEVICE ;;
+        xfs) xfs_repair -n ${FS_ZONES:+-r $FS_ZONES} $FS_DEVICE ;;
     esac > /tmp/fsck.log 2>&1 || { tail -n 20 /tmp/fsck.log; return 1; }
     echo "$FS_VERIFIED files"
 }
@@ -87,9 +89,20 @@ class Filesystems(GuestTest):
         known = "WARNING: .*btrfs_remove_block_group"
         self.survive(("f2fs", "zonefs", "btrfs", "ext4"), options, known, engine="io_uring")
 
+    def test_zoned_linux_of_today(self):
+        """The newest that Debian rebuilds for its stable release, whose XFS has zones, too. f2fs-tools 1.16 and it may count
+        free segments differently where zones have less capacity than size: on QEMU's `nvme` as well, there under 6.12, too."""
+        options = (*ZONED, "--kernel", "backports", "--set", "meta-size=512M")
+        forgiven = "'free segment_count matched with CP'"
+        self.survive(("f2fs", "zonefs", "btrfs", "ext4", "xfs"), options, forgiven=forgiven)
+
     def test_block(self):
         """Those that need no zones on a drive without."""
         self.survive(("f2fs", "btrfs", "ext4"), BLOCK)
+
+    def test_block_linux_of_today(self):
+        """The same, with XFS."""
+        self.survive(("f2fs", "btrfs", "ext4", "xfs"), (*BLOCK, "--kernel", "backports"))
 
 
 class MetaSize(GuestTest):

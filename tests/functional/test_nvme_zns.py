@@ -144,3 +144,7 @@ class NvmeZns(GuestTest):
     def test_linux_6_1(self):
         """Debian 12's kernel."""
         self.try_all("6.1")
+
+    def test_linux_of_today(self):
+        """The newest that Debian rebuilds for its stable release."""
+        self.try_all("backports")

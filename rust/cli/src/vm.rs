@@ -39,9 +39,12 @@ pub struct Options {
     /// In virtual time, an instruction takes 2^N ns: the guest's processor has 1000 / 2^N MIPS
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=i64::from(guest::Timing::MAX_SHIFT)))]
     pub icount_shift: Option<u8>,
-    /// The guest's kernel: 6.1, 6.12, or generic for the newest of these
+    /// The guest's kernel: 6.1, 6.12, backports (Debian 13's newest, built when first asked for), or generic for 6.12
     #[arg(short, long, value_name = "VERSION", default_value = "6.12", value_parser = kernel)]
     pub kernel: guest::Kernel,
+    /// Put the programs of a package of Debian 13, and what they need, into the guest; again for more of them
+    #[arg(long, value_name = "NAME", value_parser = package)]
+    pub package: Vec<String>,
     /// Virtual CPUs [default: 1 in virtual time, else 2]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=255))]
     pub smp: Option<u32>,
@@ -101,6 +104,7 @@ impl Options {
             timing: None,
             icount_shift: None,
             kernel: guest::Kernel::default(),
+            package: Vec::new(),
             smp: None,
             memory: 1024,
             accel: Accel::Tcg,
@@ -236,7 +240,21 @@ impl Options {
     /// Those of [`Options::check`] and of `setup`.
     pub fn machine(&self, context: &Context, default: Timing) -> Result<guest::Machine> {
         self.check(default)?;
-        let image = setup::ensure(context)?;
+        let mut image = setup::ensure_kernel(context, self.kernel)?;
+        if !self.package.is_empty() {
+            image.packages = Some(setup::packages(context, &self.package)?);
+            let size = image.size(self.kernel)?.div_ceil(1 << 20);
+            // The archives, and what the kernel unpacks them into, which may take half of the memory.
+            let needed = 2 * size + 128;
+            if u64::from(self.memory) < needed {
+                let why = format!(
+                    "--package {}: the guest's files are then {size} MiB and need --memory {needed}M, not {}M",
+                    self.package.join(" "),
+                    self.memory
+                );
+                return Err(Prerequisite(why).into());
+            }
+        }
         let timing = self.timing(default);
         let mut machine = guest::Machine::new(context.paths.qemu(), image);
         machine.firmware = vec![context.paths.firmware()];
@@ -294,15 +312,26 @@ fn refused(error: ssd::ConfigError) -> anyhow::Error {
     Prerequisite(error.to_string()).into()
 }
 
-/// A version, or `generic` for the newest: both are Debian's generic kernels. Its cloud kernel has no F2FS.
+/// A version, or `generic` for the default one: all are Debian's generic kernels. Its cloud kernel has no F2FS.
 fn kernel(text: &str) -> Result<guest::Kernel, String> {
     match text {
         "generic" => Ok(guest::Kernel::default()),
         "cloud" => Err(
-            "Debian's cloud kernel has no F2FS and is not built: choose generic, 6.1 or 6.12"
+            "Debian's cloud kernel has no F2FS and is not built: choose generic, 6.1, 6.12 or backports"
                 .into(),
         ),
         version => guest::Kernel::from_str(version),
+    }
+}
+
+/// The name of a Debian package (Debian Policy 5.6.1).
+fn package(text: &str) -> Result<String, String> {
+    let rest = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "+-.".contains(c);
+    let first = text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
+    if first && text.len() > 1 && text.chars().all(rest) {
+        Ok(text.to_owned())
+    } else {
+        Err("a package's name has lower case letters, digits, +, - and dots".into())
     }
 }
 
@@ -416,6 +445,16 @@ mod tests {
             .unwrap();
         let error = args("").check_snapshot(Timing::Virtual).unwrap_err();
         assert!(error.to_string().starts_with("--from-snapshot needs"));
+    }
+
+    #[test]
+    fn packages_have_names() {
+        for name in ["stress-ng", "g++", "0ad", "libc6.1"] {
+            assert_eq!(package(name), Ok(name.into()));
+        }
+        for wrong in ["", "x", "-s", "--reinstall", "Perl", "a b", "a/sid", "a=1"] {
+            assert!(package(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

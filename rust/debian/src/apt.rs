@@ -115,6 +115,25 @@ impl Apt {
             .collect()
     }
 
+    /// These packages and all they depend on, without what they only recommend, each once.
+    ///
+    /// # Errors
+    /// [`Error::NoPackage`]; [`Error::Failed`] when they cannot be together.
+    pub fn with_dependencies(&self, packages: &[&str]) -> Result<Vec<String>> {
+        for package in packages {
+            self.candidate(package)?;
+        }
+        let command = [
+            "apt-get",
+            "-q",
+            "--simulate",
+            "--no-install-recommends",
+            "install",
+        ];
+        let said = self.run(&[&command, packages].concat(), &self.state)?;
+        Ok(installed(&said).map(str::to_owned).collect())
+    }
+
     /// Fetches the source package `package` and unpacks it, Debian's patches applied, as the
     /// directory `dest`, which must not exist.
     ///
@@ -285,6 +304,12 @@ fn printed_files(output: &str) -> Vec<String> {
         .filter_map(|line| line.split_whitespace().nth(1))
         .map(str::to_owned)
         .collect()
+}
+
+/// The packages in what `apt-get --simulate install` says it would do: `Inst name (version ...)`.
+fn installed(said: &str) -> impl Iterator<Item = &str> {
+    said.lines()
+        .filter_map(|line| line.strip_prefix("Inst ")?.split_whitespace().next())
 }
 
 /// The file of `package`, whose name is `package_version_architecture.deb`.

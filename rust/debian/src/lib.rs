@@ -39,6 +39,10 @@ pub enum Suite {
     BookwormBackports,
     /// Debian 13.
     Trixie,
+    /// Newer packages rebuilt for Debian 13.
+    TrixieBackports,
+    /// Debian unstable.
+    Sid,
 }
 
 impl Suite {
@@ -48,6 +52,8 @@ impl Suite {
             Self::Bookworm => "bookworm",
             Self::BookwormBackports => "bookworm-backports",
             Self::Trixie => "trixie",
+            Self::TrixieBackports => "trixie-backports",
+            Self::Sid => "sid",
         }
     }
 }

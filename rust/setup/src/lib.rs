@@ -37,8 +37,10 @@ use std::time::{Duration, Instant};
 use anyhow::{bail, Context as _};
 use console::style;
 use fs4::fs_std::FileExt;
+use guest::Kernel;
 use indicatif::ProgressBar;
 
+use lab::failure::Prerequisite;
 use lab::out::say;
 use lab::progress::Progress;
 
@@ -83,7 +85,7 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     };
     let setup = Setup::start(context)?;
     let qemu_done = setup.qemu(origin, args.force)?;
-    let image = build_guest(context, args.force)?;
+    let image = build_guest(context, args.force, Kernel::default())?;
     if !qemu_done && !image.rebuilt {
         say!("Everything is up to date.")?;
     }
@@ -100,14 +102,48 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
 /// Sets up what is not up to date: QEMU and the guest image. Fast when nothing changed.
 ///
 /// # Errors
-/// A step that failed, with the path of its log; [`lab::failure::Prerequisite`] when packages are missing.
+/// A step that failed, with the path of its log; [`Prerequisite`] when packages are missing.
 pub fn ensure(context: &Context) -> anyhow::Result<guest::Image> {
+    ensure_kernel(context, Kernel::default())
+}
+
+/// The same, and the guest's image with this kernel, should it not be one that is always built.
+///
+/// # Errors
+/// As [`ensure`]; a [`Prerequisite`] where a pack has no such kernel.
+pub fn ensure_kernel(context: &Context, kernel: Kernel) -> anyhow::Result<guest::Image> {
     if context.paths.is_pack() {
-        return Ok(guest::Image::below(&context.paths.target()));
+        let image = guest::Image::below(&context.paths.target());
+        if !image.has(kernel) {
+            let has = Kernel::RELEASED.map(Kernel::name).join(" and ");
+            let why = format!("--kernel {}: this pack has {has}", kernel.name());
+            return Err(Prerequisite(why).into());
+        }
+        return Ok(image);
     }
     let setup = Setup::start(context)?;
     setup.qemu(None, false)?;
-    build_guest(context, false)
+    build_guest(context, false, kernel)
+}
+
+/// An archive with the programs of these Debian packages, for the guest of an image that [`ensure`] gave.
+///
+/// # Errors
+/// A [`Prerequisite`] for a package that there is not, and in a pack, where nothing is fetched.
+pub fn packages(context: &Context, names: &[String]) -> anyhow::Result<PathBuf> {
+    let refused = |why: String| Prerequisite(format!("--package {}: {why}", names.join(" ")));
+    if context.paths.is_pack() {
+        return Err(
+            refused("a pack has no package archive: put files in with --file".into()).into(),
+        );
+    }
+    let _setup = Setup::start(context)?;
+    guest::packages(&options(context, false, Kernel::default()), names).map_err(|error| {
+        match error.downcast_ref::<debian::Error>() {
+            Some(none @ debian::Error::NoPackage { .. }) => refused(none.to_string()).into(),
+            _ => error,
+        }
+    })
 }
 
 /// Sets up QEMU alone.
@@ -129,13 +165,17 @@ pub fn qemu_version(context: &Context) -> anyhow::Result<String> {
     source::version(&context.paths.qemu_source())
 }
 
-fn build_guest(context: &Context, force: bool) -> anyhow::Result<guest::Image> {
-    let options = guest::Options {
+fn build_guest(context: &Context, force: bool, kernel: Kernel) -> anyhow::Result<guest::Image> {
+    guest::build(&options(context, force, kernel)).context("building the guest image")
+}
+
+fn options(context: &Context, force: bool, kernel: Kernel) -> guest::Options {
+    guest::Options {
         target: context.paths.target(),
         force,
         progress: context.progress.is_shown(),
-    };
-    guest::build(&options).context("building the guest image")
+        kernel,
+    }
 }
 
 /// A set-up under way; others wait until it is dropped.

@@ -130,7 +130,7 @@ impl<'a> Packer<'a> {
 
         self.tree("target/guest/stamp")?;
         let mut guests = BTreeMap::new();
-        for kernel in Kernel::ALL {
+        for kernel in Kernel::RELEASED {
             for file in [image.vmlinux(kernel), image.initramfs(kernel)] {
                 let name = file.strip_prefix(paths.root())?;
                 self.tree(name)?;

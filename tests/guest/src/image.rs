@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The built image: which kernels there are and where their files lie.
 
+use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// A guest kernel, Debian's generic one of a release.
+/// A guest kernel, one of Debian's generic ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Kernel {
     /// 6.1, of Debian 12 (bookworm).
@@ -15,17 +16,24 @@ pub enum Kernel {
     /// 6.12, of Debian 13 (trixie).
     #[default]
     V6_12,
+    /// The newest that Debian rebuilds for its release 13 (trixie-backports); 7.3 at the time of writing.
+    Backports,
 }
 
 impl Kernel {
-    /// Every kernel that is built.
-    pub const ALL: [Kernel; 2] = [Kernel::V6_1, Kernel::V6_12];
+    /// Every kernel.
+    pub const ALL: [Kernel; 3] = [Kernel::V6_1, Kernel::V6_12, Kernel::Backports];
+
+    /// Kernels of released Debians, which are always built. Another, which changes from month to month, is built when it is
+    /// asked for: should the archive have one that cannot be built, only who asked is hurt.
+    pub const RELEASED: [Kernel; 2] = [Kernel::V6_1, Kernel::V6_12];
 
     /// The name a user types and the folder below `target/guest`.
     pub fn name(self) -> &'static str {
         match self {
             Kernel::V6_1 => "6.1",
             Kernel::V6_12 => "6.12",
+            Kernel::Backports => "backports",
         }
     }
 }
@@ -33,9 +41,9 @@ impl Kernel {
 impl FromStr for Kernel {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
+    fn from_str(text: &str) -> Result<Self, String> {
         let found = Kernel::ALL.into_iter().find(|kernel| kernel.name() == text);
-        found.ok_or_else(|| format!("unknown kernel {text:?}: choose 6.1 or 6.12"))
+        found.ok_or_else(|| format!("unknown kernel {text:?}: choose 6.1, 6.12 or backports"))
     }
 }
 
@@ -48,21 +56,26 @@ pub struct Options {
     pub force: bool,
     /// Show progress bars; without it, only errors speak.
     pub progress: bool,
+    /// The kernel that is wanted beside those that are always built; it may be one of them.
+    pub kernel: Kernel,
 }
 
 /// A built image.
 #[derive(Clone, Debug)]
 pub struct Image {
     dir: PathBuf,
+    /// What goes behind the initramfs: see [`crate::packages()`].
+    pub packages: Option<PathBuf>,
     /// Whether the call of [`crate::build()`] had to do anything.
     pub rebuilt: bool,
 }
 
 impl Image {
-    /// The image below this target folder, built or not: see [`Image::is_complete`].
+    /// The image below this target folder, built or not: see [`Image::has`].
     pub fn below(target: &Path) -> Self {
         Self {
             dir: target.join("guest"),
+            packages: None,
             rebuilt: false,
         }
     }
@@ -77,6 +90,35 @@ impl Image {
         self.dir.join(kernel.name()).join("initramfs.img")
     }
 
+    /// The archives that the guest's files are in, the initramfs first.
+    fn archives(&self, kernel: Kernel) -> Vec<PathBuf> {
+        let mut archives = vec![self.initramfs(kernel)];
+        archives.extend(self.packages.clone());
+        archives
+    }
+
+    /// Writes an initramfs with all of them and this one behind to `target`.
+    pub(crate) fn assemble(&self, kernel: Kernel, last: &[u8], target: &Path) -> Result<()> {
+        let context = || format!("cannot write {}", target.display());
+        let mut file = File::create(target).with_context(context)?;
+        for archive in self.archives(kernel) {
+            let copied = File::open(&archive).and_then(|mut from| io::copy(&mut from, &mut file));
+            copied.with_context(|| {
+                format!("cannot copy {} to {}", archive.display(), target.display())
+            })?;
+        }
+        file.write_all(last).with_context(context)
+    }
+
+    /// Bytes of all files in the guest.
+    ///
+    /// # Errors
+    /// A file that is not there.
+    pub fn size(&self, kernel: Kernel) -> io::Result<u64> {
+        let sizes = self.archives(kernel).into_iter();
+        sizes.map(|path| Ok(path.metadata()?.len())).sum()
+    }
+
     /// What tells this image from others: the first half of the SHA-256 of the kernel and its initramfs, in hex.
     /// Runs in virtual time can only be the same on images of the same digest.
     ///
@@ -84,7 +126,8 @@ impl Image {
     /// A file that cannot be read.
     pub fn digest(&self, kernel: Kernel) -> io::Result<String> {
         let mut hash = Sha256::new();
-        for path in [self.vmlinux(kernel), self.initramfs(kernel)] {
+        let archives = self.archives(kernel);
+        for path in [self.vmlinux(kernel)].iter().chain(&archives) {
             io::copy(&mut File::open(path)?, &mut hash)?;
         }
         let bytes = hash.finalize();
@@ -95,11 +138,9 @@ impl Image {
             .collect())
     }
 
-    /// Whether all files of all kernels are there.
-    pub fn is_complete(&self) -> bool {
-        Kernel::ALL
-            .iter()
-            .all(|&kernel| self.vmlinux(kernel).is_file() && self.initramfs(kernel).is_file())
+    /// Whether this kernel and its initramfs are there.
+    pub fn has(&self, kernel: Kernel) -> bool {
+        self.vmlinux(kernel).is_file() && self.initramfs(kernel).is_file()
     }
 }
 
@@ -134,6 +175,6 @@ mod tests {
         assert!("6.13"
             .parse::<Kernel>()
             .unwrap_err()
-            .contains("6.1 or 6.12"));
+            .contains("6.1, 6.12 or backports"));
     }
 }

@@ -100,7 +100,7 @@ impl Job {
 
 /// The path without the links at the top of the guest's tree: a folder of the same name in the archive would
 /// replace the link.
-fn merged_usr(path: &str) -> String {
+pub(crate) fn merged_usr(path: &str) -> String {
     let top = ["/bin/", "/sbin/", "/lib/", "/lib64/"];
     let moved = top.iter().any(|folder| path.starts_with(folder));
     if moved {

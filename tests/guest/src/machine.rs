@@ -112,7 +112,10 @@ impl Machine {
     /// # Errors
     /// Files of the image that cannot be read, or a QEMU that cannot be executed.
     pub fn shell(&self) -> Result<ExitStatus> {
-        let mut command = self.command(&self.image.initramfs(self.kernel))?;
+        let folder = tempfile::tempdir()?;
+        let initramfs = folder.path().join("initramfs.img");
+        self.image.assemble(self.kernel, &[], &initramfs)?;
+        let mut command = self.command(&initramfs)?;
         command
             .args(["-serial", "mon:stdio", "-no-reboot"])
             .args(&self.extra_args);

@@ -110,11 +110,9 @@ impl Running {
         }
         let folder = Self::folder()?;
         let initramfs = folder.path().join("initramfs.img");
-        append(
-            &machine.image.initramfs(machine.kernel),
-            &archive,
-            &initramfs,
-        )?;
+        machine
+            .image
+            .assemble(machine.kernel, &archive, &initramfs)?;
         let started = Instant::now();
         let (child, qmp) = spawn(machine, folder.path(), &[])?;
         let mut running = Self::of(folder, child, qmp, started, job)?;
@@ -493,15 +491,6 @@ fn refusal(log: &Path) -> Option<anyhow::Error> {
     let text = read_lossy(log);
     let text = text.trim();
     (!text.is_empty()).then(|| anyhow::anyhow!("{text}"))
-}
-
-/// Writes `image` with `archive` behind it to `target`.
-fn append(image: &Path, archive: &[u8], target: &Path) -> Result<()> {
-    fs::copy(image, target)
-        .with_context(|| format!("cannot copy {} to {}", image.display(), target.display()))?;
-    let mut file = OpenOptions::new().append(true).open(target)?;
-    file.write_all(archive)
-        .with_context(|| format!("cannot write {}", target.display()))
 }
 
 /// The console's lines from a panic on, or else its last ones.

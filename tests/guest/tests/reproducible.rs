@@ -17,10 +17,11 @@ fn two_builds_in_two_folders_are_the_same() {
             target: target.clone(),
             force: false,
             progress: false,
+            kernel: Kernel::default(),
         };
         guest::build(&options).unwrap()
     });
-    for kernel in Kernel::ALL {
+    for kernel in Kernel::RELEASED {
         for file in [guest::Image::vmlinux, guest::Image::initramfs] {
             let [a, b] = [&one, &other].map(|image| fs::read(file(image, kernel)).unwrap());
             let first = a.iter().zip(&b).position(|(a, b)| a != b);

@@ -12,6 +12,7 @@ fs_look() {
     f2fs) fsck.f2fs --dry-run "$FS_DEVICE" ;;
     ext4) e2fsck -fn "$FS_DEVICE" ;;
     btrfs) btrfs check --readonly "$FS_DEVICE" ;;
+    xfs) xfs_repair -n ${FS_ZONES:+-r "$FS_ZONES"} "$FS_DEVICE" ;;
     esac
 }
 
@@ -20,6 +21,7 @@ fs_mend() {
     case $FS in
     f2fs) fsck.f2fs -f "$FS_DEVICE" ;;
     ext4) e2fsck -fy "$FS_DEVICE"; [ $? -le 2 ] ;;
+    xfs) xfs_repair ${FS_ZONES:+-r "$FS_ZONES"} "$FS_DEVICE" ;;
     *) false ;;
     esac
 }
@@ -59,4 +61,4 @@ else
         echo "crash: checker damaged"
     fi
 fi
-dmesg | grep -iE 'f2fs|ext4|btrfs|zonefs|jbd2|nvme' | tail -n 20
+dmesg | grep -iE 'f2fs|ext4|btrfs|xfs|zonefs|jbd2|nvme' | tail -n 20

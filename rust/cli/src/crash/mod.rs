@@ -128,7 +128,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     if let Some(dir) = &args.again {
         return again(context, args, dir);
     }
-    args.fs.check(&args.vm.config()?)?;
+    args.fs.check(&args.vm)?;
     let workload = Workload::new(
         &args.workload,
         (args.fs, &args.mount),

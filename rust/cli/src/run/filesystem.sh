@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# A file system on the drive, by FS: f2fs, zonefs, btrfs or ext4. DATA is the device of the drive's data namespace,
+# A file system on the drive, by FS: f2fs, zonefs, btrfs, ext4 or xfs. DATA is the device of the drive's data namespace,
 # META that of its conventional namespace beside it, empty where there is none. The array MKFS and OPTIONS, if there are
 # such, are options of mkfs and of mount.
 #
@@ -7,8 +7,10 @@
 #   zonefs    a file for each zone of DATA
 #   btrfs     DATA, in btrfs's own zoned mode where it is zoned
 #   ext4      DATA, or META where DATA is zoned: ext4 overwrites in place
+#   xfs       DATA; where that is zoned, metadata and log on META, files on DATA (its "realtime" part, a group a zone)
 #
-# Functions fail with a reason on standard error. FS_DEVICE is then what to mount, FS_MADE the command that made it.
+# Functions fail with a reason on standard error. FS_DEVICE is then what to mount, FS_ZONES what XFS has its files on if that is
+# another device, FS_MADE the command that made it.
 [ -v MKFS ] || MKFS=()
 MISFIT=3 # status for a drive that cannot have this file system
 
@@ -25,7 +27,12 @@ fs_is_zoned() {
 fs_choose() {
     local active
     FS_DEVICE=$DATA
+    FS_ZONES=
     fs_args=(-f)
+    if [ "$FS" = xfs ] && ! command -v mkfs.xfs >/dev/null; then
+        fs_misfit "needs Linux 6.15 or later and its tools: --kernel backports"
+        return
+    fi
     if ! fs_is_zoned "$DATA"; then
         case $FS in
         f2fs)
@@ -67,6 +74,15 @@ fs_choose() {
         FS_DEVICE=$META
         fs_args=(-F)
         ;;
+    xfs)
+        if [ -z "$META" ]; then
+            fs_misfit "its metadata needs a conventional namespace beside the zoned one: --set meta-size=512M"
+            return
+        fi
+        FS_DEVICE=$META
+        FS_ZONES=$DATA
+        fs_args=(-f -r "zoned=1,rtdev=$DATA")
+        ;;
     esac
 }
 
@@ -87,7 +103,8 @@ fs_make() {
 }
 
 fs_mount() {
-    mount -t "$FS" ${OPTIONS:+-o "$OPTIONS"} "$FS_DEVICE" /mnt && return
+    local options=${FS_ZONES:+rtdev=$FS_ZONES}${FS_ZONES:+${OPTIONS:+,}}${OPTIONS-}
+    mount -t "$FS" ${options:+-o "$options"} "$FS_DEVICE" /mnt && return
     echo "mounting $FS_DEVICE: $(dmesg | tail -n 1)" >&2
     return 1
 }

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Whether F2FS fits a drive, as far as that is known before a guest boots; the rest mkfs.f2fs says (filesystem.sh).
+//! Whether F2FS and XFS fit a drive, as far as that is known before a guest boots; the rest mkfs says (filesystem.sh).
 
 use anyhow::Result;
+
+use guest::Kernel;
+use units::Bytes;
 
 use crate::failure::Prerequisite;
 
@@ -20,6 +23,7 @@ pub fn f2fs(config: &ssd::Config) -> Result<()> {
     };
     let Some(meta) = plan.meta.map(|meta| meta.size) else {
         return Err(misfit(
+            "f2fs",
             "its metadata needs a conventional namespace beside the zoned one: --set meta-size=auto",
         ));
     };
@@ -29,12 +33,12 @@ pub fn f2fs(config: &ssd::Config) -> Result<()> {
     let needed = auto.plan().ok().and_then(|plan| plan.meta);
     if let Some(needed) = needed.map(|meta| meta.size).filter(|needed| meta < *needed) {
         let why = format!("its metadata needs {needed}, and the conventional namespace has {meta}: --set meta-size=auto");
-        return Err(misfit(&why));
+        return Err(misfit("f2fs", &why));
     }
     let zones = u64::from(zoned.zones);
     if zones < MIN_ZONES {
         let why = format!("reserves more than 8 zones, and the drive has {zones}: --set zones=24");
-        return Err(misfit(&why));
+        return Err(misfit("f2fs", &why));
     }
     Ok(())
 }
@@ -59,8 +63,35 @@ pub fn f2fs_warning(config: &ssd::Config) -> Result<Option<String>> {
     }))
 }
 
-fn misfit(why: &str) -> anyhow::Error {
-    Prerequisite(format!("--fs f2fs: {why}")).into()
+/// What mkfs.xfs wants for metadata, and for all where there are no zones.
+const XFS_SIZE: Bytes = Bytes::new(300 << 20);
+
+/// Refuses a kernel whose XFS has no zones, and a drive without room for its metadata.
+///
+/// # Errors
+/// A [`Prerequisite`] that names what to set.
+pub fn xfs(config: &ssd::Config, kernel: Kernel) -> Result<()> {
+    if kernel != Kernel::Backports {
+        let why = format!(
+            "needs Linux 6.15 or later and its tools, which come with --kernel backports, not with {}",
+            kernel.name()
+        );
+        return Err(misfit("xfs", &why));
+    }
+    let plan = config.plan().map_err(refused)?;
+    if plan.data.zoned.is_none() {
+        return Ok(());
+    }
+    let meta = plan.meta.map_or(Bytes::new(0), |meta| meta.size);
+    if meta < XFS_SIZE {
+        let why = format!("its metadata needs {XFS_SIZE}, and the conventional namespace has {meta}: --set meta-size=512M");
+        return Err(misfit("xfs", &why));
+    }
+    Ok(())
+}
+
+fn misfit(fs: &str, why: &str) -> anyhow::Error {
+    Prerequisite(format!("--fs {fs}: {why}")).into()
 }
 
 fn refused(error: ssd::ConfigError) -> anyhow::Error {
@@ -96,6 +127,28 @@ mod tests {
         assert_eq!(said("tlc-zoned", &[]), None);
         assert_eq!(said("tlc-zoned", &["zones=24"]), None);
         assert_eq!(said("conv-970pro", &[]), None);
+    }
+
+    #[test]
+    fn xfs_is_told_what_it_needs() {
+        let said = |preset: &str, set: &[&str], kernel: Kernel| {
+            let mut config = ssd::Config::preset(preset).unwrap();
+            set.iter().for_each(|pair| config.set_pair(pair).unwrap());
+            xfs(&config, kernel).err().map(|error| error.to_string())
+        };
+        let why = said("tlc-block", &[], Kernel::V6_12).unwrap();
+        assert!(
+            why.contains("--kernel backports") && why.ends_with("6.12"),
+            "{why}"
+        );
+        let small = said("tlc-zoned", &[], Kernel::Backports).unwrap();
+        assert!(small.ends_with("has 256M: --set meta-size=512M"), "{small}");
+        assert!(said("tlc-zoned", &["meta-size=0"], Kernel::Backports).is_some());
+        assert_eq!(
+            said("tlc-zoned", &["meta-size=512M"], Kernel::Backports),
+            None
+        );
+        assert_eq!(said("tlc-block", &[], Kernel::Backports), None);
     }
 
     #[test]

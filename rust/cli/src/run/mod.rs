@@ -126,6 +126,9 @@ pub enum Filesystem {
     Btrfs,
     /// On the data namespace, or on the conventional one if that is zoned
     Ext4,
+    /// On the data namespace; where that is zoned, files in the zones and metadata on the conventional one. Needs
+    /// --kernel backports
+    Xfs,
 }
 
 impl Filesystem {
@@ -136,16 +139,18 @@ impl Filesystem {
             Self::Zonefs => "zonefs",
             Self::Btrfs => "btrfs",
             Self::Ext4 => "ext4",
+            Self::Xfs => "xfs",
         }
     }
 
-    /// Refuses a drive that it does not fit, as far as that is known before a guest boots.
+    /// Refuses a drive that it does not fit, as far as that is known before a guest boots, and a kernel without it.
     ///
     /// # Errors
-    /// A [`Prerequisite`] that names the property to set.
-    pub fn check(self, config: &ssd::Config) -> Result<()> {
+    /// A [`Prerequisite`] that names what to set.
+    pub fn check(self, vm: &vm::Options) -> Result<()> {
         match self {
-            Self::F2fs => fits::f2fs(config),
+            Self::F2fs => fits::f2fs(&vm.config()?),
+            Self::Xfs => fits::xfs(&vm.config()?, vm.kernel),
             Self::Zonefs | Self::Btrfs | Self::Ext4 => Ok(()),
         }
     }
@@ -154,7 +159,7 @@ impl Filesystem {
     fn warning(self, config: &ssd::Config) -> Result<Option<String>> {
         match self {
             Self::F2fs => fits::f2fs_warning(config),
-            Self::Zonefs | Self::Btrfs | Self::Ext4 => Ok(None),
+            Self::Zonefs | Self::Btrfs | Self::Ext4 | Self::Xfs => Ok(None),
         }
     }
 }
@@ -174,9 +179,8 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     }
     args.files.check()?;
     if let (Some(fs), true) = (args.fs, args.vm.device.is_empty()) {
-        let config = args.vm.config()?;
-        fs.check(&config)?;
-        if let Some(warning) = fs.warning(&config)? {
+        fs.check(&args.vm)?;
+        if let Some(warning) = fs.warning(&args.vm.config()?)? {
             context.progress.note(warning);
         }
     }

@@ -33,6 +33,7 @@ impl Kernel {
         match self {
             Kernel::V6_1 => Suite::Bookworm,
             Kernel::V6_12 => Suite::Trixie,
+            Kernel::Backports => Suite::TrixieBackports,
         }
     }
 }
@@ -44,25 +45,50 @@ pub(super) fn fetch(apt: &Apt, packages: &Path, into: &Path) -> Result<()> {
     let depends = tools::output(Command::new("dpkg-deb").arg("-f").arg(meta).arg("Depends"))?;
     let name = image_package(&depends)
         .with_context(|| format!("{META_PACKAGE} depends on {depends:?}, which is no kernel"))?;
-    for package in apt.download(&[name], packages)? {
-        debian::unpack(&package, into)?;
+    let mut wanted = vec![name.to_owned()];
+    // Debian's 7.x has it in several packages of one release.
+    for image in apt.download(&[name], packages)? {
+        let depends = tools::output(
+            Command::new("dpkg-deb")
+                .arg("-f")
+                .arg(&image)
+                .arg("Depends"),
+        )?;
+        wanted.extend(parts(name, &depends).map(str::to_owned));
+        debian::unpack(&image, into)?;
+    }
+    let wanted: Vec<&str> = wanted.iter().skip(1).map(String::as_str).collect();
+    if !wanted.is_empty() {
+        for package in apt.download(&wanted, packages)? {
+            debian::unpack(&package, into)?;
+        }
     }
     Ok(())
 }
 
+/// The packages among an image's dependencies that are parts of the same kernel: they end with its release, too.
+fn parts<'a>(image: &'a str, depends: &'a str) -> impl Iterator<Item = &'a str> {
+    let release = image.strip_prefix("linux-image-").unwrap_or(image);
+    names(depends).filter(move |name| {
+        name.starts_with("linux-") && name.strip_suffix(release).is_some_and(|n| n.ends_with('-'))
+    })
+}
+
+fn names(depends: &str) -> impl Iterator<Item = &str> {
+    depends
+        .split([',', '|'])
+        .filter_map(|one| one.split_whitespace().next())
+}
+
 /// The kernel among the dependencies of the meta package.
 fn image_package(depends: &str) -> Option<&str> {
-    let mut names = depends
-        .split([',', '|'])
-        .filter_map(|one| one.split_whitespace().next());
-    names.find(|name| name.starts_with("linux-image-"))
+    names(depends).find(|name| name.starts_with("linux-image-"))
 }
 
 /// The ELF kernel and the modules of an unpacked kernel package.
 pub(super) fn open(unpacked: &Path) -> Result<(Vec<u8>, Modules)> {
-    let boot = unpacked.join("boot");
     let (release, bzimage) =
-        find_bzimage(&boot).with_context(|| format!("{} has no vmlinuz-*", boot.display()))?;
+        find_bzimage(unpacked).with_context(|| format!("{} has no kernel", unpacked.display()))?;
     let data = fs::read(&bzimage).with_context(|| format!("cannot read {}", bzimage.display()))?;
     let vmlinux = payload(&data).with_context(|| bzimage.display().to_string())?;
     ensure!(
@@ -73,11 +99,23 @@ pub(super) fn open(unpacked: &Path) -> Result<(Vec<u8>, Modules)> {
     Ok((vmlinux, Modules::collect(unpacked, &release)?))
 }
 
-fn find_bzimage(boot: &Path) -> Option<(String, PathBuf)> {
-    fs::read_dir(boot).ok()?.flatten().find_map(|entry| {
+/// The kernel's release and its file: `boot/vmlinuz-<release>`, or since Debian's 7.x
+/// `usr/lib/modules/<release>/vmlinuz`.
+fn find_bzimage(unpacked: &Path) -> Option<(String, PathBuf)> {
+    let entries = |folder: &str| fs::read_dir(unpacked.join(folder)).into_iter().flatten();
+    let named = |entry: fs::DirEntry| {
         let name = entry.file_name().into_string().ok()?;
         Some((name.strip_prefix("vmlinuz-")?.to_owned(), entry.path()))
-    })
+    };
+    let beside_modules = |entry: fs::DirEntry| {
+        let file = entry.path().join("vmlinuz");
+        Some((entry.file_name().into_string().ok()?, file)).filter(|(_, file)| file.is_file())
+    };
+    let mut boot = entries("boot").flatten().filter_map(named);
+    let mut modules = entries("usr/lib/modules")
+        .flatten()
+        .filter_map(beside_modules);
+    boot.next().or_else(|| modules.next())
 }
 
 /// The unpacked payload of a bzImage.
@@ -177,5 +215,39 @@ mod tests {
             Some(26)
         );
         assert_eq!(image_package("libc6"), None);
+    }
+
+    #[test]
+    fn a_kernel_in_parts_is_fetched_whole() {
+        let depends =
+            "dracut | initramfs-tools (>= 0.120), linux-base-7.3.4+deb13-amd64 (= 7.3.4-1), \
+            linux-modules-7.3.4+deb13-amd64 (= 7.3.4-1), linux-base (>= 4)";
+        let found: Vec<&str> = parts("linux-image-7.3.4+deb13-amd64", depends).collect();
+        assert_eq!(
+            found,
+            [
+                "linux-base-7.3.4+deb13-amd64",
+                "linux-modules-7.3.4+deb13-amd64"
+            ]
+        );
+        assert_eq!(
+            parts("linux-image-6.1.0-50-amd64", "kmod, linux-base (>= 4)").count(),
+            0
+        );
+    }
+
+    #[test]
+    fn a_kernel_is_found_where_either_layout_has_it() {
+        for path in [
+            "boot/vmlinuz-7.3-amd64",
+            "usr/lib/modules/7.3-amd64/vmlinuz",
+        ] {
+            let root = tempfile::tempdir().unwrap();
+            let file = root.path().join(path);
+            assert_eq!(find_bzimage(root.path()), None);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(&file, "").unwrap();
+            assert_eq!(find_bzimage(root.path()), Some(("7.3-amd64".into(), file)));
+        }
     }
 }

@@ -19,6 +19,7 @@ mod elf;
 mod fio;
 mod kernel;
 mod modules;
+mod packages;
 mod stamp;
 mod tools;
 mod userland;
@@ -29,6 +30,7 @@ use anyhow::{Context, Result};
 use debian::{Apt, Suite};
 use indicatif::{ProgressBar, ProgressStyle};
 use modules::Modules;
+pub use packages::packages;
 use std::fs::{self, File};
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
@@ -50,8 +52,8 @@ const RECIPE: [&str; 11] = [
     fio::RECIPE,
 ];
 
-/// Steps of a full build, for the progress bar.
-const STEPS: u64 = 4 + 2 * Kernel::ALL.len() as u64;
+/// Steps of a build, for the progress bar: so many, and so many for each kernel.
+const STEPS: (usize, usize) = (4, 2);
 
 /// Where the builder keeps what it fetches and makes.
 #[derive(Debug)]
@@ -72,25 +74,37 @@ struct Workshop {
 /// the step and, where there is one, the log.
 pub fn build(options: &Options) -> Result<Image> {
     let mut image = Image::below(&options.target);
-    let shop = Workshop::new(options);
-    let stamp = shop.results.join("stamp");
     let recipe = stamp::of(&RECIPE);
-    if !options.force && stamp::matches(&stamp, &recipe) && image.is_complete() {
-        return Ok(image);
+    if options.force {
+        packages::forget(&options.target)?;
     }
-    shop.build_all(&image, options.force)
-        .context("building the guest image")?;
-    stamp::write(&stamp, &recipe)?;
-    shop.bar.finish_and_clear();
-    image.rebuilt = true;
+    let results = options.target.join("guest");
+    let other = results.join(options.kernel.name());
+    let mut images = vec![(Kernel::RELEASED.to_vec(), results)];
+    if !Kernel::RELEASED.contains(&options.kernel) {
+        images.push((vec![options.kernel], other));
+    }
+    for (kernels, folder) in images {
+        let stamp = folder.join("stamp");
+        let complete = kernels.iter().all(|kernel| image.has(*kernel));
+        if !options.force && complete && stamp::matches(&stamp, &recipe) {
+            continue;
+        }
+        let shop = Workshop::new(options, kernels.len());
+        shop.build(&image, &kernels, options.force)
+            .context("building the guest image")?;
+        stamp::write(&stamp, &recipe)?;
+        shop.bar.finish_and_clear();
+        image.rebuilt = true;
+    }
     Ok(image)
 }
 
 impl Workshop {
-    fn new(options: &Options) -> Self {
+    fn new(options: &Options, kernels: usize) -> Self {
         let results = options.target.join("guest");
         let bar = if options.progress {
-            ProgressBar::new(STEPS)
+            ProgressBar::new((STEPS.0 + STEPS.1 * kernels) as u64)
         } else {
             ProgressBar::hidden()
         };
@@ -123,14 +137,14 @@ impl Workshop {
         self.work.join("packages")
     }
 
-    fn build_all(&self, image: &Image, force: bool) -> Result<()> {
+    fn build(&self, image: &Image, kernels: &[Kernel], force: bool) -> Result<()> {
         fs::create_dir_all(&self.work)
             .with_context(|| format!("cannot create {}", self.work.display()))?;
         let [init, witness] = self.step("/init", || agent::build(&self.work.join("init")))?;
         let fio = self.step("fio from source", || self.fio(force))?;
-        let root = self.step("packages of the userland", || self.userland_root())?;
+        let root = self.step("packages of the userland", || self.userland_root(kernels))?;
         let userland = self.step("libraries of the userland", || {
-            let mut userland = Userland::collect(&root)?;
+            let mut userland = Userland::collect(&root, &userland::programs(kernels))?;
             for (path, file) in fio.files() {
                 userland.add_file(&path, &file);
             }
@@ -138,7 +152,7 @@ impl Workshop {
             userland.add_file("/usr/bin/witness", &witness);
             Ok(userland)
         })?;
-        for kernel in Kernel::ALL {
+        for &kernel in kernels {
             let name = kernel.name();
             let unpacked = self.step(&format!("package of kernel {name}"), || {
                 let into = tools::fresh_dir(&self.work.join(name))?;
@@ -164,12 +178,12 @@ impl Workshop {
         fio::build(&folder, force, |suite| self.apt(suite), &self.packages())
     }
 
-    fn userland_root(&self) -> Result<PathBuf> {
-        let apt = self.apt(Suite::Trixie)?;
-        let packages = apt.download(&userland::PACKAGES, &self.packages())?;
+    fn userland_root(&self, kernels: &[Kernel]) -> Result<PathBuf> {
         let root = tools::fresh_dir(&self.work.join("root"))?;
-        for package in packages {
-            debian::unpack(&package, &root)?;
+        for (suite, names) in userland::packages(kernels) {
+            for package in self.apt(suite)?.download(names, &self.packages())? {
+                debian::unpack(&package, &root)?;
+            }
         }
         Ok(root)
     }

@@ -13,16 +13,19 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// What the guest uses, by module name. File systems load on mount; F2FS and btrfs ask the crypto API for their
-/// checksums by name, which no dependency tells.
-const WANTED: [&str; 13] = [
+/// What the guest uses, by module name. File systems load on mount.
+const WANTED: [&str; 17] = [
     "nvme",
     "f2fs",
     "zonefs",
     "btrfs",
     "ext4",
-    "crc32_generic",
-    "crc32c_generic",
+    "xfs",
+    "dm_mod",
+    "dm_flakey",
+    "dm_crypt",
+    "dm_log_writes",
+    "xts",
     "configfs",
     "null_blk",
     "loop",
@@ -30,6 +33,10 @@ const WANTED: [&str; 13] = [
     "virtio_pci",
     "virtio_blk",
 ];
+
+/// What F2FS and btrfs ask the crypto API for by name, which no dependency tells: their checksums. Newer kernels have these
+/// elsewhere.
+const WANTED_WHERE_THERE: [&str; 2] = ["crc32_generic", "crc32c_generic"];
 
 /// One module, unpacked.
 #[derive(Debug)]
@@ -62,6 +69,10 @@ impl Modules {
         let builtin: BTreeSet<String> = builtin.lines().map(module_name).collect();
         let mut chosen = BTreeMap::new();
         let mut open: Vec<String> = WANTED.map(str::to_owned).into();
+        let there = WANTED_WHERE_THERE
+            .iter()
+            .filter(|name| files.contains_key(**name));
+        open.extend(there.map(|name| (*name).to_owned()));
         while let Some(name) = open.pop() {
             if chosen.contains_key(&name) || builtin.contains(&name) {
                 continue;

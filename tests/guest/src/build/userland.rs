@@ -7,7 +7,9 @@
 
 use super::{elf, tools};
 use crate::cpio::Archive;
+use crate::Kernel;
 use anyhow::{bail, ensure, Context, Result};
+use debian::Suite;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
@@ -16,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Debian packages: first the programs', then the libraries'.
-pub(super) const PACKAGES: [&str; 42] = [
+const PACKAGES: [&str; 44] = [
     "busybox-static",
     "bash",
     "coreutils",
@@ -31,6 +33,7 @@ pub(super) const PACKAGES: [&str; 42] = [
     "btrfs-progs",
     "e2fsprogs",
     "sqlite3",
+    "dmsetup",
     "libext2fs2t64",
     "libc6",
     "libtinfo6",
@@ -58,11 +61,12 @@ pub(super) const PACKAGES: [&str; 42] = [
     "libgcc-s1",
     "libcom-err2",
     "libsqlite3-0",
+    "libdevmapper1.02.1",
     "libreadline8t64",
 ];
 
 /// Programs, where their packages put them.
-const PROGRAMS: [&str; 38] = [
+const PROGRAMS: [&str; 40] = [
     "/usr/bin/busybox",
     "/usr/bin/bash",
     "/usr/bin/cat",
@@ -98,10 +102,53 @@ const PROGRAMS: [&str; 38] = [
     "/usr/sbin/mkfs.f2fs",
     "/usr/sbin/fsck.f2fs",
     "/usr/sbin/dump.f2fs",
+    "/usr/sbin/f2fs_io",
+    "/usr/sbin/dmsetup",
     "/usr/sbin/mkzonefs",
     "/usr/sbin/mke2fs",
     "/usr/sbin/e2fsck",
 ];
+
+/// XFS's tools, for kernels whose XFS has zones: no released Debian has tools as new, and unstable's run with its libraries.
+const XFS: [(Suite, &[&str]); 2] = [
+    (Suite::Sid, &["xfsprogs"]),
+    (
+        Suite::Trixie,
+        &["liburcu8t64", "libinih1", "libedit2", "libbsd0", "libmd0"],
+    ),
+];
+
+/// Their programs.
+const XFS_PROGRAMS: [&str; 5] = [
+    "/usr/sbin/mkfs.xfs",
+    "/usr/sbin/xfs_repair",
+    "/usr/sbin/xfs_db",
+    "/usr/sbin/xfs_growfs",
+    "/usr/sbin/xfs_io",
+];
+
+/// The packages of an image with these kernels, and where they are from.
+pub(super) fn packages(kernels: &[Kernel]) -> Vec<(Suite, &'static [&'static str])> {
+    let mut packages = vec![(Suite::Trixie, PACKAGES.as_slice())];
+    if has_zoned_xfs(kernels) {
+        packages.extend(XFS);
+    }
+    packages
+}
+
+/// The programs of such an image.
+pub(super) fn programs(kernels: &[Kernel]) -> Vec<&'static str> {
+    let mut programs = PROGRAMS.to_vec();
+    if has_zoned_xfs(kernels) {
+        programs.extend(XFS_PROGRAMS);
+    }
+    programs
+}
+
+/// XFS has zones since Linux 6.15.
+fn has_zoned_xfs(kernels: &[Kernel]) -> bool {
+    kernels.contains(&Kernel::Backports)
+}
 
 /// Other names of programs.
 const LINKS: [(&str, &str); 10] = [
@@ -122,7 +169,7 @@ const LINKS: [(&str, &str); 10] = [
 ];
 
 /// Where the packages put libraries.
-const LIBRARIES: [&str; 3] = ["usr/lib/x86_64-linux-gnu", "usr/lib64", "usr/lib"];
+pub(super) const LIBRARIES: [&str; 3] = ["usr/lib/x86_64-linux-gnu", "usr/lib64", "usr/lib"];
 
 const BUSYBOX: &str = "usr/bin/busybox";
 
@@ -142,8 +189,8 @@ pub(super) struct Userland {
 }
 
 impl Userland {
-    /// Chooses the files from the unpacked packages below `root`.
-    pub(super) fn collect(root: &Path) -> Result<Self> {
+    /// Chooses the files from the unpacked packages below `root`: these programs and what they need.
+    pub(super) fn collect(root: &Path, programs: &[&str]) -> Result<Self> {
         let mut userland = Self::default();
         for (path, target) in LINKS {
             userland
@@ -151,7 +198,7 @@ impl Userland {
                 .insert(path.to_owned(), Entry::Link(target.to_owned()));
         }
         let mut open = Vec::new();
-        for program in PROGRAMS {
+        for &program in programs {
             let file = root.join(program.trim_start_matches('/'));
             ensure!(file.is_file(), "no package brings {program}");
             userland.add_file(program, &file);
@@ -218,7 +265,7 @@ impl Userland {
 }
 
 /// A library's path in the guest, as the loader looks for it, and its file.
-fn find_library(root: &Path, name: &str) -> Option<(String, PathBuf)> {
+pub(super) fn find_library(root: &Path, name: &str) -> Option<(String, PathBuf)> {
     LIBRARIES.iter().find_map(|folder| {
         let file = root.join(folder).join(name);
         file.is_file().then(|| (format!("/{folder}/{name}"), file))
@@ -232,7 +279,9 @@ mod tests {
     #[test]
     fn a_missing_program_or_library_is_named() {
         let root = tempfile::tempdir().unwrap();
-        let error = Userland::collect(root.path()).unwrap_err().to_string();
+        let error = Userland::collect(root.path(), &PROGRAMS)
+            .unwrap_err()
+            .to_string();
         assert_eq!(error, "no package brings /usr/bin/busybox");
         let program = root.path().join("program");
         fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
@@ -241,7 +290,9 @@ mod tests {
             fs::create_dir_all(file.parent().unwrap()).unwrap();
             fs::hard_link(&program, file).unwrap();
         }
-        let error = Userland::collect(root.path()).unwrap_err().to_string();
+        let error = Userland::collect(root.path(), &PROGRAMS)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("which") && error.contains(".so"), "{error}");
     }
 
