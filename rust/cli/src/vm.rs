@@ -45,6 +45,10 @@ pub struct Options {
     /// Put the programs of a package of Debian 13, and what they need, into the guest; again for more of them
     #[arg(long, value_name = "NAME", value_parser = package)]
     pub package: Vec<String>,
+    /// Put tests that others wrote for such drives into the guest, below /usr/share/tests: fio's newest of zones,
+    /// nvme-cli's and liburing's
+    #[arg(long)]
+    pub tests: bool,
     /// Virtual CPUs [default: 1 in virtual time, else 2]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=255))]
     pub smp: Option<u32>,
@@ -105,6 +109,7 @@ impl Options {
             icount_shift: None,
             kernel: guest::Kernel::default(),
             package: Vec::new(),
+            tests: false,
             smp: None,
             memory: 1024,
             accel: Accel::Tcg,
@@ -241,8 +246,11 @@ impl Options {
     pub fn machine(&self, context: &Context, default: Timing) -> Result<guest::Machine> {
         self.check(default)?;
         let mut image = setup::ensure_kernel(context, self.kernel)?;
+        if self.tests {
+            image.more.push(setup::suites(context)?);
+        }
         if !self.package.is_empty() {
-            image.packages = Some(setup::packages(context, &self.package)?);
+            image.more.push(setup::packages(context, &self.package)?);
             let size = image.size(self.kernel)?.div_ceil(1 << 20);
             // The archives, and what the kernel unpacks them into, which may take half of the memory.
             let needed = 2 * size + 128;

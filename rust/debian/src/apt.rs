@@ -161,6 +161,30 @@ impl Apt {
         output_of(unpack, "dpkg-dev").map(drop)
     }
 
+    /// Fetches the upstream tar file of the source package `package` and unpacks it, without Debian's patches, as the directory
+    /// `dest`, which must not exist.
+    ///
+    /// # Errors
+    /// [`Error::NoPackage`], [`Error::Failed`].
+    pub fn fetch_upstream(&self, package: &str, dest: &Path) -> Result<()> {
+        self.source_version(package)?;
+        let sources = self.state.join("sources");
+        let command = ["source", "--only-source", "--download-only", "--tar-only"];
+        let tar = self
+            .get(&command, &[package], &sources)?
+            .into_iter()
+            .find(|file| file.contains(".orig.tar."))
+            .ok_or_else(|| self.no_package(package))?;
+        create_dir(dest)?;
+        let mut unpack = Command::new("tar");
+        unpack
+            .args(["--extract", "--strip-components=1", "--file"])
+            .arg(sources.join(tar))
+            .arg("--directory")
+            .arg(dest);
+        output_of(unpack, "tar").map(drop)
+    }
+
     /// Runs an apt-get command that fetches files into `dest`; gives the names of all of them.
     fn get(&self, command: &[&str], packages: &[&str], dest: &Path) -> Result<Vec<String>> {
         self.with_fresh_lists(|| {

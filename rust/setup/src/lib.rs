@@ -133,9 +133,7 @@ pub fn ensure_kernel(context: &Context, kernel: Kernel) -> anyhow::Result<guest:
 pub fn packages(context: &Context, names: &[String]) -> anyhow::Result<PathBuf> {
     let refused = |why: String| Prerequisite(format!("--package {}: {why}", names.join(" ")));
     if context.paths.is_pack() {
-        return Err(
-            refused("a pack has no package archive: put files in with --file".into()).into(),
-        );
+        return Err(refused(FETCHES_NOTHING.into()).into());
     }
     let _setup = Setup::start(context)?;
     guest::packages(&options(context, false, Kernel::default()), names).map_err(|error| {
@@ -145,6 +143,20 @@ pub fn packages(context: &Context, names: &[String]) -> anyhow::Result<PathBuf> 
         }
     })
 }
+
+/// An archive with tests of drives that others wrote, for the guest of an image that [`ensure`] gave.
+///
+/// # Errors
+/// A [`Prerequisite`] in a pack; a source that cannot be fetched or built.
+pub fn suites(context: &Context) -> anyhow::Result<PathBuf> {
+    if context.paths.is_pack() {
+        return Err(Prerequisite(format!("--tests: {FETCHES_NOTHING}")).into());
+    }
+    let _setup = Setup::start(context)?;
+    guest::suites(&options(context, false, Kernel::default()))
+}
+
+const FETCHES_NOTHING: &str = "a pack fetches nothing: put files in with --file";
 
 /// Sets up QEMU alone.
 ///

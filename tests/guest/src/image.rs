@@ -64,8 +64,8 @@ pub struct Options {
 #[derive(Clone, Debug)]
 pub struct Image {
     dir: PathBuf,
-    /// What goes behind the initramfs: see [`crate::packages()`].
-    pub packages: Option<PathBuf>,
+    /// What goes behind the initramfs: see [`crate::packages()`] and [`crate::suites()`].
+    pub more: Vec<PathBuf>,
     /// Whether the call of [`crate::build()`] had to do anything.
     pub rebuilt: bool,
 }
@@ -75,7 +75,7 @@ impl Image {
     pub fn below(target: &Path) -> Self {
         Self {
             dir: target.join("guest"),
-            packages: None,
+            more: Vec::new(),
             rebuilt: false,
         }
     }
@@ -93,7 +93,7 @@ impl Image {
     /// The archives that the guest's files are in, the initramfs first.
     fn archives(&self, kernel: Kernel) -> Vec<PathBuf> {
         let mut archives = vec![self.initramfs(kernel)];
-        archives.extend(self.packages.clone());
+        archives.extend_from_slice(&self.more);
         archives
     }
 

@@ -25,7 +25,7 @@ mod qmp;
 mod running;
 mod snapshot;
 
-pub use build::{build, packages};
+pub use build::{build, packages, suites};
 pub use image::{Image, Kernel, Options};
 pub use job::{Job, Stream};
 pub use machine::{Accel, Machine, Timing};

@@ -7,7 +7,7 @@
 
 use super::{stamp, tools};
 use anyhow::{Context, Result};
-use debian::{Apt, Suite};
+use debian::Apt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,10 +15,6 @@ use std::thread;
 
 /// This file: a change of it builds fio again.
 pub(super) const RECIPE: &str = include_str!("fio.rs");
-
-/// Releases to take the source from, in this order. Bookworm's 3.33 is the version the project's figures were
-/// measured with.
-const SUITES: [Suite; 2] = [Suite::Bookworm, Suite::Trixie];
 
 /// Has the static library of the libaio engine.
 const LIBAIO: &str = "libaio-dev";
@@ -49,13 +45,17 @@ pub(super) struct Fio {
 }
 
 impl Fio {
-    /// Each file and its path in the guest. The tests look for fio two folders above their own.
-    pub(super) fn files(&self) -> impl Iterator<Item = (String, PathBuf)> + '_ {
-        let tests = ZBD_TESTS.iter().map(|name| {
-            let path = format!("/usr/share/fio/t/zbd/{name}");
+    /// Each file and its path in the guest: the tests below a folder, where they look for fio, and fio.
+    pub(super) fn files<'a>(
+        &'a self,
+        tests: &'a str,
+        fio: &str,
+    ) -> impl Iterator<Item = (String, PathBuf)> + 'a {
+        let scripts = ZBD_TESTS.iter().map(move |name| {
+            let path = format!("{tests}/t/zbd/{name}");
             (path, self.folder.join(name))
         });
-        tests.chain([("/usr/bin/fio".to_owned(), self.binary())])
+        scripts.chain([(fio.to_owned(), self.binary())])
     }
 
     fn binary(&self) -> PathBuf {
@@ -63,11 +63,12 @@ impl Fio {
     }
 }
 
-/// Builds fio in `folder` unless it is there already.
+/// Builds fio in `folder`, unless it is there already, from what `fetch` unpacks and the libaio of `apt`.
 pub(super) fn build(
     folder: &Path,
     force: bool,
-    apt: impl Fn(Suite) -> Result<Apt>,
+    fetch: impl FnOnce(&Path) -> Result<()>,
+    apt: &Apt,
     packages: &Path,
 ) -> Result<Fio> {
     let fio = Fio {
@@ -80,9 +81,9 @@ pub(super) fn build(
     }
     tools::fresh_dir(folder)?;
     let source = folder.join("source");
-    let suite = fetch(&source, &apt)?;
+    fetch(&source)?;
     let libaio = folder.join("libaio");
-    for package in apt(suite)?.download(&[LIBAIO], packages)? {
+    for package in apt.download(&[LIBAIO], packages)? {
         debian::unpack(&package, &libaio)?;
     }
     compile(&source, &libaio, &folder.join("build.log"))?;
@@ -94,23 +95,6 @@ pub(super) fn build(
     fs::remove_dir_all(&source)?;
     stamp::write(&mark, &recipe)?;
     Ok(fio)
-}
-
-/// Unpacks the source from the first release that has it whole.
-fn fetch(source: &Path, apt: &impl Fn(Suite) -> Result<Apt>) -> Result<Suite> {
-    let mut last = None;
-    for suite in SUITES {
-        match apt(suite).and_then(|apt| Ok(apt.fetch_source("fio", source)?)) {
-            Ok(()) => return Ok(suite),
-            Err(error) => last = Some(error),
-        }
-        if source.exists() {
-            fs::remove_dir_all(source)?;
-        }
-    }
-    Err(last
-        .context("no release to take fio from")?
-        .context("no release has fio's source"))
 }
 
 fn compile(source: &Path, libaio: &Path, log: &Path) -> Result<()> {

@@ -21,6 +21,7 @@ mod kernel;
 mod modules;
 mod packages;
 mod stamp;
+mod suites;
 mod tools;
 mod userland;
 
@@ -35,6 +36,7 @@ use std::fs::{self, File};
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+pub use suites::suites;
 use userland::Userland;
 
 /// Everything the result depends on: a change of any of these builds the image again.
@@ -145,7 +147,7 @@ impl Workshop {
         let root = self.step("packages of the userland", || self.userland_root(kernels))?;
         let userland = self.step("libraries of the userland", || {
             let mut userland = Userland::collect(&root, &userland::programs(kernels))?;
-            for (path, file) in fio.files() {
+            for (path, file) in fio.files("/usr/share/fio", "/usr/bin/fio") {
                 userland.add_file(&path, &file);
             }
             userland.add_file("/init", &init);
@@ -174,8 +176,11 @@ impl Workshop {
     }
 
     fn fio(&self, force: bool) -> Result<fio::Fio> {
+        // 3.33 is the version that the project's figures were measured with.
+        let apt = self.apt(Suite::Bookworm)?;
+        let fetch = |source: &Path| Ok(apt.fetch_source("fio", source)?);
         let folder = self.work.join("fio");
-        fio::build(&folder, force, |suite| self.apt(suite), &self.packages())
+        fio::build(&folder, force, fetch, &apt, &self.packages())
     }
 
     fn userland_root(&self, kernels: &[Kernel]) -> Result<PathBuf> {

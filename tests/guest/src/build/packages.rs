@@ -46,14 +46,19 @@ pub fn packages(options: &Options, names: &[String]) -> Result<PathBuf> {
     let mut key = [&super::RECIPE[..], &[RECIPE]].concat();
     key.extend(&names);
     let key = stamp::of(&key);
-    let name = format!("{}.cpio", key.get(..32).unwrap_or(&key));
-    let archive = shop.results.join("packages").join(name);
+    let archive = archive(&shop.results, &key);
     if archive.is_file() {
         return Ok(archive);
     }
     shop.step("packages for this job", || shop.pack(&names, &archive))?;
     shop.bar.finish_and_clear();
     Ok(archive)
+}
+
+/// Where an archive is that is made by this key.
+pub(super) fn archive(results: &Path, key: &str) -> PathBuf {
+    let name = format!("{}.cpio", key.get(..32).unwrap_or(key));
+    results.join("packages").join(name)
 }
 
 /// Removes all archives: the next will have the newest packages.
@@ -88,7 +93,7 @@ impl Workshop {
 }
 
 /// Files by their paths in the guest.
-type Files = BTreeMap<String, PathBuf>;
+pub(super) type Files = BTreeMap<String, PathBuf>;
 
 /// What of the unpacked packages goes into the guest; `image` is the root of the image's own.
 fn choose(named: &Path, needed: &Path, image: &Path) -> Result<Files> {
@@ -159,7 +164,8 @@ fn contents(root: &Path) -> Result<Files> {
     Ok(files)
 }
 
-fn write(chosen: &Files, file: &Path) -> Result<()> {
+/// Writes an archive of these.
+pub(super) fn write(chosen: &Files, file: &Path) -> Result<()> {
     let mut archive = Archive::new(BufWriter::new(File::create(file)?));
     for (path, source) in chosen {
         let context = || format!("cannot read {}", source.display());
