@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! fio, linked statically from Debian's source: the packaged one drags 62 libraries (63 MB) along. Its own tests of
-//! zoned drives (`t/zbd`) come along.
+//! zoned drives (`t/zbd`) are kept for who wants them (suites.rs).
 //!
 //! The same source and the same compiler give the same bytes, whatever folder they are built in: debug information,
 //! which names it, would be stripped but stay in the build identifier, a hash.
@@ -45,20 +45,18 @@ pub(super) struct Fio {
 }
 
 impl Fio {
-    /// Each file and its path in the guest: the tests below a folder, where they look for fio, and fio.
-    pub(super) fn files<'a>(
-        &'a self,
-        tests: &'a str,
-        fio: &str,
-    ) -> impl Iterator<Item = (String, PathBuf)> + 'a {
+    /// The tests of zoned drives and the fio that they look for there, by their paths below a folder of the guest.
+    pub(super) fn tests(&self, folder: &str) -> impl Iterator<Item = (String, PathBuf)> + '_ {
+        let folder = folder.to_owned();
+        let fio = (format!("{folder}/fio"), self.binary());
         let scripts = ZBD_TESTS.iter().map(move |name| {
-            let path = format!("{tests}/t/zbd/{name}");
+            let path = format!("{folder}/t/zbd/{name}");
             (path, self.folder.join(name))
         });
-        scripts.chain([(fio.to_owned(), self.binary())])
+        scripts.chain([fio])
     }
 
-    fn binary(&self) -> PathBuf {
+    pub(super) fn binary(&self) -> PathBuf {
         self.folder.join("fio")
     }
 }

@@ -147,9 +147,7 @@ impl Workshop {
         let root = self.step("packages of the userland", || self.userland_root(kernels))?;
         let userland = self.step("libraries of the userland", || {
             let mut userland = Userland::collect(&root, &userland::programs(kernels))?;
-            for (path, file) in fio.files("/usr/share/fio", "/usr/bin/fio") {
-                userland.add_file(&path, &file);
-            }
+            userland.add_file("/usr/bin/fio", &fio.binary());
             userland.add_file("/init", &init);
             userland.add_file("/usr/bin/witness", &witness);
             Ok(userland)

@@ -56,7 +56,7 @@ impl Workshop {
         let (apt, sid) = (self.apt(Suite::Trixie)?, self.apt(Suite::Sid)?);
         let fetch = |source: &Path| Ok(sid.fetch_upstream("fio", source)?);
         let fio = fio::build(&newest, false, fetch, &apt, &self.packages())?;
-        files.extend(fio.files(&format!("{TESTS}/fio"), &format!("{TESTS}/fio/fio")));
+        files.extend(fio.tests(&format!("{TESTS}/fio")));
 
         let source = work.join("nvme-cli");
         apt.fetch_upstream("nvme-cli", &source)?;

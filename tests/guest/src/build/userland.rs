@@ -151,7 +151,7 @@ fn has_zoned_xfs(kernels: &[Kernel]) -> bool {
 }
 
 /// Other names of programs.
-const LINKS: [(&str, &str); 10] = [
+const LINKS: [(&str, &str); 9] = [
     ("/bin", "usr/bin"),
     ("/sbin", "usr/sbin"),
     ("/lib", "usr/lib"),
@@ -165,7 +165,6 @@ const LINKS: [(&str, &str); 10] = [
     ("/usr/sbin/mkfs.ext4", "mke2fs"),
     ("/usr/sbin/modprobe", "../bin/busybox"),
     ("/etc/mtab", "../proc/mounts"),
-    ("/usr/share/fio/fio", "../../bin/fio"),
 ];
 
 /// Where the packages put libraries.
