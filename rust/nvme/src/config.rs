@@ -55,8 +55,8 @@ pub struct ControllerConfig {
 impl Default for ControllerConfig {
     fn default() -> Self {
         Self {
-            // The device's PCI identity; QEMU's own range of test identifiers.
-            vendor_id: 0x1b36,
+            // The device's PCI identity: QEMU's experimental identifiers are 1af4:10f0 to 10ff (QEMU: docs/specs/pci-ids).
+            vendor_id: 0x1af4,
             subsystem_vendor_id: 0x1af4,
             serial: "conzone".into(),
             model: "ConZone NVMe".into(),

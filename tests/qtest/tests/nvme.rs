@@ -104,6 +104,13 @@ fn identify_shows_both_namespaces() -> Result<()> {
     let machine = Machine::with_device("conzone-nvme,addr=4,serial=S123,mdts=5")?;
     let mut nvme = NvmeDriver::start(&machine, SLOT)?;
     let controller = nvme.identify(1, 0, 0)?;
+    let (vendor, subsystem) = (SLOT.config(&machine, 0)?, SLOT.config(&machine, 0x2c)?);
+    assert_eq!(
+        controller[..2],
+        vendor.to_le_bytes()[..2],
+        "VID as the PCI function's"
+    );
+    assert_eq!(controller[2..4], subsystem.to_le_bytes()[..2], "SSVID");
     assert_eq!(&controller[4..8], b"S123");
     assert_eq!(controller[77], 5, "MDTS");
     assert_eq!(controller[516..520], 2_u32.to_le_bytes(), "NN");

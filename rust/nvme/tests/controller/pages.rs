@@ -41,7 +41,7 @@ fn identify_controller() {
     let mut page = identify(&mut guest, Cns::Controller, 0, CommandSet::Nvm);
     page[768..1024].fill(0); // SUBNQN: a UUID of the serial number's.
     let fields: &[Field<'_>] = &[
-        (0, &[0x36, 0x1b, 0xf4, 0x1a]), // VID, SSVID
+        (0, &[0xf4, 0x1a, 0xf4, 0x1a]), // VID, SSVID
         (4, b"conzone             "),   // SN
         (24, b"ConZone NVMe                            0.1     "), // MN, FR
         (72, &[6, 0, 0x54, 0x52]),      // RAB, IEEE
