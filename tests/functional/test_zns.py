@@ -118,3 +118,43 @@ class Zones(GuestTest):
         self.assertEqual(results["still_works"].status, 0)
         self.assertGreater(json.loads(results["log"].stdout)["errors"][0]["error_count"], 0)
         self.assert_calm(results["dmesg"].stdout)
+
+
+class OddZones(GuestTest):
+    """Zones whose size is no power of two, as zoned UFS has them: as far as Linux lets one."""
+
+    SIZE = 96 * 2048  # sectors
+
+    def look(self, kernel):
+        """There is no block device, and the generic one does everything."""
+        path, one = "/dev/ng0n2", self.SIZE
+        commands = {
+            "data": "head -c 64k /dev/urandom > /root/data",
+            "no_block_device": f"[ ! -e {DATA} ]",
+            "report": f"nvme zns report-zones {path} -d 3 -o json",
+            "write": f"nvme write {path} -s {one} -c 127 -z 65536 -d /root/data",
+            "append": f"nvme zns zone-append {path} -s {one} -z 4096 -d /root/data",
+            "read": f"nvme read {path} -s {one} -c 127 -z 65536 -d /root/back && cmp /root/data /root/back",
+            "written": f"nvme zns report-zones {path} -s {one} -d 1 -o json",
+            "finish": f"nvme zns finish-zone {path} -s {one}",
+            "finished": f"nvme zns report-zones {path} -s {one} -d 1 -o json",
+            "reset": f"nvme zns reset-zone {path} -a",
+            "dmesg": "dmesg",
+        }
+        options = ("--kernel", kernel, "--set", "zones=8", "--set", "zone-size=96M")
+        results = self.checks(commands, options)
+        self.assert_all_succeed(results)
+        self.assertRegex(results["dmesg"].stdout, "nvme.*invalid zone size")
+        zones = json.loads(results["report"].stdout)["zone_list"]
+        self.assertEqual([(zone["slba"], zone["cap"]) for zone in zones], [(n * one, one) for n in range(3)])
+        self.assertIn(f"LBA {one + 128:x}", results["append"].stdout)
+        self.assertEqual(reported(results["written"])["wp"], one + 128 + 8)
+        self.assertEqual(reported(results["finished"])["state"], "FULL")
+
+    def test_linux_6_12(self):
+        """Debian 13's kernel."""
+        self.look("6.12")
+
+    def test_linux_of_today(self):
+        """The newest that Debian rebuilds for its stable release."""
+        self.look("backports")

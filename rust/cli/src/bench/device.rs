@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The device's own speed: fio on it and on QEMU's `nvme`, in the same boot of the same guest.
+//! The device's own speed: fio on it, on QEMU's `nvme` and on the guest's `null_blk`, in the same boot of the same guest.
 //!
 //! Our drive takes no time (`timing=off`), so what is measured is the device: doorbell to interrupt. Theirs has a
 //! RAM-backed file. The guest announces each job's begin and end; QEMU's processor time in between, over the I/Os
-//! done, is the host's cost of an I/O (guest included, which is the same for both).
+//! done, is the host's cost of an I/O (guest included, which is the same for both). With `null_blk` there is no device, so what
+//! it costs is the limit, and what is above is what a device adds.
 //!
 //! So that the comparison is fair on a machine that does other things too, the devices take turns job by job, in
 //! several rounds; ratios are formed within a round, and the table has the median of each. All media is written once
@@ -64,10 +65,14 @@ struct Comparison {
     job: String,
     ours: Figures,
     theirs: Figures,
+    /// Of no device at all.
+    null: Figures,
     /// Ours over theirs; more is better.
     iops_ratio: f64,
     /// Ours over theirs; less is better.
     host_cpu_ratio: f64,
+    /// The same of what is above no device's.
+    added_cpu_ratio: f64,
 }
 
 impl Comparison {
@@ -77,8 +82,10 @@ impl Comparison {
             "job": self.job,
             ours: self.ours,
             theirs: self.theirs,
+            "null_blk": self.null,
             "iops_ratio": self.iops_ratio,
             "host_cpu_ratio": self.host_cpu_ratio,
+            "added_cpu_ratio": self.added_cpu_ratio,
         })
     }
 }
@@ -168,7 +175,8 @@ fn note(pair: Pair) -> String {
     format!(
         "Medians of {ROUNDS} rounds in one boot, the devices taking turns; all media written before. conzone-nvme with \
          timing=off,\n{theirs}. qd1: fio's psync; qd32: io_uring, batch: 16 commands a \
-         doorbell, d4: a\njob on each of four drives. host us/IO: QEMU's processor time, the guest's own work included."
+         doorbell, d4: a\njob on each of four drives. host us/IO: QEMU's processor time, the guest's own work included; null_blk is no device \
+         at all, and added\nis the ratio of what each device adds to its time."
     )
 }
 
@@ -293,16 +301,23 @@ impl Meter {
                 .zip(of("reference"))
                 .filter(|(ours, theirs)| ours.len() == theirs.len())
                 .with_context(|| format!("{job} ran on one device only"))?;
-            let ratio = |figure: fn(&Figures) -> f64| {
-                let rounds = ours.iter().zip(theirs);
-                median(rounds.map(|(ours, theirs)| figure(ours) / figure(theirs)))
+            let null = of("null")
+                .filter(|null| null.len() == ours.len())
+                .with_context(|| format!("{job} did not run on null_blk"))?;
+            let ratio = |figure: fn(&Figures, &Figures) -> f64| {
+                let rounds = ours.iter().zip(theirs).zip(null);
+                median(
+                    rounds.map(|((ours, theirs), null)| figure(ours, null) / figure(theirs, null)),
+                )
             };
             Ok(Comparison {
                 job: job.clone(),
-                iops_ratio: ratio(|round| round.iops),
-                host_cpu_ratio: ratio(|round| round.host_cpu_us),
+                iops_ratio: ratio(|round, _| round.iops),
+                host_cpu_ratio: ratio(|round, _| round.host_cpu_us),
+                added_cpu_ratio: ratio(|round, null| round.host_cpu_us - null.host_cpu_us),
                 ours: Figures::median(ours),
                 theirs: Figures::median(theirs),
+                null: Figures::median(null),
             })
         });
         rows.collect()
@@ -319,9 +334,12 @@ fn text(rows: &[Comparison], pair: Pair) -> String {
         "IOPS",
         theirs,
         "ratio",
+        "null_blk",
         "host us/IO",
         theirs,
         "ratio",
+        "null_blk",
+        "added",
     ];
     let cells = rows.iter().map(|row| {
         [
@@ -329,9 +347,12 @@ fn text(rows: &[Comparison], pair: Pair) -> String {
             format!("{:.0}", row.ours.iops),
             format!("{:.0}", row.theirs.iops),
             format!("{:.2}", row.iops_ratio),
+            format!("{:.0}", row.null.iops),
             format!("{:.1}", row.ours.host_cpu_us),
             format!("{:.1}", row.theirs.host_cpu_us),
             format!("{:.2}", row.host_cpu_ratio),
+            format!("{:.1}", row.null.host_cpu_us),
+            format!("{:.2}", row.added_cpu_ratio),
         ]
     });
     table::figures(header, 1, cells).to_string()
@@ -360,11 +381,12 @@ mod tests {
         let round = |ours: u32, theirs: u32| {
             format!(
                 "begin conzone:b\nend conzone:b {ours} 2000 0\nfio: a remark\n\
-                 begin reference:b\nend reference:b {theirs} 500 0\n"
+                 begin reference:b\nend reference:b {theirs} 500 0\nbegin null:b\nend null:b 1 4000 0\n"
             )
         };
         let slow_machine = round(100, 25) + &round(10, 100) + &round(1000, 250);
-        let other = "begin conzone:a\nend conzone:a 10 100 0\nbegin reference:a\nend reference:a 20 200 0\n";
+        let other = "begin conzone:a\nend conzone:a 10 100 0\nbegin reference:a\nend reference:a 20 200 0\n\
+            begin null:a\nend null:a 1 1000 0\n";
         let rows = meter(&(slow_machine + other)).comparisons().unwrap();
         let jobs: Vec<_> = rows
             .iter()
@@ -376,6 +398,9 @@ mod tests {
             "0.1 s over 2000 I/Os"
         );
         assert!((rows[0].host_cpu_ratio - 0.25).abs() < 1e-6);
+        let added = (50.0 - 25.0) / (200.0 - 25.0);
+        assert!((rows[0].added_cpu_ratio - added).abs() < 1e-6);
+        assert!((rows[0].null.host_cpu_us - 25.0).abs() < 1e-6);
         assert!(text(&rows, Pair::QemuNvme).contains("4.00"));
         assert!(rows[0].json(Pair::Image)["memory"]["iops"].is_number());
     }
@@ -398,6 +423,8 @@ mod tests {
             error(&lost).contains("one device only"),
             "a round is missing"
         );
+        let no_null = format!("{half}begin reference:a\nend reference:a 1 1 0\n");
+        assert!(error(&no_null).contains("null_blk"));
     }
 
     #[test]

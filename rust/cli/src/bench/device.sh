@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Runs in the guest, after a line that sets `seconds`, `rounds` and `drives` (of each kind): the same fio jobs on the
-# zoned namespaces of both kinds of controller. Prints `begin NAME` and `end NAME IOPS IOS ERRORS` around each, where
+# zoned namespaces of both kinds of controller, and on null_blk, which is what is left without a device. Prints `begin NAME` and `end NAME IOPS IOS ERRORS` around each, where
 # NAME is <kind>:<job>.
 set -eu
 
@@ -27,7 +27,7 @@ zoned_of() {
 job() {
     local name=$1 kind
     shift
-    for kind in conzone reference; do
+    for kind in conzone reference null; do
         measure $kind:"$name" "$@" --name=job --filename="${names[${kind}0]}"
     done
 }
@@ -36,7 +36,7 @@ job() {
 job_everywhere() {
     local name=$1 kind n parts
     shift
-    for kind in conzone reference; do
+    for kind in conzone reference null; do
         parts=()
         for ((n = 0; n < drives; n++)); do
             parts+=(--name=job$n --filename="${names[$kind$n]}")
@@ -56,11 +56,29 @@ measure() {
         '.jobs[0] | "end \($name) \(.read.iops + .write.iops) \(.read.total_ios + .write.total_ios) \(.error + .total_err)"' /tmp/job.json
 }
 
+# null N ZONES: a drive of the same zones that the kernel completes where it is submitted, and that keeps no data
+null() {
+    local drive=/sys/kernel/config/nullb/null$1
+    mkdir "$drive"
+    for setting in size=$((128 * $2)) zoned=1 zone_size=128 zone_capacity=96 zone_max_open=6 zone_max_active=6 \
+        memory_backed=0 irqmode=0 queue_mode=2 submit_queues=2 hw_queue_depth=1023 power=1; do
+        echo "${setting#*=}" >"$drive/${setting%%=*}"
+    done
+    echo "nullb$(cat "$drive/index")"
+}
+
+modprobe configfs
+mountpoint -q /sys/kernel/config || mount -t configfs none /sys/kernel/config
+modprobe null_blk nr_devices=0
 declare -A names
-for kind in conzone reference; do
+for kind in conzone reference null; do
     for ((n = 0; n < drives; n++)); do
-        names[$kind$n]=/dev/$(zoned_of $kind$n)
         if [ $n = 0 ]; then zones=12; else zones=2; fi
+        if [ $kind = null ]; then
+            names[$kind$n]=/dev/$(null $n $((zones + 4)))
+        else
+            names[$kind$n]=/dev/$(zoned_of $kind$n)
+        fi
         fio --name=fill --filename="${names[$kind$n]}" --direct=1 --zonemode=zbd --rw=write --bs=512k --size=${zones}z \
             --output=/tmp/fill.txt
     done
