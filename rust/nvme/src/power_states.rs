@@ -352,7 +352,7 @@ impl PowerStates {
         now.max(self.settled)
     }
 
-    /// The table of transitions: the current one, or another.
+    /// The table of transitions in force.
     pub(crate) const fn transitions(&self) -> &Transitions {
         &self.transitions
     }
@@ -401,14 +401,19 @@ impl PowerStates {
         }
     }
 
-    /// Power goes.
-    pub fn power_off(&mut self, at: Instant) {
+    /// Power goes at `at`; when it does for the drive, which cannot go back behind the beginning of commands that waited for it.
+    pub fn power_off(&mut self, at: Instant) -> Instant {
         self.catch_up(at);
         let time = at.since(self.since);
         if let Some(spent) = self.spent.get_mut(self.current) {
             spent.time += time;
         }
         self.is_off = true;
+        if self.is_operational() {
+            at.max(self.settled)
+        } else {
+            at
+        }
     }
 
     /// Power is back, and the controller in state `initial`.

@@ -67,7 +67,7 @@ impl Simulation {
         self.pacer.restarted(ready);
         self.power.note(&cut, ready.since(at));
         if let Some(states) = &mut self.states {
-            states.power_off(at);
+            let _ = states.power_off(at);
             states.power_on(0, ready);
         }
     }

@@ -109,10 +109,9 @@ impl<D: Drive> Controller<D> {
         if !rest.is_empty() {
             change(MediaChange::Gone(rest));
         }
+        let power = self.power_states.as_mut();
+        let at = power.map_or(at, |power| power.power_off(at));
         let loss = self.drive.power_cut(at, change);
-        if let Some(power) = &mut self.power_states {
-            power.power_off(at);
-        }
         let counters = &mut self.logs.counters;
         counters.power_cuts = counters.power_cuts.saturating_add(1);
         if !self.registers.is_safe() {

@@ -347,6 +347,22 @@ fn power_comes_back_to_a_controller_at_work() {
 }
 
 #[test]
+fn a_power_cut_while_it_wakes_finds_that_the_waiting_command_has_begun() {
+    let mut guest = guest(true);
+    pass(&mut guest, 100 * MS);
+    let start = guest.host.clock;
+    guest.submit(1, command::plain(NvmOpcode::Flush.wire(), META));
+    let cut = start + Nanos::from_micros(1_000);
+    guest.controller.cut_power_at(Some(cut));
+    pass(&mut guest, 1_000);
+    assert!(guest.controller.is_off() && guest.poll(1).is_none());
+    // Instants that the drive is told never go back.
+    let begun = start + Nanos::from_micros(5_000);
+    assert_eq!(guest.controller.drive().cuts, [begun]);
+    assert_eq!(guest.controller.take_power_cut(), Some(cut));
+}
+
+#[test]
 fn a_shutdown_of_a_sleeping_controller_takes_the_way_back() {
     let mut guest = guest(true);
     pass(&mut guest, 100 * MS);
