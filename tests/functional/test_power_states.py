@@ -27,8 +27,8 @@ COMMANDS = {
     "deep_state": "sleep 2; nvme get-feature /dev/nvme0 -f 2",
     **{name: sparse(pause) for name, pause in PAUSES.items()},
     # A host that says where to go, and one that wants none of this.
-    "asked": "nvme set-feature /dev/nvme0 -f 2 -v 4; nvme get-feature /dev/nvme0 -f 2",
-    "refused": "! nvme set-feature /dev/nvme0 -f 2 -v 5",
+    "asked": "nvme set-feature /dev/nvme0 -f 2 --value=4; nvme get-feature /dev/nvme0 -f 2",
+    "refused": "! nvme set-feature /dev/nvme0 -f 2 --value=5",
     "never": "echo 0 > /sys/class/nvme/nvme0/power/pm_qos_latency_tolerance_us && nvme get-feature /dev/nvme0 -f 0x0c",
     "log": "nvme get-log /dev/nvme0 --log-id=0xc0 --log-len=4096 --raw-binary | tail -c 512 | od -An -v -tu8 -w8",
     "dmesg": "dmesg",
@@ -50,12 +50,12 @@ class PowerStates(GuestTest):
         """The value of Power Management."""
         return int(re.search(r"value:\s*(?:0x)?([0-9a-f]+)", said, re.I).group(1), 16) & 0x1F
 
-    def mean(self, said):
-        """Mean latency of the reads, ns."""
+    def median(self, said):
+        """Median latency of the reads, us: the first one finds the drive as what was before has left it."""
         report, _ = json.JSONDecoder().raw_decode(said[said.index("{") :])
         read = report["jobs"][0]["read"]
         self.assertEqual(read["total_ios"], READS)
-        return read["clat_ns"]["mean"]
+        return read["clat_ns"]["percentile"]["50.000000"] / 1000
 
     def check(self, kernel, states, target, exits):
         """Where Linux sends the drive, and what each kind of reads pays."""
@@ -67,12 +67,14 @@ class PowerStates(GuestTest):
         self.assertIn("(ITPT): 100 ms", said["transitions"])
         found = [self.state(said[name]) for name in ("awake", "shallow_state", "deep_state", "asked")]
         self.assertEqual(found, [0, target, 4, 4])
-        dense = self.mean(said["dense"])
+        dense = self.median(said["dense"])
+        # Some of this is a guest that has idled for 20 ms.
+        self.assertLess(dense, 5000)
         for name, exit_us in exits.items():
-            # The first read finds the drive at work or not, by what was before.
-            paid = (self.mean(said[name]) - dense) / 1000
-            self.assertGreater(paid, exit_us * (READS - 1) / READS - 500, name)
-            self.assertLess(paid, exit_us + 4000, name)
+            # fio counts in steps of a percent or so, and a guest that slept is slow, too.
+            paid = self.median(said[name]) - dense
+            self.assertGreater(paid, exit_us - 500, name)
+            self.assertLess(paid, exit_us + 1500, name)
         return said
 
     def test_linux_sends_it_to_sleep(self):

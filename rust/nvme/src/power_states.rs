@@ -227,6 +227,11 @@ impl PowerStates {
     }
 
     fn check(&mut self) -> Result<(), Error> {
+        self.check_invariants()
+    }
+
+    /// Is an error if the states and transitions are none that there can be.
+    pub(crate) fn check_invariants(&self) -> Result<(), Error> {
         let is_operational = |of: usize| self.states.get(of).map(|state| state.is_operational);
         let current = is_operational(self.current);
         ensure!(

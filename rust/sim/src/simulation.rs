@@ -102,17 +102,13 @@ impl Simulation {
     fn command(&mut self, command: &Command) -> Answer {
         let arrival = self.pacer.arrival(command.arrival);
         let (ns, asked) = to_model(command);
-        let begin = match &mut self.states {
-            Some(states) => states.arrive(arrival),
-            None => arrival,
-        };
         if let Some(series) = &mut self.series {
-            series.note(&self.model, begin);
+            series.note(&self.model, arrival);
         }
-        let outcome = self.model.submit(ns, &asked, begin);
-        if let Some(states) = &mut self.states {
-            states.busy(begin, outcome.done);
-        }
+        let outcome = match &mut self.states {
+            None => self.model.submit(ns, &asked, arrival),
+            Some(states) => woken(states, &mut self.model, (ns, &asked), arrival),
+        };
         let (completion, status) = match outcome.result {
             Ok(_) if self.timed => (outcome.done, 0),
             Ok(_) => (arrival, 0),
@@ -156,6 +152,20 @@ impl Simulation {
     pub const fn now(&self) -> Instant {
         self.pacer.last_completion()
     }
+}
+
+/// Runs a command on a drive that may be asleep.
+#[inline(never)]
+fn woken(
+    states: &mut PowerStates,
+    model: &mut Model,
+    (ns, command): (Namespace, &ftl::Command),
+    arrival: Instant,
+) -> ftl::Outcome {
+    let begin = states.arrive(arrival);
+    let outcome = model.submit(ns, command, begin);
+    states.busy(begin, outcome.done);
+    outcome
 }
 
 /// A trace's command in the model's terms, and its namespace.

@@ -9,7 +9,7 @@
 use nvme::{Controller, ControllerConfig, Drive};
 use nvme_spec::{offset, NvmOpcode, Sqe};
 
-use crate::{command, FakeConfig, FakeDrive, Guest, PAGE};
+use crate::{command, FakeConfig, FakeDrive, Guest, PAGE, POWER_STATES};
 
 const MEMORY: usize = 2 << 20;
 /// Guest memory that data pointers of the targets may name.
@@ -71,7 +71,12 @@ fn guest() -> Option<Guest<FakeDrive>> {
 fn guest_of(config: FakeConfig) -> Option<Guest<FakeDrive>> {
     let drive = FakeDrive::new(config);
     let media = usize::try_from(drive.media_bytes()).ok()?;
-    let mut guest = Guest::new(ControllerConfig::default(), drive, MEMORY, media).ok()?;
+    let config = ControllerConfig {
+        power_states: &POWER_STATES,
+        transitions: true,
+        ..ControllerConfig::default()
+    };
+    let mut guest = Guest::new(config, drive, MEMORY, media).ok()?;
     guest.budget = BUDGET;
     (guest.enable() && guest.create_queues(2, 32)).then_some(guest)
 }

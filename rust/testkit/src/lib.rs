@@ -20,7 +20,9 @@ mod drive;
 pub mod fuzz;
 mod guest;
 mod host;
+mod power_states;
 
 pub use drive::{FakeConfig, FakeDrive};
 pub use guest::{Guest, PAGE};
 pub use host::{Change, FakeHost, Watch};
+pub use power_states::POWER_STATES;

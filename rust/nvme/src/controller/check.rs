@@ -13,6 +13,9 @@ impl<D: Drive> Controller<D> {
     pub fn check_invariants(&self) -> Result<(), &'static str> {
         let is_bounded = self.config.mdts > 8 || self.work.is_bounded();
         check(is_bounded, "a run did more work than it may")?;
+        let power = self.power_states.as_ref();
+        let is_good = power.is_none_or(|power| power.check_invariants().is_ok());
+        check(is_good, "power states do not agree")?;
         let mut in_flight = [0_u32; MAX_QUEUES];
         let lists = self.queues.cqs.iter().flatten().map(|cq| cq.waiting);
         let mut is_astray = false;

@@ -1,52 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Power states: what is told of them, what brings the controller to one and back, and what that takes.
 
-use nvme::{ControllerConfig, PowerReport, PowerState};
+use nvme::{ControllerConfig, PowerReport};
 use nvme_spec::{AdminOpcode, Cns, FeatureId, LogId, NvmOpcode, Status};
-use testkit::{command, FakeConfig, FakeDrive, Guest};
+use testkit::{command, FakeConfig, FakeDrive, Guest, POWER_STATES};
 use units::Nanos;
 
 use crate::{assert_ok, assert_rejected, assert_status, guest_with, identify, META, SHIFT};
-
-/// 5 W and 2 W at work; 50 mW after 10 ms, 5 mW after 30 ms more.
-const STATES: [PowerState; 4] = [
-    PowerState {
-        max_power: 50_000,
-        is_operational: true,
-        entry_us: 0,
-        exit_us: 0,
-        idle_power: 6_300,
-        active_power: 50_000,
-        idle_ms: 0,
-    },
-    PowerState {
-        max_power: 20_000,
-        is_operational: true,
-        entry_us: 20,
-        exit_us: 30,
-        idle_power: 5_001,
-        active_power: 18_000,
-        idle_ms: 0,
-    },
-    PowerState {
-        max_power: 500,
-        is_operational: false,
-        entry_us: 200,
-        exit_us: 500,
-        idle_power: 499,
-        active_power: 0,
-        idle_ms: 10,
-    },
-    PowerState {
-        max_power: 50,
-        is_operational: false,
-        entry_us: 1_000,
-        exit_us: 5_000,
-        idle_power: 50,
-        active_power: 0,
-        idle_ms: 30,
-    },
-];
 
 /// What a command of the fake drive takes.
 const LATENCY: u64 = 10;
@@ -54,7 +14,7 @@ const MS: u64 = 1_000;
 
 fn guest(transitions: bool) -> Guest<FakeDrive> {
     let config = ControllerConfig {
-        power_states: &STATES,
+        power_states: &POWER_STATES,
         transitions,
         ..ControllerConfig::default()
     };
