@@ -40,7 +40,7 @@ class PowerStates(GuestTest):
 
     def look(self, states, kernel):
         """Everything the guest said."""
-        options = ("--set", "zones=8", "--set", f"power-states={states}", "--kernel", kernel)
+        options = ("--set", "zones=8", "--set", f"power-states={states}", "--kernel", kernel, "--timing", "virtual")
         results = self.checks(COMMANDS, options)
         self.assert_all_succeed(results)
         self.assert_calm(results["dmesg"].stdout)

@@ -100,7 +100,7 @@ impl Drive {
 
     /// Everything the drive has counted, by the names of docs/model.md.
     fn statistics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let text = ssd::stats_json(self.simulation.model());
+        let text = self.simulation.stats_json();
         let stats = py.import("json")?.call_method1("loads", (text,))?;
         stats.set_item("errors", self.simulation.latencies().errors())?;
         stats.set_item("end_ns", self.simulation.now().as_nanos())?;
