@@ -33,6 +33,20 @@ class Exec(GuestTest):
         with open(fetched, "rb") as file:
             self.assertEqual(file.read(), content + content)
 
+    def test_programs_of_packages(self):
+        """A package's programs work, with what they depend on; one that there is not, or that does not fit, is refused."""
+        ask = "import ssl, sqlite3; print(sqlite3.connect(':memory:').execute('select 6 * 7').fetchone()[0])"
+        done = self.guest(f'python3 -c "{ask}" && ioping -c 2 -q -D /dev/nvme0n1', ("--package", "python3", "--package", "ioping"))
+        self.assertEqual((done.status, done.stdout.split()[0]), (0, "42"), done.stderr)
+        self.assertIn("2 requests completed", done.stdout)
+        for options, words in (
+            (("--package", "no-such-package"), "--package no-such-package: no package no-such-package in trixie"),
+            (("--package", "python3", "--memory", "160M"), "need --memory"),
+        ):
+            done = self.guest("true", options)
+            self.assertEqual(done.status, 2)
+            self.assertIn(words, done.stderr)
+
     def test_a_guest_that_dies_is_an_error(self):
         """A panic ends the command with status 1 and the kernel's last words."""
         done = self.guest("echo before; echo c > /proc/sysrq-trigger; sleep 60", ())

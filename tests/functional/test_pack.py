@@ -114,6 +114,15 @@ class Pack(GuestTest):
             self.assertEqual(done.returncode, 2, command)
             self.assertIn("needs the conzone repository: there are no sources in a pack", done.stderr)
 
+        for option, words in (
+            ("--kernel backports", "--kernel backports: this pack has 6.1 and 6.12"),
+            ("--package python3", "--package python3: a pack fetches nothing"),
+            ("--tests", "--tests: a pack fetches nothing"),
+        ):
+            done = self.inside(root, f"cd /tmp; /opt/conzone/conzone exec {option} -- true")
+            self.assertEqual(done.returncode, 2, option)
+            self.assertIn(words, done.stderr)
+
     def test_places(self):
         """An archive that cannot be written is said before anything is packed."""
         done = subprocess.run([conzone(), "pack", "--out", "/proc/x.tar.gz"], capture_output=True, text=True, check=False)

@@ -450,10 +450,10 @@ mod tests {
             uri: "http://m/debian".into(),
             signed_by: Some("/k.gpg".into()),
         };
-        let list = source_list(&mirror, Suite::BookwormBackports);
+        let list = source_list(&mirror, Suite::TrixieBackports);
         assert!(list.starts_with("deb [signed-by=/k.gpg"), "{list}");
         assert!(
-            list.ends_with("] http://m/debian bookworm-backports main\n"),
+            list.ends_with("] http://m/debian trixie-backports main\n"),
             "{list}"
         );
         assert_eq!(list.lines().count(), 2);

@@ -35,8 +35,6 @@ use std::path::PathBuf;
 pub enum Suite {
     /// Debian 12.
     Bookworm,
-    /// Newer packages rebuilt for Debian 12.
-    BookwormBackports,
     /// Debian 13.
     Trixie,
     /// Newer packages rebuilt for Debian 13.
@@ -50,7 +48,6 @@ impl Suite {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Bookworm => "bookworm",
-            Self::BookwormBackports => "bookworm-backports",
             Self::Trixie => "trixie",
             Self::TrixieBackports => "trixie-backports",
             Self::Sid => "sid",

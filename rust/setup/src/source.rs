@@ -28,8 +28,8 @@ use crate::wrap::Wrap;
 /// The branch of QEMU whose Rust crates the device is written for.
 const BRANCH: &str = "10.0.";
 
-/// Where Debian has it: the release that ships the branch, then what is left of it elsewhere.
-const SUITES: [Suite; 2] = [Suite::Trixie, Suite::BookwormBackports];
+/// The release that ships the branch. (Debian 12's backports list a 10.0.2 whose source is gone.)
+const SUITE: Suite = Suite::Trixie;
 
 /// Subprojects that a release tarball has and a git checkout gets from the network.
 const C_SUBPROJECTS: [&str; 3] = [
@@ -167,29 +167,20 @@ pub fn subprojects(tree: &Path) -> anyhow::Result<Vec<String>> {
 }
 
 fn fetch(paths: &Paths, new: &Path) -> anyhow::Result<()> {
-    let mut looked = Vec::new();
-    for suite in SUITES {
-        match fetch_from(paths, suite, new) {
-            Ok(()) => return Ok(()),
-            Err(error) => looked.push(format!("{suite}: {error:#}")),
-        }
-    }
-    bail!(
-        "no QEMU {BRANCH}x from Debian: unpack one from qemu.org and name it with --qemu-src\n{}",
-        looked.join("\n")
-    )
-}
-
-fn fetch_from(paths: &Paths, suite: Suite, new: &Path) -> anyhow::Result<()> {
-    let apt = Apt::new(paths.target().join("apt").join(suite.name()), suite)?;
-    let version = apt.source_version("qemu")?;
-    // A fetch from another release may have got half way.
-    remove_dir(new)?;
-    ensure!(
-        upstream(&version).starts_with(BRANCH),
-        "it has QEMU {version}"
-    );
-    Ok(apt.fetch_source("qemu", new)?)
+    let fetched = || {
+        let apt = Apt::new(paths.target().join("apt").join(SUITE.name()), SUITE)?;
+        let version = apt.source_version("qemu")?;
+        ensure!(
+            upstream(&version).starts_with(BRANCH),
+            "{SUITE} has QEMU {version}"
+        );
+        Ok(apt.fetch_source("qemu", new)?)
+    };
+    fetched().with_context(|| {
+        format!(
+            "no QEMU {BRANCH}x from Debian: unpack one from qemu.org and name it with --qemu-src"
+        )
+    })
 }
 
 /// A Debian version without its epoch.
