@@ -38,7 +38,7 @@ class Exec(GuestTest):
         ask = "import ssl, sqlite3; print(sqlite3.connect(':memory:').execute('select 6 * 7').fetchone()[0])"
         done = self.guest(f'python3 -c "{ask}" && ioping -c 2 -q -D /dev/nvme0n1', ("--package", "python3", "--package", "ioping"))
         self.assertEqual((done.status, done.stdout.split()[0]), (0, "42"), done.stderr)
-        self.assertIn("2 requests completed", done.stdout)
+        self.assertIn("generated 2 requests", done.stdout)
         for options, words in (
             (("--package", "no-such-package"), "--package no-such-package: no package no-such-package in trixie"),
             (("--package", "python3", "--memory", "160M"), "need --memory"),
