@@ -77,10 +77,17 @@ struct Workshop {
 pub fn build(options: &Options) -> Result<Image> {
     let mut image = Image::below(&options.target);
     let recipe = stamp::of(&RECIPE);
-    if options.force {
-        packages::forget(&options.target)?;
-    }
     let results = options.target.join("guest");
+    if options.force {
+        packages::forget(&results)?;
+        // Kernels that are built when they are asked for will be again.
+        for kernel in Kernel::ALL
+            .iter()
+            .filter(|one| !Kernel::RELEASED.contains(one))
+        {
+            let _ = fs::remove_file(results.join(kernel.name()).join("stamp"));
+        }
+    }
     let other = results.join(options.kernel.name());
     let mut images = vec![(Kernel::RELEASED.to_vec(), results)];
     if !Kernel::RELEASED.contains(&options.kernel) {

@@ -2,8 +2,8 @@
 //! Programs of Debian packages that one job wants, as an archive that goes behind the image's own.
 //!
 //! The packages that are named go in whole but for documentation; of the packages they depend on, everything but libraries
-//! that no program names by DT_NEEDED, which are most of the bytes. What the image's own packages bring stays theirs: its
-//! programs and libraries fit each other. Nobody runs the packages' scripts.
+//! that no program names by DT_NEEDED, which are most of the bytes. What the image's own packages bring, too, is taken from them:
+//! programs and libraries then fit each other. Nobody runs the packages' scripts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use debian::Suite;
 
-use super::userland::{find_library, LIBRARIES};
+use super::userland::{find_library, LIBRARIES, PROGRAMS};
 use super::{elf, replace, stamp, tools, Workshop};
 use crate::cpio::Archive;
 use crate::job::merged_usr;
@@ -62,8 +62,8 @@ pub(super) fn archive(results: &Path, key: &str) -> PathBuf {
 }
 
 /// Removes all archives: the next will have the newest packages.
-pub(super) fn forget(target: &Path) -> Result<()> {
-    let folder = target.join("guest/packages");
+pub(super) fn forget(results: &Path) -> Result<()> {
+    let folder = results.join("packages");
     if folder.exists() {
         fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())?;
     }
@@ -86,7 +86,7 @@ impl Workshop {
             };
             debian::unpack(&file, root)?;
         }
-        let chosen = choose(&named, &needed, &self.work.join("root"))?;
+        let chosen = choose(&named, &needed, &self.work.join("root"), &PROGRAMS)?;
         replace(archive, |file| write(&chosen, file))?;
         fs::remove_dir_all(work).context("cannot remove what was unpacked")
     }
@@ -95,13 +95,16 @@ impl Workshop {
 /// Files by their paths in the guest.
 pub(super) type Files = BTreeMap<String, PathBuf>;
 
-/// What of the unpacked packages goes into the guest; `image` is the root of the image's own.
-fn choose(named: &Path, needed: &Path, image: &Path) -> Result<Files> {
+/// What of the unpacked packages goes into the guest; `image` is the root of the image's own, of which it has these programs.
+fn choose(named: &Path, needed: &Path, image: &Path, programs: &[&str]) -> Result<Files> {
     let mut chosen = contents(needed)?;
-    chosen.retain(|path, _| {
-        let path = Path::new(path.trim_start_matches('/'));
-        !is_library(path) && fs::symlink_metadata(image.join(path)).is_err()
-    });
+    chosen.retain(|path, _| !is_library(Path::new(path)) && !programs.contains(&path.as_str()));
+    for (path, source) in &mut chosen {
+        let own = image.join(path.trim_start_matches('/'));
+        if fs::symlink_metadata(&own).is_ok() {
+            *source = own;
+        }
+    }
     chosen.extend(contents(named)?);
     let mut open: Vec<PathBuf> = chosen.values().cloned().collect();
     while let Some(file) = open.pop() {
@@ -217,8 +220,19 @@ mod tests {
         ]);
         symlink("usr/lib", needed.path().join("lib")).unwrap();
         symlink("other", needed.path().join("usr/bin/alias")).unwrap();
-        let image = root(&["usr/bin/bash"]);
-        let chosen = choose(named.path(), needed.path(), image.path()).unwrap();
+        let image = root(&["usr/bin/bash", "usr/bin/other"]);
+        let chosen = choose(
+            named.path(),
+            needed.path(),
+            image.path(),
+            &["/usr/bin/bash"],
+        )
+        .unwrap();
+        assert_eq!(
+            chosen["/usr/bin/other"],
+            image.path().join("usr/bin/other"),
+            "fits the image"
+        );
         let paths: Vec<&str> = chosen.keys().map(String::as_str).collect();
         assert_eq!(
             paths,
@@ -251,7 +265,7 @@ mod tests {
             fs::create_dir_all(file.parent().unwrap()).unwrap();
             fs::write(file, "").unwrap();
         }
-        let chosen = choose(named.path(), needed.path(), image.path()).unwrap();
+        let chosen = choose(named.path(), needed.path(), image.path(), &[]).unwrap();
         for name in &names {
             assert!(
                 chosen.contains_key(&format!("/{}/{name}", LIBRARIES[0])),

@@ -66,7 +66,7 @@ const PACKAGES: [&str; 44] = [
 ];
 
 /// Programs, where their packages put them.
-const PROGRAMS: [&str; 40] = [
+pub(super) const PROGRAMS: [&str; 40] = [
     "/usr/bin/busybox",
     "/usr/bin/bash",
     "/usr/bin/cat",
