@@ -74,6 +74,10 @@ counters! {
     HostWriteTime "host_write_time_ns" |c| c.write_latency.sum().get(),
     HostOtherTime "host_other_time_ns" Counters::other_time_ns,
     HostAppends "host_appends" |c| c.host_appends,
+    SuperblocksLent "superblocks_lent" |c| c.superblocks_lent,
+    SuperblocksReturned "superblocks_returned" |c| c.superblocks_returned,
+    SuperblocksLentMost "superblocks_lent_most" |c| c.superblocks_lent_most,
+    PagesFoldedLent "pages_folded_lent" |c| c.pages_folded_lent,
 }
 
 /// One value for each of [`Counter::ALL`].

@@ -105,6 +105,14 @@ pub struct Counters {
     pub migrations: u64,
     /// Time from the start of each to the end of its erase, summed.
     pub migration_time: Nanos,
+    /// Native superblocks lent to pSLC.
+    pub superblocks_lent: u64,
+    /// Those of them that it gave back: the others are lent now.
+    pub superblocks_returned: u64,
+    /// Most that were lent at once.
+    pub superblocks_lent_most: u64,
+    /// Pages that went from lent superblocks to native cells.
+    pub pages_folded_lent: u64,
     /// Latency of reads.
     pub read_latency: Histogram,
     /// Latency of writes and appends.
@@ -154,6 +162,10 @@ state::state!(Counters {
     gc_time,
     migrations,
     migration_time,
+    superblocks_lent,
+    superblocks_returned,
+    superblocks_lent_most,
+    pages_folded_lent,
     read_latency,
     write_latency,
     flush_latency,

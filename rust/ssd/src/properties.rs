@@ -119,6 +119,7 @@ keys! {
     SlcBypass "slc-bypass",
     SlcMap "slc-map",
     SlcSuperblocks "slc-superblocks",
+    SlcDynamicShare "slc-dynamic-share",
     OverProvisioning "over-provisioning",
     GcThreshold "gc-threshold",
     MigrateThreshold "migrate-threshold",

@@ -84,6 +84,11 @@ impl Buffers {
         self.held
     }
 
+    /// The same with another buffer that is being flushed.
+    pub fn held_and_next(&self) -> u64 {
+        self.held + u64::from(self.capacity)
+    }
+
     /// Changes the dwell window, for what is buffered too.
     pub fn set_dwell(&mut self, dwell: Option<Nanos>) {
         self.dwell = dwell;

@@ -38,6 +38,9 @@ pub struct Config {
     pub slc_map: SlcMap,
     /// Data pSLC superblocks of each die group.
     pub slc_superblocks: u32,
+    /// Native superblocks that may be lent to pSLC, in percent of those that no zone needs; 0 for none. For zones, without
+    /// bypass, and pSLC that zones share.
+    pub slc_dynamic_share: u32,
     /// The data namespace.
     pub data: DataNamespace,
     /// What its zones can do beyond the basics; nothing without zones.
@@ -194,6 +197,8 @@ pub enum ConfigError {
         /// Needed with the other parameters as they are.
         need: u32,
     },
+    /// More than 100 % of native superblocks lent to pSLC, or any where that cannot be.
+    SlcDynamicShare,
     /// No L2P entries, no slots, or more than 2^30 entries.
     L2pCache,
     /// The chunk is not a power of two from 4 KiB to 64 GiB.
@@ -276,6 +281,9 @@ impl fmt::Display for ConfigError {
                     "slc-superblocks is {have}, but {need} are needed at least"
                 )
             }
+            Self::SlcDynamicShare => f.write_str(
+                "slc-dynamic-share must be at most 100 %, and 0 without zones, with slc-bypass, or with slc-map=sub-zone",
+            ),
             Self::L2pCache => f.write_str("the L2P cache must have 1 to 2^30 entries and 1 slot"),
             Self::Chunk => f.write_str("chunk-size must be a power of two from 4 KiB to 64 GiB"),
             Self::Threshold => f.write_str("a threshold must be at most 65536"),
@@ -322,12 +330,18 @@ impl Config {
 
     /// Native superblocks of zones: the pages of all of them are numbered with 32 bits, of which the last is none.
     fn validate_zones(&self, zones: u32) -> Result<(), ConfigError> {
-        let superblocks = u64::from(zones) + 2;
+        let superblocks = u64::from(self.zone_superblocks(zones));
         let what = "superblocks, two of them to reset into";
         TooMany::check("zones", what, superblocks, MAX_SUPERBLOCKS)?;
         let pages = superblocks.saturating_mul(self.zone_capacity().get() / PAGE_BYTES);
         let what = "pages of flash with the two superblocks to reset into";
         TooMany::check("zones", what, pages, u32::MAX.into())
+    }
+
+    /// Native superblocks of zones: two more, since a reset zone can be written again while its old block is erased; and
+    /// where some are lent a third, since the two write pointers in pSLC can be in lent ones.
+    pub(crate) fn zone_superblocks(&self, zones: u32) -> u32 {
+        zones.saturating_add(2 + u32::from(self.slc_dynamic_share > 0))
     }
 
     /// A pool of a page-mapped namespace.
@@ -439,7 +453,17 @@ impl Config {
         if have < need {
             return Err(ConfigError::SlcSuperblocks { have, need });
         }
-        let superblocks = u64::from(have).saturating_mul(self.geometry.groups().into());
+        let mut superblocks = u64::from(have).saturating_mul(self.geometry.groups().into());
+        if self.slc_dynamic_share > 0 {
+            let zones = match self.data {
+                DataNamespace::Zoned { zones, .. } if self.slc_map == SlcMap::Page => zones,
+                _ => return Err(ConfigError::SlcDynamicShare),
+            };
+            if self.slc_bypass || self.slc_dynamic_share > 100 {
+                return Err(ConfigError::SlcDynamicShare);
+            }
+            superblocks = superblocks.saturating_add(self.zone_superblocks(zones).into());
+        }
         let each = self.geometry.superblock_lpns(Cell::Slc);
         let property = "slc-superblocks";
         let pages = superblocks.saturating_mul(each);

@@ -18,6 +18,7 @@ use units::{Bytes, Instant, Nanos, Sector, ZoneId, PAGE_BYTES, PAGE_SECTORS};
 
 /// The data namespace.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a drive has one")]
 pub(crate) enum Data {
     Zoned(Zoned),
     Block(Paged<1>),
@@ -498,15 +499,16 @@ impl Zms {
             .filter_map(|(which, pool)| Some((which, pool?)))
     }
 
-    /// Erases so far and superblocks of each pool there is, in constant time.
+    /// Erases so far and superblocks of each pool there is, in constant time. What is lent to pSLC wears where it belongs.
     pub fn pool_erases(&self) -> impl Iterator<Item = (Pools, u64, u32)> + '_ {
-        self.pools().map(|(which, p)| (which, p.erases, p.count()))
-    }
-
-    /// Erases of each superblock: meta pSLC, data pSLC, data native.
-    pub fn wear(&self) -> impl Iterator<Item = (Pools, u32)> + '_ {
-        self.pools()
-            .flat_map(|(which, pool)| pool.iter().map(move |(_, s)| (which, s.erases)))
+        let lent: u64 = self.pools().map(|(_, p)| p.lent_erases).sum();
+        self.pools().map(move |(which, p)| {
+            let erases = match which {
+                Pools::Native => p.erases + lent,
+                Pools::Meta | Pools::Slc => p.erases - p.lent_erases,
+            };
+            (which, erases, p.own())
+        })
     }
 
     /// Is an error if the drive's parts disagree.

@@ -9,7 +9,7 @@
 //!   command ---- meta namespace ----------------- paged (map, buffer), gc (write pointers, GC)
 //!           \--- data namespace, block --------- the same, with native cells and migration
 //!            \-- data namespace, zoned --------- zoned (state), write (buffers to flash, durability)
-//!                                                reclaim (pSLC space, migration, reset)
+//!                                                reclaim (pSLC space, migration, reset), lend (dynamic pSLC)
 //!   shared: buffer (which buffer a zone gets), read (walk, misses), l2p (cache), superblock (pools),
 //!           slc_map (what lies where in pSLC), core (flash, links), stats
 //! ```
@@ -30,6 +30,7 @@ mod drive;
 mod gc;
 mod index;
 mod l2p;
+mod lend;
 mod mover;
 mod paged;
 mod power;

@@ -319,7 +319,15 @@ pub(crate) trait Moving: Sized {
             after = self.slc().pool.get(sb).opened;
             self.mover().folded = after;
         }
-        self.mover().fold_to = 0;
+        match self.last_to_fold() {
+            Some(sb) => self.start_folding(sb, at),
+            None => self.mover().fold_to = 0,
+        }
+    }
+
+    /// When all others have been folded: another superblock of pSLC, which is closed now. There are few.
+    fn last_to_fold(&mut self) -> Option<u32> {
+        None
     }
 
     /// Begins work, unless some is under way.
@@ -551,9 +559,14 @@ pub(crate) trait Moving: Sized {
     /// Opens a pSLC superblock for host data, which there is room for.
     fn open_for_host(&mut self, core: &mut Core, at: Instant) -> u32 {
         let free = |ns: &mut Self| u64::from(ns.slc().free_for_host());
+        self.make_reserved(core, at, free);
+        self.slc().pool.open().unwrap_or(NONE)
+    }
+
+    /// Makes sure that a pSLC superblock, which there is room for, can be opened for host data.
+    fn make_reserved(&mut self, core: &mut Core, at: Instant, free: impl Fn(&mut Self) -> u64) {
         let made = self.make_room(core, false, at, 1, free);
         assert_eq!(made, Ok(()), "room is reserved before a write is admitted");
-        self.slc().pool.open().unwrap_or(NONE)
     }
 
     fn slc(&mut self) -> &mut Area {

@@ -437,10 +437,13 @@ impl Zoned {
     /// cut in the middle of a stripe.)
     fn fit(&self, rests: &mut [Rest]) {
         let pages = self.slc.pool.pages;
-        let mut used = vec![false; self.slc.pool.count() as usize];
+        // What is lent goes back if it is not used.
+        let mut used = vec![false; self.slc.pool.own() as usize];
         for home in rests.iter().flat_map(|rest| &rest.homes) {
             if let Home::Slc(loc) = home {
-                used[(loc / pages) as usize] = true;
+                if let Some(used) = used.get_mut((loc / pages) as usize) {
+                    *used = true;
+                }
             }
         }
         let free = used.iter().filter(|used| !**used).count();
@@ -515,6 +518,16 @@ impl Zoned {
         for (zone, pointer) in self.ftl.iter_mut().zip(pointers) {
             zone.slc = pointer;
         }
+        // What holds anything in pSLC is lent, whoever was to have it next.
+        let mut lent = 0;
+        for (native, held) in (0u32..).zip(&mut held).filter(|_| self.lending.is_on()) {
+            let sb = self.slc.pool.own() + native;
+            if self.slc.pool.get(sb).state != SbState::Away {
+                *held = Some((SbState::Away, 0));
+                lent += 1;
+            }
+        }
+        self.lent_after_cut(lent);
         let dirty = self.native.power_cut(at, &held);
         core.erase_all(&mut self.native, &dirty, at);
         self.index = Index::new(self.slc.pool.count().saturating_mul(self.slc.pool.pages));
@@ -579,6 +592,9 @@ impl Zoned {
         (zone.native, zone.planned, zone.flushed) = (rest.native, rest.native, pages);
         (zone.partial, zone.held) = (partial, held);
         zone.a = if bypass { pages - rest.native } else { 0 };
+        if pages > 0 {
+            self.note_data(z);
+        }
         if rest.native > 0 {
             end = self.load_again(core, rest, was, end);
         }
@@ -732,7 +748,13 @@ impl Zoned {
         if n == 0 {
             return at;
         }
-        if self.reserve(core, z, n, at).is_err() {
+        let is_new = self.to_be_promised(z) > 0;
+        let promised = match is_new {
+            true => self.promise(core, at),
+            false => Ok(at),
+        };
+        let made = promised.and_then(|from| self.reserve(core, z, n, at).map(|()| from));
+        let Ok(at) = made else {
             // Such a zone has no area: what is in it counts as committed, and is in the same memory.
             let held = self.zones.area_extent(id);
             let holes = self.holes(core, id, held);
@@ -741,6 +763,9 @@ impl Zoned {
             let _ = self.zones.write(id, held);
             let _ = self.zones.inject(id, false);
             return at;
+        };
+        if is_new {
+            self.note_data(z);
         }
         let why = Why {
             owner: z,

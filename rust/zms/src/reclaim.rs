@@ -8,7 +8,8 @@
 //!                                           the rest -> pSLC, internal write pointer ( = A)
 //! ```
 //! Without bypass a zone's pages go native here alone; with it, pSLC holds A and backups, and a
-//! migration only packs them.
+//! migration only packs them. What is lent to pSLC counts as free, and is given back first where there is too
+//! much of it (`lend.rs`).
 
 use crate::area::Area;
 use crate::config::SlcMap;
@@ -49,6 +50,9 @@ impl Zoned {
         pages: u32,
         now: Instant,
     ) -> Result<(), Error> {
+        if self.lending.is_on() {
+            return self.make_space_with_lent(core, z, pages, now);
+        }
         let by_page = self.shape.slc_map == SlcMap::Page;
         let each = if by_page { 1 } else { self.slc.pool.pages };
         let need = |ns: &Self| match by_page {
@@ -67,6 +71,24 @@ impl Zoned {
             self.make_room(core, false, now, enough, room)?;
         }
         let spare = (room(self) - enough) * u64::from(each);
+        self.keep_pace(core, false, pages.into(), spare, now);
+        Ok(())
+    }
+
+    /// The same where what can be lent counts as free.
+    #[inline(never)]
+    fn make_space_with_lent(
+        &mut self,
+        core: &mut Core,
+        z: u32,
+        pages: u32,
+        now: Instant,
+    ) -> Result<(), Error> {
+        let more = self.to_be_promised(z);
+        let room = |ns: &mut Self| ns.slc_room(more);
+        let enough = self.pages_needed(z, pages);
+        self.make_room(core, false, now, enough, room)?;
+        let spare = room(self) - enough;
         self.keep_pace(core, false, pages.into(), spare, now);
         Ok(())
     }
@@ -172,13 +194,74 @@ impl Zoned {
         needed + beyond(own, self.zone(z).slc.room(pool))
     }
 
-    /// Opens a pSLC superblock for host data.
+    /// Opens a pSLC superblock for host data: one of its own, as long as more than the threshold are left then, or a lent one.
     pub fn open_slc(&mut self, core: &mut Core, at: Instant) -> u32 {
-        let sb = self.open_for_host(core, at);
-        if self.slc.pool.free_count() <= self.shape.threshold {
+        let is_scarce = self.slc.pool.free_count() <= self.shape.threshold + 1;
+        let lent = if is_scarce { self.lend() } else { None };
+        let sb = lent.unwrap_or_else(|| self.open_made(core, at));
+        if self.free_slc() <= self.shape.threshold {
             self.begin_if_idle(core, false, at);
         }
         sb
+    }
+
+    /// The same when space has to be made.
+    fn open_made(&mut self, core: &mut Core, at: Instant) -> u32 {
+        if !self.lending.is_on() {
+            return self.open_for_host(core, at);
+        }
+        let free = |ns: &mut Self| u64::from(ns.slc.free_for_host() + ns.lendable(0));
+        self.make_reserved(core, at, free);
+        let opened = match self.slc.free_for_host() {
+            0 => self.lend(),
+            _ => self.slc.pool.open(),
+        };
+        opened.unwrap_or(NONE)
+    }
+
+    /// pSLC superblocks that are free, with those that can be lent.
+    fn free_slc(&self) -> u32 {
+        self.slc.pool.free_count() + self.lendable(0)
+    }
+
+    /// Pages that can be written at the host's pSLC write pointer before space has to be made, with `more` zones to be
+    /// promised a native superblock.
+    pub fn slc_room(&self, more: u32) -> u64 {
+        self.slc.room() + u64::from(self.lendable(more)) * u64::from(self.slc.pool.pages)
+    }
+
+    /// Superblocks gained by emptying some: of pSLC, or given back by it.
+    fn gained(&self) -> u32 {
+        let free = self.slc.pool.free_count();
+        match self.lending.is_on() {
+            true => {
+                free + self.native.free_count()
+                    - self.lending.promised.min(self.native.free_count())
+            }
+            false => free,
+        }
+    }
+
+    /// The superblock to empty next, to gain room in pSLC or to have native superblocks back. In order of age, zones go native
+    /// from their start on; another is only worth it if it holds little else.
+    fn choose(&mut self, native: bool) -> Option<u32> {
+        let if_full = !self.shape.bypass;
+        let half = u64::from(self.slc.pool.pages / 2);
+        let lent = self.slc.pool.oldest(true, if_full);
+        let lent = lent.filter(|sb| native && self.left_of(*sb) <= half);
+        let victim = lent.or_else(|| self.slc.pool.victim(if_full));
+        let fits = |sb: &u32| self.slc.can_empty(*sb);
+        let victim = victim.filter(fits).or_else(|| self.slc.pool.emptiest());
+        victim.filter(fits)
+    }
+
+    /// Pages of a pSLC superblock that emptying it moves within pSLC, at most.
+    pub fn left_of(&self, sb: u32) -> u64 {
+        let valid = self.slc.pool.get(sb).valid.into();
+        match self.shape.bypass || sb == NONE {
+            true => valid,
+            false => valid - self.gone_native(sb).min(valid),
+        }
     }
 
     /// How many pages of zone `z` can go native next: from its native position on, A or in the victim,
@@ -239,6 +322,9 @@ impl Zoned {
         self.counters.pages_read += u64::from(unit);
         self.counters.pages_combined += u64::from(unit - victims);
         self.counters.pages_migrated += u64::from(victims);
+        if self.slc.pool.is_lent(self.mover.victim) {
+            self.counters.pages_folded_lent += u64::from(victims);
+        }
         let ready = self.native.get(zone.sb).ready;
         for index in zone.planned / lpp..(zone.planned + unit) / lpp {
             let page = self.native.flash_page(zone.sb, index);
@@ -373,6 +459,9 @@ impl Zoned {
         let pages = u64::from(first)..u64::from(first) + u64::from(span);
         self.slc.pool.forget_pages(pages.clone());
         self.forget_fetched_of(&pages);
+        if self.lending.is_on() && self.zone(z).sb == NONE && self.has_data(z) {
+            self.keep_promise();
+        }
         let zone = core::mem::take(self.zone_mut(z));
         if zone.buffer != NONE {
             self.buffers.empty(zone.buffer as usize);
@@ -399,7 +488,10 @@ impl Zoned {
         }
         let mut end = now;
         while let Some(sb) = self.slc.pool.fully_invalid() {
-            end = end.max(Self::erase_now(core, &mut self.slc.pool, sb, waits, now));
+            let erased = core.erase(now, &self.slc.pool, sb, waits);
+            self.slc.pool.begin_move(sb);
+            self.release_slc(sb, erased);
+            end = end.max(erased);
         }
         if zone.sb != NONE {
             end = end.max(Self::erase_now(core, &mut self.native, zone.sb, waits, now));
@@ -470,30 +562,25 @@ impl Moving for Zoned {
     }
 
     fn left_by_emptying(&mut self, sb: u32) -> u64 {
-        let valid = self.slc.pool.get(sb).valid.into();
-        match self.shape.bypass || sb == NONE {
-            true => valid,
-            false => valid - self.gone_native(sb).min(valid),
-        }
+        self.left_of(sb)
     }
 
-    fn begin(&mut self, core: &mut Core, _native: bool, at: Instant) -> bool {
+    fn begin(&mut self, core: &mut Core, native: bool, at: Instant) -> bool {
         if self.erase_invalid(core, false, at) {
             return true;
         }
-        let bypass = self.shape.bypass;
-        let victim = self.slc.pool.victim(!bypass);
-        let fits = |sb: &u32| self.slc.can_empty(*sb);
-        let victim = victim.filter(fits).or_else(|| self.slc.pool.emptiest());
-        let Some(victim) = victim.filter(fits) else {
+        let Some(victim) = self.choose(native) else {
             return false;
         };
         self.start_folding(victim, at);
         true
     }
 
-    /// Pages after A are: those of A wait for what the host writes.
+    /// Pages after A are: those of A wait for what the host writes. What is lent is given back.
     fn is_worth_folding(&mut self, sb: u32) -> bool {
+        if self.slc.pool.is_lent(sb) {
+            return true;
+        }
         let start = self.slc.pool.start(sb);
         let mut lpns = (start..start + self.slc.pool.pages).filter_map(|loc| self.slc.owner(loc));
         lpns.any(|lpn| {
@@ -507,9 +594,13 @@ impl Moving for Zoned {
         self.slc.can_empty(sb)
     }
 
+    fn last_to_fold(&mut self) -> Option<u32> {
+        self.close_lent()
+    }
+
     fn start_folding(&mut self, sb: u32, at: Instant) {
         self.slc.pool.begin_move(sb);
-        self.mover.start(sb, self.slc.pool.free_count(), at);
+        self.mover.start(sb, self.gained(), at);
     }
 
     fn plan(&mut self, core: &mut Core, at: Instant) -> bool {
@@ -562,13 +653,17 @@ impl Moving for Zoned {
             Kind::Rewrite => self.retire_rewrite(core, step, end),
             Kind::Unit { zone } => self.retire_unit(core, zone, end),
             Kind::Erase { native, sb } => {
-                self.pool(native).release(sb, end);
+                match native {
+                    true => self.native.release(sb, end),
+                    false => self.release_slc(sb, end),
+                }
                 if sb == self.mover.victim {
-                    let free = self.slc.pool.free_count();
-                    let goes_on = self.mover.end(free);
+                    let goes_on = self.mover.end(self.gained());
                     self.counters.migrations += 1;
                     self.counters.migration_time += end.since(self.mover.started);
-                    if goes_on && free <= self.shape.threshold {
+                    if goes_on && self.is_to_return() {
+                        self.begin(core, true, end);
+                    } else if goes_on && self.free_slc() <= self.shape.threshold {
                         self.begin(core, false, end);
                     }
                 }

@@ -15,20 +15,21 @@ pub(crate) fn count_flush(counters: &mut Counters, cause: Cause) {
     }
 }
 
-/// A superblock pool's state.
+/// A superblock pool's state: of those superblocks that it has now.
 pub(crate) fn of_pool(pool: &Pool) -> PoolStats {
+    let there = || pool.iter().filter(|(_, s)| s.state != SbState::Away);
     let count = |f: &dyn Fn(&Superblock) -> bool| {
-        u32::try_from(pool.iter().filter(|(_, s)| f(s)).count()).unwrap_or(u32::MAX)
+        u32::try_from(there().filter(|(_, s)| f(s)).count()).unwrap_or(u32::MAX)
     };
     PoolStats {
-        superblocks: pool.count(),
+        superblocks: count(&|_| true),
         free: pool.free_count(),
         open: count(&|s| s.state == SbState::Open),
         full: count(&|s| s.state == SbState::Closed && s.valid == pool.pages),
         victims: count(&|s| s.state == SbState::Closed && s.valid < pool.pages),
         valid_pages: pool.iter().map(|(_, s)| u64::from(s.valid)).sum(),
         erases: pool.erases,
-        erases_min: pool.iter().map(|(_, s)| s.erases).min().unwrap_or(0),
-        erases_max: pool.iter().map(|(_, s)| s.erases).max().unwrap_or(0),
+        erases_min: there().map(|(_, s)| s.erases).min().unwrap_or(0),
+        erases_max: there().map(|(_, s)| s.erases).max().unwrap_or(0),
     }
 }

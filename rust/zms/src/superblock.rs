@@ -17,6 +17,9 @@
 //!
 //! Closed superblocks are in lists, so that finding a victim does not depend on their number.
 //!
+//! Two pools can share superblocks (`lend.rs`): those of one are the last of the other, too, and [`SbState::Away`] where
+//! they are not in use.
+//!
 //! Invariants: a superblock is in one state; free ones have no valid pages and are in the free list
 //! once; the lists hold just the closed ones, each in the list of its valid pages.
 
@@ -57,6 +60,8 @@ pub(crate) enum SbState {
     Closed,
     /// Being emptied or erased.
     Moving,
+    /// In the other of two pools that share it.
+    Away,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -72,6 +77,8 @@ pub(crate) struct Superblock {
     pub ready: Instant,
     /// When its own programs, and those of what replaces its pages, have ended: it is not erased before.
     pub until: Instant,
+    /// That last erase was another pool's: it is counted there.
+    foreign: bool,
     prev: u32,
     next: u32,
 }
@@ -83,6 +90,7 @@ const ERASED: Superblock = Superblock {
     erases: 0,
     ready: Instant::ZERO,
     until: Instant::ZERO,
+    foreign: false,
     prev: NONE,
     next: NONE,
 };
@@ -123,12 +131,23 @@ pub(crate) struct Pool {
     width: u32,
     groups: u32,
     first_block: u32,
+    /// Superblocks of its own; those behind are lent to it, or away.
+    own: u32,
+    /// Whether another pool has some of its superblocks at times.
+    lends: bool,
     sbs: Vec<Superblock>,
     free: VecDeque<u32>,
+    /// Those that are not its own.
+    free_lent: VecDeque<u32>,
+    /// Of both, counted when they change.
+    free_count: u32,
     opened: u64,
     pub erases: u64,
+    /// Those of them of superblocks that are not its own.
+    pub lent_erases: u64,
     victims: Victims,
-    /// First and last of each list: by valid pages; or (oldest) none, some, all valid, each by age.
+    /// First and last of each list: by valid pages; or (oldest) none, some, all valid, each by age, and the same of
+    /// superblocks that are lent to it.
     lists: Vec<(u32, u32)>,
     /// A lower bound of the first list but 0 that is not empty.
     least: usize,
@@ -149,9 +168,13 @@ state_enum!(SbState {
     Open = 1,
     Closed = 2,
     Moving = 3,
+    Away = 4,
 });
-state!(Superblock { state, valid, opened, erases, ready, until; prev, next });
+state!(Superblock { state, valid, opened, erases, ready, until, foreign; prev, next });
 state!(Program { first, pages, rows, end; row });
+
+/// Where victims are the oldest: the first list of superblocks that are lent, and lists of each kind.
+const LENT: usize = 3;
 
 /// Programs that are kept whether they have ended or not.
 const FEW_PROGRAMS: usize = 32;
@@ -166,10 +189,15 @@ impl State for Pool {
             width: _,
             groups: _,
             first_block: _,
+            own: _,
+            lends: _,
             sbs,
             free,
+            free_lent,
+            free_count: _,
             opened,
             erases,
+            lent_erases,
             victims: _,
             lists: _,
             least: _,
@@ -181,9 +209,11 @@ impl State for Pool {
         } = self;
         sbs.encode_fixed(out);
         numbers::encode(free, out);
+        numbers::encode(free_lent, out);
         numbers::encode(&self.closed(), out);
         opened.encode(out);
         erases.encode(out);
+        lent_erases.encode(out);
         programs.encode(out);
         past.encode(out);
         lives.encode(out);
@@ -195,9 +225,11 @@ impl State for Pool {
         let mut closed = Vec::new();
         self.sbs.decode_fixed(from)?;
         numbers::decode(&mut self.free, from)?;
+        numbers::decode(&mut self.free_lent, from)?;
         numbers::decode(&mut closed, from)?;
         self.opened.decode(from)?;
         self.erases.decode(from)?;
+        self.lent_erases.decode(from)?;
         self.programs.decode(from)?;
         self.past.decode(from)?;
         self.lives.decode(from)?;
@@ -222,7 +254,7 @@ impl Pool {
         let groups = geometry.groups().max(1);
         let pages = u32::try_from(geometry.superblock_lpns(mode)).unwrap_or(u32::MAX);
         let lists = match victims {
-            Victims::Oldest => 3,
+            Victims::Oldest => 2 * LENT,
             Victims::Fewest => pages as usize + 1,
         };
         Self {
@@ -232,10 +264,15 @@ impl Pool {
             width: geometry.planes_per_group(),
             groups,
             first_block,
+            own: count,
+            lends: false,
             sbs: vec![ERASED; count as usize],
             free: (0..count).collect(),
+            free_lent: VecDeque::new(),
+            free_count: count,
             opened: 0,
             erases: 0,
+            lent_erases: 0,
             victims,
             lists: vec![(NONE, NONE); lists],
             least: lists,
@@ -247,8 +284,36 @@ impl Pool {
         }
     }
 
+    /// It and `native`, whose superblocks have the blocks behind its own, share those: `native` has them.
+    pub fn sharing(mut self, native: &mut Self) -> Self {
+        let away = Superblock {
+            state: SbState::Away,
+            ..ERASED
+        };
+        self.sbs
+            .extend(core::iter::repeat_n(away, native.sbs.len()));
+        self.free_lent.reserve(native.sbs.len());
+        (self.lends, native.lends) = (true, true);
+        self
+    }
+
     pub fn count(&self) -> u32 {
         u32::try_from(self.sbs.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Superblocks that are its own.
+    pub const fn own(&self) -> u32 {
+        self.own
+    }
+
+    /// Whether a superblock is not its own.
+    pub const fn is_lent(&self, sb: u32) -> bool {
+        sb >= self.own && sb != NONE
+    }
+
+    /// The present, as far as the pool was told.
+    pub const fn now(&self) -> Instant {
+        self.now
     }
 
     pub fn get(&self, sb: u32) -> Superblock {
@@ -260,13 +325,25 @@ impl Pool {
     }
 
     /// Free superblocks, those still being erased for the host included.
-    pub fn free_count(&self) -> u32 {
+    pub const fn free_count(&self) -> u32 {
+        self.free_count
+    }
+
+    fn count_free(&mut self) {
+        let free = self.free.len() + self.free_lent.len();
+        self.free_count = u32::try_from(free).unwrap_or(u32::MAX);
+    }
+
+    /// Those of them that are its own.
+    pub fn own_free(&self) -> u32 {
         u32::try_from(self.free.len()).unwrap_or(u32::MAX)
     }
 
-    /// Opens the superblock that has been free longest: wear spreads, and so do die groups.
+    /// Opens the superblock that has been free longest: wear spreads, and so do die groups. Its own go first.
     pub fn open(&mut self) -> Option<u32> {
-        let sb = self.free.pop_front()?;
+        let own = self.free.pop_front();
+        let sb = own.or_else(|| self.free_lent.pop_front())?;
+        self.count_free();
         self.opened += 1;
         let opened = self.opened;
         if let Some(s) = self.sbs.get_mut(sb as usize) {
@@ -274,6 +351,55 @@ impl Pool {
             s.opened = opened;
         }
         Some(sb)
+    }
+
+    /// Gives the superblock that has been free longest to the other pool: its number, and when its last erase ends.
+    pub fn give(&mut self) -> Option<(u32, Instant)> {
+        let sb = self.free.pop_front()?;
+        self.count_free();
+        let s = self.sbs.get_mut(sb as usize)?;
+        s.state = SbState::Away;
+        Some((sb, s.ready))
+    }
+
+    /// The same of superblocks that are not its own.
+    pub fn give_lent(&mut self) -> Option<(u32, Instant)> {
+        let sb = self.free_lent.pop_front()?;
+        self.count_free();
+        let s = self.sbs.get_mut(sb as usize)?;
+        s.state = SbState::Away;
+        Some((sb, s.ready))
+    }
+
+    /// Opens a superblock that the other pool gave, whose last erase ends at `ready`.
+    pub fn open_lent(&mut self, sb: u32, ready: Instant) {
+        self.receive(sb, ready);
+        self.opened += 1;
+        let opened = self.opened;
+        if let Some(s) = self.sbs.get_mut(sb as usize) {
+            s.state = SbState::Open;
+            s.opened = opened;
+        }
+    }
+
+    /// A superblock is back that the other pool had; its erase there ends at `ready`.
+    pub fn take_back(&mut self, sb: u32, ready: Instant) {
+        self.receive(sb, ready);
+        if let Some(s) = self.sbs.get_mut(sb as usize) {
+            s.state = SbState::Free;
+            self.free.push_back(sb);
+            self.count_free();
+        }
+    }
+
+    fn receive(&mut self, sb: u32, ready: Instant) {
+        // An erase of this pool's own is not forgotten before it has ended.
+        self.note_life(sb, 0);
+        if let Some(s) = self.sbs.get_mut(sb as usize) {
+            s.ready = ready;
+            s.until = Instant::ZERO;
+            s.foreign = true;
+        }
     }
 
     /// No write pointer is in it any more.
@@ -296,24 +422,38 @@ impl Pool {
 
     /// Puts a superblock, which is not closed, back to the free ones; its erase ends at `ready`.
     pub fn release(&mut self, sb: u32, ready: Instant) {
-        let before = self.get(sb);
-        if before.ready > self.now {
-            let now = self.now;
-            self.lives.retain(|life| life.ready > now);
-            self.lives.push(Life {
-                sb,
-                opened: before.opened,
-                ready: before.ready,
-            });
-        }
+        self.note_life(sb, self.get(sb).opened);
+        let is_own = !self.is_lent(sb);
         if let Some(s) = self.sbs.get_mut(sb as usize) {
             s.state = SbState::Free;
             s.valid = 0;
             s.erases = s.erases.saturating_add(1);
             s.ready = ready;
             s.until = Instant::ZERO;
+            s.foreign = false;
             self.erases += 1;
-            self.free.push_back(sb);
+            if is_own {
+                self.free.push_back(sb);
+            } else {
+                self.free_lent.push_back(sb);
+                self.lent_erases += 1;
+            }
+            self.count_free();
+        }
+    }
+
+    /// The last erase of a superblock, which came before its `opened`th opening (0 for none), is not its last any more.
+    fn note_life(&mut self, sb: u32, opened: u64) {
+        let before = self.get(sb);
+        if before.ready > self.now {
+            let now = self.now;
+            self.lives.retain(|life| life.ready > now);
+            self.lives.push(Life {
+                sb,
+                opened,
+                ready: before.ready,
+                foreign: before.foreign,
+            });
         }
     }
 
@@ -340,7 +480,8 @@ impl Pool {
             return;
         };
         let changed = change(valid);
-        let moves = state == SbState::Closed && self.list_of(valid) != self.list_of(changed);
+        let moves =
+            state == SbState::Closed && self.list_of(sb, valid) != self.list_of(sb, changed);
         if moves {
             self.unlink(sb);
         }
@@ -354,7 +495,22 @@ impl Pool {
 
     /// A closed superblock without valid pages.
     pub fn fully_invalid(&self) -> Option<u32> {
-        self.lists.first().map(|l| l.0).filter(|&sb| sb != NONE)
+        let own = self.lists.first().map(|l| l.0).filter(|&sb| sb != NONE);
+        own.or_else(|| self.head(LENT).filter(|_| self.victims == Victims::Oldest))
+    }
+
+    /// The first of a list.
+    fn head(&self, list: usize) -> Option<u32> {
+        self.lists.get(list).map(|l| l.0).filter(|&sb| sb != NONE)
+    }
+
+    /// Of the superblocks with valid pages that are its own, or those that are not, the one opened longest ago, where
+    /// victims are the oldest.
+    pub fn oldest(&self, lent: bool, if_full: bool) -> Option<u32> {
+        let first = if lent { LENT } else { 0 };
+        let full = self.head(first + 2).filter(|_| if_full);
+        let either = [self.head(first + 1), full].into_iter().flatten();
+        either.min_by_key(|&sb| self.get(sb).opened)
     }
 
     /// The superblock to empty next, which has valid pages. One that is all valid pages is only taken
@@ -362,10 +518,11 @@ impl Pool {
     pub fn victim(&mut self, if_full: bool) -> Option<u32> {
         match self.victims {
             Victims::Oldest => {
-                let oldest = |list: usize| self.lists.get(list).map_or(NONE, |l| l.0);
-                let full = if if_full { oldest(2) } else { NONE };
-                let either = [oldest(1), full].into_iter().filter(|&sb| sb != NONE);
-                either.min_by_key(|&sb| self.get(sb).opened)
+                let either = [false, true].map(|lent| self.oldest(lent, if_full));
+                either
+                    .into_iter()
+                    .flatten()
+                    .min_by_key(|&sb| self.get(sb).opened)
             }
             Victims::Fewest => {
                 while self.least < self.pages as usize {
@@ -383,11 +540,13 @@ impl Pool {
     /// at most. (Where victims are the oldest.)
     pub fn closed_after(&self, after: u64, to: u64) -> Option<u32> {
         let next = |sb: &u32| Some(self.get(*sb).next).filter(|next| *next != NONE);
-        let lists = self.lists.iter().skip(1).map(|list| list.0);
-        let firsts = lists.filter(|first| *first != NONE).filter_map(|first| {
-            let mut list = core::iter::successors(Some(first), next);
-            list.find(|sb| self.get(*sb).opened > after)
-        });
+        let lists = (0..self.lists.len()).filter(|list| list % LENT > 0);
+        let firsts = lists
+            .filter_map(|list| self.head(list))
+            .filter_map(|first| {
+                let mut list = core::iter::successors(Some(first), next);
+                list.find(|sb| self.get(*sb).opened > after)
+            });
         let first = firsts.min_by_key(|sb| self.get(*sb).opened)?;
         Some(first).filter(|sb| self.get(*sb).opened <= to)
     }
@@ -414,9 +573,12 @@ impl Pool {
             .unwrap_or(first)
     }
 
-    fn list_of(&self, valid: u32) -> usize {
+    fn list_of(&self, sb: u32, valid: u32) -> usize {
         match self.victims {
-            Victims::Oldest => usize::from(valid > 0) + usize::from(valid >= self.pages),
+            Victims::Oldest => {
+                let first = if self.is_lent(sb) { LENT } else { 0 };
+                first + usize::from(valid > 0) + usize::from(valid >= self.pages)
+            }
             Victims::Fewest => valid as usize,
         }
     }
@@ -441,11 +603,21 @@ impl Pool {
             "more valid pages than {}",
             self.pages
         );
-        self.check_list(self.free.iter(), SbState::Free)?;
+        let is_placed = |s: &Superblock| s.state != SbState::Away || self.lends;
+        ensure!(self.sbs.iter().all(is_placed), "a superblock is of no pool");
+        ensure!(self.lent_erases <= self.erases);
+        let is_right = |list: &VecDeque<u32>, lent| list.iter().all(|sb| self.is_lent(*sb) == lent);
+        let are_right = is_right(&self.free, false) && is_right(&self.free_lent, true);
+        ensure!(are_right, "a free superblock is in the other list");
+        self.check_list(self.free.iter().chain(&self.free_lent), SbState::Free)?;
+        self.count_free();
         self.check_list(closed.iter(), SbState::Closed)?;
         for &sb in closed {
             let Superblock { valid, opened, .. } = self.get(sb);
-            let last = self.lists.get(self.list_of(valid)).map_or(NONE, |l| l.1);
+            let last = self
+                .lists
+                .get(self.list_of(sb, valid))
+                .map_or(NONE, |l| l.1);
             ensure!(
                 self.victims == Victims::Fewest || last == NONE || self.get(last).opened <= opened,
                 "superblock {sb} is listed before older ones"
@@ -500,7 +672,7 @@ impl Pool {
     /// Puts a closed superblock into its list: by age, or at the end of those with as many pages.
     fn link(&mut self, sb: u32) {
         let Superblock { valid, opened, .. } = self.get(sb);
-        let list = self.list_of(valid);
+        let list = self.list_of(sb, valid);
         let Some(&(_, last)) = self.lists.get(list) else {
             return;
         };
@@ -525,7 +697,7 @@ impl Pool {
         let Superblock {
             valid, prev, next, ..
         } = self.get(sb);
-        self.join(self.list_of(valid), prev, next);
+        self.join(self.list_of(sb, valid), prev, next);
     }
 
     /// Makes two superblocks neighbours in a list; [`NONE`] is what is before its first and after its
@@ -574,16 +746,18 @@ impl Pool {
     /// A program or erase ends later than was said. False if it is of none of these superblocks.
     pub fn moved(&mut self, observer: &mut Observer, moved: &Moved) -> bool {
         let Purpose { place, pages, .. } = moved.purpose;
-        if !self.has(moved.block) {
+        let sb = moved.block.0.wrapping_sub(self.first_block);
+        let Some(s) = self.sbs.get_mut(sb as usize) else {
             return false;
-        }
+        };
         // An erase, the last of its superblock: power may go before it has ended.
         if pages == 0 {
-            let sb = moved.block.0.wrapping_sub(self.first_block);
-            if let Some(s) = self.sbs.get_mut(sb as usize) {
-                s.ready = s.ready.max(moved.end);
-            }
+            s.ready = s.ready.max(moved.end);
             return true;
+        }
+        // What was programmed before an erase was booked does not move any more.
+        if s.state == SbState::Away {
+            return false;
         }
         let rows = self.mode.bits();
         let (last, n) = match rows {
@@ -751,7 +925,7 @@ impl Pool {
     /// Is an error if states and lists disagree.
     pub fn check_invariants(&self) -> Result<(), state::Error> {
         state::ensure_eq!(self.count_of(SbState::Free), self.free_count() as usize);
-        for &sb in &self.free {
+        for &sb in self.free.iter().chain(&self.free_lent) {
             state::ensure_eq!((self.get(sb).state, self.get(sb).valid), (SbState::Free, 0));
         }
         state::ensure!(self.sbs.iter().all(|s| s.valid <= self.pages));
@@ -761,7 +935,7 @@ impl Pool {
             while at != NONE {
                 let s = self.get(at);
                 state::ensure_eq!(
-                    (s.state, self.list_of(s.valid), s.prev),
+                    (s.state, self.list_of(at, s.valid), s.prev),
                     (SbState::Closed, list, prev)
                 );
                 state::ensure!(list == 0 || list >= self.least);

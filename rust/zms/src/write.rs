@@ -78,8 +78,13 @@ impl Zoned {
         now: Instant,
     ) -> Result<Instant, Error> {
         let z = id.get();
+        let is_new = self.to_be_promised(z) > 0;
+        let mut is_first = is_new;
         let mut left = write;
-        let mut at = now;
+        let mut at = match is_new {
+            true => self.promise(core, now)?,
+            false => now,
+        };
         let mut arrived = now;
         let mut buffer = None;
         let pages = page_range(write.at, write.sectors).1;
@@ -101,6 +106,9 @@ impl Zoned {
             };
             self.reserve(core, z, page_range(piece.at, piece.sectors).1, now)?;
             self.zones.write(id, piece.sectors)?;
+            if core::mem::take(&mut is_first) {
+                self.note_data(z);
+            }
             let index = match buffer {
                 Some(index) => index,
                 None => {
@@ -120,6 +128,9 @@ impl Zoned {
                     at = self.buffer_free(core, index, at);
                 }
             }
+        }
+        if is_new {
+            self.begin_returning(core, now);
         }
         Ok(arrived)
     }
@@ -393,6 +404,7 @@ impl Zoned {
             let sb = self.native.open();
             assert!(sb.is_some(), "more native superblocks than zones");
             self.zone_mut(z).sb = sb.unwrap_or(NONE);
+            self.keep_promise();
         }
     }
 

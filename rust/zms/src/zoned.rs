@@ -20,6 +20,7 @@ use crate::config::{Config, ConfigError, DataNamespace, SlcMap};
 use crate::core::Core;
 use crate::index::Index;
 use crate::l2p::{Grain, Key};
+use crate::lend::Lending;
 use crate::mover::{Kind, Mover};
 use crate::read::{Found, Map, Search, Wanted};
 use crate::superblock::{Appender, Loc, Pool, SbState, Victims, NONE};
@@ -171,11 +172,12 @@ pub(crate) struct Zoned {
     /// When the last program of host data ends.
     pub durable: Instant,
     pub mover: Mover,
+    pub lending: Lending,
     pub counters: Counters,
 }
 
 state!(Zoned {
-    zones, ftl[fixed], native, slc, index, buffers, fetched, loaded, durable, mover, counters;
+    zones, ftl[fixed], native, slc, index, buffers, fetched, loaded, durable, mover, lending, counters;
     shape, search, all_alone, alone
 } => restore);
 
@@ -211,12 +213,20 @@ impl Zoned {
                 .map_or(0, |area| (area.size / PAGE_SECTORS) as u32),
         };
         let groups = g.groups();
-        // Two more than zones: a reset zone can be written again while its old block is erased.
-        let count = zones.saturating_add(2);
-        let native = Pool::new(g, g.cell, count, first_block, Victims::Oldest);
-        let count = config.slc_superblocks.saturating_mul(groups);
-        let first_block = first_block.saturating_add(native.count());
-        let slc = Pool::new(g, Cell::Slc, count, first_block, Victims::Oldest);
+        let count = config.zone_superblocks(zones);
+        let in_slc = config.slc_superblocks.saturating_mul(groups);
+        let pools = |native_block, slc_block| {
+            let native = Pool::new(g, g.cell, count, native_block, Victims::Oldest);
+            let slc = Pool::new(g, Cell::Slc, in_slc, slc_block, Victims::Oldest);
+            (native, slc)
+        };
+        let (mut native, mut slc) = match config.slc_dynamic_share {
+            0 => pools(first_block, first_block.saturating_add(count)),
+            _ => pools(first_block.saturating_add(in_slc), first_block),
+        };
+        if config.slc_dynamic_share > 0 {
+            slc = slc.sharing(&mut native);
+        }
         let layout = zone::Layout {
             zones,
             size: u64::from(shape.span) * PAGE_SECTORS,
@@ -256,6 +266,7 @@ impl Zoned {
             loaded: Vec::with_capacity(active as usize),
             all_alone: 0,
             durable: Instant::ZERO,
+            lending: Lending::new(config.slc_dynamic_share),
             counters: Counters::default(),
             shape,
         })
@@ -540,7 +551,9 @@ impl Zoned {
             ensure_eq!(self.native.get(zone.sb).state, state, "{zone:?}");
         }
         let free = self.native.free_count() as usize;
-        ensure_eq!(free + bound.len(), self.native.count() as usize);
+        let lent = self.lending.lent as usize;
+        ensure_eq!(free + bound.len() + lent, self.native.count() as usize);
+        self.check_lending()?;
         ensure_eq!(self.mover.check_pool(&self.native, true, false)?, 0);
         Ok(())
     }

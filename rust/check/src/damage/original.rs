@@ -17,7 +17,7 @@ use testkit::{Change, Guest, Watch};
 use units::{Instant, Sector, ZoneId};
 
 /// Small drives of each model, the mechanisms of which are on here or there.
-const DRIVES: [(&str, &[&str]); 8] = [
+const DRIVES: [(&str, &[&str]); 9] = [
     (
         "tlc-zoned",
         &[
@@ -44,6 +44,18 @@ const DRIVES: [(&str, &[&str]); 8] = [
     (
         "qlc-zoned-zone-slc",
         &["meta-size=1M", "zones=4", "block-size=1M", "chunk-size=1M"],
+    ),
+    (
+        "qlc-zoned-page-slc",
+        &[
+            "meta-size=0",
+            "zones=4",
+            "block-size=512K",
+            "chunk-size=1M",
+            "slc-superblocks=8",
+            "slc-dynamic-share=100",
+            "fold-idle-ns=20000000",
+        ],
     ),
     (
         "tlc-block",

@@ -62,13 +62,28 @@ impl Draft<'_> {
         self.perhaps(percent, name, value);
     }
 
+    /// The value set last.
+    fn value(&self, name: &str) -> Option<&str> {
+        let mut pairs = self.settings.pairs.iter().rev();
+        let pair = pairs.find(|pair| pair.0 == name);
+        pair.map(|pair| pair.1.as_str())
+    }
+
     /// Whether data goes past pSLC. (Presets with QLC have it all there, other models have none.)
     fn bypasses(&self) -> bool {
-        let set = self.settings.pairs.iter().rev();
-        let set = set
-            .filter(|pair| pair.0 == "slc-bypass")
-            .map(|pair| pair.1 == "on");
-        set.chain([!self.settings.preset.starts_with("qlc")]).next() == Some(true)
+        self.value("slc-bypass").map_or_else(
+            || !self.settings.preset.starts_with("qlc"),
+            |value| value == "on",
+        )
+    }
+
+    /// Whether native superblocks can be lent to pSLC: of zones that share that, and have all their data go there.
+    fn can_lend(&self) -> bool {
+        let preset = self.settings.preset;
+        let by_page = self
+            .value("slc-map")
+            .map_or_else(|| preset != "qlc-zoned-zone-slc", |value| value == "page");
+        by_page && !self.bypasses() && !preset.ends_with("block")
     }
 
     fn kib(&mut self, name: &'static str, kib: u64) {
@@ -118,6 +133,10 @@ pub fn mechanisms(random: &mut Random, settings: Settings) -> Settings {
     }
     let piece = draft.random.pick(&["4K", "8K", "64K"]);
     draft.perhaps(40, "channel-transfer-size", piece);
+    if draft.can_lend() {
+        let share = draft.random.pick(&[1, 30, 50, 80, 100, 100, 100]);
+        draft.perhaps(60, "slc-dynamic-share", share);
+    }
     draft.settings
 }
 

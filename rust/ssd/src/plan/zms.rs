@@ -37,6 +37,7 @@ impl Planner<'_> {
                 _ => SlcMap::Zone,
             },
             slc_superblocks: self.slc_superblocks(&geometry)?,
+            slc_dynamic_share: self.slc_dynamic_share()?,
             data: self.data(&geometry)?,
             zone_options: self.zms_zone_options(&geometry)?,
             meta_size: self.meta_size(&geometry)?,
@@ -271,6 +272,26 @@ impl Planner<'_> {
             )
         })?;
         Ok(self.u32(Key::SlcSuperblocks))
+    }
+
+    fn slc_dynamic_share(&self) -> Result<u32, ConfigError> {
+        let share = self.u32(Key::SlcDynamicShare);
+        let rule = |holds: bool, rule: &str| {
+            self.rule(share == 0 || holds, Key::SlcDynamicShare, || rule.into())
+        };
+        rule(
+            self.zoned(),
+            "needs data-interface=zoned: only zones are lent from",
+        )?;
+        rule(
+            !self.on(Key::SlcBypass),
+            "needs slc-bypass=off: with it, pSLC holds remainders alone",
+        )?;
+        rule(
+            self.u64(Key::SlcMap) == 0,
+            "needs slc-map=page: a zone's own pSLC is not lent",
+        )?;
+        Ok(share)
     }
 
     fn data(&self, geometry: &Geometry) -> Result<DataNamespace, ConfigError> {

@@ -16,6 +16,10 @@ const SUSPENDED: &str =
 const WRITE_BOOSTER: &str =
     "UFS 3.1 (JESD220E), WriteBooster: buffer flush while the device is idle";
 
+/// The mechanism's; how much of it drives lend follows from the sizes of cache that they are said to have.
+const DYNAMIC_CACHE: &str =
+    "consumer SSDs with a dynamic SLC cache: free cells in 1-bit mode, so that the cache shrinks as the drive fills";
+
 pub(super) const ROWS: &[Property] = &[
     row(
         Key::FwRead4k,
@@ -247,6 +251,14 @@ pub(super) const ROWS: &[Property] = &[
         "pSLC superblocks of the data namespace, in each die group",
         Default::All("28"),
         REFERENCE,
+    )
+    .only(ZMS),
+    row(
+        Key::SlcDynamicShare,
+        Kind::Percent { max: 100 },
+        "native superblocks that may be lent to pSLC, of those that no zone with data needs; 0 for none",
+        Default::All("0"),
+        DYNAMIC_CACHE,
     )
     .only(ZMS),
     row(

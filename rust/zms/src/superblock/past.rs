@@ -33,6 +33,8 @@ pub(super) struct Life {
     pub sb: u32,
     pub opened: u64,
     pub ready: Instant,
+    /// [`Superblock::foreign`].
+    pub foreign: bool,
 }
 
 /// What a power cut leaves of a page.
@@ -52,7 +54,12 @@ state!(Past {
     until,
     moved
 });
-state!(Life { sb, opened, ready });
+state!(Life {
+    sb,
+    opened,
+    ready,
+    foreign
+});
 
 impl Pool {
     /// A copy of `lpn` at `loc` is replaced by one at `to`, whose superblock was `opened` last, that is durable from
@@ -103,7 +110,7 @@ impl Pool {
     /// When the erase before the `opened`th opening of a superblock ended, or will.
     fn began(&self, sb: u32, opened: u64) -> Instant {
         let s = self.get(sb);
-        if s.opened == opened && s.state != SbState::Free {
+        if s.opened == opened && !matches!(s.state, SbState::Free | SbState::Away) {
             return s.ready;
         }
         let mut lives = self.lives.iter();
@@ -181,26 +188,33 @@ impl Pool {
     }
 
     /// After a power cut at `at` its superblocks hold what is told: a state, open or closed, and the valid pages.
-    /// Those of which nothing is told are free; gives those of them that have to be erased first, as being moved.
+    /// Those of which nothing is told are free, or away if they are not its own; gives those of them that have to be erased
+    /// first, as being moved.
     /// Erases that had not ended are not counted.
     pub fn power_cut(&mut self, at: Instant, held: &[Option<(SbState, u32)>]) -> Vec<u32> {
         let mut dirty = Vec::new();
         let mut closed = Vec::new();
         let lives = core::mem::take(&mut self.lives);
         for ((sb, s), held) in (0u32..).zip(&mut self.sbs).zip(held) {
-            let later = lives.iter().filter(|l| l.sb == sb && l.ready > at).count() as u32;
-            let undone = later + u32::from(s.ready > at);
-            let is_clean = s.state == SbState::Free && undone == 0;
+            let later = lives.iter().filter(|l| l.sb == sb && l.ready > at);
+            let erases = later.map(|l| l.foreign);
+            let erases = erases.chain((s.ready > at).then_some(s.foreign));
+            let is_clean = s.state == SbState::Free && erases.clone().count() == 0;
+            let undone = erases.filter(|foreign| !foreign).count() as u32;
             self.erases -= u64::from(undone.min(s.erases));
+            if sb >= self.own {
+                self.lent_erases -= u64::from(undone.min(s.erases));
+            }
             let (state, valid) = match held {
                 Some(held) => *held,
+                None if sb >= self.own => (SbState::Away, 0),
                 None if is_clean => (SbState::Free, 0),
                 None => (SbState::Moving, 0),
             };
             match state {
                 SbState::Closed => closed.push(sb),
                 SbState::Moving => dirty.push(sb),
-                SbState::Free | SbState::Open => {}
+                SbState::Free | SbState::Open | SbState::Away => {}
             }
             *s = Superblock {
                 state,
@@ -218,6 +232,8 @@ impl Pool {
             s.is_some_and(|s| s.state == SbState::Free)
         };
         self.free.retain(is_free);
+        self.free_lent.clear();
+        self.count_free();
         self.lists.fill((NONE, NONE));
         self.least = self.lists.len();
         closed.sort_by_key(|sb| self.get(*sb).opened);

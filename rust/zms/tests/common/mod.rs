@@ -155,6 +155,7 @@ pub fn config(preset: &str, settings: &[(&str, &str)]) -> Config {
         gc_threshold: 2,
         migrate_threshold: 2,
         fold_idle: None,
+        slc_dynamic_share: 0,
         suspension: suspension(nand::Suspend::Background),
         reset_wait: false,
         seed: 1,
