@@ -31,6 +31,7 @@ mod gc;
 mod index;
 mod l2p;
 mod lend;
+mod lending;
 mod mover;
 mod paged;
 mod power;

@@ -20,7 +20,7 @@ use crate::config::{Config, ConfigError, DataNamespace, SlcMap};
 use crate::core::Core;
 use crate::index::Index;
 use crate::l2p::{Grain, Key};
-use crate::lend::Lending;
+use crate::lending::Lending;
 use crate::mover::{Kind, Mover};
 use crate::read::{Found, Map, Search, Wanted};
 use crate::superblock::{Appender, Loc, Pool, SbState, Victims, NONE};
