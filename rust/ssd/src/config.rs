@@ -200,7 +200,7 @@ mod tests {
     fn errors_name_property_value_and_bound() {
         let mut config = Config::new();
         for (name, value, message) in [
-            ("preset", "x", "property 'preset': 'x' is not one of ufs4-tlc, tlc-zoned, qlc-zoned-page-slc, qlc-zoned-zone-slc, tlc-block, qlc-block, zns-proto, zns-large, zns-zn540, conv-970pro, nvm-optane"),
+            ("preset", "x", "property 'preset': 'x' is not one of ufs4-tlc, tlc-zoned, qlc-zoned-page-slc, qlc-zoned-zone-slc, qlc-zoned-dynamic, tlc-block, qlc-block, zns-proto, zns-large, zns-zn540, conv-970pro, nvm-optane"),
             ("channels", "0", "property 'channels': '0' is not a whole number from 1 to 64"),
             ("channels", "-1", "property 'channels': '-1' is not a whole number from 1 to 64"),
             ("channels", "+1", "property 'channels': '+1' is not a whole number from 1 to 64"),

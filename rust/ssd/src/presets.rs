@@ -46,7 +46,7 @@ impl Property {
 pub(crate) const DEFAULT_PRESET: usize = 1;
 
 /// The presets; those of one model next to each other.
-pub const PRESETS: [Preset; 11] = [
+pub const PRESETS: [Preset; 12] = [
     Preset {
         name: "ufs4-tlc",
         doc: "the UFS 4.0 class drive of the reference: 4 channels, TLC, zoned",
@@ -90,6 +90,22 @@ pub const PRESETS: [Preset; 11] = [
             (Key::BlockSize, "32M"),
             (Key::SlcBypass, "off"),
             (Key::SlcMap, "sub-zone"),
+        ],
+    },
+    Preset {
+        name: "qlc-zoned-dynamic",
+        doc: "a small QLC drive, zoned, with a dynamic cache: what is free of it is used as pSLC, and folded when it is idle",
+        // The shape of consumer drives with such a cache: an empty one's is about a quarter of the capacity (all free QLC in
+        // 1-bit mode), and outside of it they are 11 to 40 times as slow. 25 superblocks are lent and 7 of its own
+        // are filled before it is full: 1 of 4 GiB.
+        settings: &[
+            (Key::MetaSize, "256M"),
+            (Key::Cell, "qlc"),
+            (Key::BlockSize, "32M"),
+            (Key::SlcBypass, "off"),
+            (Key::SlcSuperblocks, "8"),
+            (Key::SlcDynamicShare, "100"),
+            (Key::FoldIdle, "500000000"),
         ],
     },
     Preset {

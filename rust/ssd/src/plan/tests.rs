@@ -22,6 +22,7 @@ fn presets_have_the_figures_of_the_models_tables() {
         ("tlc-zoned", 2, 96, 96, 128),
         ("qlc-zoned-page-slc", 6, 32, 128, 128),
         ("qlc-zoned-zone-slc", 6, 32, 128, 128),
+        ("qlc-zoned-dynamic", 6, 32, 128, 128),
         ("tlc-block", 1, 96, 0, 0),
         ("qlc-block", 1, 32, 0, 0),
         ("zns-proto", 0, 128, 32, 32),

@@ -156,7 +156,7 @@ fn interval(rows: &[Row], series: &str, x: f64) -> Option<f64> {
 }
 
 /// Every experiment, in the order of docs/experiments.md.
-pub const ALL: [&Experiment; 15] = [
+pub const ALL: [&Experiment; 16] = [
     &writes::SEQUENTIAL_WRITE,
     &maps::RANDOM_READ,
     &writes::ZONE_CONFLICTS,
@@ -168,6 +168,7 @@ pub const ALL: [&Experiment; 15] = [
     &interfaces::PAGE_ZONE_SLC,
     &folding::IDLE_FOLD,
     &asleep::APST,
+    &folding::SLC_CLIFF,
     &phone::LOGS,
     &phone::MAP,
     &family::WRITE,
