@@ -146,8 +146,8 @@ fn call(number: &str, phase: &Phase, seed: usize) -> Result<String> {
         us => format!("{common} --thinktime={us}"),
     };
     let each = phase.bytes / u64::from(phase.jobs);
-    // Other blocks in each phase, and some of them twice, as on the model.
-    let random = format!("--randseed={seed} --norandommap");
+    // Other blocks in each phase, and some of them twice, as on the model. fio 3.33 takes no notice of a seed while randrepeat is on.
+    let random = format!("--randrepeat=0 --randseed={seed} --norandommap");
     let (rw, span) = match phase.access {
         Access::Write => ("write".to_owned(), each),
         Access::RandomRead => (format!("randread {random}"), phase.range),
@@ -206,7 +206,7 @@ mod tests {
             calls,
             [
                 "phase - --rw=write --bs=262144 --iodepth=1 --io_size=1048576 $(zones 1048576 1 0)",
-                "phase 0 --rw=randread --randseed=1 --norandommap --bs=4096 --iodepth=1 --io_size=40960 $(zones 1048576 1 0)",
+                "phase 0 --rw=randread --randrepeat=0 --randseed=1 --norandommap --bs=4096 --iodepth=1 --io_size=40960 $(zones 1048576 1 0)",
             ]
         );
     }

@@ -93,7 +93,7 @@ f2fs_phase() {
     sync
     log >"/tmp/$number.before"
     fio --name=measure --filename=/mnt/file --rw=randwrite --bs=4k --size="$3" --fsync="$2" --ioengine=psync \
-        $([ "$4" = 0 ] || echo "--randseed=$4") \
+        $([ "$4" = 0 ] || echo "--randrepeat=0 --randseed=$4") \
         --lat_percentiles=1 --output-format=json+ --output="/tmp/$number.fio"
     log >"/tmp/$number.after"
     umount /mnt

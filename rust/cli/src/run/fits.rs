@@ -142,7 +142,10 @@ mod tests {
             "{why}"
         );
         let small = said("tlc-zoned", &[], Kernel::Backports).unwrap();
-        assert!(small.ends_with("has 256 MiB: --set meta-size=512M"), "{small}");
+        assert!(
+            small.ends_with("has 256 MiB: --set meta-size=512M"),
+            "{small}"
+        );
         assert!(said("tlc-zoned", &["meta-size=0"], Kernel::Backports).is_some());
         assert_eq!(
             said("tlc-zoned", &["meta-size=512M"], Kernel::Backports),
