@@ -58,17 +58,17 @@ measure() {
 
 # null N ZONES: a drive of the same zones that the kernel completes where it is submitted, and that keeps no data
 null() {
-    local drive=/sys/kernel/config/nullb/null$1
+    local drive=/sys/kernel/config/nullb/nullb$1
     mkdir "$drive"
     for setting in size=$((128 * $2)) zoned=1 zone_size=128 zone_capacity=96 zone_max_open=6 zone_max_active=6 \
         memory_backed=0 irqmode=0 queue_mode=2 submit_queues=2 hw_queue_depth=1023 power=1; do
         echo "${setting#*=}" >"$drive/${setting%%=*}"
     done
-    echo "nullb$(cat "$drive/index")"
+    echo "nullb$1"
 }
 
 modprobe configfs
-mountpoint -q /sys/kernel/config || mount -t configfs none /sys/kernel/config
+grep -q /sys/kernel/config /proc/mounts || mount -t configfs none /sys/kernel/config
 modprobe null_blk nr_devices=0
 declare -A names
 for kind in conzone reference null; do
