@@ -140,15 +140,7 @@ impl Apt {
     /// # Errors
     /// [`Error::NoPackage`], [`Error::Missing`] without dpkg-dev, [`Error::Failed`].
     pub fn fetch_source(&self, package: &str, dest: &Path) -> Result<()> {
-        self.source_version(package)?;
-        let sources = self.state.join("sources");
-        let command = ["source", "--only-source", "--download-only"];
-        let dsc = self
-            .get(&command, &[package], &sources)?
-            .into_iter()
-            .map(|file| sources.join(file))
-            .find(|file| file.extension().is_some_and(|e| e == "dsc"))
-            .ok_or_else(|| self.no_package(package))?;
+        let dsc = self.source_file(package, &[], |file| file.ends_with(".dsc"))?;
         if let Some(parent) = dest.parent() {
             create_dir(parent)?;
         }
@@ -167,22 +159,31 @@ impl Apt {
     /// # Errors
     /// [`Error::NoPackage`], [`Error::Failed`].
     pub fn fetch_upstream(&self, package: &str, dest: &Path) -> Result<()> {
-        self.source_version(package)?;
-        let sources = self.state.join("sources");
-        let command = ["source", "--only-source", "--download-only", "--tar-only"];
-        let tar = self
-            .get(&command, &[package], &sources)?
-            .into_iter()
-            .find(|file| file.contains(".orig.tar."))
-            .ok_or_else(|| self.no_package(package))?;
+        let tar = self.source_file(package, &["--tar-only"], |file| file.contains(".orig.tar."))?;
         create_dir(dest)?;
         let mut unpack = Command::new("tar");
         unpack
             .args(["--extract", "--strip-components=1", "--file"])
-            .arg(sources.join(tar))
+            .arg(&tar)
             .arg("--directory")
             .arg(dest);
         output_of(unpack, "tar").map(drop)
+    }
+
+    /// Fetches the files of a source package, by more of apt's options; gives the first that is wanted.
+    fn source_file(
+        &self,
+        package: &str,
+        options: &[&str],
+        is_wanted: impl Fn(&String) -> bool,
+    ) -> Result<PathBuf> {
+        self.source_version(package)?;
+        let sources = self.state.join("sources");
+        let command = [&["source", "--only-source", "--download-only"], options].concat();
+        let files = self.get(&command, &[package], &sources)?;
+        let file = files.into_iter().find(is_wanted);
+        file.map(|file| sources.join(file))
+            .ok_or_else(|| self.no_package(package))
     }
 
     /// Runs an apt-get command that fetches files into `dest`; gives the names of all of them.

@@ -7,16 +7,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::io::BufWriter;
-use std::os::unix::fs::MetadataExt;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use debian::Suite;
 
-use super::userland::{find_library, LIBRARIES, PROGRAMS};
-use super::{elf, replace, stamp, tools, Workshop};
-use crate::cpio::Archive;
+use super::userland::{find_library, Userland, LIBRARIES, PROGRAMS};
+use super::{replace, stamp, tools, Workshop};
 use crate::job::merged_usr;
 use crate::Options;
 
@@ -86,14 +84,16 @@ impl Workshop {
             };
             debian::unpack(&file, root)?;
         }
-        let chosen = choose(&named, &needed, &self.work.join("root"), &PROGRAMS)?;
-        replace(archive, |file| write(&chosen, file))?;
+        let image = self.work.join("root");
+        let chosen = choose(&named, &needed, &image, &PROGRAMS)?;
+        let userland = with_libraries(&chosen, [&image, &named, &needed])?;
+        replace(archive, |file| userland.write_archive(file))?;
         fs::remove_dir_all(work).context("cannot remove what was unpacked")
     }
 }
 
 /// Files by their paths in the guest.
-pub(super) type Files = BTreeMap<String, PathBuf>;
+type Files = BTreeMap<String, PathBuf>;
 
 /// What of the unpacked packages goes into the guest; `image` is the root of the image's own, of which it has these programs.
 fn choose(named: &Path, needed: &Path, image: &Path, programs: &[&str]) -> Result<Files> {
@@ -106,31 +106,40 @@ fn choose(named: &Path, needed: &Path, image: &Path, programs: &[&str]) -> Resul
         }
     }
     chosen.extend(contents(named)?);
-    let mut open: Vec<PathBuf> = chosen.values().cloned().collect();
-    while let Some(file) = open.pop() {
-        for library in libraries_of(&file)? {
-            // One that nobody has is in a folder of its program's own; or the loader in the guest says so.
-            let mut roots = [image, named, needed].into_iter();
-            let found = roots.find_map(|root| find_library(root, &library));
-            if let Some((path, source)) = found.filter(|(path, _)| !chosen.contains_key(path)) {
-                chosen.insert(path, source.clone());
-                open.push(source);
-            }
-        }
-    }
     Ok(chosen)
 }
 
-fn libraries_of(file: &Path) -> Result<Vec<String>> {
-    if fs::symlink_metadata(file)?.is_symlink() && !is_library(file) {
-        return Ok(Vec::new());
+/// What was chosen, with the libraries that it names from the first of these roots that has them. One that none has is in a folder of its
+/// program's own; or the loader in the guest says so.
+fn with_libraries(chosen: &Files, roots: [&Path; 3]) -> Result<Userland> {
+    let mut userland = Userland::default();
+    let mut open = Vec::new();
+    for (path, source) in chosen {
+        let context = || format!("cannot read {}", source.display());
+        if source.is_symlink() {
+            let target = fs::read_link(source).with_context(context)?;
+            let target = target.to_str();
+            userland.add_link(
+                path,
+                target.with_context(|| format!("{path} leads to no text"))?,
+            );
+        } else {
+            userland.add_file(path, source);
+            if is_elf(source).with_context(context)? {
+                open.push(source.clone());
+            }
+        }
     }
-    let data = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-    if data.starts_with(b"\x7fELF") {
-        elf::needed(&data, file)
-    } else {
-        Ok(Vec::new())
-    }
+    userland.add_libraries(open, |library, _| {
+        Ok(roots.iter().find_map(|root| find_library(root, library)))
+    })?;
+    Ok(userland)
+}
+
+fn is_elf(file: &Path) -> io::Result<bool> {
+    let mut magic = Vec::new();
+    File::open(file)?.take(4).read_to_end(&mut magic)?;
+    Ok(magic == b"\x7fELF")
 }
 
 /// Whether this is where the loader looks for libraries.
@@ -167,30 +176,9 @@ fn contents(root: &Path) -> Result<Files> {
     Ok(files)
 }
 
-/// Writes an archive of these.
-pub(super) fn write(chosen: &Files, file: &Path) -> Result<()> {
-    let mut archive = Archive::new(BufWriter::new(File::create(file)?));
-    for (path, source) in chosen {
-        let context = || format!("cannot read {}", source.display());
-        let metadata = fs::symlink_metadata(source).with_context(context)?;
-        let library = is_library(Path::new(path));
-        if metadata.is_symlink() && !library {
-            let target = fs::read_link(source).with_context(context)?;
-            let target = target
-                .to_str()
-                .with_context(|| format!("{path} leads to no text"))?;
-            archive.symlink(path, target)?;
-        } else {
-            let data = fs::read(source).with_context(context)?;
-            archive.file(path, metadata.mode() & 0o777, &data)?;
-        }
-    }
-    archive.finish()?;
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::elf;
     use super::*;
     use std::os::unix::fs::symlink;
 
@@ -203,6 +191,15 @@ mod tests {
             fs::write(file, name).unwrap();
         }
         root
+    }
+
+    /// The bytes of an archive, as far as they are text.
+    fn archived(chosen: &Files, roots: [&Path; 3]) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("cpio");
+        let userland = with_libraries(chosen, roots).unwrap();
+        userland.write_archive(&file).unwrap();
+        String::from_utf8_lossy(&fs::read(file).unwrap()).into_owned()
     }
 
     #[test]
@@ -244,9 +241,7 @@ mod tests {
                 "/usr/share/tool/data"
             ]
         );
-        let out = image.path().join("cpio");
-        write(&chosen, &out).unwrap();
-        let text = String::from_utf8_lossy(&fs::read(out).unwrap()).into_owned();
+        let text = archived(&chosen, [image.path(), named.path(), needed.path()]);
         assert!(text.contains("usr/bin/alias\0") && !text.contains("libbig"));
     }
 
@@ -255,7 +250,7 @@ mod tests {
         let (named, needed, image) = (root(&["usr/bin/x"]), root(&["usr/bin/y"]), root(&["z"]));
         let program = named.path().join("usr/bin/program");
         fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
-        let names = libraries_of(&program).unwrap();
+        let names = elf::needed(&fs::read(&program).unwrap(), &program).unwrap();
         assert!(
             names.iter().any(|name| name.starts_with("libc.so")),
             "{names:?}"
@@ -263,12 +258,13 @@ mod tests {
         for name in &names {
             let file = needed.path().join(LIBRARIES[0]).join(name);
             fs::create_dir_all(file.parent().unwrap()).unwrap();
-            fs::write(file, "").unwrap();
+            fs::copy(&program, file).unwrap();
         }
         let chosen = choose(named.path(), needed.path(), image.path(), &[]).unwrap();
+        let text = archived(&chosen, [image.path(), named.path(), needed.path()]);
         for name in &names {
             assert!(
-                chosen.contains_key(&format!("/{}/{name}", LIBRARIES[0])),
+                text.contains(&format!("{}/{name}\0", LIBRARIES[0])),
                 "{name}"
             );
         }

@@ -7,7 +7,6 @@
 //! | `nvme-cli/tests/` | nvme-cli of the userland's release | Python scripts; they need `python3` (`--package`) |
 //! | `liburing/` | liburing of unstable | passthrough commands and polled I/O, built with the host's compiler |
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,6 +14,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use debian::Suite;
 
+use super::userland::Userland;
 use super::{fio, packages, replace, stamp, tools, Workshop};
 use crate::Options;
 
@@ -51,12 +51,14 @@ pub fn suites(options: &Options) -> Result<PathBuf> {
 impl Workshop {
     fn pack_suites(&self, archive: &Path) -> Result<()> {
         let work = tools::fresh_dir(&self.work.join("suites"))?;
-        let mut files = BTreeMap::new();
+        let mut tests = Userland::default();
         let newest = self.work.join("fio-newest");
         let (apt, sid) = (self.apt(Suite::Trixie)?, self.apt(Suite::Sid)?);
         let fetch = |source: &Path| Ok(sid.fetch_upstream("fio", source)?);
         let fio = fio::build(&newest, false, fetch, &apt, &self.packages())?;
-        files.extend(fio.tests(&format!("{TESTS}/fio")));
+        for (path, file) in fio.tests(&format!("{TESTS}/fio")) {
+            tests.add_file(&path, &file);
+        }
 
         let source = work.join("nvme-cli");
         apt.fetch_upstream("nvme-cli", &source)?;
@@ -65,30 +67,26 @@ impl Workshop {
             let path = entry?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             if name.ends_with(".py") || name.ends_with(".json") {
-                files.insert(format!("{TESTS}/nvme-cli/tests/{name}"), path);
+                tests.add_file(&format!("{TESTS}/nvme-cli/tests/{name}"), &path);
             }
         }
 
         let source = work.join("liburing");
         sid.fetch_upstream("liburing", &source)?;
         let log = work.join("liburing.log");
-        let steps: [(&str, &[&str]); 3] = [
-            ("./configure", &[]),
+        for (program, arguments) in [
+            ("./configure", &[][..]),
             ("make", &["-C", "src"]),
-            ("make", &["-C", "test"]),
-        ];
-        for (program, arguments) in steps {
+            ("make", &[&["-C", "test"], &LIBURING[..]].concat()),
+        ] {
             let mut command = Command::new(program);
             command.args(arguments).current_dir(&source);
-            if arguments.last() == Some(&"test") {
-                command.args(LIBURING);
-            }
             tools::run_logged(&mut command, &log)?;
         }
         for name in LIBURING {
             let path = source.join("test").join(name);
-            files.insert(format!("{TESTS}/liburing/{name}"), path);
+            tests.add_file(&format!("{TESTS}/liburing/{name}"), &path);
         }
-        replace(archive, |file| packages::write(&files, file))
+        replace(archive, |file| tests.write_archive(file))
     }
 }

@@ -8,11 +8,11 @@
 use super::{elf, tools};
 use crate::cpio::Archive;
 use crate::Kernel;
-use anyhow::{bail, ensure, Context, Result};
+use anyhow::{ensure, Context, Result};
 use debian::Suite;
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::Write;
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -192,9 +192,7 @@ impl Userland {
     pub(super) fn collect(root: &Path, programs: &[&str]) -> Result<Self> {
         let mut userland = Self::default();
         for (path, target) in LINKS {
-            userland
-                .entries
-                .insert(path.to_owned(), Entry::Link(target.to_owned()));
+            userland.add_link(path, target);
         }
         let mut open = Vec::new();
         for &program in programs {
@@ -203,22 +201,16 @@ impl Userland {
             userland.add_file(program, &file);
             open.push(file);
         }
-        while let Some(file) = open.pop() {
-            let data =
-                fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
-            for library in elf::needed(&data, &file)? {
-                let Some((path, source)) = find_library(root, &library) else {
-                    bail!(
-                        "no package brings {library}, which {} needs",
-                        file.display()
-                    );
-                };
-                if !userland.entries.contains_key(&path) {
-                    userland.add_file(&path, &source);
-                    open.push(source);
-                }
-            }
-        }
+        userland.add_libraries(open, |library, file| {
+            let found = find_library(root, library);
+            let missing = || {
+                format!(
+                    "no package brings {library}, which {} needs",
+                    file.display()
+                )
+            };
+            found.with_context(missing).map(Some)
+        })?;
         userland.add_applets(root)?;
         Ok(userland)
     }
@@ -229,6 +221,35 @@ impl Userland {
             .insert(path.to_owned(), Entry::File(source.to_owned()));
     }
 
+    /// Adds a link that says `target`.
+    pub(super) fn add_link(&mut self, path: &str, target: &str) {
+        self.entries
+            .insert(path.to_owned(), Entry::Link(target.to_owned()));
+    }
+
+    /// Adds the libraries that these programs name (DT_NEEDED), and those that they name in turn, as far as they are found:
+    /// by the library's name, and its user.
+    pub(super) fn add_libraries(
+        &mut self,
+        mut open: Vec<PathBuf>,
+        find: impl Fn(&str, &Path) -> Result<Option<(String, PathBuf)>>,
+    ) -> Result<()> {
+        while let Some(file) = open.pop() {
+            let data =
+                fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+            for library in elf::needed(&data, &file)? {
+                let found = find(&library, &file)?;
+                if let Some((path, source)) =
+                    found.filter(|(path, _)| !self.entries.contains_key(path))
+                {
+                    self.add_file(&path, &source);
+                    open.push(source);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Adds busybox's applets under the names that no real program has.
     fn add_applets(&mut self, root: &Path) -> Result<()> {
         let list = tools::output(Command::new(root.join(BUSYBOX)).arg("--list"))?;
@@ -237,10 +258,17 @@ impl Userland {
                 .iter()
                 .any(|folder| self.entries.contains_key(&format!("{folder}/{applet}")));
             if !taken {
-                let path = format!("/usr/bin/{applet}");
-                self.entries.insert(path, Entry::Link("busybox".to_owned()));
+                self.add_link(&format!("/usr/bin/{applet}"), "busybox");
             }
         }
+        Ok(())
+    }
+
+    /// Writes an archive of everything.
+    pub(super) fn write_archive(&self, file: &Path) -> Result<()> {
+        let mut archive = Archive::new(BufWriter::new(File::create(file)?));
+        self.write(&mut archive)?;
+        archive.finish()?;
         Ok(())
     }
 
