@@ -156,18 +156,7 @@ impl Log {
 
 /// As the device's statistics have it.
 fn power_states(power: &ssd::PowerReport) -> Value {
-    let states = power.states().iter().enumerate();
-    let states = states.map(|(state, spent)| {
-        let spent = json!({
-            "entries": spent.entries, "time_ns": spent.time.get(), "busy_ns": spent.busy.get(),
-        });
-        (state.to_string(), spent)
-    });
-    json!({
-        "state": power.current, "energy_uj": power.energy_uj,
-        "waits": power.waits, "waited_ns": power.waited.get(),
-        "states": states.collect::<serde_json::Map<_, _>>(),
-    })
+    serde_json::from_str(&ssd::power_states_json(power)).unwrap_or_default()
 }
 
 fn shown(section: &Section) -> Table {

@@ -52,7 +52,7 @@ pub use properties::{Default, Key, Kind, ModelKind, Property};
 pub use record::{Journal, Recorded};
 pub use saved::{adopt, describe, described, load, save};
 pub use series::Series;
-pub use stats::{device_json, stats_json};
+pub use stats::{device_json, power_states_json, stats_json};
 pub use table::{property, PROPERTIES};
 pub use vendor_log::{VendorLog, VendorLogError};
 pub use zms::Histogram;

@@ -83,6 +83,14 @@ pub fn device_json(
     json.end()
 }
 
+/// What became of power states, as [`device_json`] has it.
+#[must_use]
+pub fn power_states_json(power: &PowerReport) -> String {
+    let mut json = Json::new();
+    power_states(&mut json, power);
+    json.end()
+}
+
 fn power_states(json: &mut Json, power: &PowerReport) {
     json.number("state", power.current as u64);
     json.number("energy_uj", power.energy_uj);

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Runs in the guest, after a line that sets `seconds`, `rounds` and `drives` (of each kind): the same fio jobs on the
-# zoned namespaces of both kinds of controller, and on null_blk, which is what is left without a device. Prints `begin NAME` and `end NAME IOPS IOS ERRORS` around each, where
-# NAME is <kind>:<job>.
+# zoned namespaces of both kinds of controller, and on null_blk, which is what is left without a device. Prints `begin NAME`
+# and `end NAME IOPS IOS ERRORS` around each, where NAME is <kind>:<job>.
 set -eu
 
 # The name of the zoned namespace of the controller with this serial number.

@@ -1,30 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# Runs in the guest on the drive that a power cut left, after filesystem.sh, ready.sh and a workload. Says in lines that begin
+# Runs in the guest on the drive that a power cut left, after filesystem.sh, fsck.sh, ready.sh and a workload. Says in lines that begin
 # with "crash:" how it went; the rest is for people.
 #
 #   crash: mount ok|repaired|failed WHY       the file system could be mounted; after its checker had mended it; not at all
 #   crash: promises kept|broken WHY           what was promised is there
 #   crash: checker clean|repaired|damaged     what the file system's checker found afterwards, and whether it could mend it
-
-# Looks, and changes nothing. zonefs has nothing to check.
-fs_look() {
-    case $FS in
-    f2fs) fsck.f2fs --dry-run "$FS_DEVICE" ;;
-    ext4) e2fsck -fn "$FS_DEVICE" ;;
-    btrfs) btrfs check --readonly "$FS_DEVICE" ;;
-    xfs) xfs_repair -n ${FS_ZONES:+-r "$FS_ZONES"} "$FS_DEVICE" ;;
-    esac
-}
-
-# Mends; fails where there is nothing that does. (btrfs' own repair is said to be dangerous.)
-fs_mend() {
-    case $FS in
-    f2fs) fsck.f2fs -f "$FS_DEVICE" ;;
-    ext4) e2fsck -fy "$FS_DEVICE"; [ $? -le 2 ] ;;
-    xfs) xfs_repair ${FS_ZONES:+-r "$FS_ZONES"} "$FS_DEVICE" ;;
-    *) false ;;
-    esac
-}
 
 fs_choose || exit
 mounted=ok

@@ -128,7 +128,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     if let Some(dir) = &args.again {
         return again(context, args, dir);
     }
-    args.fs.check(&args.vm)?;
+    args.fs.check(&args.vm.config()?, args.vm.kernel)?;
     let workload = Workload::new(
         &args.workload,
         (args.fs, &args.mount),

@@ -12,7 +12,7 @@ use crate::run::{Filesystem, FILESYSTEM_SCRIPT};
 
 const READY: &str = include_str!("ready.sh");
 const RECORD: &str = include_str!("record.sh");
-const CHECK: &str = include_str!("check.sh");
+const CHECK: &str = concat!(include_str!("fsck.sh"), include_str!("check.sh"));
 const FSYNC: &str = include_str!("fsync.sh");
 const SQLITE: &str = include_str!("sqlite.sh");
 

@@ -147,10 +147,10 @@ impl Filesystem {
     ///
     /// # Errors
     /// A [`Prerequisite`] that names what to set.
-    pub fn check(self, vm: &vm::Options) -> Result<()> {
+    pub fn check(self, config: &ssd::Config, kernel: guest::Kernel) -> Result<()> {
         match self {
-            Self::F2fs => fits::f2fs(&vm.config()?),
-            Self::Xfs => fits::xfs(&vm.config()?, vm.kernel),
+            Self::F2fs => fits::f2fs(config),
+            Self::Xfs => fits::xfs(config, kernel),
             Self::Zonefs | Self::Btrfs | Self::Ext4 => Ok(()),
         }
     }
@@ -179,8 +179,9 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     }
     args.files.check()?;
     if let (Some(fs), true) = (args.fs, args.vm.device.is_empty()) {
-        fs.check(&args.vm)?;
-        if let Some(warning) = fs.warning(&args.vm.config()?)? {
+        let config = args.vm.config()?;
+        fs.check(&config, args.vm.kernel)?;
+        if let Some(warning) = fs.warning(&config)? {
             context.progress.note(warning);
         }
     }
