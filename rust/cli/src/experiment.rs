@@ -58,7 +58,7 @@ fn run_case(context: &Context, case: &Case, seed: u16) -> Result<Vec<Row>> {
             job = job.fetch(format!("/tmp/{name}"), work.path().join(name));
         }
     }
-    let options = vm::Options::of_drive(&case.drive.preset, &case.drive.set);
+    let options = vm::Options::of_drive(&case.drive);
     let mut running = options.machine(context, Timing::Virtual)?.start(&job)?;
     let mut said = String::new();
     let outcome = running.wait(LIMIT, |_, bytes| said += &String::from_utf8_lossy(bytes))?;
@@ -177,13 +177,13 @@ fn call(number: &str, phase: &Phase, seed: usize) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lab::drive::Drive;
+    use lab::drive::{Base, Drive};
 
     #[test]
     fn every_guest_script_can_be_written() {
         use lab::experiment::catalogue::{Engine, ALL};
         for experiment in ALL.iter().filter(|e| e.engine != Engine::Model) {
-            for case in experiment.cases(None, &[], None) {
+            for case in experiment.cases(&Base::default(), &[], None) {
                 script(&case, 0).unwrap();
             }
         }

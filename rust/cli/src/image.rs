@@ -84,9 +84,7 @@ enum Command {
 pub fn run(args: &Args) -> Result<ExitCode> {
     match &args.command {
         Command::Create { file, drive } => {
-            let config = drive.config();
-            let config = config.map_err(|error| Prerequisite(error.to_string()))?;
-            Image::create(file, &config).map_err(|error| named(file, &error))?;
+            Image::create(file, &drive.config()?).map_err(|error| named(file, &error))?;
         }
         Command::Info { file, json } => info(file, *json)?,
         Command::Check { file } => check(file)?,

@@ -230,6 +230,8 @@ mod tests {
 
     #[test]
     fn every_example_of_every_help_is_a_command_line() {
+        // They name a file of the repository.
+        std::env::set_current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")).unwrap();
         let examples = test::docs::help_examples(&Cli::command());
         assert!(examples.len() > 40, "{}", examples.len());
         for example in examples {

@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use anyhow::Result;
 use clap::ValueEnum;
-use lab::drive::presets;
+use lab::drive::{Base, Drive};
 
 use crate::failure::Prerequisite;
 use setup::Context;
@@ -20,17 +20,16 @@ pub const DRIVE_ID: &str = "conzone0";
 /// Options of the drive and of the machine around it.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
-    /// Drive to emulate [default: the image's, or tlc-zoned]
-    #[arg(short, long, value_name = "NAME", value_parser = presets())]
-    pub preset: Option<String>,
+    #[command(flatten)]
+    pub base: Base,
     /// A property of the drive; see docs/properties.md
     #[arg(short, long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-    /// The file that the drive lives in, its data and its state; made if there is none
+    /// The file that the drive lives in, its data and its state, and that says which it is; made if there is none
     #[arg(long, value_name = "FILE", conflicts_with = "device")]
     pub image: Option<PathBuf>,
     /// A QEMU device instead of the drive, as after -device; again for more of them
-    #[arg(short, long, value_name = "DEVICE", conflicts_with_all = ["preset", "set"])]
+    #[arg(short, long, value_name = "DEVICE", conflicts_with_all = ["preset", "drive", "set"])]
     pub device: Vec<String>,
     /// What the guest lives by: the host's clock, counted instructions, or the host's clock with a drive that takes
     /// no time
@@ -99,10 +98,10 @@ pub enum Accel {
 
 impl Options {
     /// A machine with this drive and nothing else set.
-    pub fn of_drive(preset: &str, set: &[String]) -> Self {
+    pub fn of_drive(drive: &Drive) -> Self {
         Self {
-            preset: Some(preset.into()),
-            set: set.to_vec(),
+            base: drive.base.clone(),
+            set: drive.set.clone(),
             image: None,
             device: Vec::new(),
             timing: None,
@@ -132,7 +131,8 @@ impl Options {
                 "--icount-shift needs --timing virtual: otherwise no instructions are counted";
             return Err(Prerequisite(why.into()).into());
         }
-        self.config()?.validate().map_err(refused)
+        let made = self.config()?.validate();
+        made.map_err(|error| self.base.located(&self.set, &error).into())
     }
 
     /// The drive's properties, by the table that the device itself uses.
@@ -141,9 +141,9 @@ impl Options {
     /// A [`Prerequisite`] that names the property.
     pub fn config(&self) -> Result<ssd::Config> {
         let kept = self.kept()?;
-        let mut config = match (&kept, &self.preset) {
-            (Some(_), None) => ssd::Config::new(),
-            _ => ssd::Config::preset(self.preset()).map_err(refused)?,
+        let mut config = match &kept {
+            Some(_) if !self.base.is_given() => ssd::Config::new(),
+            _ => self.base.config()?,
         };
         if self.timing == Some(Timing::Off) {
             config.set_pair("timing=off").map_err(refused)?;
@@ -168,11 +168,6 @@ impl Options {
         }
     }
 
-    /// The preset that was asked for, or the one that is taken where nobody asks.
-    fn preset(&self) -> &str {
-        self.preset.as_deref().unwrap_or("tlc-zoned")
-    }
-
     /// Settings of the drive in the image, if there is one already.
     fn kept(&self) -> Result<Option<ssd::Config>> {
         match &self.image {
@@ -181,16 +176,15 @@ impl Options {
         }
     }
 
-    /// Name of the drive's preset: with an image, of the one that it is of.
+    /// What the drive starts from: with an image and nothing else said, the preset that it is of.
     ///
     /// # Errors
     /// The image is none.
-    pub fn preset_in_effect(&self) -> Result<String> {
-        let kept = self.kept()?;
-        Ok(kept.map_or_else(
-            || self.preset().to_owned(),
-            |kept| kept.preset_in_effect().name.to_owned(),
-        ))
+    pub fn base_in_effect(&self) -> Result<Base> {
+        Ok(match self.kept()? {
+            Some(kept) if !self.base.is_given() => Base::preset(kept.preset_in_effect().name),
+            _ => self.base.clone(),
+        })
     }
 
     /// The timing in effect.
@@ -210,7 +204,10 @@ impl Options {
         match &self.image {
             // It knows which drive it is.
             Some(image) if image.exists() => {}
-            _ => drive.push_str(&format!(",preset={}", self.preset())),
+            _ => drive.push_str(&format!(",preset={}", self.base.preset_in_effect())),
+        }
+        for pair in self.base.pairs() {
+            drive.push_str(&format!(",{}", comma(&pair)));
         }
         if let Some(image) = &self.image {
             let image = in_argument("--image ", image, "")?;
@@ -400,6 +397,24 @@ mod tests {
         );
     }
 
+    /// File, then options, then what is set: of two settings of a key QEMU takes the later.
+    #[test]
+    fn a_file_is_between_preset_and_set() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("small.drive").display().to_string();
+        std::fs::write(&path, "preset = ufs4-tlc\nzones = 8\ntiming = on\n").unwrap();
+        let given = args(&format!("--drive {path} --set zones=4"));
+        assert_eq!(
+            given.devices(Timing::Off).unwrap(),
+            ["conzone-nvme,id=conzone0,preset=ufs4-tlc,zones=8,timing=on,timing=off,zones=4"]
+        );
+        let config = given.config().unwrap();
+        let values = ["preset", "zones"].map(|name| config.get(name).unwrap());
+        assert_eq!(values, ["ufs4-tlc", "4"]);
+        assert_eq!(given.base_in_effect().unwrap().name(), "small");
+        assert!(Command::try_parse_from(["x", "--device", "nvme", "--drive", &path]).is_err());
+    }
+
     #[test]
     fn what_cannot_work_is_refused_with_status_2() {
         for line in [
@@ -437,7 +452,7 @@ mod tests {
         for same in ["", "--preset ufs4-tlc"] {
             let options = given(same);
             options.check(Timing::Real).unwrap();
-            assert_eq!(options.preset_in_effect().unwrap(), "ufs4-tlc");
+            assert_eq!(options.base_in_effect().unwrap().name(), "ufs4-tlc");
             let devices = options.devices(Timing::Real).unwrap();
             assert!(!devices[0].contains("preset"), "{devices:?}");
         }

@@ -92,6 +92,55 @@ fn places_and_files_are_looked_at_first() {
     );
 }
 
+/// Every command that takes a preset takes a file, and says what is wrong in it before anything is built.
+#[test]
+fn a_drive_file_is_taken_wherever_a_preset_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    std::fs::write(path("bad"), "# mine\nzones = 0\n").unwrap();
+    std::fs::write(path("odd"), "preset = tlc-zoned\nblock-size = 1M\n").unwrap();
+    std::fs::write(path("t"), "0 1 W 0 8 0\n").unwrap();
+    let [bad, odd, t, none, out] = ["bad", "odd", "t", "none", "out"].map(path);
+    let (t, none, out) = (t.as_str(), none.as_str(), out.as_str());
+    let commands: [(&[&str], &[&str]); 11] = [
+        (&["run"], &[]),
+        (&["exec"], &["--", "true"]),
+        (&["shell"], &[]),
+        (&["crash"], &[]),
+        (&["sim"], &["--trace", t]),
+        (&["trace", "convert"], &["--trace", t, "--out", none]),
+        (&["experiment", "random-read"], &["--out", out]),
+        (&["validate"], &[]),
+        (&["validate", "--hardware"], &[]),
+        (&["image", "create", none], &[]),
+        (&["properties"], &[]),
+    ];
+    for (words, rest) in commands {
+        let with = |file: &str, more: &[&str]| {
+            let words = [words, &["--drive", file], more, rest].concat();
+            words.into_iter().map(str::to_owned).collect::<Vec<_>>()
+        };
+        let refused = |words: Vec<String>, why: &str| {
+            let words: Vec<_> = words.iter().map(String::as_str).collect();
+            refused(&words, why);
+        };
+        let limit =
+            format!("{bad}:2: zones = 0: property 'zones': '0' is not a whole number from 1 to");
+        refused(with(&bad, &[]), &limit);
+        refused(with(none, &[]), &format!("{none}: No such file"));
+        // There nothing is of that preset.
+        if words.len() < 2 || words[1] != "--hardware" {
+            let other = format!("--preset ufs4-tlc: {odd} starts from tlc-zoned");
+            refused(with(&odd, &["--preset", "ufs4-tlc"]), &other);
+        }
+    }
+    for words in [&["run"][..], &["sim", "--trace", t], &["properties"]] {
+        let with = [words, &["--drive", &odd]].concat();
+        refused(&with, &format!("{odd}:2: property 'block-size' = 1M: "));
+    }
+    assert!(!dir.path().join("none").exists());
+}
+
 #[test]
 fn a_reader_that_goes_away_is_no_failure() {
     for words in [

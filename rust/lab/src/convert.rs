@@ -45,8 +45,7 @@ struct Convert {
 /// A drive or trace that is none, a file that cannot be written.
 pub fn run(args: &Args) -> Result<ExitCode> {
     let Command::Convert(args) = &args.command;
-    let config = args.drive.config();
-    let config = config.map_err(|error| Prerequisite(error.to_string()))?;
+    let config = args.drive.config()?;
     args.input.check_output("--out", Some(&args.out))?;
     let simulation = Simulation::new(&config)?;
     let mut input = args.input.open(&simulation, &config, |raw| raw)?;

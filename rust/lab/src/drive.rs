@@ -1,20 +1,38 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Which drive is meant: a preset and what is set on top.
+//! Which drive is meant: a preset or a drive file, and what is set on top.
 
 use clap::builder::PossibleValuesParser;
+use clap::ValueHint;
 use serde::Serialize;
 use ssd::{Config, ConfigError};
+
+use crate::drive_file::DriveFile;
+use crate::failure::Prerequisite;
 
 /// First distance of samples, for those who want them and do not say: 0.1 ms shows single flushes, and doubles where a
 /// run is long.
 pub const SAMPLE_NS: &str = "100000";
 
+/// The preset where nobody says another.
+const DEFAULT: &str = "tlc-zoned";
+
+/// What a drive starts from.
+#[derive(Clone, Debug, Default, Serialize, clap::Args)]
+pub struct Base {
+    /// Set of defaults [default: tlc-zoned, or the drive file's]
+    #[arg(short, long, value_name = "NAME", value_parser = presets())]
+    pub preset: Option<String>,
+    /// A file with a preset and properties; docs/drives.md
+    #[arg(id = "drive", long = "drive", value_name = "FILE", value_parser = DriveFile::read, value_hint = ValueHint::FilePath)]
+    pub file: Option<DriveFile>,
+}
+
 /// A drive, with the same keys as the device's own properties; of two settings of a key the later wins.
 #[derive(Clone, Debug, Default, Serialize, clap::Args)]
 pub struct Drive {
-    /// Set of defaults
-    #[arg(short, long, value_name = "NAME", default_value = "tlc-zoned", value_parser = presets())]
-    pub preset: String,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "a doc comment would be help")]
+    pub base: Base,
     /// A property of the drive; may be given many times (docs/properties.md lists them)
     #[arg(short, long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
@@ -26,34 +44,147 @@ pub fn presets() -> PossibleValuesParser {
     PossibleValuesParser::new(ssd::PRESETS.map(|preset| preset.name))
 }
 
+impl Base {
+    /// A preset.
+    #[must_use]
+    pub fn preset(name: &str) -> Self {
+        Self {
+            preset: Some(name.into()),
+            file: None,
+        }
+    }
+
+    /// Whether anybody said what it is.
+    #[must_use]
+    pub const fn is_given(&self) -> bool {
+        self.preset.is_some() || self.file.is_some()
+    }
+
+    /// The preset that it comes down to.
+    #[must_use]
+    pub fn preset_in_effect(&self) -> &str {
+        let file = self.file.as_ref().and_then(DriveFile::preset);
+        file.or(self.preset.as_deref()).unwrap_or(DEFAULT)
+    }
+
+    /// What reports call it: the file's name, else the preset's.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        let file = self.file.as_ref().map(DriveFile::name);
+        file.unwrap_or_else(|| self.preset_in_effect())
+    }
+
+    /// What the file sets, as `key=value`.
+    pub fn pairs(&self) -> impl Iterator<Item = String> + '_ {
+        let settings = self.file.iter().flat_map(DriveFile::settings);
+        settings.map(|(key, value)| format!("{key}={value}"))
+    }
+
+    /// The options that say the same.
+    #[must_use]
+    pub fn words(&self) -> Vec<String> {
+        let default = self.file.is_none().then_some(DEFAULT);
+        let preset = self.preset.as_deref().or(default);
+        let preset = preset.map(|name| ("--preset", name));
+        let file = self.file.as_ref().map(|file| ("--drive", file.path()));
+        let words = preset.into_iter().chain(file);
+        words
+            .flat_map(|(option, value)| [option.to_owned(), value.to_owned()])
+            .collect()
+    }
+
+    /// Its properties, each checked by itself.
+    ///
+    /// # Errors
+    /// The file starts from another preset than the one that was named.
+    pub fn config(&self) -> Result<Config, Prerequisite> {
+        let in_file = self
+            .file
+            .as_ref()
+            .and_then(|file| Some((file, file.preset()?)));
+        if let (Some((file, theirs)), Some(ours)) = (in_file, &self.preset) {
+            if theirs != ours {
+                let path = file.path();
+                return Err(Prerequisite(format!(
+                    "--preset {ours}: {path} starts from {theirs}"
+                )));
+            }
+        }
+        let mut config = Config::preset(self.preset_in_effect()).map_err(refused)?;
+        for (key, value) in self.file.iter().flat_map(DriveFile::settings) {
+            config.set(key, value).map_err(refused)?;
+        }
+        Ok(config)
+    }
+
+    /// An error with the place in the file that sets what is wrong, unless `set` does.
+    #[must_use]
+    pub fn located(&self, set: &[String], error: &ConfigError) -> Prerequisite {
+        let place = self.file.as_ref().and_then(|file| {
+            let ConfigError::Conflict { name, .. } = error else {
+                return None;
+            };
+            let is_set = |pair: &String| pair.split('=').next().map(str::trim) == Some(*name);
+            let line = file.line_of(name).filter(|_| !set.iter().any(is_set))?;
+            Some(format!("{}:{line}: ", file.path()))
+        });
+        Prerequisite(format!("{}{error}", place.unwrap_or_default()))
+    }
+}
+
+fn refused(error: ConfigError) -> Prerequisite {
+    Prerequisite(error.to_string())
+}
+
 impl Drive {
     /// A preset with these properties.
     #[must_use]
     pub fn new(preset: &str, set: &[&str]) -> Self {
         Self {
-            preset: preset.into(),
+            base: Base::preset(preset),
             set: set.iter().map(|pair| (*pair).to_owned()).collect(),
         }
     }
 
-    /// What it is, in words: its preset, and what is set.
+    /// Whether anybody said which it is.
+    #[must_use]
+    pub fn is_given(&self) -> bool {
+        self.base.is_given() || !self.set.is_empty()
+    }
+
+    /// What follows QEMU's -device, with the properties that are set.
+    #[must_use]
+    pub fn device(&self) -> String {
+        let preset = format!("preset={}", self.base.preset_in_effect());
+        let set = self.base.pairs().chain(self.set.iter().cloned());
+        let all = ["conzone-nvme".to_owned(), preset].into_iter().chain(set);
+        // A comma in a value is doubled there.
+        Vec::from_iter(all.map(|pair| pair.replace(',', ",,"))).join(",")
+    }
+
+    /// What it is, in words: its preset or file, and what is set.
     #[must_use]
     pub fn in_words(&self) -> String {
-        let words = std::iter::once(&self.preset).chain(&self.set);
-        words.map(String::as_str).collect::<Vec<_>>().join(" ")
+        let set = self.set.iter().map(String::as_str);
+        let base = self.base.file.as_ref().map(DriveFile::path);
+        let base = base.unwrap_or_else(|| self.base.preset_in_effect());
+        let words = std::iter::once(base).chain(set);
+        words.collect::<Vec<_>>().join(" ")
     }
 
     /// The configuration, checked property by property and as a whole.
     ///
     /// # Errors
-    /// A preset, property or value that is not, or a combination that makes no drive.
-    pub fn config(&self) -> Result<Config, ConfigError> {
-        let mut config = Config::preset(&self.preset)?;
+    /// A preset, property or value that is not, or a combination that makes no drive, with the line of the file that says so.
+    pub fn config(&self) -> Result<Config, Prerequisite> {
+        let mut config = self.base.config()?;
         for pair in &self.set {
-            config.set_pair(pair)?;
+            config.set_pair(pair).map_err(refused)?;
         }
-        config.validate()?;
-        Ok(config)
+        match config.validate() {
+            Ok(()) => Ok(config),
+            Err(error) => Err(self.base.located(&self.set, &error)),
+        }
     }
 }
 

@@ -8,7 +8,7 @@
 //! validate    the model against closed forms and others      table, plot how figures look
 //! experiment  ready-made studies                             provenance  how to get the same results again
 //! sweep       many points, here or on many machines      store       results that are there again after a stop
-//! drive       which drive is meant                           runner      points in shares, on threads
+//! drive       which drive is meant; drive_file a drive as text runner     points in shares, on threads
 //! stats       a drive's statistics by the drive's own names  failure     which exit status an error has
 //! completions scripts for shells                             command     all of these as a command line
 //!                                                            page        figures and a table as a page
@@ -24,6 +24,7 @@ pub mod command;
 pub mod completions;
 pub mod convert;
 pub mod drive;
+pub mod drive_file;
 pub mod experiment;
 pub mod failure;
 pub mod input;

@@ -1,35 +1,44 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! `cargo conzone properties`: what can be set on the drive, from the drive's own table.
+//! `cargo conzone properties`: what can be set on the drive, from the drive's own table; or what is set on one, as a file.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
+use crate::drive::Drive;
+use crate::drive_file;
 use crate::failure::Prerequisite;
 use crate::out::{self, say};
 use comfy_table::{presets, ContentArrangement, Table};
 use serde::Serialize;
 use ssd::{Default as Defaults, Key, ModelKind, Preset, Property, PRESETS, PROPERTIES};
 
-/// List the drive's properties
+/// List the drive's properties, or print a drive as a file
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cargo conzone properties
   cargo conzone properties buffer
-  cargo conzone properties --model zns --json")]
+  cargo conzone properties --model zns --json
+  cargo conzone properties --preset ufs4-tlc --set zones=64 >my.drive
+  cargo conzone properties --drive docs/small.drive --device")]
 pub struct Args {
     /// Only those with this in their name or meaning
-    #[arg(value_name = "TEXT")]
+    #[arg(value_name = "TEXT", conflicts_with_all = ["preset", "drive", "set"])]
     text: Option<String>,
     /// Only those of drives of this model
-    #[arg(long, value_name = "NAME", value_parser = ModelKind::ALL.map(|model| model.name()))]
+    #[arg(long, value_name = "NAME", value_parser = ModelKind::ALL.map(|model| model.name()), conflicts_with_all = ["preset", "drive", "set"])]
     model: Option<String>,
     /// Print docs/properties.md
-    #[arg(long, conflicts_with_all = ["json", "text", "model"])]
+    #[arg(long, conflicts_with_all = ["json", "text", "model", "preset", "drive", "set"])]
     markdown: bool,
     /// Print the table as JSON
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["preset", "drive", "set"])]
     json: bool,
+    #[command(flatten)]
+    drive: Drive,
+    /// Print the drive that the other options name as what follows QEMU's -device
+    #[arg(long, conflicts_with_all = ["json", "markdown", "text", "model"])]
+    device: bool,
 }
 
 /// A property as JSON shows it.
@@ -51,6 +60,15 @@ struct Row {
 /// # Errors
 /// Standard output cannot be written.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    if args.device || args.drive.is_given() {
+        let config = args.drive.config()?;
+        if args.device {
+            say!("{}", args.drive.device())?;
+        } else {
+            out::text(drive_file::text(&config))?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
     if args.markdown {
         out::text(markdown())?;
         return Ok(ExitCode::SUCCESS);
@@ -214,7 +232,7 @@ const HEAD: &str = "<!-- SPDX-License-Identifier: GPL-2.0-or-later -->
 
 Every figure of the drive is a property. The same keys serve `-device conzone-nvme,KEY=VALUE,...`,
 `cargo conzone run --set KEY=VALUE`, `sim` and `validate`. A preset only sets defaults: what is set
-explicitly wins, in any order. Sizes take the suffixes K, M, G and T (powers of 1024); 1 MB is 2^20 bytes.
+explicitly wins, in any order; [drive files](drives.md) keep settings. Sizes take the suffixes K, M, G and T (powers of 1024); 1 MB is 2^20 bytes.
 
 A combination that makes no drive is refused when the device is realized, with one line that names the
 property, its value and the rule. So is a property that the drive's model does not have: it would have no effect.
@@ -254,6 +272,8 @@ mod tests {
             model: model.map(str::to_owned),
             markdown: false,
             json: false,
+            drive: Drive::default(),
+            device: false,
         };
         let chosen =
             |args: Args| -> Vec<_> { PROPERTIES.iter().filter(|p| args.wants(p)).collect() };

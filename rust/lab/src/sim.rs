@@ -57,8 +57,7 @@ pub struct Args {
 /// # Errors
 /// A drive or a trace that is none, files that cannot be read or written.
 pub fn run(progress: Progress, args: &Args) -> anyhow::Result<ExitCode> {
-    let config = args.drive.config();
-    let mut config = config.map_err(|error| Prerequisite(error.to_string()))?;
+    let mut config = args.drive.config()?;
     if args.series.is_some() {
         sample(&mut config)?;
     }

@@ -14,6 +14,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use lab::drive::Base;
+use lab::drive_file::DriveFile;
 use lab::failure::Prerequisite;
 use lab::runner::Workers;
 use lab::sweep::{self, Values};
@@ -46,19 +48,19 @@ impl Drive {
     #[new]
     #[pyo3(signature = (preset = "tlc-zoned", **properties))]
     fn new(preset: &str, properties: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
-        let mut config = ssd::Config::preset(preset).map_err(value)?;
-        for (name, given) in properties.into_iter().flatten() {
-            let name = name.extract::<String>()?.replace('_', "-");
-            let text = match given.cast::<PyBool>() {
-                Ok(flag) if flag.is_true() => "on".into(),
-                Ok(_) => "off".into(),
-                Err(_) => given.str()?.to_string(),
-            };
-            config.set(&name, &text).map_err(value)?;
-        }
-        config.validate().map_err(value)?;
-        let simulation = Simulation::new(&config).map_err(value)?;
-        Ok(Self { config, simulation })
+        Self::of(&Base::preset(preset), properties)
+    }
+
+    /// A drive of a file (docs/drives.md), with properties as for a new one.
+    #[staticmethod]
+    #[pyo3(signature = (path, **properties))]
+    fn from_file(path: PathBuf, properties: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+        let file = DriveFile::read(&path.to_string_lossy()).map_err(value)?;
+        let base = Base {
+            preset: None,
+            file: Some(file),
+        };
+        Self::of(&base, properties)
     }
 
     /// Runs a trace, or commands given as columns of equal length.
@@ -133,6 +135,22 @@ impl Drive {
 }
 
 impl Drive {
+    fn of(base: &Base, properties: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+        let mut config = base.config().map_err(value)?;
+        for (name, given) in properties.into_iter().flatten() {
+            let name = name.extract::<String>()?.replace('_', "-");
+            let text = match given.cast::<PyBool>() {
+                Ok(flag) if flag.is_true() => "on".into(),
+                Ok(_) => "off".into(),
+                Err(_) => given.str()?.to_string(),
+            };
+            config.set(&name, &text).map_err(value)?;
+        }
+        config.validate().map_err(value)?;
+        let simulation = Simulation::new(&config).map_err(value)?;
+        Ok(Self { config, simulation })
+    }
+
     fn trace(&mut self, py: Python<'_>, trace: &Trace) -> PyResult<Outcome> {
         let space = Space::of(&self.simulation, &self.config).map_err(value)?;
         let mut input = trace.open(space)?;

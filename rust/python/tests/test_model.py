@@ -95,6 +95,20 @@ def test_columns_are_commands():
     assert drive.statistics()["errors"] == 4
 
 
+def test_a_file_is_a_drive(tmp_path):
+    path = tmp_path / "my.drive"
+    path.write_text("preset = ufs4-tlc\nzones = 8  # few\n")
+    drive = conzone.Drive.from_file(path, channels=2)
+    assert [drive.get(name) for name in ("preset", "zones", "channels")] == ["ufs4-tlc", "8", "2"]
+    same = conzone.Drive("ufs4-tlc", zones=8, channels=2)
+    assert (drive.run(**writes(500)).latency_ns == same.run(**writes(500)).latency_ns).all()
+    path.write_text("\nzones = 0")
+    with pytest.raises(ValueError, match=r"my.drive:2: zones = 0: .* from 1 to"):
+        conzone.Drive.from_file(str(path))
+    with pytest.raises(ValueError, match="No such file"):
+        conzone.Drive.from_file(tmp_path / "none")
+
+
 def test_a_copy_goes_its_own_way():
     drive = conzone.Drive(write_buffers=4)
     assert drive.get("write_buffers") == "4" and repr(drive) == "<conzone.Drive tlc-zoned at 0 ns>"

@@ -286,6 +286,20 @@ impl Property {
         }
     }
 
+    /// Whether it says where the host keeps and works the drive, not what it is.
+    #[must_use]
+    pub const fn is_of_the_host(&self) -> bool {
+        matches!(
+            self.key,
+            Key::Media
+                | Key::Memdev
+                | Key::MemmapStart
+                | Key::MemmapSize
+                | Key::Iothread
+                | Key::PollNs
+        )
+    }
+
     /// The unit of the value, empty if it has none.
     #[must_use]
     pub fn unit(&self) -> &'static str {

@@ -89,14 +89,8 @@ const fn is_of_the_drive(config: &Config, property: &Property) -> bool {
         // What follows a cut is the host's, too; that there can be one is not where the drive outlives its process.
         Key::PowerCuts => !config.outlives,
         // Only the values that it stands for count; the others are the host's.
-        Key::Preset
-        | Key::Media
-        | Key::Memdev
-        | Key::MemmapStart
-        | Key::MemmapSize
-        | Key::Iothread
-        | Key::PollNs => false,
-        _ => true,
+        Key::Preset => false,
+        _ => !property.is_of_the_host(),
     }
 }
 

@@ -95,7 +95,7 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 4)]
     keep: u32,
     /// Look again at cuts (--at) of a campaign that is in this folder
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["out", "fault", "workload", "steps", "fs", "mount", "preset", "set"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["out", "fault", "workload", "steps", "fs", "mount", "preset", "drive", "set"])]
     again: Option<PathBuf>,
     /// Print the figures as JSON
     #[arg(long)]
@@ -169,7 +169,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
 }
 
 fn title(args: &Args) -> Result<String> {
-    let (fs, preset) = (args.fs.name(), args.vm.preset_in_effect()?);
+    let (fs, base) = (args.fs.name(), args.vm.base_in_effect()?);
     let options = match args.mount.as_str() {
         "" => String::new(),
         options => format!(" ({options})"),
@@ -177,8 +177,9 @@ fn title(args: &Args) -> Result<String> {
     let fault = args.fault.as_ref().map(|rule| format!(" with {rule}"));
     let fault = fault.unwrap_or_default();
     Ok(format!(
-        "{} on {fs}{options} on {preset}{fault}",
-        args.workload
+        "{} on {fs}{options} on {}{fault}",
+        args.workload,
+        base.name()
     ))
 }
 

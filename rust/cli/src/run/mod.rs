@@ -366,7 +366,7 @@ fn histograms(ms: u32) -> String {
 fn title(args: &Args) -> Result<String> {
     let drive = match args.vm.device.first() {
         Some(device) => device.clone(),
-        None => args.vm.preset_in_effect()?,
+        None => args.vm.base_in_effect()?.name().to_owned(),
     };
     let time = match args.vm.timing(Timing::Virtual) {
         Timing::Virtual => "virtual time",
@@ -469,7 +469,7 @@ pub fn next_directory(vm: &vm::Options) -> Result<PathBuf> {
         .map(|entry| entry.file_name().to_string_lossy().into_owned());
     let what = match vm.device.first() {
         Some(_) => "device".to_owned(),
-        None => vm.preset_in_effect()?,
+        None => vm.base_in_effect()?.name().to_owned(),
     };
     Ok(parent.join(format!("{:03}-{what}", next_number(names))))
 }

@@ -77,7 +77,8 @@ pub fn record_into(path: &Path, devices: &mut [String]) -> Result<()> {
 
 /// What to type to run the trace on the same drive.
 fn replay(vm: &vm::Options, trace: &Path) -> Result<String> {
-    let mut words = vec!["sim".to_owned(), "--preset".into(), vm.preset_in_effect()?];
+    let mut words = vec!["sim".to_owned()];
+    words.extend(vm.base_in_effect()?.words());
     if vm.timing == Some(vm::Timing::Off) {
         words.extend(["--set".into(), "timing=off".into()]);
     }
@@ -91,6 +92,7 @@ fn replay(vm: &vm::Options, trace: &Path) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lab::drive::Drive;
 
     #[test]
     fn a_recording_says_how_it_is_replayed() {
@@ -100,7 +102,7 @@ mod tests {
             folder.path().join("to.trace.gz"),
         );
         std::fs::write(&from, "5 1 W 0 8 0\n9 1 F 0 0 0\n").unwrap();
-        let vm = vm::Options::of_drive("ufs4-tlc", &["zones=8".into()]);
+        let vm = vm::Options::of_drive(&Drive::new("ufs4-tlc", &["zones=8"]));
         let recording = Recording::begin(&to).unwrap();
         let commands = recording.finish(&vm, &from, from.to_str().unwrap());
         assert_eq!(commands.unwrap(), 2);
@@ -126,7 +128,7 @@ mod tests {
         let from = folder.path().join("from");
         std::fs::write(&from, "5 1 W 0 8 0\n").unwrap();
         let recording = Recording::begin(&folder.path().join("to")).unwrap();
-        let vm = vm::Options::of_drive("tlc-zoned", &[]);
+        let vm = vm::Options::of_drive(&Drive::new("tlc-zoned", &[]));
         let cut = recording.finish(&vm, &from, "from: not complete: No space left on device");
         assert!(cut.unwrap_err().to_string().contains("No space left"));
     }

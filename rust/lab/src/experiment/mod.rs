@@ -30,7 +30,7 @@ use self::case::{Case, Row};
 use self::catalogue::{by_name, Engine, Experiment, ALL};
 use self::output::Outcome;
 use self::requests::Source;
-use crate::drive::presets;
+use crate::drive::Base;
 use crate::failure::Prerequisite;
 use crate::out::say;
 use crate::progress::Progress;
@@ -92,9 +92,8 @@ pub struct Args {
     /// Say what there is
     #[arg(short, long)]
     list: bool,
-    /// Another drive, where the experiment does not compare drives
-    #[arg(short, long, value_name = "NAME", value_parser = presets())]
-    preset: Option<String>,
+    #[command(flatten)]
+    base: Base,
     /// A property of every drive in it
     #[arg(short, long, value_name = "KEY=VALUE")]
     set: Vec<String>,
@@ -163,7 +162,7 @@ pub fn run(
         store::directory("--out", &out)?;
         let guest = guest.filter(|_| uses_guest(experiment, args));
         let engine = if guest.is_some() { "guest" } else { "model" };
-        let cases = experiment.cases(args.preset.as_deref(), &args.set, source.as_ref());
+        let cases = experiment.cases(&args.base, &args.set, source.as_ref());
         holds &= one(
             Site {
                 progress,
@@ -177,7 +176,7 @@ pub fn run(
         )
         .with_context(|| format!("{} ({engine})", experiment.name))?;
     }
-    let changed = args.preset.is_some() || !args.set.is_empty() || args.trace.is_some();
+    let changed = args.base.is_given() || !args.set.is_empty() || args.trace.is_some();
     Ok(if holds || changed {
         ExitCode::SUCCESS
     } else {
@@ -196,9 +195,9 @@ fn unknown(name: &str) -> anyhow::Error {
 
 /// Why the options do not fit the experiment.
 fn unfit(experiment: &Experiment, args: &Args, guest: Option<&dyn Guest>) -> Option<String> {
-    if args.preset.is_some() && experiment.preset.is_none() {
+    if args.base.is_given() && experiment.preset.is_none() {
         return Some(format!(
-            "{} compares presets: change its drives with --set, not --preset",
+            "{} compares presets: change its drives with --set, not --preset or --drive",
             experiment.name
         ));
     }
@@ -257,8 +256,7 @@ fn one(
     out: &Path,
 ) -> Result<bool> {
     for case in cases {
-        let checked = case.drive.config();
-        checked.map_err(|error| Prerequisite(error.to_string()))?;
+        case.drive.config()?;
     }
     let Some(rows) = rows(site, args, experiment, cases, out)? else {
         return Ok(true);
@@ -407,7 +405,7 @@ mod tests {
     #[test]
     fn the_trends_are_there() {
         for experiment in ALL.iter().filter(|e| e.engine != Engine::Guest) {
-            let cases = experiment.cases(None, &[], None);
+            let cases = experiment.cases(&Base::default(), &[], None);
             let rows = threads::each(threads::all(), &cases, model::run).unwrap();
             let rows = rows.concat();
             assert!(
@@ -428,7 +426,7 @@ mod tests {
     #[test]
     fn every_drive_can_be_built() {
         for experiment in ALL {
-            for case in experiment.cases(None, &[], None) {
+            for case in experiment.cases(&Base::default(), &[], None) {
                 case.drive.config().unwrap();
             }
         }
@@ -438,7 +436,7 @@ mod tests {
     #[test]
     fn every_command_is_one_that_the_drive_takes() {
         for experiment in ALL {
-            for case in experiment.cases(None, &[], None) {
+            for case in experiment.cases(&Base::default(), &[], None) {
                 let case::Workload::Raw(phases) = &case.workload else {
                     continue;
                 };
@@ -470,7 +468,7 @@ mod tests {
         for name in ["phone-logs", "phone-map"] {
             let experiment = by_name(name).unwrap();
             assert!(experiment.runs_a_trace());
-            let cases = experiment.cases(None, &["zones=256".into()], Some(&source));
+            let cases = experiment.cases(&Base::default(), &["zones=256".into()], Some(&source));
             for case in &cases {
                 let rows = model::run(case).unwrap();
                 let [row] = rows.as_slice() else {
@@ -481,13 +479,13 @@ mod tests {
             }
             assert_ne!(
                 point(&cases[0]),
-                point(&experiment.cases(None, &[], None)[0])
+                point(&experiment.cases(&Base::default(), &[], None)[0])
             );
         }
         let premature = |logs: usize| {
             let cases = by_name("phone-logs")
                 .unwrap()
-                .cases(None, &[], Some(&source));
+                .cases(&Base::default(), &[], Some(&source));
             model::run(&cases[logs - 1]).unwrap()[0].count(Counter::FlushPremature)
         };
         assert_eq!((premature(2), premature(3) > 30), (0, true));
@@ -499,7 +497,7 @@ mod tests {
         let args = |trace: Option<&str>, guest| Args {
             name: None,
             list: false,
-            preset: None,
+            base: Base::default(),
             set: Vec::new(),
             trace: trace.map(PathBuf::from),
             guest,
@@ -518,9 +516,9 @@ mod tests {
     #[test]
     fn the_users_settings_come_last() {
         let experiment = by_name("zone-conflicts").unwrap();
-        let cases = experiment.cases(Some("ufs4-tlc"), &["write-buffers=3".into()], None);
+        let cases = experiment.cases(&Base::preset("ufs4-tlc"), &["write-buffers=3".into()], None);
         for case in &cases {
-            assert_eq!(case.drive.preset, "ufs4-tlc");
+            assert_eq!(case.drive.base.preset_in_effect(), "ufs4-tlc");
             assert_eq!(
                 case.drive.config().unwrap().get("write-buffers").unwrap(),
                 "3"

@@ -22,7 +22,8 @@ use super::sample;
 use super::section::Section;
 use super::work::{self, Engine, Work};
 use super::MOST_POINTS;
-use crate::drive::Drive;
+use crate::drive::{Base, Drive};
+use crate::drive_file::DriveFile;
 use crate::failure::Prerequisite;
 use crate::store;
 
@@ -264,22 +265,16 @@ fn drives(plan: &mut Section, dir: &Path) -> Result<Vec<(String, Drive)>> {
         drives.push((preset.clone(), Drive::new(preset, &[])));
     }
     for file in &files {
-        let text = fs::read_to_string(dir.join(file));
-        let text = text.map_err(|error| plan.bad("drives", format!("\"{file}\""), error))?;
-        let mut section = Section::parse(file, &text)?;
-        let preset = section
-            .text("preset")?
-            .unwrap_or_else(|| "tlc-zoned".into());
-        let known = Config::preset(&preset);
-        known.map_err(|error| section.bad("preset", format!("\"{preset}\""), error))?;
-        let own = settings(section)?;
-        let pairs: Vec<String> = own
-            .iter()
-            .map(|(key, value)| format!("{key}={value}"))
-            .collect();
-        let name = Path::new(file).file_stem().unwrap_or_default();
-        let drive = Drive { preset, set: pairs };
-        drives.push((name.to_string_lossy().into_owned(), drive));
+        let read = DriveFile::read(&dir.join(file).to_string_lossy());
+        let read = read.map_err(|error| plan.wrong("drives", error))?;
+        let base = Base {
+            preset: None,
+            file: Some(read),
+        };
+        base.config()?;
+        let name = base.name().to_owned();
+        let set = Vec::new();
+        drives.push((name, Drive { base, set }));
     }
     if drives.is_empty() {
         drives.push(("tlc-zoned".into(), Drive::new("tlc-zoned", &[])));
@@ -370,8 +365,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let files = [
             ("t", "0 1 W 0 8 0\n"),
-            ("small.toml", "preset = \"ufs4-tlc\"\nzones = 9\n"),
-            ("odd.toml", "zones = -1\n"),
+            ("small.drive", "preset = ufs4-tlc\nzones = 9\n"),
+            ("odd.drive", "zones = -1\n"),
         ];
         for (name, text) in files {
             fs::write(dir.path().join(name), text).unwrap();
@@ -437,7 +432,7 @@ mod tests {
 
     #[test]
     fn what_a_plan_sets_reaches_the_drive() {
-        let plan = plan("drives = [\"small.toml\"]\npresets = [\"tlc-zoned\"]\n[set]\nchannels = 2\n[grid]\nl2p-slots = [16, 64]");
+        let plan = plan("drives = [\"small.drive\"]\npresets = [\"tlc-zoned\"]\n[set]\nchannels = 2\n[grid]\nl2p-slots = [16, 64]");
         let of = |number: u64, key: &str| {
             let point = plan.point(number).unwrap();
             (
@@ -482,8 +477,8 @@ mod tests {
             (with("presets = [\"tlc\"]"), "plan.toml: presets = \"tlc\": property 'preset': 'tlc' is not one of ufs4-tlc, "),
             (with("presets = []"), "plan.toml: presets = []: at least one is needed"),
             (with("presets = [\"tlc-zoned\", \"tlc-zoned\"]"), "plan.toml: presets = \"tlc-zoned\": two drives have this name"),
-            (with("drives = \"no.toml\""), "plan.toml: drives = \"no.toml\": No such file"),
-            (with("drives = \"odd.toml\""), "odd.toml: zones = -1: property 'zones': '-1' is not a whole number from"),
+            (with("drives = \"no.drive\""), "plan.toml: drives: "),
+            (with("drives = \"odd.drive\""), "plan.toml: drives: "),
             (with("seeds = [1, 65536]"), "plan.toml: seeds = 65536: a whole number from 0 to 65535 is needed"),
             (with("[grid]\nchannels = [1, 0]"), "plan.toml: grid.channels = 0: property 'channels': '0' is not a whole number from 1 to 64"),
             (with("[grid]\nzones = []"), "plan.toml: grid.zones = []: at least one value is needed"),

@@ -10,6 +10,7 @@ use trace::{Answer, Command, Line, Op};
 use units::{Instant, Nanos, PAGE_BYTES};
 
 use super::compare::Deviation;
+use crate::drive::Base;
 use family::Form;
 
 /// How far a measured latency may be from its closed form.
@@ -22,8 +23,8 @@ const REST: Nanos = Nanos::new(1_000_000_000);
 /// One closed form.
 #[derive(Debug, Serialize)]
 pub struct ClosedForm {
-    /// The preset.
-    pub preset: &'static str,
+    /// The preset, or the drive file.
+    pub preset: String,
     /// What was measured.
     pub what: &'static str,
     /// The model's figure: ns, or a count.
@@ -37,10 +38,10 @@ pub struct ClosedForm {
 }
 
 impl ClosedForm {
-    fn new(preset: &'static str, what: &'static str, measured: u64, expected: u64) -> Self {
+    fn new(preset: &str, what: &'static str, measured: u64, expected: u64) -> Self {
         let deviation = Deviation::of(measured, expected);
         Self {
-            preset,
+            preset: preset.to_owned(),
             what,
             measured,
             expected,
@@ -55,27 +56,27 @@ pub fn check(wanted: &dyn Fn(&str) -> bool) -> anyhow::Result<Vec<ClosedForm>> {
     let mut forms = Vec::new();
     for preset in ssd::PRESETS.map(|preset| preset.name) {
         if wanted(preset) {
-            forms.extend(preset_forms(preset)?);
+            forms.extend(self::forms(&Base::preset(preset))?);
         }
     }
     Ok(forms)
 }
 
-/// The closed forms of a preset's model.
-pub fn preset_forms(preset: &'static str) -> anyhow::Result<Vec<ClosedForm>> {
-    let forms = match ssd::Config::preset(preset)?.plan()?.model {
-        ModelConfig::Zms(model) => zms_forms(preset, &model),
-        ModelConfig::Zns(model) => family::zns(preset, &model),
-        ModelConfig::Conv(model) => family::conv(preset, &model),
-        ModelConfig::Simple(model) => family::simple(preset, &model),
+/// The closed forms of a drive's model.
+pub fn forms(base: &Base) -> anyhow::Result<Vec<ClosedForm>> {
+    let forms = match base.config()?.plan()?.model {
+        ModelConfig::Zms(model) => zms_forms(base, &model),
+        ModelConfig::Zns(model) => family::zns(base, &model),
+        ModelConfig::Conv(model) => family::conv(base, &model),
+        ModelConfig::Simple(model) => family::simple(base, &model),
     }?;
+    let forms = forms.into_iter();
     Ok(forms
-        .into_iter()
-        .map(|(what, measured, expected)| ClosedForm::new(preset, what, measured, expected))
+        .map(|(what, measured, expected)| ClosedForm::new(base.name(), what, measured, expected))
         .collect())
 }
 
-fn zms_forms(preset: &str, model: &zms::Config) -> anyhow::Result<Vec<Form>> {
+fn zms_forms(base: &Base, model: &zms::Config) -> anyhow::Result<Vec<Form>> {
     let link = |bytes| transfer(bytes, model.link_mbps);
     let channel = |bytes| transfer(bytes, model.timing.channel_mbps);
     let host_page = link(PAGE_BYTES);
@@ -85,7 +86,7 @@ fn zms_forms(preset: &str, model: &zms::Config) -> anyhow::Result<Vec<Form>> {
     let slc_sense = model.timing.sense(nand::Cell::Slc, 0).get();
     let buffer = model.costs.buffer_base.get() + model.costs.buffer_page.get();
 
-    let mut drive = Drive::new(preset, &[])?;
+    let mut drive = Drive::new(base, &[])?;
     let write = drive.run(Op::Write, 0, PAGE);
     drive.run(Op::Flush, 0, 0);
     drive.rest();
@@ -105,13 +106,13 @@ fn zms_forms(preset: &str, model: &zms::Config) -> anyhow::Result<Vec<Form>> {
         ),
     ];
     if model.slc_bypass {
-        let mut drive = Drive::new(preset, &[])?;
+        let mut drive = Drive::new(base, &[])?;
         drive.fill(model)?;
         let native = drive.run(Op::Read, 0, PAGE);
         let hit = firmware + native_sense + flash_page;
         forms.push(("4 KiB read from native cells, L2P hit", native, hit));
         let settings = ["l2p-search=bitmap", "l2p-cache-size=16", "l2p-slots=1"];
-        let mut drive = Drive::new(preset, &settings)?;
+        let mut drive = Drive::new(base, &settings)?;
         drive.fill(model)?;
         let miss = drive.run(Op::Read, 0, PAGE);
         let map_read = slc_sense + channel(PAGE_BYTES);
@@ -135,9 +136,9 @@ pub struct Drive {
 }
 
 impl Drive {
-    /// A drive of that preset, `key=value` settings applied.
-    pub fn new(preset: &str, settings: &[&str]) -> anyhow::Result<Self> {
-        let mut config = ssd::Config::preset(preset)?;
+    /// A drive with `key=value` settings applied.
+    pub fn new(base: &Base, settings: &[&str]) -> anyhow::Result<Self> {
+        let mut config = base.config()?;
         for pair in settings {
             config.set_pair(pair)?;
         }
@@ -202,7 +203,7 @@ mod tests {
 
     #[test]
     fn ufs4_tlc_holds_its_published_figures() {
-        let forms = preset_forms("ufs4-tlc").unwrap();
+        let forms = super::forms(&Base::preset("ufs4-tlc")).unwrap();
         let expected: Vec<u64> = forms.iter().map(|form| form.expected).collect();
         assert_eq!(expected, [7503, 44_051, 21_303, 64_051, 86_799]);
         for form in forms {

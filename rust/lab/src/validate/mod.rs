@@ -27,6 +27,7 @@ use anyhow::Context as _;
 use console::style;
 use serde::Serialize;
 
+use crate::drive::Base;
 use crate::failure::Prerequisite;
 use crate::out::say;
 use crate::progress::Progress;
@@ -42,9 +43,8 @@ Latencies are in us, as mean/median/99th percentile. Deviations are ours against
 
 Example: cargo conzone validate --preset tlc-zoned --trace seqwrite --all")]
 pub struct Args {
-    /// Only this preset
-    #[arg(long, value_name = "NAME", value_parser = crate::drive::presets())]
-    preset: Option<String>,
+    #[command(flatten)]
+    base: Base,
     /// Only traces whose name contains this
     #[arg(long, value_name = "TEXT")]
     trace: Option<String>,
@@ -101,7 +101,7 @@ pub fn run(progress: Progress, args: &Args, files: Files) -> anyhow::Result<Exit
             return Err(Prerequisite(why.into()).into());
         };
         let options = hardware::Options {
-            preset: args.preset.clone(),
+            base: args.base.clone(),
             set: args.set.clone(),
             all: args.all,
             json: args.json,
@@ -127,9 +127,15 @@ pub fn run(progress: Progress, args: &Args, files: Files) -> anyhow::Result<Exit
 }
 
 fn report(progress: Progress, args: &Args, golden: Option<&Path>) -> anyhow::Result<Report> {
-    let wanted = |preset: &str| args.preset.as_deref().is_none_or(|p| p == preset);
+    let base = &args.base;
+    let wanted = |preset: &str| !base.is_given() || base.preset_in_effect() == preset;
     let closed_alone = args.trace.is_none() && args.against.is_none();
+    if let (Some(file), true) = (&base.file, args.golden.is_some() || !closed_alone) {
+        let why = format!("--drive {}: golden traces are of presets", file.path());
+        return Err(Prerequisite(why).into());
+    }
     let mut cases = match golden {
+        Some(_) if base.file.is_some() => Vec::new(),
         Some(root) => golden::find(root)?,
         None if closed_alone => Vec::new(),
         None => {
@@ -148,10 +154,10 @@ fn report(progress: Progress, args: &Args, golden: Option<&Path>) -> anyhow::Res
     cases.retain(|case| {
         wanted(&case.preset) && named(case) && args.against.is_none_or(|s| s == case.source)
     });
-    let closed_forms = if closed_alone {
-        closed::check(&wanted)?
-    } else {
-        Vec::new()
+    let closed_forms = match closed_alone {
+        true if base.file.is_some() => closed::forms(base)?,
+        true => closed::check(&wanted)?,
+        false => Vec::new(),
     };
     let bar = progress.bar("traces", cases.len() as u64);
     let compare = |case: &golden::Case| {

@@ -44,6 +44,13 @@ class Drive:
         ValueError: a property, its value, and the rule that it breaks.
         """
 
+    @staticmethod
+    def from_file(path: str | PathLike[str], **properties: object) -> Drive:
+        """The drive of a file (docs/drives.md), and properties as for a new one.
+
+        ValueError: file, line, property, value, and the rule that it breaks, or that the file cannot be read.
+        """
+
     @overload
     def run(
         self,

@@ -11,6 +11,7 @@ mod writes;
 
 use super::case::{Case, Metric, Row, Workload};
 use super::requests::Source;
+use crate::drive::Base;
 use crate::page::Trend;
 
 /// Where an experiment's cases run.
@@ -77,16 +78,17 @@ pub struct Experiment {
 }
 
 impl Experiment {
-    /// The cases; `preset`, `set` and `source` are the user's.
-    pub fn cases(
-        &self,
-        preset: Option<&str>,
-        set: &[String],
-        source: Option<&Source>,
-    ) -> Vec<Case> {
-        let preset = preset.or(self.preset).unwrap_or_default();
+    /// The cases; `base`, `set` and `source` are the user's.
+    pub fn cases(&self, base: &Base, set: &[String], source: Option<&Source>) -> Vec<Case> {
+        let preset = match base.is_given() {
+            true => base.preset_in_effect(),
+            false => self.preset.unwrap_or_default(),
+        };
         let mut cases = (self.cases)(preset);
         for case in &mut cases {
+            if base.is_given() {
+                case.drive.base.clone_from(base);
+            }
             case.drive.set.extend_from_slice(set);
             if let (Workload::Requests(requests), Some(source)) = (&mut case.workload, source) {
                 requests.source = source.clone();

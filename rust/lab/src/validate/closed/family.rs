@@ -9,6 +9,7 @@ use trace::Op;
 use units::{Bytes, PAGE_BYTES, SECTOR_BYTES};
 
 use super::{transfer, Drive};
+use crate::drive::Base;
 
 /// What was measured, the model's figure, the pencil's.
 pub type Form = (&'static str, u64, u64);
@@ -66,7 +67,7 @@ fn sectors(bytes: u64) -> u32 {
 }
 
 /// The enterprise zoned drive.
-pub fn zns(preset: &str, config: &zns::Config) -> anyhow::Result<Vec<Form>> {
+pub fn zns(base: &Base, config: &zns::Config) -> anyhow::Result<Vec<Form>> {
     let figures = Figures {
         chips: &config.chips,
         link_mbps: config.link_mbps,
@@ -90,7 +91,7 @@ pub fn zns(preset: &str, config: &zns::Config) -> anyhow::Result<Vec<Form>> {
         cores.open.get()
     };
 
-    let mut drive = Drive::new(preset, &[])?;
+    let mut drive = Drive::new(base, &[])?;
     let write = drive.run(Op::Write, 0, sectors(least));
     let mut forms = vec![(
         "smallest write into a free buffer",
@@ -117,7 +118,7 @@ pub fn zns(preset: &str, config: &zns::Config) -> anyhow::Result<Vec<Form>> {
 
     // A stripe in commands of a one-shot page each, one after the other, the last of them durable.
     // When the buffer is full, each waits for the program of the one that many before it.
-    let mut drive = Drive::new(preset, &[])?;
+    let mut drive = Drive::new(base, &[])?;
     let last = stripe / unit - 1;
     let at = |n: u64| n * unit / SECTOR_BYTES;
     let before: u64 = (0..last)
@@ -130,7 +131,7 @@ pub fn zns(preset: &str, config: &zns::Config) -> anyhow::Result<Vec<Form>> {
     forms.push(("one full stripe, durable", done, opens + arrived + program));
 
     // Writes at once: room for all but the last, which waits for the first program's end.
-    let mut drive = Drive::new(preset, &[])?;
+    let mut drive = Drive::new(base, &[])?;
     drive.open_loop();
     for n in 0..held {
         drive.run(Op::Write, at(n), sectors(unit));
@@ -149,7 +150,7 @@ pub fn zns(preset: &str, config: &zns::Config) -> anyhow::Result<Vec<Form>> {
 }
 
 /// The conventional drive.
-pub fn conv(preset: &str, config: &conv::Config) -> anyhow::Result<Vec<Form>> {
+pub fn conv(base: &Base, config: &conv::Config) -> anyhow::Result<Vec<Form>> {
     let figures = Figures {
         chips: &config.chips,
         link_mbps: config.link_mbps,
@@ -163,12 +164,12 @@ pub fn conv(preset: &str, config: &conv::Config) -> anyhow::Result<Vec<Form>> {
     let first = figures.link((unit / PAGE_BYTES - 1) * partitions * PAGE_BYTES + PAGE_BYTES);
     let round = first + (partitions - 1) * figures.link(PAGE_BYTES);
 
-    let mut drive = Drive::new(preset, &[])?;
+    let mut drive = Drive::new(base, &[])?;
     let write = drive.run(Op::Write, 0, sectors(PAGE_BYTES));
     let idle = figures.access(PAGE_BYTES) + figures.link(PAGE_BYTES);
     let mut forms = vec![("4 KiB write into a free buffer", write, idle)];
 
-    let mut drive = Drive::new(preset, &[])?;
+    let mut drive = Drive::new(base, &[])?;
     let rounds = stripe / unit / partitions;
     let done = drive.durable(0, sectors(stripe));
     let arrived = figures.access(stripe) + rounds * round;
@@ -186,7 +187,7 @@ pub fn conv(preset: &str, config: &conv::Config) -> anyhow::Result<Vec<Form>> {
     forms.push(("4 KiB read, MSB page", msb, figures.read_4k(1)));
 
     // Four writes at once fill the buffer; a page more waits for the first program's end.
-    let mut drive = Drive::new(preset, &[])?;
+    let mut drive = Drive::new(base, &[])?;
     drive.open_loop();
     let quarter = config.paged.buffer.get() / 4;
     for n in 0..4 {
@@ -205,14 +206,14 @@ pub fn conv(preset: &str, config: &conv::Config) -> anyhow::Result<Vec<Form>> {
 }
 
 /// The plain drive.
-pub fn simple(preset: &str, config: &simple::Config) -> anyhow::Result<Vec<Form>> {
+pub fn simple(base: &Base, config: &simple::Config) -> anyhow::Result<Vec<Form>> {
     let time = |times: &simple::Times, bytes: Bytes| {
         let pieces = bytes.get().div_ceil(config.io_unit.get());
         times.delay.get() + pieces * times.time.get()
     };
     let page = Bytes::new(PAGE_BYTES);
     let round = Bytes::new(config.io_unit.get() * u64::from(config.io_units));
-    let mut drive = Drive::new(preset, &[])?;
+    let mut drive = Drive::new(base, &[])?;
     let write = drive.run(Op::Write, 0, sectors(PAGE_BYTES));
     drive.rest();
     let read = drive.run(Op::Read, 0, sectors(PAGE_BYTES));
@@ -227,7 +228,8 @@ pub fn simple(preset: &str, config: &simple::Config) -> anyhow::Result<Vec<Form>
 
 #[cfg(test)]
 mod tests {
-    use crate::validate::closed::preset_forms;
+    use crate::drive::Base;
+    use crate::validate::closed::forms;
 
     /// The published idle read latencies, and every form exact.
     #[test]
@@ -240,7 +242,7 @@ mod tests {
             ("conv-970pro", "4 KiB read, MSB page", 69_306),
             ("nvm-optane", "4 KiB read", 2),
         ] {
-            let forms = preset_forms(preset).unwrap();
+            let forms = forms(&Base::preset(preset)).unwrap();
             let form = forms.iter().find(|form| form.what == what).unwrap();
             assert_eq!(form.measured, published, "{preset}");
             for form in &forms {

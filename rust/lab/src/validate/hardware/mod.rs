@@ -18,6 +18,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
+use crate::drive::Base;
 use crate::out::say;
 use crate::progress::Progress;
 use crate::threads;
@@ -33,8 +34,8 @@ const DRIVES: [(&str, &str); 1] = [(ZNS_DRIVE, "zns-zn540")];
 /// What is to be compared, and how it is shown.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Only this preset's drive.
-    pub preset: Option<String>,
+    /// Only this preset's drive, or that of a file that starts from it.
+    pub base: Base,
     /// `key=value` over the presets.
     pub set: Vec<String>,
     /// Every point.
@@ -65,10 +66,14 @@ fn report(progress: Progress, options: &Options, dir: &Path) -> anyhow::Result<R
     let mut compared = Vec::new();
     for (drive, preset) in DRIVES {
         let points = measured.remove(drive).unwrap_or_default();
-        if points.is_empty() || options.preset.as_deref().is_some_and(|p| p != preset) {
+        let base = &options.base;
+        if points.is_empty() || base.is_given() && base.preset_in_effect() != preset {
             continue;
         }
-        let mut config = ssd::Config::preset(preset)?;
+        let mut config = match base.is_given() {
+            true => base.config()?,
+            false => ssd::Config::preset(preset)?,
+        };
         for pair in &options.set {
             config.set_pair(pair)?;
         }
