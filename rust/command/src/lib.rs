@@ -18,6 +18,15 @@ use zone::{State, Zones};
 /// Longest range a command can be about: 2^54 sectors are 8 EiB, where byte offsets end.
 pub const MAX_SECTORS: u64 = 1 << 54;
 
+/// Memory that the host lends to a drive (NVMe: Host Memory Buffer), from byte 0 on.
+pub trait HostMemory {
+    /// Copies the bytes from `at` on to `into`; false if they cannot be reached.
+    fn read(&mut self, at: u64, into: &mut [u8]) -> bool;
+
+    /// Copies `from` to the bytes from `at` on; false if they cannot be reached.
+    fn write(&mut self, at: u64, from: &[u8]) -> bool;
+}
+
 /// A command to a namespace. Addresses and lengths are in 512-byte sectors of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {

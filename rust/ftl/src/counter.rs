@@ -78,6 +78,10 @@ counters! {
     SuperblocksReturned "superblocks_returned" |c| c.superblocks_returned,
     SuperblocksLentMost "superblocks_lent_most" |c| c.superblocks_lent_most,
     PagesFoldedLent "pages_folded_lent" |c| c.pages_folded_lent,
+    HmbHits "hmb_hits" |c| c.hmb.hits,
+    HmbMisses "hmb_misses" |c| c.hmb.misses,
+    HmbCorrupt "hmb_corrupt" |c| c.hmb.corrupt,
+    HmbFills "hmb_fills" |c| c.hmb.fills,
 }
 
 /// One value for each of [`Counter::ALL`].

@@ -37,6 +37,29 @@ impl ByGrain {
     }
 }
 
+/// What became of a drive's lookups in memory that the host lends (NVMe: Host Memory Buffer).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HmbCounters {
+    /// The entry was there.
+    pub hits: u64,
+    /// It was not; the map was read.
+    pub misses: u64,
+    /// Those of them that found other bytes than were written.
+    pub corrupt: u64,
+    /// Map pages written there.
+    pub fills: u64,
+}
+
+impl HmbCounters {
+    /// Adds others.
+    pub fn add(&mut self, more: Self) {
+        self.hits += more.hits;
+        self.misses += more.misses;
+        self.corrupt += more.corrupt;
+        self.fills += more.fills;
+    }
+}
+
 /// One namespace's counters. Pages are 4 KiB.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
@@ -91,6 +114,8 @@ pub struct Counters {
     pub l2p_hits: ByGrain,
     /// Pages whose mapping had to be read.
     pub l2p_misses: ByGrain,
+    /// Lookups in the host's memory.
+    pub hmb: HmbCounters,
     /// Pages read that no write had reached.
     pub unmapped_reads: u64,
     /// Zones reset.
@@ -129,6 +154,12 @@ state::state!(ByGrain {
     chunk,
     page
 });
+state::state!(HmbCounters {
+    hits,
+    misses,
+    corrupt,
+    fills
+});
 state::state!(Counters {
     host_reads,
     host_writes,
@@ -155,6 +186,7 @@ state::state!(Counters {
     map_reads,
     l2p_hits,
     l2p_misses,
+    hmb,
     unmapped_reads,
     zone_resets,
     zone_finishes,

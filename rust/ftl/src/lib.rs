@@ -39,7 +39,7 @@ pub use command::{
 };
 pub use cores::{CoreCosts, Cores, Service, Turn, MAX_CORES};
 pub use counter::{totals, Counter, Totals};
-pub use counters::{pages, ByGrain, Counters, PoolStats, Stats};
+pub use counters::{pages, ByGrain, Counters, HmbCounters, PoolStats, Stats};
 pub use flash::{Costs, Flash};
 pub use namespace::Namespace;
 pub use observe::{Event, Observer, Place};

@@ -35,6 +35,8 @@ const EXTENSION: u8 = 12;
 const NOTE: u8 = 13;
 const UNCORRECTABLE: u8 = 14;
 const SANITIZED: u8 = 15;
+const LENT: u8 = 16;
+const SPOILT: u8 = 17;
 
 const DATA: u8 = 1;
 const FUA: u8 = 2;
@@ -146,6 +148,18 @@ fn fields(what: &Recorded) -> Fields {
             at: to.since.as_nanos(),
             place: u64::from(to.pattern) | u64::from(to.dword10) << 32,
             count: to.status as u64 | u64::from(to.erases) << 8 | u64::from(to.programs) << 16,
+        },
+        Recorded::Lent { slots, is_kept } => Fields {
+            op: LENT,
+            flags: flag(is_kept, SET),
+            count: slots.into(),
+            ..Fields::default()
+        },
+        Recorded::Spoilt { slot, pieces } => Fields {
+            op: SPOILT,
+            place: pieces,
+            count: slot.into(),
+            ..Fields::default()
         },
         Recorded::Extension { zone, at, bytes } => {
             let [at_word, place] = words(&bytes);
@@ -287,6 +301,18 @@ fn recorded(fields: Fields) -> Option<Recorded> {
                 programs,
             }));
         }
+        LENT => {
+            return Some(Recorded::Lent {
+                slots: u32::try_from(count).ok()?,
+                is_kept: is(SET),
+            });
+        }
+        SPOILT => {
+            return Some(Recorded::Spoilt {
+                slot: u32::try_from(count).ok()?,
+                pieces: place,
+            });
+        }
         EXTENSION => {
             let mut bytes = [0; 16];
             let (low, high) = bytes.split_at_mut(8);
@@ -399,6 +425,14 @@ mod tests {
                 programs: 15,
             })
         }));
+        all.extend([true, false].map(|is_kept| Recorded::Lent {
+            slots: 1 << 18,
+            is_kept,
+        }));
+        all.push(Recorded::Spoilt {
+            slot: u32::MAX,
+            pieces: u64::MAX,
+        });
         all.push(Recorded::Extension {
             zone: ZoneId::new(u32::MAX),
             at: 1019,

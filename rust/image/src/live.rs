@@ -203,7 +203,8 @@ impl<W: Words> Live<W> {
 /// What is noted of a record for the next sync.
 const fn promised(what: &Recorded) -> u8 {
     match what {
-        Recorded::Note { .. } => 0,
+        // What the host's memory has is lost with it.
+        Recorded::Note { .. } | Recorded::Lent { .. } | Recorded::Spoilt { .. } => 0,
         Recorded::Command { command, .. } => match command {
             Command::Read { .. } => 0,
             Command::Write { fua, .. } | Command::Append { fua, .. } => {

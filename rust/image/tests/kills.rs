@@ -775,6 +775,14 @@ fn anything(random: &mut fastrand::Rng) -> Recorded {
             zone,
             offline: random.bool(),
         },
+        6 => Recorded::Lent {
+            slots: random.u32(..1 << 20),
+            is_kept: random.bool(),
+        },
+        7 => Recorded::Spoilt {
+            slot: random.u32(..),
+            pieces: random.u64(..),
+        },
         5 => Recorded::Sanitized(nvme::Sanitized {
             status: SanitizeStatus::ALL[random.usize(..5)],
             dword10: random.u32(..1 << 10),

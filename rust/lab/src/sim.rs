@@ -346,6 +346,14 @@ fn table(latencies: &Latencies, recorded: &Latencies, stats: &Value) -> String {
         ratio("raf_with_map"),
         rate(hits, hits + misses)
     );
+    let [hits, misses, corrupt] = [Counter::HmbHits, Counter::HmbMisses, Counter::HmbCorrupt]
+        .map(|counter| count(stats, counter));
+    if hits + misses > 0 {
+        text += &format!(
+            "host memory buffer: hit rate {}, {corrupt} lookups found other bytes\n",
+            rate(hits, hits + misses)
+        );
+    }
     if let Some(power) = stats.get("power_cuts") {
         let number = |key: &str| power.get(key).and_then(Value::as_u64).unwrap_or(0);
         text += &format!(

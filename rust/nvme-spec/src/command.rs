@@ -126,6 +126,12 @@ impl Sqe {
         self.cdw[4]
     }
 
+    /// Command dword 15.
+    #[must_use]
+    pub const fn cdw15(&self) -> u32 {
+        self.cdw[5]
+    }
+
     /// Dwords 10 and 11 as one number: a starting LBA.
     #[must_use]
     pub const fn slba(&self) -> u64 {

@@ -35,6 +35,8 @@ wire_enum! {
         AsyncEventConfig = 0x0b,
         /// Autonomous Power State Transition.
         PowerTransitions = 0x0c,
+        /// Host Memory Buffer.
+        HostMemoryBuffer = 0x0d,
         /// Timestamp.
         Timestamp = 0x0e,
         /// Host Behavior Support.
@@ -141,6 +143,47 @@ pub struct AsyncEventConfig {
     reserved: u4,
 }
 
+/// Host Memory Buffer (Base, section 5.27.1.10).
+#[bitsize(32)]
+#[derive(Clone, Copy, FromBits, DebugBits)]
+pub struct HostMemoryBuffer {
+    /// EHM: the controller may use it.
+    pub enable: bool,
+    /// MR: it is the memory that it had before, with the contents that it had.
+    pub memory_return: bool,
+    reserved: u30,
+}
+
+/// Bytes of a Host Memory Buffer Descriptor Entry (Base, section 5.27.1.10).
+pub const HOST_MEMORY_DESCRIPTOR_BYTES: usize = 16;
+
+/// A part of the Host Memory Buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HostMemoryDescriptor {
+    /// BADD: where it begins.
+    pub address: u64,
+    /// BSIZE: its size in memory pages (CC.MPS).
+    pub pages: u32,
+}
+
+impl HostMemoryDescriptor {
+    /// As it lies in memory.
+    #[must_use]
+    pub fn decode(bytes: &[u8; HOST_MEMORY_DESCRIPTOR_BYTES]) -> Self {
+        let word = u128::from_le_bytes(*bytes);
+        Self {
+            address: word as u64,
+            pages: (word >> 64) as u32,
+        }
+    }
+
+    /// The same.
+    #[must_use]
+    pub fn encode(&self) -> [u8; HOST_MEMORY_DESCRIPTOR_BYTES] {
+        (u128::from(self.pages) << 64 | u128::from(self.address)).to_le_bytes()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,5 +198,14 @@ mod tests {
         let threshold = TemperatureThreshold::from(0x0011_0157);
         assert_eq!((threshold.kelvin(), threshold.kind().value()), (0x157, 1));
         assert_eq!(QueueCount::from(0x0003_0004).completion_z(), 3);
+        let buffer = HostMemoryBuffer::from(0b10);
+        assert!(!buffer.enable() && buffer.memory_return());
+        let part = HostMemoryDescriptor {
+            address: 0x1234_5000,
+            pages: 7,
+        };
+        let bytes = part.encode();
+        assert_eq!((bytes[1], bytes[8], bytes[12]), (0x50, 7, 0));
+        assert_eq!(HostMemoryDescriptor::decode(&bytes), part);
     }
 }

@@ -115,6 +115,10 @@ pub struct IdentifyController<'a> {
     pub self_test_minutes: u16,
     /// DSTO bit 0: one self-test at a time.
     pub one_self_test: bool,
+    /// HMPRE and HMMIN: Host Memory Buffer that the controller likes best and needs, in 4 KiB; 0 and 0 for none.
+    pub host_buffer: (u32, u32),
+    /// HMMINDS: smallest part of it in 4 KiB, and HMMAXD: most parts.
+    pub host_buffer_parts: (u32, u16),
     /// SANICAP: what Sanitize can do.
     pub sanitize: u32,
     /// MXCMD: MAXCMD, most commands in flight per queue.
@@ -162,6 +166,11 @@ impl IdentifyController<'_> {
         put(page, 262, &[self.error_entries_z]);
         put(page, 266, &self.warning_kelvin.to_le_bytes());
         put(page, 268, &self.critical_kelvin.to_le_bytes());
+        let ((preferred, minimum), (part, parts)) = (self.host_buffer, self.host_buffer_parts);
+        put(page, 272, &preferred.to_le_bytes());
+        put(page, 276, &minimum.to_le_bytes());
+        put(page, 332, &part.to_le_bytes());
+        put(page, 336, &parts.to_le_bytes());
         put(page, 280, &self.total_capacity.to_le_bytes());
         put(page, 316, &self.self_test_minutes.to_le_bytes());
         put(page, 318, &[u8::from(self.one_self_test)]);
@@ -436,6 +445,8 @@ mod tests {
             total_capacity: 1 << 30,
             self_test_minutes: 0x102,
             one_self_test: true,
+            host_buffer: (0x4000, 0x100),
+            host_buffer_parts: (1, 256),
             sanitize: 0x8000_0007,
             max_commands: 64,
             namespaces: 2,
@@ -473,6 +484,8 @@ mod tests {
         assert_eq!(&page[768..774], b"nqn.x\0");
         assert_eq!(page[316..319], [2, 1, 1]);
         assert_eq!(page[328..332], [7, 0, 0, 0x80]);
+        assert_eq!(page[272..280], [0, 0x40, 0, 0, 0, 1, 0, 0]);
+        assert_eq!(page[332..338], [1, 0, 0, 0, 0, 1]);
         assert_eq!((page[263], page[265]), (1, 1));
         assert_eq!(page[2048..2050], 500_u16.to_le_bytes());
         assert_eq!(page[2050..2080], [0; 30]);

@@ -39,8 +39,9 @@ pub use command::{
 };
 pub use completion::{Cqe, CQE_BYTES};
 pub use feature::{
-    Arbitration, AsyncEventConfig, ErrorRecovery, FeatureId, FeatureSelect, InterruptCoalescing,
-    InterruptVectorConfig, QueueCount, TemperatureThreshold,
+    Arbitration, AsyncEventConfig, ErrorRecovery, FeatureId, FeatureSelect, HostMemoryBuffer,
+    HostMemoryDescriptor, InterruptCoalescing, InterruptVectorConfig, QueueCount,
+    TemperatureThreshold, HOST_MEMORY_DESCRIPTOR_BYTES,
 };
 pub use identify::{
     Cns, CommandSet, IdentifyController, IdentifyNamespace, IndependentNamespace, NamespaceIdType,

@@ -48,6 +48,10 @@ pub struct ControllerConfig {
     pub cut_power: bool,
     /// The power states; fewer than two for one that is not told of.
     pub power_states: &'static [PowerState],
+    /// Host Memory Buffer that is asked for (HMPRE), in 4 KiB; 0 for none.
+    pub host_buffer: u32,
+    /// What of it is needed at least (HMMIN), in 4 KiB.
+    pub host_buffer_min: u32,
     /// Whether the controller goes to others by itself before a host has asked it to (APSTE by default).
     pub transitions: bool,
 }
@@ -71,6 +75,8 @@ impl Default for ControllerConfig {
             notes: false,
             cut_power: false,
             power_states: &[],
+            host_buffer: 0,
+            host_buffer_min: 0,
             transitions: false,
         }
     }
@@ -107,11 +113,13 @@ impl ControllerConfig {
     }
 
     /// Whether the controller has this feature: without a volatile write cache there is none to switch off (Base,
-    /// section 5.27.1.4), and without other power states no transition to them.
+    /// section 5.27.1.4), and without other power states no transition to them; nor is there
+    /// Host Memory Buffer where none is asked for.
     pub(crate) fn has_feature(&self, feature: FeatureId) -> bool {
         match feature {
             FeatureId::VolatileWriteCache => self.write_cache,
             FeatureId::PowerTransitions => self.has_power_states(),
+            FeatureId::HostMemoryBuffer => self.host_buffer > 0,
             _ => true,
         }
     }
@@ -134,6 +142,8 @@ impl ControllerConfig {
                     .into(),
             });
         }
+        let most = self.host_buffer;
+        number("hmb-min", self.host_buffer_min, 0, most)?;
         text("serial", &self.serial, 20)?;
         text("model", &self.model, 40)?;
         text("firmware", &self.firmware, 8)?;

@@ -6,7 +6,7 @@
 //! between guest and media as the [`Outcome`] says. Commands are in sectors and sizes in bytes, so
 //! that they outlive a Format; the LBA size is the controller's business alone.
 
-use command::{Command, Outcome, ZoneReport};
+use command::{Command, HostMemory, Outcome, ZoneReport};
 use core::ops::Range;
 use units::{Bytes, Instant, Nanos, Nsid, Sector, ZoneId};
 
@@ -250,6 +250,24 @@ pub trait Drive {
     /// Applies a command to the model at `now`, in the order of the calls, and says when it
     /// completes and how. `now` never runs backwards.
     fn submit(&mut self, ns: NsIndex, command: &Command, now: Instant) -> Outcome;
+
+    /// The host lends so many 4 KiB of memory from now on, in place of what it lent before; 0: it has taken all back. With
+    /// `is_kept` they are those that it took back last, as they were.
+    fn lend(&mut self, pages: u32, is_kept: bool) {
+        let _ = (pages, is_kept);
+    }
+
+    /// Reads from lent memory what a command, which is submitted next, may be answered from; how many reads that took.
+    fn check_lent(&mut self, ns: NsIndex, command: &Command, memory: &mut dyn HostMemory) -> u64 {
+        let _ = (ns, command, memory);
+        0
+    }
+
+    /// Writes to lent memory what the command submitted last has left for it; how many 4 KiB, at most 64.
+    fn fill_lent(&mut self, memory: &mut dyn HostMemory) -> u64 {
+        let _ = memory;
+        0
+    }
 
     /// Whether some sector of a range was never written, or is deallocated (DULBE).
     fn has_unwritten(&self, ns: NsIndex, at: Sector, sectors: u64) -> bool;

@@ -96,6 +96,7 @@ pub(crate) enum Other {
     Timestamp,
     HostBehavior,
     CommandSetProfile,
+    HostMemoryBuffer,
     /// It can be saved, too.
     PowerTransitions,
 }
@@ -112,6 +113,7 @@ impl Feature {
             FeatureId::WriteAtomicity => Self::Dword(Dword::WriteAtomicity),
             FeatureId::AsyncEventConfig => Self::Dword(Dword::AsyncEventConfig),
             FeatureId::PowerTransitions => Self::Other(Other::PowerTransitions),
+            FeatureId::HostMemoryBuffer => Self::Other(Other::HostMemoryBuffer),
             FeatureId::NumberOfQueues => Self::Other(Other::NumberOfQueues),
             FeatureId::InterruptVectorConfig => Self::Other(Other::InterruptVectorConfig),
             FeatureId::Timestamp => Self::Other(Other::Timestamp),

@@ -16,6 +16,7 @@ use crate::error_log;
 use crate::events;
 use crate::features::{ARBITRATION_BURST, CRITICAL_KELVIN, OAES, WARNING_KELVIN};
 use crate::host::Host;
+use crate::host_buffer::MAX_PARTS;
 use crate::io::VERIFY_LIMIT;
 use crate::power_states::{PowerState, MAX_POWER_STATES};
 use crate::ranges::{COPY_BYTES, COPY_RANGES, DEALLOCATE_BLOCKS, DEALLOCATE_RANGES};
@@ -177,6 +178,11 @@ impl<D: Drive> Controller<D> {
             total_capacity: capacity,
             self_test_minutes: self.self_test_minutes(),
             one_self_test: true,
+            host_buffer: (self.config.host_buffer, self.config.host_buffer_min),
+            host_buffer_parts: match self.config.host_buffer {
+                0 => (0, 0),
+                _ => (1, MAX_PARTS as u16),
+            },
             sanitize: SANICAP,
             max_commands: 0,
             namespaces: self.namespace_count(),

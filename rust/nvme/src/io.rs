@@ -4,7 +4,7 @@
 //! Each is checked and its data pointer resolved before the drive hears of it; the drive's verdict
 //! decides whether bytes move, which they do at once: the guest may not look before completion.
 
-use command::{Command, Error, Reply};
+use command::{Command, Error, Outcome, Reply};
 use nvme_spec::{CopyCdw12, DsmCdw10, DsmCdw11, NvmOpcode, ReadWriteCdw12, Sqe, Status, NSID_ALL};
 use units::{Instant, Sector, SECTOR_BYTES};
 
@@ -112,7 +112,7 @@ impl<D: Drive> Controller<D> {
             Request::Write(blocks) => self.write(host, sqe, &ns, blocks, now),
             Request::Append(blocks) => self.append(host, sqe, &ns, blocks, now),
             Request::Compare(blocks) => self.compare(host, sqe, &ns, blocks, now),
-            Request::Verify(blocks) => self.verify(&ns, blocks, now),
+            Request::Verify(blocks) => self.verify(host, &ns, blocks, now),
             Request::WriteZeroes(blocks) => self.write_zeroes(host, &ns, blocks, now),
             Request::WriteUncorrectable(blocks) => self.write_uncorrectable(host, &ns, blocks, now),
             Request::DatasetManagement { ranges, deallocate } => {
@@ -180,6 +180,17 @@ impl<D: Drive> Controller<D> {
     ) -> Result<(Instant, Reply), Reject> {
         let now = self.begin(now);
         let outcome = self.drive.submit(ns.index, command, now);
+        self.answered(ns, command, now, outcome)
+    }
+
+    /// What came of a command that was submitted at `now`.
+    fn answered(
+        &mut self,
+        ns: &Namespace,
+        command: &Command,
+        now: Instant,
+        outcome: Outcome,
+    ) -> Result<(Instant, Reply), Reject> {
         if let Some(power) = &mut self.power_states {
             power.busy(now, outcome.done);
         }
@@ -240,7 +251,7 @@ impl<D: Drive> Controller<D> {
         now: Instant,
     ) -> Result<Done, Reject> {
         let span = self.map_blocks(host, sqe, ns, blocks, Direction::ToGuest)?;
-        let done = self.submit_read(ns, span, false, now)?;
+        let done = self.submit_read(host, ns, span, false, now)?;
         self.transfer.media_to_guest(host, ns.media(span).start)?;
         self.logs.counters.read(span.bytes());
         Ok(Done::At { done, result: 0 })
@@ -248,8 +259,9 @@ impl<D: Drive> Controller<D> {
 
     /// A read, which fails on unwritten sectors if the guest asked for that (DULBE). Only one that would succeed:
     /// where a zone is offline, or left by the range, that is the error.
-    pub(crate) fn submit_read(
+    pub(crate) fn submit_read<H: Host>(
         &mut self,
+        host: &mut H,
         ns: &Namespace,
         span: Span,
         internal: bool,
@@ -264,7 +276,12 @@ impl<D: Drive> Controller<D> {
             sectors,
             internal,
         };
-        let (done, _) = self.submit(ns, &command, now)?;
+        let now = self.begin(now);
+        let outcome = match self.host_buffer.is_enabled {
+            false => self.drive.submit(ns.index, &command, now),
+            true => self.submit_lending(host, ns.index, &command, now),
+        };
+        let (done, _) = self.answered(ns, &command, now, outcome)?;
         let is_asked = self.features.unwritten_error(usize::from(ns.index.0));
         if is_asked && self.drive.has_unwritten(ns.index, at, sectors) {
             return Err(Reject {
@@ -330,7 +347,7 @@ impl<D: Drive> Controller<D> {
         now: Instant,
     ) -> Result<Done, Reject> {
         let span = self.map_blocks(host, sqe, ns, blocks, Direction::FromGuest)?;
-        let done = self.submit_read(ns, span, false, now)?;
+        let done = self.submit_read(host, ns, span, false, now)?;
         self.logs.counters.read(span.bytes());
         let (media, guest) = self.scratch.split_at_mut(2048);
         let mut offset = 0;
@@ -354,10 +371,16 @@ impl<D: Drive> Controller<D> {
         Ok(Done::At { done, result: 0 })
     }
 
-    fn verify(&mut self, ns: &Namespace, blocks: Blocks, now: Instant) -> Result<Done, Reject> {
+    fn verify<H: Host>(
+        &mut self,
+        host: &mut H,
+        ns: &Namespace,
+        blocks: Blocks,
+        now: Instant,
+    ) -> Result<Done, Reject> {
         ns.transfer_bytes(blocks.count, MIN_PAGE << VERIFY_LIMIT)?;
         let span = ns.span(blocks.start, blocks.count)?;
-        let done = self.submit_read(ns, span, true, now)?;
+        let done = self.submit_read(host, ns, span, true, now)?;
         self.logs.counters.read(span.bytes());
         Ok(Done::At { done, result: 0 })
     }

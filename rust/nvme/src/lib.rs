@@ -22,11 +22,11 @@
 //!
 //! Where to find what: `controller` (register accesses, the run loop, queues, shadow doorbells) on `registers`, `queue`,
 //! `pending`, `interrupt` (the machinery); `transfer` (PRP, SGL); `admin`, `identify`, `logs`, `features`, `set_features`,
-//! `events`, `sanitize`, `self_test` (admin commands); `power_states`; `io`, `ranges`, `zones` (I/O commands); `job` (long ones of both), `work` (how much a run
+//! `events`, `sanitize`, `self_test` (admin commands); `power_states`; `host_buffer`, `lending`; `io`, `ranges`, `zones` (I/O commands); `job` (long ones of both), `work` (how much a run
 //! does); `reject` (errors to status). docs/spec-coverage.md maps the specification to code and tests.
 //!
 //! Not modelled: fused commands, metadata and protection information, namespace management,
-//! firmware download, reservations, directives, Keep Alive, host and controller memory
+//! firmware download, reservations, directives, Keep Alive, controller memory
 //! buffers, weighted round robin, virtualization, fabrics.
 
 #![forbid(unsafe_code)]
@@ -43,10 +43,12 @@ mod error_log;
 mod events;
 mod features;
 mod host;
+mod host_buffer;
 mod identify;
 mod interrupt;
 mod io;
 mod job;
+mod lending;
 mod logs;
 mod moderation;
 mod namespace;

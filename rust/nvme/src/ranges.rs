@@ -110,7 +110,7 @@ impl<D: Drive> Controller<D> {
         }
         let span = ns.span(to, ns.lba(Sector::new(total / SECTOR_BYTES)))?;
         for source in sources.iter().take(ranges) {
-            last = last.max(self.submit_read(ns, *source, true, now)?);
+            last = last.max(self.submit_read(host, ns, *source, true, now)?);
         }
         let command = Command::Write {
             at: span.at,

@@ -13,6 +13,8 @@ pub(crate) const CDW11: u8 = 44;
 pub(crate) const CDW12: u8 = 48;
 /// Byte of dword 13.
 pub(crate) const CDW13: u8 = 52;
+/// Byte of dword 15.
+pub(crate) const CDW15: u8 = 60;
 /// Byte of dword 14.
 pub(crate) const CDW14: u8 = 56;
 /// Byte of PRP1 or of the SGL descriptor.

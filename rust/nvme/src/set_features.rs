@@ -76,6 +76,7 @@ impl<D: Drive> Controller<D> {
                 self.send(host, sqe, &bytes)?;
                 at_once(now, 0)
             }
+            Other::HostMemoryBuffer => self.get_host_buffer(host, sqe, which, now),
             // The one combination of command sets.
             Other::CommandSetProfile => at_once(now, 0),
             Other::PowerTransitions => {
@@ -126,6 +127,7 @@ impl<D: Drive> Controller<D> {
         };
         match other {
             Other::NumberOfQueues => return self.set_queue_count(sqe, now),
+            Other::HostMemoryBuffer => self.set_host_buffer(host, sqe)?,
             Other::InterruptVectorConfig => {
                 let config = InterruptVectorConfig::from(sqe.cdw11());
                 let disabled = config.coalescing_disabled();
@@ -208,7 +210,12 @@ impl<D: Drive> Controller<D> {
         at_once(now, self.queue_count())
     }
 
-    fn send<H: Host>(&mut self, host: &mut H, sqe: &Sqe, bytes: &[u8]) -> Result<(), Reject> {
+    pub(crate) fn send<H: Host>(
+        &mut self,
+        host: &mut H,
+        sqe: &Sqe,
+        bytes: &[u8],
+    ) -> Result<(), Reject> {
         self.map(host, sqe, bytes.len() as u64, Direction::ToGuest)?;
         self.transfer.put(host, 0, bytes)
     }

@@ -316,9 +316,9 @@ impl Work {
         self.left() > 0
     }
 
-    /// Whether the run has kept to its budget, a last command or step aside.
-    pub(crate) const fn is_bounded(&self) -> bool {
-        self.done <= self.budget.saturating_add(LONGEST_COMMAND)
+    /// Whether the run has kept to its budget, a last command or step aside, and `more` for what comes on top of that.
+    pub(crate) const fn is_bounded(&self, more: u64) -> bool {
+        self.done <= self.budget.saturating_add(LONGEST_COMMAND + more)
     }
 
     /// Takes a job in hand.

@@ -116,6 +116,13 @@ fn map(stats: &Value) -> Option<Section> {
         .collect();
     let [hits, misses] = [Counter::L2pHits, Counter::L2pMisses].map(|c| count(stats, c));
     rows.push(line("all", hits, misses));
+    let [hits, misses] = [Counter::HmbHits, Counter::HmbMisses].map(|c| count(stats, c));
+    if hits + misses > 0 {
+        rows.push(line("of the misses, in the host's memory", hits, misses));
+        let corrupt = count(stats, Counter::HmbCorrupt).to_string();
+        let row = vec![String::new(), corrupt, String::new()];
+        rows.push(("changed by the host".into(), row));
+    }
     let reads = count(stats, Counter::MapReads).to_string();
     rows.push((
         "map reads in flash".into(),
@@ -140,6 +147,7 @@ mod tests {
                 "l2p_misses_by_granularity": {"page": 1}})
         };
         let stats = json!({"host_write_pages": 30, "l2p_hits": 30, "l2p_misses": 2, "map_reads": 7,
+            "hmb_hits": 3, "hmb_misses": 1, "hmb_corrupt": 1,
             "namespaces": {"meta": space(10), "data": space(20)}});
         let tables = sections(&stats);
         assert_eq!(tables.len(), 3);
@@ -152,6 +160,14 @@ mod tests {
             .find(|(name, _)| name == "page")
             .unwrap();
         assert_eq!(page.1, ["30", "2", "93.8 %"]);
+        let rows = tables[2].rows.iter().rev().map(|row| row.1.join(" "));
+        let rows: Vec<_> = rows.take(3).collect();
+        assert_eq!(rows, [" 7 ", " 1 ", "3 1 75.0 %"]);
+        let without = sections(
+            &json!({"host_write_pages": 30, "l2p_hits": 30, "l2p_misses": 2, "map_reads": 7,
+            "namespaces": {"meta": space(10), "data": space(20)}}),
+        );
+        assert_eq!(without[2].rows.len() + 2, tables[2].rows.len());
     }
 
     #[test]

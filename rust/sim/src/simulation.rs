@@ -34,8 +34,10 @@ impl Simulation {
     /// # Errors
     /// The plan makes no drive.
     pub fn from_plan(plan: &Plan) -> Result<Self, ConfigError> {
+        let mut model = Model::new(plan)?;
+        lend(&mut model);
         Ok(Self {
-            model: Model::new(plan)?,
+            model,
             series: Series::new(plan.sample_interval),
             timed: plan.timed,
             pacer: Pacer::new(),
@@ -63,6 +65,7 @@ impl Simulation {
             series.note(&self.model, at);
         }
         let cut = self.model.power_cut(at);
+        lend(&mut self.model);
         let ready = if self.timed { cut.ready } else { at };
         self.pacer.restarted(ready);
         self.power.note(&cut, ready.since(at));
@@ -152,6 +155,11 @@ impl Simulation {
     pub const fn now(&self) -> Instant {
         self.pacer.last_completion()
     }
+}
+
+/// The host gives the drive all memory that it asks for, and never changes a byte of it.
+fn lend(model: &mut Model) {
+    model.hmb_lend(u32::MAX, false);
 }
 
 /// Runs a command on a drive that may be asleep.

@@ -6,6 +6,7 @@
 //! With `timing=off` commands change the same state and complete at once; background work still
 //! happens at the model's instants.
 
+mod lent;
 mod power;
 
 use crate::error::ConfigError;
@@ -19,7 +20,7 @@ use crate::series::Series;
 use crate::uncorrectable::Uncorrectable;
 use crate::undo::Undo;
 use crate::vendor_log;
-use command::{Command, Error, Outcome, ZoneAction, ZoneReport, ZoneTarget};
+use command::{Command, Error, HostMemory, Outcome, ZoneAction, ZoneReport, ZoneTarget};
 use core::ops::Range;
 use ftl::{Event, Namespace, PowerCut};
 use nand::Cell;
@@ -445,6 +446,8 @@ impl Drive {
                 is_set,
             } => nvme::Drive::set_uncorrectable(self, ns, at, sectors, is_set),
             Recorded::Sanitized(to) => nvme::Drive::set_sanitized(self, to),
+            Recorded::Lent { slots, is_kept } => self.model.hmb_lend(slots, is_kept),
+            Recorded::Spoilt { slot, pieces } => self.model.hmb_spoil(slot, pieces),
             Recorded::Extension { zone, at, bytes } => {
                 let ns = self.data_index();
                 let start = self.extension_of(ns, zone).map_or(0, |range| range.start);
@@ -659,6 +662,18 @@ impl nvme::Drive for Drive {
         }
         outcome.done += verdict.delay;
         outcome
+    }
+
+    fn lend(&mut self, pages: u32, is_kept: bool) {
+        self.lend_slots(pages, is_kept);
+    }
+
+    fn check_lent(&mut self, ns: NsIndex, command: &Command, memory: &mut dyn HostMemory) -> u64 {
+        self.check_pieces(ns, command, memory)
+    }
+
+    fn fill_lent(&mut self, memory: &mut dyn HostMemory) -> u64 {
+        self.write_slots(memory)
     }
 
     fn sanitized(&self) -> Sanitized {

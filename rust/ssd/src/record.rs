@@ -70,6 +70,20 @@ pub enum Recorded {
     },
     /// How a sanitize operation stands from here on.
     Sanitized(Sanitized),
+    /// The host lends memory from here on (Host Memory Buffer), or takes it back.
+    Lent {
+        /// How many slots of 4 KiB; 0: it takes back what it lent.
+        slots: u32,
+        /// They are the same as before, as they were.
+        is_kept: bool,
+    },
+    /// Lent memory is not as the drive left it.
+    Spoilt {
+        /// The slot.
+        slot: u32,
+        /// Its pieces, bit by bit.
+        pieces: u64,
+    },
     /// Part of a zone's descriptor extension.
     Extension {
         /// Which zone's.
@@ -91,6 +105,8 @@ impl Recorded {
             | Self::Failed { .. }
             | Self::Uncorrectable { .. }
             | Self::Sanitized(_)
+            | Self::Lent { .. }
+            | Self::Spoilt { .. }
             | Self::Extension { .. } => None,
         }
     }
@@ -125,6 +141,14 @@ impl Display for Recorded {
             Self::Sanitized(to) => {
                 let at = to.since.as_nanos();
                 write!(f, "# sanitize operation of {at}: {:?}", to.status)
+            }
+            Self::Lent { slots, is_kept } => {
+                let again = if *is_kept { " again" } else { "" };
+                write!(f, "# the host lends {slots} x 4 KiB{again}")
+            }
+            Self::Spoilt { slot, pieces } => {
+                let pieces = pieces.count_ones();
+                write!(f, "# the host has changed {pieces} pieces of slot {slot}")
             }
             Self::Extension { zone, at, .. } => {
                 write!(

@@ -18,7 +18,7 @@ use state::{ensure, Decoder, Encoder, Error, State};
 /// What such a state begins with.
 const MAGIC: [u8; 8] = *b"conzone\n";
 /// Changes with what the structs say of their state.
-const VERSION: u64 = 16;
+const VERSION: u64 = 17;
 
 /// The state of a drive that was built from this configuration, live settings included.
 #[must_use]

@@ -166,7 +166,7 @@ fn what_is_of_another_drive_or_damaged_is_refused_by_name() {
     assert!(refused(&other, &saved).contains("this one has serial=another"));
     let mut newer = saved.clone();
     newer[8] = 99;
-    assert_eq!(refused(&config, &newer), "it is of version 99, not 16");
+    assert_eq!(refused(&config, &newer), "it is of version 99, not 17");
     assert_eq!(refused(&config, b"QEVM"), "it is not the state of a drive");
     let last = saved.len() - 1;
     let mut damaged = saved.clone();

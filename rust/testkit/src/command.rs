@@ -92,6 +92,14 @@ pub fn set_feature(id: FeatureId, nsid: u32, cdw11: u32) -> Sqe {
     admin(AdminOpcode::SetFeatures, nsid, u32::from(id.wire()), cdw11)
 }
 
+/// Set Features of the Host Memory Buffer: EHM and MR, its memory pages, and a list of so many parts.
+#[must_use]
+pub fn host_buffer(flags: u32, pages: u32, list: u64, parts: u32) -> Sqe {
+    let mut sqe = set_feature(FeatureId::HostMemoryBuffer, 0, flags);
+    sqe.cdw[2..].copy_from_slice(&[pages, list as u32, (list >> 32) as u32, parts]);
+    sqe
+}
+
 /// A command on `blocks` LBAs.
 #[must_use]
 pub fn blocks(opcode: NvmOpcode, nsid: u32, slba: u64, blocks: u32) -> Sqe {

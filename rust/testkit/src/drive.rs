@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use command::{Command, Error, Outcome, Reply, ZoneAction, ZoneReport, ZoneTarget};
+use command::{Command, Error, HostMemory, Outcome, Reply, ZoneAction, ZoneReport, ZoneTarget};
 use nvme::{
     Drive, DriveEvent, Health, MediaChange, NamespaceInfo, NsIndex, PowerLoss, SanitizeStatus,
     Sanitized, ZonedInfo, ZrwaInfo, LBA_SHIFTS, VENDOR_LOG_BYTES,
@@ -92,6 +92,16 @@ pub struct FakeDrive {
     pub cuts: Vec<Instant>,
     /// What the guest had noted.
     pub notes: Vec<(u64, Instant)>,
+    /// Memory that was lent, 4 KiB each, and whether it was kept.
+    pub lent: Vec<(u32, bool)>,
+    /// What was read of it before reads: as many bytes from where the read begins, as long as it is; nothing if it could not be.
+    pub lent_reads: Vec<Option<Vec<u8>>>,
+    /// With these bytes it is written after reads, as much and there; whether that succeeded.
+    pub lent_fill: u8,
+    /// See there.
+    pub lent_fills: Vec<bool>,
+    lent_range: (u64, usize),
+    lends: bool,
     events: VecDeque<DriveEvent>,
 }
 
@@ -130,6 +140,12 @@ impl FakeDrive {
             advanced: Vec::new(),
             cuts: Vec::new(),
             notes: Vec::new(),
+            lent: Vec::new(),
+            lent_reads: Vec::new(),
+            lent_fill: 0,
+            lent_fills: Vec::new(),
+            lent_range: (0, 0),
+            lends: false,
             events: VecDeque::new(),
             config,
         };
@@ -317,6 +333,32 @@ impl FakeDrive {
 impl Drive for FakeDrive {
     fn namespaces(&self) -> &[NamespaceInfo] {
         &self.namespaces
+    }
+
+    fn lend(&mut self, pages: u32, is_kept: bool) {
+        if pages > 0 || self.lends {
+            self.lent.push((pages, is_kept));
+        }
+        self.lends = pages > 0;
+    }
+
+    fn check_lent(&mut self, _: NsIndex, command: &Command, memory: &mut dyn HostMemory) -> u64 {
+        let Command::Read { at, sectors, .. } = *command else {
+            return 0;
+        };
+        let bytes = (sectors * SECTOR_BYTES) as usize;
+        self.lent_range = (at.get() * SECTOR_BYTES, bytes);
+        let mut into = vec![0; bytes];
+        let is_read = memory.read(self.lent_range.0, &mut into);
+        self.lent_reads.push(is_read.then_some(into));
+        1
+    }
+
+    fn fill_lent(&mut self, memory: &mut dyn HostMemory) -> u64 {
+        let (at, bytes) = self.lent_range;
+        let is_written = memory.write(at, &vec![self.lent_fill; bytes]);
+        self.lent_fills.push(is_written);
+        1
     }
 
     fn submit(&mut self, ns: NsIndex, command: &Command, now: Instant) -> Outcome {

@@ -7,7 +7,7 @@
 //! outside the memory the guest gave it, and a controller that works again after a reset.
 
 use nvme::{Controller, ControllerConfig, Drive};
-use nvme_spec::{offset, NvmOpcode, Sqe};
+use nvme_spec::{offset, HostMemoryDescriptor, NvmOpcode, Sqe};
 
 use crate::{command, FakeConfig, FakeDrive, Guest, PAGE, POWER_STATES};
 
@@ -74,6 +74,8 @@ fn guest_of(config: FakeConfig) -> Option<Guest<FakeDrive>> {
     let config = ControllerConfig {
         power_states: &POWER_STATES,
         transitions: true,
+        host_buffer: 16,
+        host_buffer_min: 2,
         ..ControllerConfig::default()
     };
     let mut guest = Guest::new(config, drive, MEMORY, media).ok()?;
@@ -196,6 +198,30 @@ fn any_command(bytes: &mut Bytes<'_>) -> Sqe {
     }
 }
 
+/// Lends memory in the window, or elsewhere, or takes it back; or says what makes no sense.
+fn lend(guest: &mut Guest<FakeDrive>, bytes: &mut Bytes<'_>) {
+    let shape = bytes.u8();
+    let count = u32::from(shape & 3) + 1;
+    let mut total = 0;
+    for n in 0..u64::from(count) {
+        let (place, pages) = (u64::from(bytes.u8()), u32::from(bytes.u8() & 7));
+        let address = match place & 15 {
+            0 => place << 40,
+            1 => WINDOW.start + place,
+            _ => WINDOW.start + place / 2 * PAGE,
+        };
+        let part = HostMemoryDescriptor { address, pages };
+        guest.poke(WINDOW.start + 16 * n, &part.encode());
+        total += pages;
+    }
+    let wrong = u32::from(shape & 0xe0 == 0);
+    let flags = u32::from(shape >> 2 & 3);
+    let sqe = command::host_buffer(flags, total + wrong, WINDOW.start, count);
+    guest.submit(0, sqe);
+    settle(guest);
+    drain(guest, 0);
+}
+
 /// Commands of any contents on two queues, in any mixture with completions and waiting.
 pub fn commands(data: &[u8]) {
     let Some(mut guest) = guest() else { return };
@@ -215,6 +241,7 @@ pub fn commands(data: &[u8]) {
                 guest.wake();
             }
             5 => drain(&mut guest, 2),
+            6 => lend(&mut guest, &mut bytes),
             _ => settle(&mut guest),
         }
         check(&guest.controller);

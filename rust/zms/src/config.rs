@@ -51,6 +51,8 @@ pub struct Config {
     pub over_provisioning: u32,
     /// The logical-to-physical map's cache.
     pub l2p: L2p,
+    /// Memory that the host is asked for as a second one.
+    pub hmb: HostBuffer,
     /// Garbage collection starts when taking a superblock would leave this many free or fewer.
     pub gc_threshold: u32,
     /// pSLC reclaim starts when this many superblocks (of a group) are free, or fewer.
@@ -141,6 +143,18 @@ pub struct L2p {
     /// The chunk granularity.
     pub chunk: Bytes,
 }
+
+/// The Host Memory Buffer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HostBuffer {
+    /// Slots of 4 KiB at most, up to [`MAX_HMB_SLOTS`]; 0 for none.
+    pub slots: u32,
+    /// From the request for a piece until it comes in, its time on the link aside.
+    pub read: Nanos,
+}
+
+/// Most slots of a Host Memory Buffer: 1 GiB, many times what hosts give.
+pub const MAX_HMB_SLOTS: u32 = 1 << 18;
 
 impl L2p {
     /// Entries that a map page of 4 KiB has.
@@ -325,7 +339,9 @@ impl Config {
         }
         let (slots, preread) = (self.l2p.slots.into(), self.l2p.preread.into());
         TooMany::check("l2p-slots", "slots", slots, MAX_L2P_SLOTS.into())?;
-        TooMany::check("l2p-preread", "entries", preread, MAX_L2P_PREREAD.into())
+        TooMany::check("l2p-preread", "entries", preread, MAX_L2P_PREREAD.into())?;
+        let slots = self.hmb.slots.into();
+        TooMany::check("hmb-size", "slots of 4 KiB", slots, MAX_HMB_SLOTS.into())
     }
 
     /// Native superblocks of zones: the pages of all of them are numbered with 32 bits, of which the last is none.

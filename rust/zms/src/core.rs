@@ -9,6 +9,7 @@
 //! ```
 
 use crate::config::Config;
+use crate::hmb::Hmb;
 use crate::l2p::{Cache, Grain};
 use crate::superblock::{FlashPage, Pool, NONE};
 use ftl::{Costs, Observer, Random};
@@ -29,6 +30,8 @@ pub(crate) struct Core {
     pub media: Media,
     pub link: Link,
     pub l2p: Cache,
+    /// If the drive asks for one.
+    pub hmb: Option<Hmb>,
     pub costs: Costs,
     /// What tests are told.
     pub observer: Observer,
@@ -41,7 +44,7 @@ pub(crate) struct Core {
 
 // Nothing is in the batch between commands. Costs can be changed while the drive runs: whoever
 // decodes has set them.
-state::state!(Core { media, link, l2p; costs, observer, planes, map_entries, batch });
+state::state!(Core { media, link, l2p, hmb[fixed]; costs, observer, planes, map_entries, batch });
 
 impl Core {
     pub fn new(config: &Config) -> Self {
@@ -49,6 +52,7 @@ impl Core {
             media: Media::new(&config.geometry, &config.timing).with_suspend(config.suspension),
             link: Link::new(config.link_mbps),
             l2p: Cache::new(&config.l2p, config.map_entries(), config.seed),
+            hmb: Hmb::new(&config.hmb, config.l2p.entries_of_page()),
             costs: config.costs,
             observer: Observer::default(),
             planes: config.geometry.planes().max(1),
@@ -155,6 +159,9 @@ impl Core {
         let evictions = self.l2p.evictions;
         self.l2p = Cache::new(&config.l2p, config.map_entries(), config.seed);
         self.l2p.evictions = evictions;
+        if let Some(hmb) = &mut self.hmb {
+            hmb.power_cut();
+        }
         self.batch.senses.clear();
     }
 
@@ -186,6 +193,20 @@ impl Core {
             bytes: pages(1),
         };
         self.media.schedule(at, PlaneId(plane), MAP_BLOCK, op).end
+    }
+
+    /// The entries of pages change: those that the host's memory has are stale.
+    pub fn forget_pages(&mut self, namespace: u8, first: u32, n: u32) {
+        if let Some(hmb) = &mut self.hmb {
+            hmb.forget_pages(namespace, first, n);
+        }
+    }
+
+    /// The same of another entry.
+    pub fn forget(&mut self, namespace: u8, grain: Grain, first: u32) {
+        if let Some(hmb) = &mut self.hmb {
+            hmb.forget(namespace, grain, first);
+        }
     }
 
     /// Adds a page to the batch of reads: one sense for each flash page.

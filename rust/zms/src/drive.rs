@@ -133,6 +133,10 @@ impl Zms {
         self.config.costs = config.costs;
         self.config.buffers.dwell = dwell;
         self.config.fold_idle = config.fold_idle;
+        if let Some(hmb) = &mut self.core.hmb {
+            hmb.read = config.hmb.read;
+        }
+        self.config.hmb.read = config.hmb.read;
     }
 
     /// Runs a command that arrives at `now`. Commands and [`Zms::advance`] come in time order; an
@@ -516,6 +520,9 @@ impl Zms {
         self.core.media.check_invariants()?;
         self.core.link.check_invariants()?;
         self.core.l2p.check_invariants()?;
+        if let Some(hmb) = &self.core.hmb {
+            hmb.check_invariants()?;
+        }
         if let Some(meta) = &self.meta {
             meta.check_invariants()?;
         }

@@ -10,7 +10,7 @@
 //!           \--- data namespace, block --------- the same, with native cells and migration
 //!            \-- data namespace, zoned --------- zoned (state), write (buffers to flash, durability)
 //!                                                reclaim (pSLC space, migration, reset), lend (dynamic pSLC)
-//!   shared: buffer (which buffer a zone gets), read (walk, misses), l2p (cache), superblock (pools),
+//!   shared: buffer (which buffer a zone gets), read (walk, misses), l2p (cache), hmb (its second level), superblock (pools),
 //!           slc_map (what lies where in pSLC), core (flash, links), stats
 //! ```
 //! Invariants: the same calls give the same answers; a command's cost depends on its size, not on
@@ -28,10 +28,12 @@ mod config;
 mod core;
 mod drive;
 mod gc;
+mod hmb;
 mod index;
 mod l2p;
 mod lend;
 mod lending;
+mod lent;
 mod mover;
 mod paged;
 mod power;
@@ -45,13 +47,14 @@ mod zoned;
 mod zrwa;
 
 pub use config::{
-    buffered_superblocks, BufferPolicy, Buffers, Config, ConfigError, DataNamespace, L2p,
-    L2pPolicy, L2pSearch, SlcMap, TooMany,
+    buffered_superblocks, BufferPolicy, Buffers, Config, ConfigError, DataNamespace, HostBuffer,
+    L2p, L2pPolicy, L2pSearch, SlcMap, TooMany, MAX_HMB_SLOTS,
 };
 pub use drive::{Pools, Zms};
 pub use ftl::{
-    ByGrain, Command, Costs, Counters, Error, Histogram, Left, Lost, Namespace, Outcome, PoolStats,
-    PowerCut, Reply, Stats, ZoneAction, ZoneReport, ZoneTarget,
+    ByGrain, Command, Costs, Counters, Error, Histogram, HmbCounters, Left, Lost, Namespace,
+    Outcome, PoolStats, PowerCut, Reply, Stats, ZoneAction, ZoneReport, ZoneTarget,
 };
+pub use hmb::{Cursor, PIECE_BYTES};
 pub use l2p::Grain;
 pub use nand::{Suspend, Suspension};

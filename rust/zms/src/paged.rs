@@ -658,6 +658,7 @@ impl<const NS: u8> Paged<NS> {
         }
         self.map.update(lpn as usize, |word| word | NOWHERE);
         core.l2p.remove(Key::new(Grain::Page, NS, lpn));
+        core.forget(NS, Grain::Page, lpn);
         if loc & NATIVE == 0 {
             self.a.retain(|&l| l != lpn);
         }
@@ -691,6 +692,7 @@ impl<const NS: u8> Paged<NS> {
         let old = self.flash_loc(lpn);
         self.map.update(lpn as usize, |word| word & BUFFERED | loc);
         core.l2p.insert(Key::new(Grain::Page, NS, lpn));
+        core.forget(NS, Grain::Page, lpn);
         if old == NOWHERE {
             return;
         }

@@ -4,16 +4,17 @@
 //! ```text
 //!   firmware -> walk the pages -+- buffered: one buffer access for all, beside the flash
 //!                               +- mapped, cached: join the batch
-//!                               +- mapped, not cached: issue the batch, read the map, go on
+//!                               +- mapped, not cached: issue the batch, read the host's memory or the map, go on
 //!               issue the batch -> last page in -> one transfer over the host link
 //! ```
 
 use crate::config::L2pSearch;
-use crate::core::Core;
+use crate::core::{pages, Core};
+use crate::hmb::{Looked, PIECE_BYTES};
 use crate::l2p::{Grain, Key};
 use crate::superblock::FlashPage;
 use crate::zoned::page_range;
-use ftl::{ByGrain, Counters, Observer};
+use ftl::{ByGrain, Counters, HmbCounters, Observer};
 use nand::Moved;
 use units::{Bytes, Instant, Sector, PAGE_BYTES, SECTOR_BYTES};
 
@@ -94,6 +95,7 @@ pub(crate) struct Tally {
     unmapped: u64,
     flash: u64,
     map_reads: u64,
+    hmb: HmbCounters,
     hits: ByGrain,
     misses: ByGrain,
 }
@@ -108,6 +110,7 @@ impl Tally {
         counters.unmapped_reads += self.unmapped;
         counters.pages_read += self.flash;
         counters.map_reads += self.map_reads;
+        counters.hmb.add(self.hmb);
         counters.l2p_hits.add(self.hits);
         counters.l2p_misses.add(self.misses);
         counters.read_latency.add(done.since(now));
@@ -124,6 +127,9 @@ pub(crate) fn read<M: Map>(
     now: Instant,
 ) -> (Instant, Tally) {
     let mut tally = Tally::default();
+    if let Some(hmb) = &mut core.hmb {
+        hmb.begin();
+    }
     let Wanted { first, pages, .. } = wanted;
     let firmware = if wanted.bytes.get() <= PAGE_BYTES {
         core.costs.read_4k
@@ -194,8 +200,7 @@ fn miss<M: Map>(
         }
         let (first, _) = map.unit(grain, lpn);
         if matches!(map.find(first, at), Found::Flash(_)) {
-            at = core.read_map(at, M::NAMESPACE, grain, first);
-            tally.map_reads += 1;
+            at = fetch::<M>(core, tally, grain, first, at);
         }
         if grain == holds {
             break;
@@ -213,4 +218,39 @@ fn miss<M: Map>(
     }
     core.l2p.insert(Key::new(holds, M::NAMESPACE, first));
     at
+}
+
+/// Looks for the entry of a unit in the host's memory, and reads the map if it is not there; returns when it is known.
+fn fetch<M: Map>(
+    core: &mut Core,
+    tally: &mut Tally,
+    grain: Grain,
+    first: u32,
+    mut at: Instant,
+) -> Instant {
+    let piece = Bytes::new(PIECE_BYTES as u64);
+    if let Some(hmb) = core.hmb.as_mut().filter(|hmb| hmb.lent() > 0) {
+        let looked = hmb.look_up(M::NAMESPACE, grain, first);
+        if looked != Looked::Miss {
+            at = core.link.transfer(at + hmb.read, piece);
+        }
+        match looked {
+            Looked::Hit => {
+                tally.hmb.hits += 1;
+                return at;
+            }
+            Looked::Corrupt => tally.hmb.corrupt += 1,
+            Looked::Miss => {}
+        }
+        tally.hmb.misses += 1;
+    }
+    let known = core.read_map(at, M::NAMESPACE, grain, first);
+    tally.map_reads += 1;
+    if let Some(hmb) = &mut core.hmb {
+        if hmb.fill(M::NAMESPACE, grain, first) {
+            tally.hmb.fills += 1;
+            core.link.transfer(known, pages(1));
+        }
+    }
+    known
 }

@@ -324,14 +324,17 @@ impl Zoned {
     /// `n` pages have got their places in flash: their entries are the most recent ones.
     pub fn cache_pages(&self, core: &mut Core, first: u32, n: u32) {
         core.l2p.insert_pages(Self::NAMESPACE, first, n);
+        core.forget_pages(Self::NAMESPACE, first, n);
     }
 
     pub fn uncache_pages(&self, core: &mut Core, first: u32, n: u32) {
         core.l2p.remove_pages(Self::NAMESPACE, first, n);
+        core.forget_pages(Self::NAMESPACE, first, n);
     }
 
     pub fn uncache(&self, core: &mut Core, grain: Grain, first: u32) {
         core.l2p.remove(Key::new(grain, Self::NAMESPACE, first));
+        core.forget(Self::NAMESPACE, grain, first);
     }
 
     /// Coarse entries that native pages `from..to` of zone `z` complete, and what they replace.
@@ -346,7 +349,10 @@ impl Zoned {
         if !hybrid {
             return;
         }
-        let mut coarse = |grain, at| core.l2p.insert(Key::new(grain, Self::NAMESPACE, at));
+        let mut coarse = |grain, at| {
+            core.l2p.insert(Key::new(grain, Self::NAMESPACE, at));
+            core.forget(Self::NAMESPACE, grain, at);
+        };
         let mut done = from / chunk * chunk;
         while done + chunk <= to && to < capacity {
             coarse(Grain::Chunk, first + done);
@@ -360,7 +366,9 @@ impl Zoned {
             done = capacity;
         }
         let covered = from / chunk * chunk;
-        self.uncache_pages(core, first + covered, done - covered);
+        if done > covered {
+            self.uncache_pages(core, first + covered, done - covered);
+        }
     }
 }
 

@@ -59,7 +59,14 @@ const DRIVES: [(&str, &[&str]); 9] = [
     ),
     (
         "tlc-block",
-        &["meta-size=1M", "block-data-size=4M", "block-size=768K"],
+        &[
+            "meta-size=1M",
+            "block-data-size=4M",
+            "block-size=768K",
+            "l2p-cache-size=4",
+            "l2p-slots=1",
+            "hmb-size=8K",
+        ],
     ),
     (
         "qlc-block",

@@ -3,7 +3,7 @@
 
 use crate::random::Random;
 use nvme::MediaChange;
-use nvme_spec::{AdminOpcode, NvmOpcode, Sqe, WireZoneAction};
+use nvme_spec::{AdminOpcode, HostMemoryDescriptor, NvmOpcode, Sqe, WireZoneAction};
 use ssd::Drive;
 use testkit::{command, Guest, PAGE};
 use units::{Instant, Nanos};
@@ -13,6 +13,9 @@ pub(super) const MEMORY: usize = 512 << 10;
 /// Where data comes from and goes to.
 pub(super) const BUFFER: u64 = 0x4_0000;
 const BUFFER_PAGES: u64 = 8;
+/// Memory that is lent where it is asked for, and the list that says so.
+const LENT: u64 = 0x7_0000;
+const LENT_LIST: u64 = 0x7_8000;
 /// Where Dataset Management finds its range.
 const RANGES: u64 = 0x6_0000;
 /// Entries of the I/O queues.
@@ -100,6 +103,25 @@ fn submit(guest: &mut Guest<Drive>, random: &mut Random) {
     guest.release(mark);
 }
 
+/// Lends two pages to a drive that asks for some, or takes them back, or writes there.
+fn lend(guest: &mut Guest<Drive>, random: &mut Random) {
+    match random.below(4) {
+        0 => guest.poke(LENT + random.below(2 * PAGE), &[random.any() as u8]),
+        1 => {
+            guest.submit(0, command::host_buffer(0, 0, 0, 0));
+        }
+        returned => {
+            let part = HostMemoryDescriptor {
+                address: LENT,
+                pages: 2,
+            };
+            guest.poke(LENT_LIST, &part.encode());
+            let flags = if returned == 2 { 1 } else { 3 };
+            guest.submit(0, command::host_buffer(flags, 2, LENT_LIST, 1));
+        }
+    }
+}
+
 /// One thing that a guest does, and some time.
 pub(super) fn ask(guest: &mut Guest<Drive>, random: &mut Random) {
     match random.below(200) {
@@ -113,6 +135,7 @@ pub(super) fn ask(guest: &mut Guest<Drive>, random: &mut Random) {
             guest.controller.reset(at);
             bring_up(guest);
         }
+        2..5 => lend(guest, random),
         _ => submit(guest, random),
     }
     let longest = random.pick(&[1, 60_000, 60_000, 3_000_000]);

@@ -3,6 +3,7 @@
 
 use super::Controller;
 use crate::drive::Drive;
+use crate::host_buffer;
 use crate::queue::MAX_QUEUES;
 
 impl<D: Drive> Controller<D> {
@@ -11,7 +12,11 @@ impl<D: Drive> Controller<D> {
     /// # Errors
     /// The invariant that does not hold.
     pub fn check_invariants(&self) -> Result<(), &'static str> {
-        let is_bounded = self.config.mdts > 8 || self.work.is_bounded();
+        let more = match self.config.host_buffer {
+            0 => 0,
+            _ => host_buffer::MOST_WORK,
+        };
+        let is_bounded = self.config.mdts > 8 || self.work.is_bounded(more);
         check(is_bounded, "a run did more work than it may")?;
         let power = self.power_states.as_ref();
         let is_good = power.is_none_or(|power| power.check_invariants().is_ok());

@@ -26,6 +26,7 @@ use crate::error_log::ErrorLog;
 use crate::events::Events;
 use crate::features::Features;
 use crate::host::GuestError;
+use crate::host_buffer::HostBuffer;
 use crate::interrupt::Interrupts;
 use crate::namespace::Namespace;
 use crate::pending::Pending;
@@ -64,6 +65,7 @@ pub struct Controller<D> {
     shutdown: Shutdown,
     power: Power,
     pub(crate) power_states: Option<PowerStates>,
+    pub(crate) host_buffer: HostBuffer,
     /// What [`Controller::set_interrupt_hold`] allows; no reset changes it.
     interrupt_hold: Nanos,
 }
@@ -113,6 +115,7 @@ impl<D: Drive> Controller<D> {
             guest_errors: Vec::with_capacity(MAX_GUEST_ERRORS),
             shutdown: Shutdown::None,
             power: Power::default(),
+            host_buffer: HostBuffer::new(config.host_buffer > 0),
             power_states: PowerStates::new(config.power_states, config.transitions),
             interrupt_hold: Nanos::ZERO,
             config,
@@ -202,6 +205,7 @@ impl<D: Drive> Controller<D> {
         if let Some(power) = &mut self.power_states {
             power.reset();
         }
+        self.take_back_host_buffer();
         self.self_test.reset();
         self.logs.counters.idle();
         self.shutdown = Shutdown::None;

@@ -34,6 +34,7 @@ impl<D: Drive + State> State for Controller<D> {
             shutdown,
             power,
             power_states,
+            host_buffer,
             interrupt_hold: _,
         } = self;
         let Logs {
@@ -57,6 +58,7 @@ impl<D: Drive + State> State for Controller<D> {
         shutdown.encode(out);
         power.encode(out);
         power_states.encode_fixed(out);
+        host_buffer.encode(out);
         work.encode(out);
         sanitizing.encode(out);
         self_test.encode(out);
@@ -90,6 +92,7 @@ impl<D: Drive + State> State for Controller<D> {
         self.shutdown.decode(from)?;
         self.power.decode(from)?;
         self.power_states.decode_fixed(from)?;
+        self.host_buffer.decode(from)?;
         self.work.decode(from)?;
         self.sanitizing.decode(from)?;
         self.self_test.decode(from)?;

@@ -12,6 +12,7 @@ mod data_pointers;
 mod events;
 mod features;
 mod format;
+mod host_buffer;
 mod interrupts;
 mod io;
 mod moderation;

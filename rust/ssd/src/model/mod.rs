@@ -9,7 +9,7 @@ use ftl::{totals, Event, Namespace, PowerCut, Stats, Totals};
 use nand::BlockId;
 use simple::Simple;
 use state::{Decoder, Encoder, State};
-use units::{Instant, Nanos, Sector, ZoneId};
+use units::{Instant, Nanos, Sector, ZoneId, PAGE_BYTES};
 use zms::{Pools, Zms};
 use zns::Zns;
 
@@ -123,6 +123,60 @@ impl Model {
             (Self::Conv(_) | Self::Simple(_), Namespace::Meta) => {
                 Outcome::failed(now, Error::Unsupported)
             }
+        }
+    }
+
+    /// The host lends memory ([`Zms::hmb_lend`]).
+    pub fn hmb_lend(&mut self, slots: u32, is_kept: bool) {
+        if let Self::Zms(zms) = self {
+            zms.hmb_lend(slots, is_kept);
+        }
+    }
+
+    /// Slots of the host's memory in use.
+    #[must_use]
+    pub fn hmb_lent(&self) -> u32 {
+        match self {
+            Self::Zms(zms) => zms.hmb_lent(),
+            Self::Zns(_) | Self::Conv(_) | Self::Simple(_) => 0,
+        }
+    }
+
+    pub(crate) fn hmb_next(
+        &self,
+        ns: Namespace,
+        command: &Command,
+        cursor: &mut zms::Cursor,
+    ) -> Option<(u32, u32)> {
+        match self {
+            Self::Zms(zms) => zms.hmb_next(ns, command, cursor),
+            Self::Zns(_) | Self::Conv(_) | Self::Simple(_) => None,
+        }
+    }
+
+    pub(crate) fn hmb_piece(&self, slot: u32, piece: u32) -> [u8; zms::PIECE_BYTES] {
+        match self {
+            Self::Zms(zms) => zms.hmb_piece(slot, piece),
+            Self::Zns(_) | Self::Conv(_) | Self::Simple(_) => [0; zms::PIECE_BYTES],
+        }
+    }
+
+    pub(crate) fn hmb_slot(&self, slot: u32, bytes: &mut [u8; PAGE_BYTES as usize]) {
+        if let Self::Zms(zms) = self {
+            zms.hmb_slot(slot, bytes);
+        }
+    }
+
+    pub(crate) fn hmb_spoil(&mut self, slot: u32, pieces: u64) {
+        if let Self::Zms(zms) = self {
+            zms.hmb_spoil(slot, pieces);
+        }
+    }
+
+    pub(crate) fn hmb_take_fill(&mut self) -> Option<u32> {
+        match self {
+            Self::Zms(zms) => zms.hmb_take_fill(),
+            Self::Zns(_) | Self::Conv(_) | Self::Simple(_) => None,
         }
     }
 

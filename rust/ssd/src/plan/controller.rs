@@ -7,7 +7,7 @@ use crate::layout::Layout;
 use crate::power_states;
 use crate::properties::{Key, ModelKind};
 use nvme::ControllerConfig;
-use units::{Bytes, Nanos};
+use units::{Bytes, Nanos, PAGE_BYTES};
 
 impl Planner<'_> {
     pub(super) fn controller(&self) -> Result<ControllerConfig, ConfigError> {
@@ -17,7 +17,14 @@ impl Planner<'_> {
         self.rule(!transitions || !power_states.is_empty(), Key::Apst, || {
             "needs power-states".into()
         })?;
+        // Other models have no map in flash that it would save reads of.
+        let pages = |key| match self.config.model() {
+            ModelKind::Zms => u32::try_from(self.u64(key) / PAGE_BYTES).unwrap_or(u32::MAX),
+            _ => 0,
+        };
         let controller = ControllerConfig {
+            host_buffer: pages(Key::HmbSize),
+            host_buffer_min: pages(Key::HmbMin),
             power_states,
             transitions,
             serial: self.text(Key::Serial),

@@ -6,8 +6,8 @@ use crate::error::ConfigError;
 use crate::properties::Key;
 use crate::table::{property, PROPERTIES};
 use ::zms::{
-    BufferPolicy, Buffers, Config, DataNamespace, L2p, L2pPolicy, L2pSearch, SlcMap, Suspend,
-    Suspension,
+    BufferPolicy, Buffers, Config, DataNamespace, HostBuffer, L2p, L2pPolicy, L2pSearch, SlcMap,
+    Suspend, Suspension,
 };
 use nand::{Cell, CellTiming, Crossing, Geometry, Timing};
 use units::{Bytes, Nanos, PAGE_BYTES, SECTOR_BYTES};
@@ -43,6 +43,7 @@ impl Planner<'_> {
             meta_size: self.meta_size(&geometry)?,
             over_provisioning: self.u32(Key::OverProvisioning),
             l2p: self.l2p()?,
+            hmb: self.host_buffer()?,
             gc_threshold: self.u32(Key::GcThreshold),
             migrate_threshold: self.u32(Key::MigrateThreshold),
             fold_idle: self.fold_idle()?,
@@ -159,6 +160,19 @@ impl Planner<'_> {
             "needs slc-bypass=off: with it, what is in pSLC is no whole program unit".into()
         })?;
         Ok(folds.then_some(idle))
+    }
+
+    fn host_buffer(&self) -> Result<HostBuffer, ConfigError> {
+        let (size, min) = (self.bytes(Key::HmbSize), self.bytes(Key::HmbMin));
+        self.pages(Key::HmbSize)?;
+        self.pages(Key::HmbMin)?;
+        self.rule(min <= size, Key::HmbMin, || {
+            format!("must not exceed hmb-size, {size}")
+        })?;
+        Ok(HostBuffer {
+            slots: u32::try_from(size.get() / PAGE_BYTES).unwrap_or(u32::MAX),
+            read: self.time(Key::HmbRead),
+        })
     }
 
     fn suspension(&self) -> Result<Suspension, ConfigError> {

@@ -20,6 +20,10 @@ const WRITE_BOOSTER: &str =
 const DYNAMIC_CACHE: &str =
     "consumer SSDs with a dynamic SLC cache: free cells in 1-bit mode, so that the cache shrinks as the drive fills";
 
+/// Between a server's and a desktop's.
+const PCIE_READ: &str =
+    "Neugebauer et al., SIGCOMM 2018: reads of 64 bytes by PCIe devices took 0.5 to 1.2 us";
+
 pub(super) const ROWS: &[Property] = &[
     row(
         Key::FwRead4k,
@@ -403,6 +407,30 @@ pub(super) const ROWS: &[Property] = &[
         "logical span of a chunk, the granularity between page and zone",
         Default::All("4M"),
         REFERENCE,
+    )
+    .only(ZMS),
+    row(
+        Key::HmbSize,
+        size(0, GIB),
+        "memory that the drive asks the host for, as a second cache of the map (Host Memory Buffer); 0 for none",
+        Default::All("0"),
+        "nvme id-ctrl (hmpre) of drives without DRAM: 16M to 200M; Linux gives up to 128M",
+    )
+    .only(ZMS),
+    row(
+        Key::HmbMin,
+        size(0, GIB),
+        "what of it the drive needs at least",
+        Default::All("0"),
+        OURS,
+    )
+    .only(ZMS),
+    row(
+        Key::HmbRead,
+        TIME,
+        "from the request for 64 bytes of the host's memory until they come in, their time on the link aside",
+        Default::All("1000"),
+        PCIE_READ,
     )
     .only(ZMS),
     row(

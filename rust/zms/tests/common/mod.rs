@@ -152,6 +152,7 @@ pub fn config(preset: &str, settings: &[(&str, &str)]) -> Config {
         meta_size,
         over_provisioning: 7,
         l2p,
+        hmb: Default::default(),
         gc_threshold: 2,
         migrate_threshold: 2,
         fold_idle: None,

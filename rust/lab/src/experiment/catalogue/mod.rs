@@ -158,9 +158,10 @@ fn interval(rows: &[Row], series: &str, x: f64) -> Option<f64> {
 }
 
 /// Every experiment, in the order of docs/experiments.md.
-pub const ALL: [&Experiment; 16] = [
+pub const ALL: [&Experiment; 17] = [
     &writes::SEQUENTIAL_WRITE,
     &maps::RANDOM_READ,
+    &maps::HMB,
     &writes::ZONE_CONFLICTS,
     &writes::PREMATURE_FLUSH,
     &writes::SYNC_WRITE,
