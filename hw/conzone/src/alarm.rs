@@ -6,7 +6,7 @@ use std::ptr::addr_of_mut;
 use std::time::Duration;
 
 use pci::{is_running, Error, ThreadTimer, VirtualTimer};
-use qemu_api::prelude::*;
+use qemu::{BqlCell, BqlRefCell};
 use ssd::{Histogram, Worker};
 use units::Instant;
 

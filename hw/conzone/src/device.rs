@@ -6,18 +6,15 @@ use std::ptr::addr_of_mut;
 
 use image::AfterKill;
 use nvme::Controller;
-use pci::bindings::PCIDeviceClass;
 use pci::{
-    add_bootindex, for_each_device, is_running, pcie_interfaces, Error, Identity, PciDevice,
-    PciDeviceImpl, PropertyValue, Ram, StopHandler, TextProperties, VirtualTimer,
+    add_bootindex, for_each_device, is_running, Error, Identity, Mmio, PciDevice, PciDeviceImpl,
+    PropertyValue, Ram, Region, StopHandler, TextProperties, VirtualTimer,
 };
-use qemu_api::bindings::{DeviceCategory, InterfaceInfo};
-use qemu_api::memory::{MemoryRegion, MemoryRegionOps, MemoryRegionOpsBuilder};
-use qemu_api::prelude::*;
-use qemu_api::qdev::{DeviceImpl, DeviceState, ResetType, ResettablePhasesImpl};
-use qemu_api::qom::{ObjectImpl, Owned, ParentField};
-use qemu_api::qom_isa;
-use qemu_api::vmstate::VMStateDescription;
+use qemu::bindings::{PCIDeviceClass, DEVICE_CATEGORY_STORAGE};
+use qemu::{
+    qom_isa, BqlCell, BqlRefCell, Device, DeviceState, Interfaces, Object, ObjectType, Owned,
+    ParentField, ResetType, ResettablePhasesImpl,
+};
 use ssd::{AfterCut, Config, Drive, Faults, Plan, Property};
 use units::{Instant, Nanos, ZoneId};
 
@@ -66,10 +63,9 @@ pub(crate) struct Inner {
 
 /// The device. See the crate's documentation.
 #[repr(C)]
-#[derive(qemu_api_macros::Object)]
 pub struct ConzoneNvme {
     pub(crate) parent_obj: ParentField<PciDevice>,
-    registers: MemoryRegion,
+    registers: Region,
     pub(crate) alarm: Alarm,
     pub(crate) config: BqlRefCell<Config>,
     /// Fault rules set before realize.
@@ -101,17 +97,47 @@ unsafe impl ObjectType for ConzoneNvme {
 }
 qom_isa!(ConzoneNvme: PciDevice, DeviceState, Object);
 
-impl ObjectImpl for ConzoneNvme {
-    type ParentType = PciDevice;
-    const INTERFACES: *const InterfaceInfo = pcie_interfaces();
-    const INSTANCE_INIT: Option<unsafe fn(&mut Self)> = Some(Self::init);
-    const INSTANCE_POST_INIT: Option<fn(&Self)> = Some(Self::post_init);
-    const CLASS_INIT: fn(&mut Self::Class) = Self::class_init;
-}
+qemu::register!(ConzoneNvme, parent_obj);
 
-impl DeviceImpl for ConzoneNvme {
-    fn vmsd() -> Option<&'static VMStateDescription> {
-        Some(pci::migration!(ConzoneNvme, c"conzone-nvme", 1))
+impl Device for ConzoneNvme {
+    type Parent = PciDevice;
+    const INTERFACES: Interfaces = qemu::PCI_EXPRESS;
+
+    unsafe fn init(this: *mut Self) {
+        // SAFETY: the fields are written in place without being read or dropped before. The
+        // memory region and the timer stay zeroed until realize and post_init.
+        unsafe {
+            addr_of_mut!((*this).config).write(BqlRefCell::new(Config::new()));
+            addr_of_mut!((*this).early_faults).write(BqlRefCell::new(Faults::default()));
+            addr_of_mut!((*this).record).write(BqlRefCell::new(String::new()));
+            addr_of_mut!((*this).history).write(BqlRefCell::new(String::new()));
+            addr_of_mut!((*this).image).write(BqlRefCell::new(String::new()));
+            addr_of_mut!((*this).after_kill).write(BqlCell::new(AfterKill::default()));
+            addr_of_mut!((*this).sync).write(BqlCell::new(Sync::default()));
+            addr_of_mut!((*this).early_cut).write(BqlCell::new(None));
+            addr_of_mut!((*this).inner).write(BqlRefCell::new(None));
+            addr_of_mut!((*this).busy).write(BqlCell::new(false));
+            addr_of_mut!((*this).reset_due).write(BqlCell::new(false));
+            Alarm::write(addr_of_mut!((*this).alarm));
+            addr_of_mut!((*this).log).write(GuestLog::default());
+            addr_of_mut!((*this).bootindex).write(BqlCell::new(-1));
+            add_bootindex(this, (*this).bootindex.as_ptr(), BOOT_SUFFIX);
+        }
+    }
+
+    fn post_init(&self) {
+        // SAFETY: the timer is a field of this object, and this runs once per object.
+        unsafe { self.alarm.init(self) }
+    }
+
+    fn class_init(class: &mut PCIDeviceClass) {
+        pci::class_init::<Self>(class);
+        let device = &mut class.parent_class;
+        device.desc = c"Consumer-grade zoned NVMe drive with a flash timing model".as_ptr();
+        device.categories[0] |= 1 << DEVICE_CATEGORY_STORAGE;
+        device.vmsd = pci::migration!(ConzoneNvme, c"conzone-nvme", 1);
+        properties::show(device);
+        properties::register(&mut device.parent_class);
     }
 }
 
@@ -179,8 +205,7 @@ impl PciDeviceImpl for ConzoneNvme {
             REGISTER_BAR,
             &self.registers,
             self,
-            &REGISTER_OPS,
-            "conzone-nvme.registers",
+            c"conzone-nvme.registers",
             core.bar_bytes(),
         );
         if let Some(worker) = &plan.worker {
@@ -296,56 +321,30 @@ impl TextProperties for ConzoneNvme {
     }
 }
 
-static REGISTER_OPS: MemoryRegionOps<ConzoneNvme> = MemoryRegionOpsBuilder::<ConzoneNvme>::new()
-    .read(&ConzoneNvme::register_read)
-    .write(&ConzoneNvme::register_write)
-    .little_endian()
-    .valid_sizes(1, 8)
-    .valid_unaligned()
-    .impl_sizes(1, 8)
-    .impl_unaligned()
-    .build();
+impl Mmio for ConzoneNvme {
+    fn read(&self, offset: u64, size: u32) -> u64 {
+        if self.busy.replace(true) {
+            self.note_reentry("read", offset);
+            return 0;
+        }
+        let value = match self.inner.borrow_mut().as_mut() {
+            Some(inner) => inner.core.mmio_read(offset, size as u8),
+            None => 0,
+        };
+        self.busy.set(false);
+        value
+    }
+
+    fn write(&self, offset: u64, value: u64, size: u32) {
+        if self.busy.get() {
+            self.note_reentry("write", offset);
+            return;
+        }
+        self.visit(|core| core.mmio_write(offset, value, size as u8));
+    }
+}
 
 impl ConzoneNvme {
-    fn class_init(class: &mut PCIDeviceClass) {
-        class.class_init::<Self>();
-        let device = &mut class.parent_class;
-        device.desc = c"Consumer-grade zoned NVMe drive with a flash timing model".as_ptr();
-        device.categories[0] |= 1 << (DeviceCategory::DEVICE_CATEGORY_STORAGE as u32);
-        properties::show(device);
-        properties::register(&mut device.parent_class);
-    }
-
-    /// # Safety
-    /// `self` is zeroed memory with the parent initialised, as QOM's instance_init has it.
-    unsafe fn init(&mut self) {
-        let this: *mut Self = self;
-        // SAFETY: the fields are written in place without being read or dropped before. The
-        // memory region and the timer stay zeroed until realize and post_init.
-        unsafe {
-            addr_of_mut!((*this).config).write(BqlRefCell::new(Config::new()));
-            addr_of_mut!((*this).early_faults).write(BqlRefCell::new(Faults::default()));
-            addr_of_mut!((*this).record).write(BqlRefCell::new(String::new()));
-            addr_of_mut!((*this).history).write(BqlRefCell::new(String::new()));
-            addr_of_mut!((*this).image).write(BqlRefCell::new(String::new()));
-            addr_of_mut!((*this).after_kill).write(BqlCell::new(AfterKill::default()));
-            addr_of_mut!((*this).sync).write(BqlCell::new(Sync::default()));
-            addr_of_mut!((*this).early_cut).write(BqlCell::new(None));
-            addr_of_mut!((*this).inner).write(BqlRefCell::new(None));
-            addr_of_mut!((*this).busy).write(BqlCell::new(false));
-            addr_of_mut!((*this).reset_due).write(BqlCell::new(false));
-            Alarm::write(addr_of_mut!((*this).alarm));
-            addr_of_mut!((*this).log).write(GuestLog::default());
-            addr_of_mut!((*this).bootindex).write(BqlCell::new(-1));
-            add_bootindex(this, (*this).bootindex.as_ptr(), BOOT_SUFFIX);
-        }
-    }
-
-    fn post_init(&self) {
-        // SAFETY: the timer is a field of this object, and this runs once per object.
-        unsafe { self.alarm.init(self) }
-    }
-
     /// How long interrupts may be held back in this machine.
     pub(crate) fn interrupt_hold(plan: &Plan) -> Nanos {
         plan.interrupt_hold(VirtualTimer::is_counted())
@@ -608,27 +607,6 @@ impl ConzoneNvme {
             self.early_cut.get()
         };
         at.map_or_else(|| "never".to_owned(), |at| at.as_nanos().to_string())
-    }
-
-    fn register_read(&self, offset: u64, size: u32) -> u64 {
-        if self.busy.replace(true) {
-            self.note_reentry("read", offset);
-            return 0;
-        }
-        let value = match self.inner.borrow_mut().as_mut() {
-            Some(inner) => inner.core.mmio_read(offset, size as u8),
-            None => 0,
-        };
-        self.busy.set(false);
-        value
-    }
-
-    fn register_write(&self, offset: u64, value: u64, size: u32) {
-        if self.busy.get() {
-            self.note_reentry("write", offset);
-            return;
-        }
-        self.visit(|core| core.mmio_write(offset, value, size as u8));
     }
 
     /// The device's own DMA has come back to it.

@@ -4,7 +4,7 @@
 use image::Live;
 use nvme::{DmaFault, GuestError, Host};
 use pci::{guest_error, PciDevice};
-use qemu_api::prelude::*;
+use qemu::BqlCell;
 use units::{GuestAddr, Instant};
 
 use crate::history::Historian;

@@ -2,8 +2,7 @@
 //! The device's QOM properties: the drive's property table, and the statistics.
 
 use pci::{add_property, show_properties, Access, PropertyValue};
-use qemu_api::bindings::DeviceClass;
-use qemu_api::qom::ObjectClass;
+use qemu::bindings::{DeviceClass, ObjectClass};
 use ssd::{Config, Default, Kind, Preset, Property, PRESETS, PROPERTIES};
 use units::Bytes;
 

@@ -8,11 +8,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Circles that there are.
-const KNOWN: [(&str, &[&str]); 4] = [
+const KNOWN: [(&str, &[&str]); 3] = [
     // A device, its properties and its alarm are one QOM object.
     ("hw/conzone", &["alarm", "device", "properties"]),
-    // `c_text` of one, the errors of the other.
-    ("rust/pci", &["error", "property"]),
     // `page_range`.
     ("rust/zms", &["read", "zoned"]),
     // `Cause`.

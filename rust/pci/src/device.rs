@@ -5,18 +5,17 @@ use std::ffi::CStr;
 use std::os::raw::{c_int, c_void};
 use std::ptr::{addr_of, addr_of_mut};
 
-use qemu_api::bindings::{
-    object_child_foreach_recursive, object_dynamic_cast, object_get_root, Error as CError,
-    InterfaceInfo,
+use qemu::bindings::{
+    self, object_child_foreach_recursive, object_dynamic_cast, object_get_root, Error as CError,
+    PCIDevice, PCIDeviceClass,
 };
-use qemu_api::cell::{bql_locked, Opaque, Wrapper};
-use qemu_api::memory::{MemoryRegion, MemoryRegionOps};
-use qemu_api::prelude::*;
-use qemu_api::qdev::{DeviceImpl, DeviceState};
-use qemu_api::qom_isa;
+use qemu::{
+    bql_locked, device_class_init, qom_isa, DeviceImpl, DeviceState, IsA, Object, ObjectCast,
+    ObjectType, Opaque,
+};
 
-use crate::bindings::{self, PCIDevice, PCIDeviceClass};
 use crate::error::Error;
+use crate::mmio::{Mmio, Region};
 
 /// Base address register flags (PCI 3.0, 6.2.5.1): memory, 64 bit.
 const BAR_MEMORY_64: u8 = 0x4;
@@ -29,37 +28,6 @@ const PM_CONTROL: usize = 4;
 const PM_VERSION_1_2: u16 = 3;
 const PM_NO_SOFT_RESET: u16 = 1 << 3;
 const PM_STATE_MASK: u16 = 3;
-
-/// A null-terminated list of QOM interfaces for `ObjectImpl::INTERFACES`.
-#[repr(transparent)]
-pub struct InterfaceList<const N: usize>([InterfaceInfo; N]);
-
-// SAFETY: constant pointers to constant strings.
-unsafe impl<const N: usize> Sync for InterfaceList<N> {}
-
-impl<const N: usize> InterfaceList<N> {
-    /// Pointer to the first entry, as QOM wants it.
-    #[must_use]
-    pub const fn as_ptr(&'static self) -> *const InterfaceInfo {
-        self.0.as_ptr()
-    }
-}
-
-/// The interface of a device that is plugged into PCI Express slots.
-pub static PCIE_INTERFACES: InterfaceList<2> = InterfaceList([
-    InterfaceInfo {
-        type_: c"pci-express-device".as_ptr(),
-    },
-    InterfaceInfo {
-        type_: std::ptr::null(),
-    },
-]);
-
-/// [`PCIE_INTERFACES`] in the form of the associated constant.
-#[must_use]
-pub const fn pcie_interfaces() -> *const InterfaceInfo {
-    PCIE_INTERFACES.as_ptr()
-}
 
 /// Identity of a device in configuration space.
 #[derive(Clone, Copy, Debug)]
@@ -84,11 +52,6 @@ pub struct Identity {
 #[repr(transparent)]
 #[derive(Debug)]
 pub struct PciDevice(Opaque<PCIDevice>);
-
-// SAFETY: transparent over Opaque<PCIDevice>.
-unsafe impl Wrapper for PciDevice {
-    type Wrapped = PCIDevice;
-}
 
 // SAFETY: all access is under the big QEMU lock, asserted by the methods.
 unsafe impl Send for PciDevice {}
@@ -155,21 +118,19 @@ unsafe extern "C" fn rust_config_write(dev: *mut PCIDevice, at: u32, value: u32,
     }
 }
 
-impl PCIDeviceClass {
-    /// Fills in the class from `T`; the `CLASS_INIT` of a PCI device.
-    pub fn class_init<T: PciDeviceImpl>(&mut self) {
-        let id = T::IDENTITY;
-        self.realize = Some(rust_realize::<T>);
-        self.exit = Some(rust_exit::<T>);
-        self.config_write = Some(rust_config_write);
-        self.vendor_id = id.vendor;
-        self.device_id = id.device;
-        self.revision = id.revision;
-        self.class_id = id.class;
-        self.subsystem_vendor_id = id.subsystem_vendor;
-        self.subsystem_id = id.subsystem;
-        self.parent_class.class_init::<T>();
-    }
+/// Fills in the class from `T`, for the `class_init` of a PCI device.
+pub fn class_init<T: PciDeviceImpl>(class: &mut PCIDeviceClass) {
+    let id = T::IDENTITY;
+    class.realize = Some(rust_realize::<T>);
+    class.exit = Some(rust_exit::<T>);
+    class.config_write = Some(rust_config_write);
+    class.vendor_id = id.vendor;
+    class.device_id = id.device;
+    class.revision = id.revision;
+    class.class_id = id.class;
+    class.subsystem_vendor_id = id.subsystem_vendor;
+    class.subsystem_id = id.subsystem;
+    device_class_init::<T>(&mut class.parent_class);
 }
 
 /// While it lives, DMA aimed at the device's own BARs fails.
@@ -281,30 +242,23 @@ impl PciDevice {
     /// Makes `region`, a field of `owner`, the 64-bit memory BAR `index` (and `index + 1`) of
     /// `bytes` bytes, a power of two.
     ///
-    /// `owner` is the device itself in its own type: what `ops` call.
+    /// `owner` is the device itself in its own type, which is called for the guest's accesses.
     ///
     /// # Panics
     /// If `owner` is another device, or `region` is not a field of it.
-    pub fn add_mmio_bar<T: IsA<Self> + IsA<Object>>(
+    pub fn add_mmio_bar<T: Mmio + IsA<Self> + IsA<Object>>(
         &self,
         index: u8,
-        region: &MemoryRegion,
+        region: &Region,
         owner: &T,
-        ops: &'static MemoryRegionOps<T>,
-        name: &'static str,
+        name: &CStr,
         bytes: u64,
     ) {
         let pci = self.pci();
         assert!(std::ptr::eq(owner.upcast::<Self>(), self) && is_field_of(region, owner));
-        // SAFETY: an Opaque may be referred to by &mut and & at a time, and nobody uses the region
-        // before it is initialised. It lives as long as owner, which QOM keeps in its place.
+        // SAFETY: a field of owner, which QOM keeps in its place.
         unsafe {
-            (*std::ptr::from_ref(region).cast_mut()).init_io(
-                std::ptr::from_ref(owner).cast_mut(),
-                ops,
-                name,
-                bytes,
-            );
+            region.init(owner, name, bytes);
             bindings::pci_register_bar(pci, i32::from(index), BAR_MEMORY_64, region.as_mut_ptr());
         }
     }
@@ -375,7 +329,7 @@ where
     /// # Safety
     /// `opaque` is the closure passed in below.
     unsafe extern "C" fn visit<T: ObjectType, F: FnMut(&T)>(
-        object: *mut qemu_api::bindings::Object,
+        object: *mut bindings::Object,
         opaque: *mut c_void,
     ) -> c_int {
         // SAFETY: object is live for the call; the closure outlives the iteration, and a cast that

@@ -10,13 +10,20 @@ use std::os::raw::c_void;
 use std::ptr::addr_of_mut;
 use std::sync::atomic::{fence, AtomicU64, Ordering};
 
-use qemu_api::bindings::{
-    address_space_map, address_space_rw, address_space_unmap, memory_region_from_host, MEMTX_OK,
+use qemu::bindings::{
+    address_space_map, address_space_rw, address_space_unmap, memory_region_from_host, MemTxAttrs,
+    MEMTX_OK,
 };
-use qemu_api::cell::bql_locked;
-use qemu_api::memory::MEMTXATTRS_UNSPECIFIED;
+use qemu::bql_locked;
 
 use crate::device::PciDevice;
+
+/// No attributes: what bus masters have that say nothing of themselves.
+const MEMTXATTRS_UNSPECIFIED: MemTxAttrs = MemTxAttrs {
+    unspecified: true,
+    // SAFETY: zeroes are no attributes.
+    ..unsafe { std::mem::zeroed() }
+};
 
 /// What is copied where zeroes are wanted.
 pub(crate) static ZEROES: [u8; 64 << 10] = [0; 64 << 10];

@@ -5,9 +5,9 @@ use std::ffi::CStr;
 use std::fmt;
 use std::ptr;
 
-use qemu_api::bindings::{self, error_free, error_get_pretty, error_setg_internal};
+use qemu::bindings::{self, error_free, error_get_pretty, error_setg_internal};
 
-use crate::property::c_text;
+use crate::text::c_text;
 
 /// A failure of realize or of a property setter: one line for the user.
 #[derive(Clone, Debug, PartialEq, Eq)]

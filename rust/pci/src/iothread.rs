@@ -34,18 +34,15 @@ use std::ptr::{addr_of_mut, NonNull};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use qemu_api::bindings::{
-    aio_bh_new_full, aio_bh_schedule_oneshot_full, bql_lock_impl, bql_unlock, object_ref,
-    object_unref, qemu_bh_delete, qemu_bh_schedule, qemu_get_aio_context, timer_deinit, timer_del,
-    timer_init_full, timer_mod_ns, QEMUClockType, QEMUTimer, QEMUBH, SCALE_NS,
-};
-use qemu_api::callbacks::FnCall;
-use qemu_api::cell::bql_locked;
-use qemu_api::prelude::*;
-
-use crate::bindings::{iothread_by_id, iothread_get_aio_context, IOThread};
 use crate::error::Error;
 use crate::timer::VirtualTimer;
+use qemu::bindings::{
+    aio_bh_new_full, aio_bh_schedule_oneshot_full, bql_lock_impl, bql_unlock, iothread_by_id,
+    iothread_get_aio_context, object_ref, object_unref, qemu_bh_delete, qemu_bh_schedule,
+    qemu_get_aio_context, timer_deinit, timer_del, timer_init_full, timer_mod_ns, IOThread,
+    QEMUTimer, QEMUBH, QEMU_CLOCK_VIRTUAL, SCALE_NS,
+};
+use qemu::{bql_locked, FnCall, ObjectType};
 
 /// Nothing to wait for.
 const NEVER: u64 = u64::MAX;
@@ -92,7 +89,7 @@ impl ThreadTimer {
         owner: &T,
         _callback: F,
     ) -> Result<Self, Error> {
-        let _: () = F::ASSERT_IS_SOME;
+        const { assert!(F::IS_SOME) };
 
         /// # Safety
         /// `owner` is the object passed to `new`, alive and under the big lock.
@@ -144,7 +141,7 @@ impl ThreadTimer {
             timer_init_full(
                 (*shared).timer.get(),
                 addr_of_mut!((*context).tlg),
-                QEMUClockType::QEMU_CLOCK_VIRTUAL,
+                QEMU_CLOCK_VIRTUAL,
                 SCALE_NS as c_int,
                 0,
                 Some(fired),

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Safe bindings for PCI devices written in Rust, on top of `qemu_api`.
+//! Safe bindings for PCI devices written in Rust, on top of the crate `qemu`.
 //!
 //! ```text
 //!   your device (QOM struct over ParentField<PciDevice>)
 //!      |  implements PciDeviceImpl: identity, realize -> Result, exit
 //!      v
 //!   PciDevice   BARs, capabilities, MSI-X, INTx pin, guest DMA
+//!   Mmio        what the guest's accesses to a BAR do
 //!   Ram         host memory behind a device: own, a backend's, a file's, or a range of guest RAM
 //!   VirtualTimer  a callback at an instant of the guest's clock, from the main loop
 //!   ThreadTimer   the same from an iothread
@@ -29,7 +30,6 @@
 #![warn(missing_docs)]
 
 mod anonymous;
-pub mod bindings;
 mod device;
 mod dma;
 mod error;
@@ -38,21 +38,24 @@ mod iothread;
 mod log;
 mod machine;
 pub mod migration;
+mod mmio;
 mod property;
 mod ram;
 mod stale;
+mod text;
 mod timer;
 
-pub use device::{
-    for_each_device, pcie_interfaces, Identity, InterfaceList, IoGuard, PciDevice, PciDeviceImpl,
-    PCIE_INTERFACES,
-};
+/// What this crate's macros and its users' classes need of C.
+pub use qemu::bindings;
+
+pub use device::{class_init, for_each_device, Identity, IoGuard, PciDevice, PciDeviceImpl};
 pub use dma::DmaFault;
 pub use error::Error;
 pub use iothread::ThreadTimer;
 pub use log::guest_error;
 pub use machine::{is_running, reset, shut_down, StopHandler};
 pub use migration::{Incoming, Migrate, Outgoing};
+pub use mmio::{Mmio, Region};
 pub use property::{
     add_bootindex, add_property, show_properties, Access, PropertyValue, TextProperties,
 };

@@ -3,13 +3,14 @@
 
 use std::fmt;
 
-use crate::bindings::{qemu_log, qemu_loglevel, LOG_GUEST_ERROR};
-use crate::property::c_text;
+use crate::text::c_text;
+use qemu::bindings::{qemu_log, qemu_loglevel, LOG_GUEST_ERROR};
 
 /// Logs one line if the user asked for `-d guest_errors`; formats nothing otherwise.
 pub fn guest_error(message: fmt::Arguments<'_>) {
     // SAFETY: qemu_loglevel is a plain int that C reads in the same way, without a lock.
-    let wanted = unsafe { qemu_loglevel } & LOG_GUEST_ERROR as i32 != 0;
+    let level = i64::from(unsafe { qemu_loglevel });
+    let wanted = level & i64::from(LOG_GUEST_ERROR) != 0;
     if !wanted {
         return;
     }

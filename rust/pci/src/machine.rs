@@ -4,15 +4,12 @@
 use std::os::raw::c_void;
 use std::ptr::NonNull;
 
-use qemu_api::bindings::{SHUTDOWN_CAUSE_GUEST_RESET, SHUTDOWN_CAUSE_GUEST_SHUTDOWN};
-use qemu_api::callbacks::FnCall;
-use qemu_api::cell::bql_locked;
-use qemu_api::prelude::*;
-
-use crate::bindings::{
+use qemu::bindings::{
     qemu_add_vm_change_state_handler, qemu_del_vm_change_state_handler, qemu_system_reset_request,
     qemu_system_shutdown_request, runstate_is_running, RunState, VMChangeStateEntry,
+    SHUTDOWN_CAUSE_GUEST_RESET, SHUTDOWN_CAUSE_GUEST_SHUTDOWN,
 };
+use qemu::{bql_locked, FnCall, ObjectType};
 
 /// Whether the machine runs: its clock goes, and devices may change its memory.
 #[must_use]
@@ -51,7 +48,7 @@ impl StopHandler {
         owner: &T,
         _callback: F,
     ) -> Option<Self> {
-        let _: () = F::ASSERT_IS_SOME;
+        const { assert!(F::IS_SOME) };
 
         /// # Safety
         /// `owner` is the object passed to `new`, alive and under the big lock.

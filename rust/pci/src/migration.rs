@@ -6,8 +6,8 @@
 //!   vmstate_msix         vector table and pending bits
 //!   Migrate              whatever the device writes, as a stream
 //! ```
-//! [`migration!`] makes a `VMStateDescription` of these three for a device type, to be returned by
-//! `DeviceImpl::vmsd`. The device's part has no length of its own in QEMU's stream: what
+//! [`migration!`] makes a `VMStateDescription` of these three for a device type, to be put
+//! into its class. The device's part has no length of its own in QEMU's stream: what
 //! [`Migrate::save`] writes, [`Migrate::load`] reads back, to the byte.
 //!
 //! The machine is stopped meanwhile, and the clock has been loaded. A device that comes later may not
@@ -17,10 +17,12 @@ use std::marker::PhantomData;
 use std::os::raw::{c_int, c_void};
 use std::ptr::NonNull;
 
-use qemu_api::bindings::{error_report_err, JSONWriter, QEMUFile, VMStateField};
-use qemu_api::cell::bql_locked;
+use qemu::bindings::{
+    error_report_err, qemu_file_get_error, qemu_get_buffer, qemu_put_buffer, JSONWriter, QEMUFile,
+    VMStateField,
+};
+use qemu::bql_locked;
 
-use crate::bindings::{qemu_file_get_error, qemu_get_buffer, qemu_put_buffer};
 use crate::device::PciDeviceImpl;
 use crate::error::Error;
 
@@ -177,46 +179,56 @@ pub unsafe extern "C" fn rust_get<T: Migrate>(
 #[macro_export]
 macro_rules! migration {
     ($device:ty, $name:expr, $version:expr) => {{
-        use qemu_api::bindings::{VMStateDescription, VMStateField, VMStateFlags, VMStateInfo};
-        use qemu_api::zeroable::Zeroable;
-        use std::mem::size_of;
+        use std::mem::{size_of, zeroed};
         use std::ptr::addr_of;
+        use $crate::bindings::{
+            vmstate_msix, vmstate_pci_device, PCIDevice, VMStateDescription, VMStateField,
+            VMStateInfo, VMS_END, VMS_SINGLE, VMS_STRUCT,
+        };
 
+        // SAFETY: zeroes are a description of nothing.
+        const NOTHING: VMStateField = unsafe { zeroed() };
         static INFO: VMStateInfo = VMStateInfo {
             name: $name.as_ptr(),
             get: Some($crate::migration::rust_get::<$device>),
             put: Some($crate::migration::rust_put::<$device>),
         };
+        static FIELDS: [VMStateField; 4] = [
+            VMStateField {
+                name: c"pci".as_ptr(),
+                size: size_of::<PCIDevice>(),
+                flags: VMS_STRUCT,
+                // SAFETY: only the address of C's constant.
+                vmsd: unsafe { addr_of!(vmstate_pci_device) },
+                ..NOTHING
+            },
+            VMStateField {
+                name: c"msix".as_ptr(),
+                size: size_of::<PCIDevice>(),
+                flags: VMS_STRUCT,
+                // SAFETY: as above.
+                vmsd: unsafe { addr_of!(vmstate_msix) },
+                ..NOTHING
+            },
+            VMStateField {
+                name: c"state".as_ptr(),
+                size: size_of::<$device>(),
+                flags: VMS_SINGLE,
+                info: &INFO,
+                ..NOTHING
+            },
+            VMStateField {
+                flags: VMS_END,
+                ..NOTHING
+            },
+        ];
         static DESCRIPTION: VMStateDescription = VMStateDescription {
             name: $name.as_ptr(),
             version_id: $version,
             minimum_version_id: $version,
-            fields: qemu_api::vmstate_fields! {
-                VMStateField {
-                    name: c"pci".as_ptr(),
-                    size: size_of::<$crate::bindings::PCIDevice>(),
-                    flags: VMStateFlags::VMS_STRUCT,
-                    // SAFETY: only the address of C's constant.
-                    vmsd: unsafe { addr_of!($crate::bindings::vmstate_pci_device) },
-                    ..Zeroable::ZERO
-                },
-                VMStateField {
-                    name: c"msix".as_ptr(),
-                    size: size_of::<$crate::bindings::PCIDevice>(),
-                    flags: VMStateFlags::VMS_STRUCT,
-                    // SAFETY: as above.
-                    vmsd: unsafe { addr_of!($crate::bindings::vmstate_msix) },
-                    ..Zeroable::ZERO
-                },
-                VMStateField {
-                    name: c"state".as_ptr(),
-                    size: size_of::<$device>(),
-                    flags: VMStateFlags::VMS_SINGLE,
-                    info: &INFO,
-                    ..Zeroable::ZERO
-                },
-            },
-            ..Zeroable::ZERO
+            fields: FIELDS.as_ptr(),
+            // SAFETY: as above.
+            ..unsafe { zeroed() }
         };
         &DESCRIPTION
     }};

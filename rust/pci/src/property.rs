@@ -7,26 +7,21 @@
 //! strings, JSON numbers or JSON booleans, and all three are turned into the text that one would
 //! write on the command line (`on` and `off` for booleans).
 
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::os::raw::{c_char, c_void};
 use std::ptr::{self, addr_of};
 
-use qemu_api::bindings::{
-    object_class_property_add, object_class_property_set_description,
-    object_property_set_description, qdev_prop_string, DeviceClass, Error as CError,
-    Object as CObject, Property, Visitor as ApiVisitor,
+use qemu::bindings::{
+    device_add_bootindex_property, g_free, g_string_free, object_class_property_add,
+    object_class_property_set_description, object_property_set_description, qdev_prop_string,
+    qobject_destroy, qobject_to_json, visit_type_any, visit_type_bool, visit_type_str,
+    visit_type_uint64, DeviceClass, Error as CError, Object as CObject, ObjectClass, Property,
+    QObject, Visitor,
 };
-use qemu_api::cell::bql_locked;
-use qemu_api::prelude::*;
-use qemu_api::qdev::DeviceState;
-use qemu_api::qom::ObjectClass;
-use qemu_api::zeroable::Zeroable;
+use qemu::{bql_locked, DeviceState, IsA, Object, ObjectType};
 
-use crate::bindings::{
-    device_add_bootindex_property, g_free, g_string_free, qobject_destroy, qobject_to_json,
-    visit_type_any, visit_type_bool, visit_type_str, visit_type_uint64, QObject, Visitor,
-};
 use crate::error::Error;
+use crate::text::c_text;
 
 /// What reading a property gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,7 +102,7 @@ pub fn show_properties<'a>(class: &mut DeviceClass, names: impl Iterator<Item = 
     let shown = |name: &str| Property {
         name: c_text(name).into_raw(),
         info: addr_of!(qdev_prop_string),
-        ..Property::ZERO
+        ..Property::default()
     };
     let list = names.map(shown).collect::<Vec<_>>().leak();
     class.props_ = list.as_ptr();
@@ -142,17 +137,11 @@ pub unsafe fn add_bootindex<T: IsA<DeviceState>>(
     }
 }
 
-/// The text for C, which cannot hold a NUL.
-pub(crate) fn c_text(text: &str) -> CString {
-    let bytes: Vec<u8> = text.bytes().filter(|b| *b != 0).collect();
-    CString::new(bytes).unwrap_or_default()
-}
-
 /// # Safety
 /// Called by QOM for an instance of `T` with an input visitor.
 unsafe extern "C" fn rust_set<T: TextProperties>(
     obj: *mut CObject,
-    visitor: *mut ApiVisitor,
+    visitor: *mut Visitor,
     name: *const c_char,
     opaque: *mut c_void,
     errp: *mut *mut CError,
@@ -161,8 +150,7 @@ unsafe extern "C" fn rust_set<T: TextProperties>(
     // SAFETY: obj is an instance of T; visitor and name are QOM's, valid for the call.
     let result = unsafe {
         let device = &*obj.cast::<T>();
-        visited_text(visitor.cast(), name)
-            .and_then(|text| device.set_property(opaque as usize, &text))
+        visited_text(visitor, name).and_then(|text| device.set_property(opaque as usize, &text))
     };
     if let Err(e) = result {
         // SAFETY: errp is QOM's.
@@ -174,7 +162,7 @@ unsafe extern "C" fn rust_set<T: TextProperties>(
 /// Called by QOM for an instance of `T` with an output visitor.
 unsafe extern "C" fn rust_get<T: TextProperties>(
     obj: *mut CObject,
-    visitor: *mut ApiVisitor,
+    visitor: *mut Visitor,
     name: *const c_char,
     opaque: *mut c_void,
     errp: *mut *mut CError,
@@ -182,20 +170,19 @@ unsafe extern "C" fn rust_get<T: TextProperties>(
     assert!(bql_locked());
     // SAFETY: obj is an instance of T.
     let value = unsafe { (*obj.cast::<T>()).property(opaque as usize) };
-    let visitor: *mut Visitor = visitor.cast();
     // SAFETY: an output visitor reads the value through the pointer during the call only.
     unsafe {
         match value {
             PropertyValue::Number(mut n) => {
-                visit_type_uint64(visitor, name, &mut n, errp.cast());
+                visit_type_uint64(visitor, name, &mut n, errp);
             }
             PropertyValue::Bool(mut b) => {
-                visit_type_bool(visitor, name, &mut b, errp.cast());
+                visit_type_bool(visitor, name, &mut b, errp);
             }
             PropertyValue::Text(text) => {
                 let text = c_text(&text);
                 let mut start = text.as_ptr().cast_mut();
-                visit_type_str(visitor, name, &mut start, errp.cast());
+                visit_type_str(visitor, name, &mut start, errp);
             }
         }
     }

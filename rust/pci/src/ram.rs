@@ -18,22 +18,20 @@
 use std::cell::RefCell;
 use std::ffi::CString;
 use std::fs::File;
-use std::os::raw::c_void;
 use std::ptr::{self, NonNull};
 
-use qemu_api::bindings::{
-    get_system_memory, memory_region_find, memory_region_get_ram_ptr, memory_region_set_dirty,
-    memory_region_size, memory_region_unref, object_ref, object_resolve_path_type, object_unref,
+use qemu::bindings::{
+    get_system_memory, host_memory_backend_get_memory, host_memory_backend_is_mapped,
+    host_memory_backend_set_mapped, memory_region_find, memory_region_get_ram_ptr,
+    memory_region_set_dirty, memory_region_size, memory_region_unref, object_ref,
+    object_resolve_path_type, object_unref, qemu_ram_get_fd, qemu_ram_is_shared, qemu_ram_pagesize,
     ram_block_discard_is_disabled, ram_block_discard_range, vmstate_register_ram,
-    vmstate_unregister_ram, DeviceState, MemoryRegion as CMemoryRegion, RAMBlock,
+    vmstate_unregister_ram, DeviceState, HostMemoryBackend, MemoryRegion as CMemoryRegion,
+    RAMBlock,
 };
-use qemu_api::cell::bql_locked;
+use qemu::bql_locked;
 
 use crate::anonymous::Anonymous;
-use crate::bindings::{
-    self, host_memory_backend_get_memory, host_memory_backend_is_mapped,
-    host_memory_backend_set_mapped, qemu_ram_get_fd, qemu_ram_is_shared, qemu_ram_pagesize,
-};
 use crate::device::PciDevice;
 use crate::dma::{DmaFault, ZEROES};
 use crate::error::Error;
@@ -43,7 +41,7 @@ use crate::stale::{covered, touched, Stale, CHUNK};
 /// A counted reference to a memory backend that nobody else uses while it exists. Its memory travels
 /// with snapshots and migrations as a RAM block of the device's.
 struct Backend {
-    backend: NonNull<bindings::HostMemoryBackend>,
+    backend: NonNull<HostMemoryBackend>,
     device: *mut DeviceState,
 }
 
@@ -56,7 +54,7 @@ impl Drop for Backend {
             let memory = host_memory_backend_get_memory(self.backend.as_ptr());
             vmstate_unregister_ram(memory, self.device);
             host_memory_backend_set_mapped(self.backend.as_ptr(), false);
-            object_unref(self.backend.as_ptr());
+            object_unref(self.backend.as_ptr().cast());
         }
     }
 }
@@ -174,7 +172,7 @@ impl Ram {
                 c"memory-backend".as_ptr(),
                 ptr::null_mut(),
             );
-            let Some(found) = NonNull::new(found.cast::<c_void>()) else {
+            let Some(found) = NonNull::new(found.cast::<HostMemoryBackend>()) else {
                 return Err(Error::new(format!(
                     "there is no memory backend '{id}' (see -object memory-backend-ram)"
                 )));
@@ -184,7 +182,7 @@ impl Ram {
                     "memory backend '{id}' is already in use"
                 )));
             }
-            object_ref(found.as_ptr());
+            object_ref(found.as_ptr().cast());
             host_memory_backend_set_mapped(found.as_ptr(), true);
             let device = device.as_mut_ptr().cast::<DeviceState>();
             vmstate_register_ram(host_memory_backend_get_memory(found.as_ptr()), device);

@@ -1,19 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! A timer on the guest's clock (`QEMU_CLOCK_VIRTUAL`, ns), inside a device's own struct.
 //!
-//! Under icount and qtest such a timer fires at exactly its deadline. `qemu_api::timer::Timer`
-//! wants a pinned `&mut` to be initialised, which an embedded field of a shared object cannot give.
+//! Under icount and qtest such a timer fires at exactly its deadline. QEMU's own
+//! `Timer` wants a pinned `&mut` to be initialised, which an embedded field of a shared object cannot give.
 
 use std::os::raw::{c_int, c_void};
 
-use qemu_api::bindings::{
-    qemu_clock_get_ns, timer_del, timer_init_full, timer_mod_ns, QEMUClockType, QEMUTimer, SCALE_NS,
+use qemu::bindings::{
+    qemu_clock_get_ns, qtest_allowed, timer_del, timer_init_full, timer_mod_ns, use_icount,
+    QEMUTimer, ICOUNT_DISABLED, QEMU_CLOCK_VIRTUAL, SCALE_NS,
 };
-use qemu_api::callbacks::FnCall;
-use qemu_api::cell::{bql_locked, Opaque};
-use qemu_api::prelude::*;
-
-use crate::bindings::{qtest_allowed, use_icount, ICOUNT_DISABLED};
+use qemu::{bql_locked, FnCall, ObjectType, Opaque};
 
 /// A timer that calls a method of the object it is a field of. All zeroes is a timer that has not
 /// been initialised: cancelling it is harmless.
@@ -33,7 +30,7 @@ impl VirtualTimer {
     /// # Safety
     /// The timer lies inside `owner`, and has never been initialised before.
     pub unsafe fn init<T: ObjectType, F: for<'a> FnCall<(&'a T,)>>(&self, _callback: F, owner: &T) {
-        let _: () = F::ASSERT_IS_SOME;
+        const { assert!(F::IS_SOME) };
 
         /// # Safety
         /// Called by QEMU with the object passed to `init`.
@@ -47,7 +44,7 @@ impl VirtualTimer {
             timer_init_full(
                 self.0.as_mut_ptr(),
                 std::ptr::null_mut(),
-                QEMUClockType::QEMU_CLOCK_VIRTUAL,
+                QEMU_CLOCK_VIRTUAL,
                 SCALE_NS as c_int,
                 0,
                 Some(fired::<T, F>),
@@ -75,7 +72,7 @@ impl VirtualTimer {
     #[must_use]
     pub fn now_ns() -> u64 {
         // SAFETY: a valid clock.
-        let now = unsafe { qemu_clock_get_ns(QEMUClockType::QEMU_CLOCK_VIRTUAL) };
+        let now = unsafe { qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL) };
         u64::try_from(now).unwrap_or(0)
     }
 

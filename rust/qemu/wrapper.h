@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What bindgen reads to make this crate's bindings, on top of qemu_api's. */
+/* What bindgen reads to make this crate's bindings. */
 
 #ifndef __CLANG_STDATOMIC_H
 #define __CLANG_STDATOMIC_H
@@ -19,11 +19,16 @@ typedef enum memory_order {
 #include "hw/pci/msix.h"
 #include "hw/pci/pci_device.h"
 #include "hw/pci/pcie.h"
+#include "hw/qdev-properties.h"
 #include "migration/qemu-file-types.h"
+#include "migration/vmstate.h"
+#include "qapi/error.h"
 #include "qapi/visitor-impl.h"
 #include "qapi/visitor.h"
 #include "qemu/log.h"
 #include "qemu/madvise.h"
+#include "qemu/main-loop.h"
+#include "qemu/timer.h"
 #include "qobject/qjson.h"
 #include "qobject/qobject.h"
 #include "system/cpu-timers.h"
@@ -32,3 +37,15 @@ typedef enum memory_order {
 #include "system/qtest.h"
 #include "system/runstate.h"
 #include "system/system.h"
+/* Where they are depends on the version. */
+#if __has_include("exec/icount.h")
+#include "exec/icount.h"
+#endif
+#if __has_include("system/ramblock.h")
+#include "system/ramblock.h"
+#endif
+#if __has_include("exec/address-spaces.h")
+#include "exec/address-spaces.h"
+#else
+#include "system/address-spaces.h"
+#endif
