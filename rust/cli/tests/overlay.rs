@@ -95,19 +95,21 @@ fn linked_crates_have_nothing_that_meson_cannot_build() {
 #[test]
 fn every_patch_says_why_and_is_documented() {
     let docs = fs::read_to_string(repository().join("docs/building.md")).unwrap();
-    let patches: BTreeMap<_, _> = fs::read_dir(repository().join("patches"))
-        .unwrap()
-        .map(|entry| entry.unwrap())
-        .filter(|entry| entry.path().extension().is_some_and(|e| e == "patch"))
-        .map(|entry| {
-            (
-                entry.file_name().into_string().unwrap(),
-                fs::read_to_string(entry.path()).unwrap(),
-            )
-        })
-        .collect();
-    assert!(!patches.is_empty());
-    for (name, text) in patches {
+    let all = repository().join("patches");
+    let patches = |dir: PathBuf| -> BTreeMap<_, _> {
+        let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap());
+        entries
+            .filter(|entry| entry.path().extension().is_some_and(|e| e == "patch"))
+            .map(|entry| {
+                let name = entry.file_name().into_string().unwrap();
+                (name, fs::read_to_string(entry.path()).unwrap())
+            })
+            .collect()
+    };
+    let [one, other] = ["10.0", "10.2"].map(|branch| patches(all.join(branch)));
+    // The same changes, in the words of each.
+    assert!(one.keys().eq(other.keys()));
+    for (name, text) in patches(all).into_iter().chain(one).chain(other) {
         assert!(
             docs.contains(&name),
             "docs/building.md does not name {name}"

@@ -67,32 +67,38 @@ impl Apt {
     /// # Errors
     /// [`Error::NoPackage`] when the release has none.
     pub fn candidate(&self, package: &str) -> Result<String> {
-        self.version(
-            package,
-            &["apt-cache", "show", "--no-all-versions", package],
-        )
+        let command = ["apt-cache", "show", "--no-all-versions", package];
+        let versions = self.versions(package, &command)?;
+        versions
+            .into_iter()
+            .next()
+            .ok_or_else(|| self.no_package(package))
     }
 
-    /// The version of the source package that [`Apt::fetch_source`] would fetch.
+    /// The versions of a source package that [`Apt::fetch_source`] could fetch, at least one. A release that moves has
+    /// those that something in it is still built from.
     ///
     /// # Errors
     /// [`Error::NoPackage`] when the release has none.
-    pub fn source_version(&self, package: &str) -> Result<String> {
-        self.version(package, &["apt-cache", "showsrc", "--only-source", package])
+    pub fn source_versions(&self, package: &str) -> Result<Vec<String>> {
+        self.versions(package, &["apt-cache", "showsrc", "--only-source", package])
     }
 
-    fn version(&self, package: &str, command: &[&str]) -> Result<String> {
+    fn versions(&self, package: &str, command: &[&str]) -> Result<Vec<String>> {
         self.update_if_old()?;
         let found = match self.run(command, &self.state) {
             Ok(found) => found,
             Err(Error::Failed { .. }) => String::new(),
             Err(e) => return Err(e),
         };
-        found
+        let versions = found
             .lines()
-            .find_map(|line| line.strip_prefix("Version: "))
-            .map(str::to_owned)
-            .ok_or_else(|| self.no_package(package))
+            .filter_map(|line| line.strip_prefix("Version: "));
+        let versions: Vec<_> = versions.map(str::to_owned).collect();
+        match versions.is_empty() {
+            true => Err(self.no_package(package)),
+            false => Ok(versions),
+        }
     }
 
     /// Fetches `packages` into the directory `dest`; gives their files in the same order.
@@ -134,13 +140,13 @@ impl Apt {
         Ok(installed(&said).map(str::to_owned).collect())
     }
 
-    /// Fetches the source package `package` and unpacks it, Debian's patches applied, as the
-    /// directory `dest`, which must not exist.
+    /// Fetches the source package `package`, the newest if no version is named, and unpacks it, Debian's patches applied,
+    /// as the directory `dest`, which must not exist.
     ///
     /// # Errors
     /// [`Error::NoPackage`], [`Error::Missing`] without dpkg-dev, [`Error::Failed`].
-    pub fn fetch_source(&self, package: &str, dest: &Path) -> Result<()> {
-        let dsc = self.source_file(package, &[], |file| file.ends_with(".dsc"))?;
+    pub fn fetch_source(&self, package: &str, version: Option<&str>, dest: &Path) -> Result<()> {
+        let dsc = self.source_file(package, version, &[], |file| file.ends_with(".dsc"))?;
         if let Some(parent) = dest.parent() {
             create_dir(parent)?;
         }
@@ -159,7 +165,8 @@ impl Apt {
     /// # Errors
     /// [`Error::NoPackage`], [`Error::Failed`].
     pub fn fetch_upstream(&self, package: &str, dest: &Path) -> Result<()> {
-        let tar = self.source_file(package, &["--tar-only"], |file| file.contains(".orig.tar."))?;
+        let is_tar = |file: &String| file.contains(".orig.tar.");
+        let tar = self.source_file(package, None, &["--tar-only"], is_tar)?;
         create_dir(dest)?;
         let mut unpack = Command::new("tar");
         unpack
@@ -174,13 +181,15 @@ impl Apt {
     fn source_file(
         &self,
         package: &str,
+        version: Option<&str>,
         options: &[&str],
         is_wanted: impl Fn(&String) -> bool,
     ) -> Result<PathBuf> {
-        self.source_version(package)?;
+        self.source_versions(package)?;
         let sources = self.state.join("sources");
         let command = [&["source", "--only-source", "--download-only"], options].concat();
-        let files = self.get(&command, &[package], &sources)?;
+        let one = version.map(|version| format!("{package}={version}"));
+        let files = self.get(&command, &[one.as_deref().unwrap_or(package)], &sources)?;
         let file = files.into_iter().find(is_wanted);
         file.map(|file| sources.join(file))
             .ok_or_else(|| self.no_package(package))

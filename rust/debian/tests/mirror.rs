@@ -30,7 +30,7 @@ fn packages_and_sources_arrive() {
 
     for n in 0..2 {
         let tree = dir.path().join(format!("source{n}"));
-        apt.fetch_source("hostname", &tree).unwrap();
+        apt.fetch_source("hostname", None, &tree).unwrap();
         assert!(tree.join("debian/control").exists());
     }
     assert!(apt.candidate("libc6").unwrap().starts_with("2.41"));
@@ -39,7 +39,7 @@ fn packages_and_sources_arrive() {
         Err(Error::NoPackage { .. })
     ));
     assert!(matches!(
-        apt.source_version("no-such-package"),
+        apt.source_versions("no-such-package"),
         Err(Error::NoPackage { .. })
     ));
     assert!(apt.download(&["no-such-package"], &debs).is_err());

@@ -17,8 +17,8 @@ use crate::tool::Log;
 use lab::failure::Prerequisite;
 use lab::progress::Progress;
 
-/// Newer than Debian 12's; QEMU's Rust needs 1.5 or later.
-const MESON: &str = "meson==1.8.2";
+/// Newer than Debian 12's; QEMU's Rust needs 1.5 or later, from 10.2 on 1.9.
+const MESON: &str = "meson==1.9.1";
 
 /// What configure asks for besides, to report its tests; it has no part in what is built.
 const TEST_REPORTER: &str = "pycotap==1.3.1";

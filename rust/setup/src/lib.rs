@@ -44,7 +44,7 @@ use lab::failure::Prerequisite;
 use lab::out::say;
 use lab::progress::Progress;
 
-use crate::source::Origin;
+use crate::source::{Branch, Origin};
 use crate::stamp::{Inputs, Key, Stamps};
 use crate::tool::Log;
 
@@ -64,12 +64,16 @@ pub struct Context {
 #[command(after_help = "Examples:
   cargo conzone setup
   cargo conzone setup --qemu-src ~/src/qemu-10.0.2    a tree of your own, used from then on
-  cargo conzone setup --force                         everything again, from Debian's source")]
+  cargo conzone setup --qemu 10.2                     a newer QEMU of Debian's, likewise
+  cargo conzone setup --force                         everything again, from Debian's QEMU 10.0")]
 pub struct Args {
-    /// Build this QEMU 10.0 source tree instead of Debian's; it is copied, not changed
+    /// Build Debian's QEMU of this branch from now on
+    #[arg(long, value_name = "BRANCH", conflicts_with = "qemu_src")]
+    qemu: Option<Branch>,
+    /// Build this QEMU source tree, of one of those branches, instead of Debian's; it is copied, not changed
     #[arg(long, value_name = "DIR")]
     qemu_src: Option<PathBuf>,
-    /// Do every step again; without --qemu-src, from Debian's source
+    /// Do every step again; without --qemu and --qemu-src, from Debian's QEMU 10.0
     #[arg(long)]
     force: bool,
 }
@@ -81,7 +85,10 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
             dir.canonicalize()
                 .with_context(|| dir.display().to_string())?,
         )),
-        None => args.force.then_some(Origin::Debian),
+        None => {
+            let branch = args.qemu.or(args.force.then(Branch::default));
+            branch.map(Origin::Debian)
+        }
     };
     let setup = Setup::start(context)?;
     let qemu_done = setup.qemu(origin, args.force)?;

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! Debian's source package, or a tree of the user's (copied)
-//!   + patches/*.patch
+//!   + patches/*.patch, patches/BRANCH/*.patch
 //!   + subprojects/packagefiles    meson.build of the crates: Debian's tarball lacks them
 //!   + subprojects/packagecache    the crates themselves, out of cargo's cache: meson needs no network
 //!   + rust/conzone                a link to this repository
@@ -17,7 +17,7 @@ use std::os::unix::fs::{symlink, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{bail, ensure, Context as _};
+use anyhow::{bail, Context as _};
 use debian::{Apt, Suite};
 
 use crate::paths::Paths;
@@ -25,11 +25,46 @@ use crate::stamp::{sorted_entries, Inputs, Key};
 use crate::tool::Log;
 use crate::wrap::Wrap;
 
-/// The branch of QEMU whose Rust crates the device is written for.
-const BRANCH: &str = "10.0.";
+/// A branch of QEMU that the device builds with: see `rust/qemu`, which has a file for each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Branch {
+    /// What Debian 13 ships, and what everything is measured on.
+    #[default]
+    #[value(name = "10.0")]
+    V10_0,
+    /// A newer one whose source Debian's archive serves.
+    #[value(name = "10.2")]
+    V10_2,
+}
 
-/// The release that ships the branch. (Debian 12's backports list a 10.0.2 whose source is gone.)
-const SUITE: Suite = Suite::Trixie;
+impl Branch {
+    const ALL: [Self; 2] = [Self::V10_0, Self::V10_2];
+
+    /// What its releases' versions begin with, up to the last number.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::V10_0 => "10.0",
+            Self::V10_2 => "10.2",
+        }
+    }
+
+    /// The part of Debian that has it. (Debian 12's backports list a 10.0.2 whose source is gone.)
+    const fn suite(self) -> Suite {
+        match self {
+            Self::V10_0 => Suite::Trixie,
+            Self::V10_2 => Suite::Sid,
+        }
+    }
+
+    /// The branch of a version without an epoch, of QEMU's or Debian's.
+    fn of(version: &str) -> Option<Self> {
+        let is_of = |branch: &Self| {
+            let patch = version.strip_prefix(branch.name());
+            patch.is_some_and(|patch| patch.starts_with('.'))
+        };
+        Self::ALL.into_iter().find(is_of)
+    }
+}
 
 /// Subprojects that a release tarball has and a git checkout gets from the network.
 const C_SUBPROJECTS: [&str; 3] = [
@@ -42,7 +77,7 @@ const C_SUBPROJECTS: [&str; 3] = [
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// Debian's source package.
-    Debian,
+    Debian(Branch),
     /// A tree of the user's own.
     Tree(PathBuf),
 }
@@ -51,16 +86,19 @@ impl Origin {
     /// For the stamps: a later set-up that names no origin uses the same again.
     pub fn to_text(&self) -> String {
         match self {
-            Self::Debian => String::new(),
+            Self::Debian(Branch::V10_0) => String::new(),
+            Self::Debian(branch) => branch.name().to_owned(),
             Self::Tree(path) => path.display().to_string(),
         }
     }
 
     /// The inverse of [`Origin::to_text`].
     pub fn from_text(text: &str) -> Self {
-        match text {
-            "" => Self::Debian,
-            path => Self::Tree(path.into()),
+        // Trees are named by absolute paths.
+        match Branch::ALL.into_iter().find(|branch| branch.name() == text) {
+            Some(branch) => Self::Debian(branch),
+            None if text.is_empty() => Self::Debian(Branch::default()),
+            None => Self::Tree(text.into()),
         }
     }
 }
@@ -115,11 +153,11 @@ pub fn make(paths: &Paths, origin: &Origin, log: &Log) -> anyhow::Result<()> {
     let new = paths.target().join("qemu-src.new");
     remove_dir(&new)?;
     match origin {
-        Origin::Debian => fetch(paths, &new)?,
+        Origin::Debian(branch) => fetch(paths, *branch, &new)?,
         Origin::Tree(tree) => copy(tree, &new, log)?,
     }
-    let version = check(&new)?;
-    apply_patches(paths, &new, &version, log)?;
+    let branch = check(&new)?;
+    apply_patches(paths, &new, branch, log)?;
     add_package_files(paths, &new)?;
     add_crates(&new, log)?;
     let link = new.join("rust/conzone");
@@ -140,18 +178,21 @@ pub fn version(tree: &Path) -> anyhow::Result<String> {
     Ok(text.trim().to_owned())
 }
 
-/// That a tree is of the branch the device is written for; gives its version.
+/// That a tree is of a branch the device builds with; gives the branch.
 ///
 /// # Errors
 /// When it is another, or no QEMU tree.
-pub fn check(tree: &Path) -> anyhow::Result<String> {
+pub fn check(tree: &Path) -> anyhow::Result<Branch> {
     let version = version(tree)?;
-    ensure!(
-        version.starts_with(BRANCH),
-        "{} is QEMU {version}, and the device is written for the branch {BRANCH}x",
-        tree.display()
-    );
-    Ok(version)
+    Branch::of(&version).with_context(|| {
+        format!(
+            "{} is QEMU {version}, and the device builds with {}",
+            tree.display(),
+            Branch::ALL
+                .map(|branch| format!("{}.x", branch.name()))
+                .join(" and ")
+        )
+    })
 }
 
 /// Names the crates that meson is to unpack, as their `.wrap` files do.
@@ -166,19 +207,22 @@ pub fn subprojects(tree: &Path) -> anyhow::Result<Vec<String>> {
         .collect())
 }
 
-fn fetch(paths: &Paths, new: &Path) -> anyhow::Result<()> {
-    let fetched = || {
-        let apt = Apt::new(paths.target().join("apt").join(SUITE.name()), SUITE)?;
-        let version = apt.source_version("qemu")?;
-        ensure!(
-            upstream(&version).starts_with(BRANCH),
-            "{SUITE} has QEMU {version}"
-        );
-        Ok(apt.fetch_source("qemu", new)?)
+fn fetch(paths: &Paths, branch: Branch, new: &Path) -> anyhow::Result<()> {
+    let suite = branch.suite();
+    let fetched = || -> anyhow::Result<()> {
+        let apt = Apt::new(paths.target().join("apt").join(suite.name()), suite)?;
+        // A suite that moves on keeps what others are still built from.
+        let versions = apt.source_versions("qemu")?;
+        let is_of = |version: &&String| Branch::of(upstream(version)) == Some(branch);
+        let version = versions.iter().rfind(is_of);
+        let version =
+            version.with_context(|| format!("{suite} has QEMU {}", versions.join(", ")))?;
+        Ok(apt.fetch_source("qemu", Some(version), new)?)
     };
     fetched().with_context(|| {
+        let branch = branch.name();
         format!(
-            "no QEMU {BRANCH}x from Debian: unpack one from qemu.org and name it with --qemu-src"
+            "no QEMU {branch}.x from Debian: unpack one from qemu.org and name it with --qemu-src"
         )
     })
 }
@@ -214,12 +258,14 @@ fn wanted_entries(tree: &Path) -> anyhow::Result<Vec<PathBuf>> {
         .collect())
 }
 
-fn apply_patches(paths: &Paths, tree: &Path, version: &str, log: &Log) -> anyhow::Result<()> {
-    let patches = sorted_entries(&paths.root().join("patches"))?;
-    for patch in patches
-        .iter()
-        .filter(|path| path.extension().is_some_and(|e| e == "patch"))
-    {
+/// Applies the patches that all branches have in common, then those of this one.
+fn apply_patches(paths: &Paths, tree: &Path, branch: Branch, log: &Log) -> anyhow::Result<()> {
+    let ours = paths.root().join("patches");
+    let mut patches = sorted_entries(&ours)?;
+    patches.extend(sorted_entries(&ours.join(branch.name()))?);
+    patches.retain(|path| path.extension().is_some_and(|e| e == "patch"));
+    let version = version(tree)?;
+    for patch in &patches {
         let mut command = Command::new("patch");
         command
             .args([
@@ -321,16 +367,22 @@ mod tests {
 
     #[test]
     fn origins_survive_their_stamp() {
-        for origin in [Origin::Debian, Origin::Tree("/src/qemu".into())] {
+        let debian = Branch::ALL.map(Origin::Debian);
+        for origin in debian.into_iter().chain([Origin::Tree("/src/qemu".into())]) {
             assert_eq!(Origin::from_text(&origin.to_text()), origin);
         }
+        assert_eq!(Origin::from_text(""), Origin::Debian(Branch::V10_0));
     }
 
     #[test]
-    fn epochs_are_no_part_of_the_branch() {
-        assert!(upstream("1:10.0.13+ds-0+deb13u1").starts_with(BRANCH));
-        assert!(!upstream("1:7.2+dfsg-7").starts_with(BRANCH));
-        assert!(!upstream("1:10.2.0+ds-1").starts_with(BRANCH));
+    fn versions_are_of_branches() {
+        let of = |version| Branch::of(upstream(version));
+        assert_eq!(of("1:10.0.13+ds-0+deb13u1"), Some(Branch::V10_0));
+        assert_eq!(of("1:10.2.2+ds-1"), Some(Branch::V10_2));
+        assert_eq!(of("10.2.50"), Some(Branch::V10_2));
+        for other in ["1:7.2+dfsg-7", "10.20.1", "1:11.1.3+ds-1"] {
+            assert_eq!(of(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -183,7 +183,7 @@ impl Workshop {
     fn fio(&self, force: bool) -> Result<fio::Fio> {
         // 3.33 is the version that the project's figures were measured with.
         let apt = self.apt(Suite::Bookworm)?;
-        let fetch = |source: &Path| Ok(apt.fetch_source("fio", source)?);
+        let fetch = |source: &Path| Ok(apt.fetch_source("fio", None, source)?);
         let folder = self.work.join("fio");
         fio::build(&folder, force, fetch, &apt, &self.packages())
     }
