@@ -11,14 +11,11 @@ use anyhow::Context as _;
 
 use crate::ninja;
 use crate::paths::Paths;
-use crate::source::{self, remove_dir};
+use crate::source::{self, remove_dir, Branch};
 use crate::stamp::{Inputs, Key};
 use crate::tool::Log;
 use lab::failure::Prerequisite;
 use lab::progress::Progress;
-
-/// Newer than Debian 12's; QEMU's Rust needs 1.5 or later, from 10.2 on 1.9.
-const MESON: &str = "meson==1.9.1";
 
 /// What configure asks for besides, to report its tests; it has no part in what is built.
 const TEST_REPORTER: &str = "pycotap==1.3.1";
@@ -53,7 +50,7 @@ const OVERLAY: [&str; 3] = ["hw", "meson.build", "rust"];
 ///
 /// # Errors
 /// [`Prerequisite`] when there is no Rust compiler.
-pub fn configure_key(paths: &Paths, source: &Key) -> anyhow::Result<Key> {
+pub fn configure_key(paths: &Paths, branch: Branch, source: &Key) -> anyhow::Result<Key> {
     let inputs = CONFIGURE
         .iter()
         .fold(Inputs::default().text("configure 1"), |i, option| {
@@ -67,7 +64,7 @@ pub fn configure_key(paths: &Paths, source: &Key) -> anyhow::Result<Key> {
     let rustc = String::from_utf8_lossy(&rustc);
     let root = paths.root().display().to_string();
     Ok(inputs
-        .text(MESON)
+        .text(branch.meson())
         .text(&rustc)
         .text(&root)
         .text(source.as_str())
@@ -91,8 +88,9 @@ pub fn program_key(paths: &Paths, configured: &Key) -> anyhow::Result<Key> {
 /// # Errors
 /// A failure of pip, meson or configure, with its log.
 pub fn configure(paths: &Paths, log: &Log) -> anyhow::Result<()> {
-    let python = meson_environment(paths, log)?;
     let tree = paths.qemu_source();
+    let meson = source::check(&tree)?.meson();
+    let python = meson_environment(paths, meson, log)?;
     let mut unpack = Command::new(python.with_file_name("meson"));
     unpack
         .args(["subprojects", "download"])
@@ -153,11 +151,11 @@ fn link_program(link: &Path) -> anyhow::Result<()> {
 }
 
 /// A Python environment with meson in it; gives its interpreter.
-fn meson_environment(paths: &Paths, log: &Log) -> anyhow::Result<PathBuf> {
+fn meson_environment(paths: &Paths, meson: &str, log: &Log) -> anyhow::Result<PathBuf> {
     let venv = paths.target().join("meson-venv");
     let python = venv.join("bin/python3");
     // With the path, which its scripts name: a moved environment is made anew.
-    let wanted = format!("{MESON} {TEST_REPORTER} {}", venv.display());
+    let wanted = format!("{meson} {TEST_REPORTER} {}", venv.display());
     // Written last: an environment without it is half made.
     let marker = venv.join("conzone-packages");
     if fs::read_to_string(&marker).is_ok_and(|has| has == wanted) {
@@ -175,7 +173,7 @@ fn meson_environment(paths: &Paths, log: &Log) -> anyhow::Result<PathBuf> {
         "install",
         "--quiet",
     ]);
-    log.run(pip.args([MESON, TEST_REPORTER]))
+    log.run(pip.args([meson, TEST_REPORTER]))
         .context("installing meson from PyPI")?;
     fs::write(&marker, wanted).with_context(|| marker.display().to_string())?;
     Ok(python)

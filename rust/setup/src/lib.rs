@@ -226,7 +226,7 @@ impl<'a> Setup<'a> {
         let paths = &self.context.paths;
         let origin = self.origin(origin, force)?;
         let source_key = source::key(paths, &origin)?;
-        let configure_key = build::configure_key(paths, &source_key)?;
+        let configure_key = build::configure_key(paths, origin.branch(paths), &source_key)?;
 
         let mut done = self.step(
             "packages",

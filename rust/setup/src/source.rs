@@ -56,6 +56,14 @@ impl Branch {
         }
     }
 
+    /// The meson it is configured with, from PyPI: newer than Debian 12's, as its Rust needs.
+    pub const fn meson(self) -> &'static str {
+        match self {
+            Self::V10_0 => "meson==1.8.2",
+            Self::V10_2 => "meson==1.9.1",
+        }
+    }
+
     /// The branch of a version without an epoch, of QEMU's or Debian's.
     fn of(version: &str) -> Option<Self> {
         let is_of = |branch: &Self| {
@@ -89,6 +97,16 @@ impl Origin {
             Self::Debian(Branch::V10_0) => String::new(),
             Self::Debian(branch) => branch.name().to_owned(),
             Self::Tree(path) => path.display().to_string(),
+        }
+    }
+
+    /// The branch it is of; a tree that has gone since is known by its copy.
+    pub fn branch(&self, paths: &Paths) -> Branch {
+        match self {
+            Self::Debian(branch) => *branch,
+            Self::Tree(path) => check(path)
+                .or_else(|_| check(&paths.qemu_source()))
+                .unwrap_or_default(),
         }
     }
 
