@@ -439,3 +439,37 @@ fn a_snapshot_brings_back_data_zones_and_commands_in_flight() -> Result<()> {
     }
     machine.quit()
 }
+
+/// A Host Memory Buffer is in the guest's memory, and what the drive knows of it in the drive's state: both arrive.
+#[test]
+fn a_host_memory_buffer_goes_along() -> Result<()> {
+    let dir = TempDir::new()?;
+    let options =
+        options("zones=4,meta-size=0,l2p-hybrid=off,l2p-cache-size=4,l2p-slots=1,hmb-size=16K");
+    let from = Machine::start(&options)?;
+    let mut drive = Drive::start(&from)?;
+    for lba in (0..2048).step_by(512) {
+        drive.write_byte(1, lba, 512, 5, false)?;
+    }
+    from.clock_step(100_000_000)?;
+    let (at, list) = (from.alloc(4 * 4096, 4096)?, from.alloc(4096, 4096)?);
+    from.memwrite(list, &[at, 4].map(u64::to_le_bytes).concat())?;
+    let set = Sqe::new(0x09).dword(10, 0x0d).dword(11, 1).dword(12, 4);
+    drive
+        .nvme
+        .admin(&set.pair(13, list).dword(15, 1))?
+        .success()?;
+    drive.io(READ, 1, 0, 8)?.success()?;
+    let hits = |machine: &Machine| -> Result<Value> { Ok(machine.stats("d")?["hmb_hits"].clone()) };
+    drive.io(READ, 1, 8, 8)?.success()?;
+    assert_eq!(hits(&from)?, 1);
+    let bytes = from.memread(at, 4 * 4096)?;
+    let to = hop(&from, &options, dir.path())?;
+    assert_eq!(to.memread(at, 4 * 4096)?, bytes);
+    let mut drive = drive.on(&to);
+    let get = Sqe::new(0x0a).dword(10, 0x0d).prp(drive.nvme.buffer, 0);
+    assert_eq!(drive.nvme.admin(&get)?.success()?.result, 1);
+    assert_eq!(drive.read_bytes(1, 16, 8, 4096)?, [5]);
+    assert_eq!(hits(&to)?, 2);
+    to.quit()
+}
