@@ -47,7 +47,13 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     if args.from_snapshot {
         args.vm.check_snapshot(Timing::Real)?;
     }
-    let mut machine = args.vm.machine(context, Timing::Real)?;
+    let no_image = args.from_snapshot || args.migrate_every.is_some();
+    if no_image && args.vm.aged.age.is_some() {
+        let why = "--age: its drive lives in an image, which --from-snapshot and --migrate-every cannot have";
+        return Err(Prerequisite(why.into()).into());
+    }
+    let (vm, _old) = args.vm.aged()?;
+    let mut machine = vm.machine(context, Timing::Real)?;
     machine.snapshots = args.from_snapshot.then(|| context.paths.snapshots());
     machine.move_every = args.migrate_every.map(Duration::from_millis);
     let job = args.files.add_to(guest::Job::new(script));

@@ -59,6 +59,7 @@ fn run_case(context: &Context, case: &Case, seed: u16) -> Result<Vec<Row>> {
         }
     }
     let options = vm::Options::of_drive(&case.drive);
+    let (options, _old) = options.aged()?;
     let mut running = options.machine(context, Timing::Virtual)?.start(&job)?;
     let mut said = String::new();
     let outcome = running.wait(LIMIT, |_, bytes| said += &String::from_utf8_lossy(bytes))?;

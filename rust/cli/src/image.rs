@@ -9,10 +9,11 @@ use std::process::ExitCode;
 
 use ::image::{AfterKill, Bytes, End, Image, Opened};
 use anyhow::{Context as _, Result};
-use lab::drive::Drive;
+use lab::drive::{Aged, Drive};
 use nvme::Drive as _;
 use rustix::fs::{fcntl_lock, FlockOperation};
 use serde_json::json;
+use sim::{Age, Simulation, Space};
 
 use crate::failure::Prerequisite;
 use crate::out::{self, say};
@@ -26,6 +27,7 @@ A drive lives in an image with --image of run, exec and shell, or image= of the 
 
 Examples:
   cargo conzone image create phone.cz --preset ufs4-tlc --set zones=64
+  cargo conzone image create old.cz --age fill=80,overwrite=3
   cargo conzone exec --image phone.cz -- 'mkfs.f2fs -f -m -c /dev/nvme0n2 /dev/nvme0n1'
   cargo conzone image info phone.cz
   cargo conzone image check phone.cz")]
@@ -36,12 +38,14 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Make the image of an erased drive
+    /// Make the image of an erased drive, or of an aged one
     Create {
         /// The file; there must be none yet
         file: PathBuf,
         #[command(flatten)]
         drive: Drive,
+        #[command(flatten)]
+        aged: Aged,
     },
     /// Say which drive it is, and what it has been through
     Info {
@@ -83,9 +87,7 @@ enum Command {
 /// Does it.
 pub fn run(args: &Args) -> Result<ExitCode> {
     match &args.command {
-        Command::Create { file, drive } => {
-            Image::create(file, &drive.config()?).map_err(|error| named(file, &error))?;
-        }
+        Command::Create { file, drive, aged } => make(file, &drive.config()?, aged.age)?,
         Command::Info { file, json } => info(file, *json)?,
         Command::Check { file } => check(file)?,
         Command::Log { file } => {
@@ -98,6 +100,23 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         Command::Copy { file, to } => copy(file, to)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Makes the image of a drive that nobody has used or that has been aged.
+///
+/// # Errors
+/// There is such a file already, or it cannot be written.
+pub fn make(path: &Path, config: &ssd::Config, age: Option<Age>) -> Result<()> {
+    let made = match age {
+        None => Image::create(path, config),
+        Some(age) => {
+            let wrong = |error: ssd::ConfigError| Prerequisite(error.to_string());
+            let fresh = Simulation::new(config).map_err(wrong)?;
+            let space = Space::of(&fresh, config).map_err(Prerequisite)?;
+            Image::create_used(path, config, &mut |drive| age.apply(&space, drive))
+        }
+    };
+    made.map_err(|error| named(path, &error))
 }
 
 /// The settings of the drive in an image, if there is one: whoever boots it.

@@ -21,7 +21,8 @@ pub struct Args {
 
 /// Boots to a shell on this terminal.
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
-    let machine = args.vm.machine(context, Timing::Real)?;
+    let (vm, _old) = args.vm.aged()?;
+    let machine = vm.machine(context, Timing::Real)?;
     context
         .progress
         .note("starting the guest; `exit` or Ctrl-A x ends it");

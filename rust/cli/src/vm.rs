@@ -7,9 +7,9 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::ValueEnum;
-use lab::drive::{Base, Drive};
+use lab::drive::{Aged, Base, Drive};
 
 use crate::failure::Prerequisite;
 use setup::Context;
@@ -25,6 +25,8 @@ pub struct Options {
     /// A property of the drive; see docs/properties.md
     #[arg(short, long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+    #[command(flatten)]
+    pub aged: Aged,
     /// The file that the drive lives in, its data and its state, and that says which it is; made if there is none
     #[arg(long, value_name = "FILE", conflicts_with = "device")]
     pub image: Option<PathBuf>,
@@ -102,6 +104,7 @@ impl Options {
         Self {
             base: drive.base.clone(),
             set: drive.set.clone(),
+            aged: Aged { age: drive.age },
             image: None,
             device: Vec::new(),
             timing: None,
@@ -133,6 +136,33 @@ impl Options {
         }
         let made = self.config()?.validate();
         made.map_err(|error| self.base.located(&self.set, &error).into())
+    }
+
+    /// The same options with the drive in an image of its own, aged, where it is to be that.
+    ///
+    /// # Errors
+    /// A [`Prerequisite`] that names the option or property; the image cannot be written.
+    pub fn aged(&self) -> Result<(Self, Option<Old>)> {
+        let Some(age) = self.aged.age else {
+            return Ok((self.clone(), None));
+        };
+        if self.image.is_some() || !self.device.is_empty() {
+            let why = "--age makes a drive of its own: leave out --image (image create has --age, too) and --device";
+            return Err(Prerequisite(why.into()).into());
+        }
+        let config = self.config()?;
+        let valid = config.validate();
+        valid.map_err(|error| self.base.located(&self.set, &error))?;
+        let dir = tempfile::tempdir().context("making a temporary directory")?;
+        let old = Old(dir);
+        crate::image::make(&old.kept(), &config, Some(age))?;
+        old.renew()?;
+        let options = Self {
+            image: Some(old.path()),
+            aged: Aged::default(),
+            ..self.clone()
+        };
+        Ok((options, Some(old)))
     }
 
     /// The drive's properties, by the table that the device itself uses.
@@ -284,6 +314,34 @@ impl Options {
             machine.extra_args.extend(monitor(socket)?);
         }
         Ok(machine)
+    }
+}
+
+/// The image of an aged drive; it is gone when this is.
+#[derive(Debug)]
+pub struct Old(tempfile::TempDir);
+
+impl Old {
+    /// What machines work on.
+    pub fn path(&self) -> PathBuf {
+        self.0.path().join("aged.cz")
+    }
+
+    /// What it is before.
+    fn kept(&self) -> PathBuf {
+        self.0.path().join("kept.cz")
+    }
+
+    /// The drive as it was before any machine worked on it.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn renew(&self) -> Result<()> {
+        let path = self.path();
+        if path.exists() {
+            std::fs::remove_file(&path).with_context(|| path.display().to_string())?;
+        }
+        crate::image::copy(&self.kept(), &path)
     }
 }
 

@@ -66,3 +66,56 @@ fn what_cannot_be_done_is_said_in_one_line() {
     }
     assert!(!folder.path().join("b.cz").exists() && !folder.path().join("out").exists());
 }
+
+/// An aged drive in an image is the one that the model is aged to, and it is whole.
+#[test]
+fn an_aged_drive_lives_in_an_image() {
+    let dir = tempfile::tempdir().unwrap();
+    let conzone = |words: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_conzone"));
+        let output = command.current_dir(&dir).args(words).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&output.stdout).into_owned() + &said,
+        )
+    };
+    for (name, drive) in [
+        ("z", ["--set", "zones=12"]),
+        ("b", ["--preset", "tlc-block"]),
+    ] {
+        let more = ["--set", "block-data-size=256M"];
+        let more = if name == "b" { &more[..] } else { &[] };
+        for (file, age) in [("1", "seed=1"), ("same", "seed=1"), ("other", "seed=2")] {
+            let create = ["image", "create", &format!("{name}{file}"), "--age", age];
+            let words = [&create[..], &drive, more].concat();
+            assert_eq!(conzone(&words), (Some(0), String::new()));
+        }
+        let clock = |file: &str| {
+            let (_, info) = conzone(&["image", "info", &format!("{name}{file}"), "--json"]);
+            let info: serde_json::Value = serde_json::from_str(&info).unwrap();
+            assert_eq!(info["ended_in_order"], true);
+            info["clock_ns"].as_u64().unwrap()
+        };
+        assert!(clock("1") > 1_000_000_000 && clock("1") == clock("same"));
+        assert_ne!(clock("1"), clock("other"));
+        let (status, said) = conzone(&["image", "check", &format!("{name}1")]);
+        assert_eq!(
+            (status, said.contains("ended in order")),
+            (Some(0), true),
+            "{said}"
+        );
+    }
+    let (status, said) = conzone(&["image", "create", "x", "--age", "fill=101"]);
+    assert_eq!(status, Some(2));
+    assert!(
+        said.contains("fill '101' is not a whole number from 0 to 100"),
+        "{said}"
+    );
+    let (status, said) = conzone(&["exec", "--age", "fill=1", "--image", "z1", "--", "true"]);
+    assert_eq!(
+        (status, said.contains("leave out --image")),
+        (Some(2), true),
+        "{said}"
+    );
+}

@@ -100,6 +100,12 @@ impl Conv {
         )
     }
 
+    /// Counts from here on; wear stays.
+    pub fn forget_counts(&mut self) {
+        self.flash.forget_counts();
+        self.engine.forget_counts();
+    }
+
     /// Mean erases of a superblock, rounded down; in constant time.
     #[must_use]
     pub fn mean_erases(&self) -> u64 {

@@ -114,6 +114,18 @@ impl Engine {
         stats
     }
 
+    /// Counts from here on; wear stays.
+    pub fn forget_counts(&mut self) {
+        self.host = HostStats::default();
+        (self.buffer_waits, self.buffer_wait) = (0, Nanos::ZERO);
+        for Partition { counters, .. } in &mut self.partitions {
+            *counters = crate::Counters {
+                erases: counters.erases,
+                ..crate::Counters::default()
+            };
+        }
+    }
+
     /// Mean erases of a superblock, rounded down; in constant time.
     #[must_use]
     pub fn mean_erases(&self) -> u64 {

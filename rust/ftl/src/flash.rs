@@ -420,6 +420,12 @@ impl Flash {
         self.link.stats()
     }
 
+    /// Counts from here on.
+    pub fn forget_counts(&mut self) {
+        self.media.forget_counts();
+        self.link.forget_counts();
+    }
+
     /// How long all planes, all channels and the host link were busy; without allocating.
     #[must_use]
     pub fn busy(&self) -> [Nanos; 3] {

@@ -129,13 +129,26 @@ impl Image {
     /// # Errors
     /// There is a file already, it cannot be written, or the configuration makes no drive.
     pub fn create(path: &Path, config: &Config) -> Result<(), Error> {
+        Self::create_used(path, config, &mut |_| Ok(Instant::ZERO))
+    }
+
+    /// The same of a drive that has been through something; `use_it` says when that ended. All of its bytes read as zeroes.
+    ///
+    /// # Errors
+    /// As for [`Image::create`], or `use_it`'s own, a line.
+    pub fn create_used(
+        path: &Path,
+        config: &Config,
+        use_it: &mut dyn FnMut(&mut Drive) -> Result<Instant, String>,
+    ) -> Result<(), Error> {
         if path.exists() {
             return Err(Error::new("there is such a file already"));
         }
         let mut config = config.clone();
         config.outlive();
         let plan = config.plan()?;
-        let drive = ssd::build(&plan)?;
+        let mut drive = ssd::build(&plan)?;
+        let now = use_it(drive.drive_mut()).map_err(Error::new)?;
         let layout = Layout::of(&config, &plan);
         let mut name = path.as_os_str().to_owned();
         name.push(format!(".new-{}", std::process::id()));
@@ -149,7 +162,7 @@ impl Image {
                 epoch: 0,
                 synced: None,
             };
-            image.seal(&drive, &config, Instant::ZERO)?;
+            image.seal(&drive, &config, now)?;
             // Unlike a rename this takes no file's place that has come into being meanwhile.
             fs::hard_link(draft, path).map_err(Error::write)
         });

@@ -4,6 +4,7 @@
 use clap::builder::PossibleValuesParser;
 use clap::ValueHint;
 use serde::Serialize;
+use sim::{Age, Simulation};
 use ssd::{Config, ConfigError};
 
 use crate::drive_file::DriveFile;
@@ -36,6 +37,22 @@ pub struct Drive {
     /// A property of the drive; may be given many times (docs/properties.md lists them)
     #[arg(short, long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+    /// What it has been through, which not every command asks for.
+    #[arg(skip)]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_typed")]
+    pub age: Option<Age>,
+}
+
+/// `--age`, for the commands that have it.
+#[derive(Clone, Copy, Debug, Default, clap::Args)]
+pub struct Aged {
+    /// A drive as after months of use: fill=PERCENT,overwrite=TIMES,seed=N (of 90, 2, 1 what is left out); docs/ageing.md
+    #[arg(long, value_name = "HOW")]
+    pub age: Option<Age>,
+}
+
+fn as_typed<S: serde::Serializer>(age: &Option<Age>, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(&age.unwrap_or_default())
 }
 
 /// Names of presets.
@@ -143,6 +160,7 @@ impl Drive {
         Self {
             base: Base::preset(preset),
             set: set.iter().map(|pair| (*pair).to_owned()).collect(),
+            age: None,
         }
     }
 
@@ -168,8 +186,17 @@ impl Drive {
         let set = self.set.iter().map(String::as_str);
         let base = self.base.file.as_ref().map(DriveFile::path);
         let base = base.unwrap_or_else(|| self.base.preset_in_effect());
-        let words = std::iter::once(base).chain(set);
+        let age = self.age.map(|age| format!("aged {age}"));
+        let words = std::iter::once(base).chain(set).chain(age.as_deref());
         words.collect::<Vec<_>>().join(" ")
+    }
+
+    /// A drive of this configuration that has been through what it is to have been through.
+    ///
+    /// # Errors
+    /// It makes no drive, or none that can be aged.
+    pub fn simulation(&self, config: &Config) -> Result<Simulation, Prerequisite> {
+        Simulation::aged(config, self.age.as_ref()).map_err(Prerequisite)
     }
 
     /// The configuration, checked property by property and as a whole.

@@ -14,7 +14,7 @@ use serde_json::{json, Map, Value};
 use sim::{Input, InputError, Latencies, Latency, Simulation};
 use trace::{Answer, Op, Output};
 
-use crate::drive::{sample, Drive};
+use crate::drive::{sample, Aged, Drive};
 use crate::failure::Prerequisite;
 use crate::input::{self, TraceArgs};
 use crate::out::{self, say};
@@ -36,6 +36,8 @@ Example: cargo conzone sim --preset ufs4-tlc --trace in.trace.gz --out out.gz --
 pub struct Args {
     #[command(flatten)]
     drive: Drive,
+    #[command(flatten)]
+    aged: Aged,
     #[command(flatten)]
     input: TraceArgs,
     /// Where to write one line a command, with its completion and status
@@ -61,7 +63,11 @@ pub fn run(progress: Progress, args: &Args) -> anyhow::Result<ExitCode> {
     if args.series.is_some() {
         sample(&mut config)?;
     }
-    let mut simulation = Simulation::new(&config)?;
+    let drive = Drive {
+        age: args.aged.age,
+        ..args.drive.clone()
+    };
+    let mut simulation = drive.simulation(&config)?;
     let outputs = [
         ("--out", args.out.as_deref()),
         ("--stats", args.stats.as_deref()),
@@ -241,7 +247,7 @@ pub(crate) fn next_answer(
     input: &mut Input,
 ) -> Result<Option<Answer>, InputError> {
     while let Some(line) = input.next_line()? {
-        if let Some(answer) = simulation.step(&line) {
+        if let Some(answer) = simulation.answer(&line) {
             input.check(&answer)?;
             return Ok(Some(answer));
         }

@@ -217,6 +217,11 @@ impl Link {
         self.stats
     }
 
+    /// Counts from here on.
+    pub fn forget_counts(&mut self) {
+        self.stats = LinkStats::default();
+    }
+
     fn restore(&mut self) -> Result<(), state::Error> {
         state::ensure!(self.most <= Self::MAX_BOOKINGS);
         self.check_invariants()

@@ -534,6 +534,14 @@ impl Media {
         self.channels.iter().map(Link::stats)
     }
 
+    /// Counts from here on.
+    pub fn forget_counts(&mut self) {
+        for plane in &mut self.planes {
+            plane.stats = PlaneStats::default();
+        }
+        self.channels.iter_mut().for_each(Link::forget_counts);
+    }
+
     /// How long all planes, and all channels, were busy together; without allocating.
     #[must_use]
     pub fn busy(&self) -> [Nanos; 2] {

@@ -23,7 +23,7 @@ use numpy::{PyArray1, PyReadonlyArray1};
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict};
-use sim::{Cleaning, Input, Log, LogFigures, LogOptions, Simulation, Space, Streams};
+use sim::{Age, Cleaning, Input, Log, LogFigures, LogOptions, Simulation, Space, Streams};
 use trace::block::{open_any, Columns, Format, Options, Seen};
 use trace::{Answer, Command, Line, Op};
 use units::Instant;
@@ -61,6 +61,17 @@ impl Drive {
             file: Some(file),
         };
         Self::of(&base, properties)
+    }
+
+    /// The same drive, new, as after months of use (docs/ageing.md).
+    #[pyo3(signature = (fill = 90, overwrite = 2, seed = 1))]
+    fn aged(&self, py: Python<'_>, fill: u64, overwrite: u64, seed: u64) -> PyResult<Self> {
+        let age = format!("fill={fill},overwrite={overwrite},seed={seed}");
+        let age = age.parse::<Age>().map_err(value)?;
+        let config = self.config.clone();
+        let simulation = py.detach(|| Simulation::aged(&config, Some(&age)));
+        let simulation = simulation.map_err(value)?;
+        Ok(Self { config, simulation })
     }
 
     /// Runs a trace, or commands given as columns of equal length.
@@ -178,7 +189,7 @@ impl Drive {
             let Some(line) = input.next_line().map_err(|error| error.to_string())? else {
                 return Ok(false);
             };
-            if let Some(answer) = self.simulation.step(&line) {
+            if let Some(answer) = self.simulation.answer(&line) {
                 input.check(&answer).map_err(|error| error.to_string())?;
                 outcome.add(&answer);
             }
@@ -192,7 +203,7 @@ impl Drive {
         for part in commands.chunks(LOOK_EVERY) {
             py.detach(|| {
                 for command in part {
-                    if let Some(answer) = self.simulation.step(&Line::Command(*command)) {
+                    if let Some(answer) = self.simulation.answer(&Line::Command(*command)) {
                         outcome.add(&answer);
                     }
                 }

@@ -109,6 +109,21 @@ def test_a_file_is_a_drive(tmp_path):
         conzone.Drive.from_file(tmp_path / "none")
 
 
+def test_an_aged_drive_is_slower():
+    new = conzone.Drive("tlc-block", block_data_size="256M")
+    old = new.aged(fill=90, overwrite=2, seed=1)
+    assert old.statistics()["host_writes"] == 0 and old.now_ns > 0
+    n = 20_000
+    pages = np.random.default_rng(1).integers(0, 50_000, n).astype(np.uint64)
+    columns = {"op": np.full(n, conzone.WRITE, np.uint8), "slba": pages * 8, "nlb": np.full(n, 8, np.uint32)}
+    slow, fast = (drive.run(**columns, depth=1) for drive in (old, new))
+    assert slow.latency_ns.mean() > 1.2 * fast.latency_ns.mean()
+    assert slow.arrival_ns[0] == 0
+    assert old.statistics()["waf"] > new.statistics()["waf"]
+    with pytest.raises(ValueError, match="fill '101' is not a whole number from 0 to 100"):
+        new.aged(fill=101)
+
+
 def test_a_copy_goes_its_own_way():
     drive = conzone.Drive(write_buffers=4)
     assert drive.get("write_buffers") == "4" and repr(drive) == "<conzone.Drive tlc-zoned at 0 ns>"

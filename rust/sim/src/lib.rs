@@ -3,6 +3,7 @@
 //!
 //! ```text
 //!   trace::Line ──> Simulation { Pacer, model } ──> trace::Answer ──> Latencies
+//!                   Age: what it has been through before
 //! ```
 //! A command's instant of arrival comes from the trace or from the closed loop; the model says at
 //! once when it completes. Nothing here depends on the host's clock, so the same trace gives the
@@ -12,12 +13,14 @@
 
 #![forbid(unsafe_code)]
 
+mod age;
 mod input;
 mod latency;
 mod log;
 mod simulation;
 mod space;
 
+pub use age::{Age, Aged};
 pub use input::{Input, InputError};
 pub use latency::{Latencies, Latency};
 pub use log::{Cleaning, Log, LogError, LogFigures, LogOptions, Streams};

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! One drive and the trace it is driven by.
 
-use crate::Latencies;
+use crate::{Age, Aged, Latencies, Space};
 use ftl::{Namespace, ZoneAction, ZoneTarget};
+use nvme::{Drive as _, NsIndex};
 use ssd::{Config, ConfigError, Model, Plan, PowerCuts, PowerReport, PowerStates, Series};
 use trace::{Answer, Command, Line, Op, Pacer};
 use units::{Instant, Sector};
@@ -18,6 +19,7 @@ pub struct Simulation {
     power: PowerCuts,
     /// None with `timing=off`: nothing then shows what is at work.
     states: Option<PowerStates>,
+    begin: Instant,
 }
 
 impl Simulation {
@@ -45,7 +47,33 @@ impl Simulation {
             power: PowerCuts::default(),
             states: PowerStates::new(plan.controller.power_states, plan.controller.transitions)
                 .filter(|_| plan.timed),
+            begin: Instant::ZERO,
         })
+    }
+
+    /// A drive that has been through something; what it counts begins afterwards.
+    ///
+    /// # Errors
+    /// The configuration makes no drive, or none that can be aged: one line.
+    pub fn aged(config: &Config, age: Option<&Age>) -> Result<Self, String> {
+        let mut simulation = Self::new(config).map_err(|error| error.to_string())?;
+        let Some(age) = age else {
+            return Ok(simulation);
+        };
+        let space = Space::of(&simulation, config)?;
+        let now = age.apply(&space, &mut simulation.model)?;
+        simulation.begin = now;
+        simulation.pacer.restarted(now);
+        if let Some(states) = &mut simulation.states {
+            states.power_on(0, now);
+        }
+        Ok(simulation)
+    }
+
+    /// When it was made or, aged, at rest: traces begin then.
+    #[must_use]
+    pub const fn begin(&self) -> Instant {
+        self.begin
     }
 
     /// Takes one line of a trace; commands have an answer.
@@ -57,6 +85,23 @@ impl Simulation {
             Line::Command(command) => return Some(self.command(command)),
         }
         None
+    }
+
+    /// The same in the time of a trace that begins when the drive was made or, aged, at rest.
+    pub fn answer(&mut self, line: &Line) -> Option<Answer> {
+        let since = self.begin.since(Instant::ZERO);
+        let mut answer = match line {
+            Line::Command(command) => self.step(&Line::Command(Command {
+                arrival: command.arrival + since,
+                ..*command
+            })),
+            Line::PowerCut(at) => self.step(&Line::PowerCut(*at + since)),
+            Line::Depth(_) | Line::Idle(_) => self.step(line),
+        }?;
+        let back = |at: Instant| Instant::ZERO + at.since(self.begin);
+        answer.command.arrival = back(answer.command.arrival);
+        answer.completion = back(answer.completion);
+        Some(answer)
     }
 
     fn power_cut(&mut self, given: Instant) {
@@ -160,6 +205,48 @@ impl Simulation {
 /// The host gives the drive all memory that it asks for, and never changes a byte of it.
 fn lend(model: &mut Model) {
     model.hmb_lend(u32::MAX, false);
+}
+
+impl Aged for Model {
+    fn submit(&mut self, command: &ftl::Command, now: Instant) -> ftl::Outcome {
+        Self::submit(self, Namespace::Data, command, now)
+    }
+
+    fn next_event(&self) -> Option<Instant> {
+        Self::next_event(self)
+    }
+
+    fn advance(&mut self, now: Instant) {
+        Self::advance(self, now);
+    }
+
+    fn forget_counts(&mut self) {
+        Self::forget_counts(self);
+    }
+}
+
+impl Aged for ssd::Drive {
+    fn submit(&mut self, command: &ftl::Command, now: Instant) -> ftl::Outcome {
+        let data = self.namespaces().len().saturating_sub(1);
+        let data = NsIndex(u8::try_from(data).unwrap_or(0));
+        let outcome = nvme::Drive::submit(self, data, command, now);
+        // All bytes are zero, also those that are to be put aside.
+        while self.take_kept().is_some() {}
+        outcome
+    }
+
+    fn next_event(&self) -> Option<Instant> {
+        nvme::Drive::next_event(self)
+    }
+
+    fn advance(&mut self, now: Instant) {
+        nvme::Drive::advance(self, now);
+    }
+
+    fn forget_counts(&mut self) {
+        Self::forget_counts(self);
+        while self.take_event().is_some() {}
+    }
 }
 
 /// Runs a command on a drive that may be asleep.

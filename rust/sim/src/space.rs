@@ -20,6 +20,8 @@ pub struct Space {
     pub capacity: u64,
     /// How many there are.
     pub zones: u64,
+    /// Bytes that can be written, also behind the last extent.
+    pub size: u64,
     /// How many may be open, and have data without being full.
     pub max_open: u64,
     /// Bytes of the longest command (MDTS).
@@ -54,6 +56,7 @@ impl Space {
                 span,
                 capacity,
                 zones,
+                size: capacity * zones,
                 max_open,
                 longest,
                 unit,
@@ -72,6 +75,7 @@ impl Space {
             span: EXTENT_BYTES,
             capacity: EXTENT_BYTES,
             zones,
+            size: bytes,
             max_open: zones,
             longest,
             unit,

@@ -124,6 +124,7 @@ fn what_was_written_is_found_again_through_cleaning() {
                     span: 2 << 20,
                     capacity: 1 << 20,
                     zones: 12,
+                    size: 12 << 20,
                     max_open: 6,
                     longest: 128 << 10,
                     unit: 4096,

@@ -89,6 +89,11 @@ impl Simple {
         self.stats.clone()
     }
 
+    /// Counts from here on.
+    pub fn forget_counts(&mut self) {
+        self.stats = Stats::default();
+    }
+
     /// The host's side in the terms that all models have in common; what it asked for is what is done.
     #[must_use]
     pub fn counters(&self) -> Counters {

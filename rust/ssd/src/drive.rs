@@ -211,6 +211,12 @@ impl Drive {
         &self.model
     }
 
+    /// Counts from here on, and takes samples; wear stays.
+    pub fn forget_counts(&mut self) {
+        self.model.forget_counts();
+        self.series = Series::new(self.sample_interval);
+    }
+
     /// The counters over model time ([`Series::csv`]); empty unless `sample-interval-ns` is set.
     #[must_use]
     pub fn series_csv(&self) -> String {

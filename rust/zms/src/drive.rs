@@ -488,6 +488,21 @@ impl Zms {
         stats
     }
 
+    /// Counts from here on; wear stays.
+    pub fn forget_counts(&mut self) {
+        self.core.media.forget_counts();
+        self.core.link.forget_counts();
+        self.core.l2p.evictions = 0;
+        if let Some(meta) = &mut self.meta {
+            meta.counters = Counters::default();
+        }
+        let data = match &mut self.data {
+            Data::Zoned(data) => &mut data.counters,
+            Data::Block(block) => &mut block.counters,
+        };
+        *data = Counters::default();
+    }
+
     fn pools(&self) -> impl Iterator<Item = (Pools, &Pool)> {
         let meta = self.meta.as_ref().map(|m| &m.slc.pool);
         let (slc, native) = match &self.data {

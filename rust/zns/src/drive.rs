@@ -238,6 +238,19 @@ impl Zns {
         self.flash.busy()
     }
 
+    /// Counts from here on; wear stays.
+    pub fn forget_counts(&mut self) {
+        self.flash.forget_counts();
+        if let Some(meta) = &mut self.meta {
+            meta.forget_counts();
+        }
+        self.stats = Stats {
+            erases: self.stats.erases,
+            zone_erases_max: self.stats.zone_erases_max,
+            ..Stats::default()
+        };
+    }
+
     /// Mean erases of a zone's block, rounded down; in constant time.
     #[must_use]
     pub fn mean_erases(&self) -> u64 {

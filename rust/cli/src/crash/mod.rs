@@ -134,7 +134,8 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         (args.fs, &args.mount),
         (args.seed, args.steps),
     )?;
-    let machine = args.vm.machine(context, Timing::Virtual)?;
+    let (vm, _old) = args.vm.aged()?;
+    let machine = vm.machine(context, Timing::Virtual)?;
     let dir = args
         .out
         .clone()

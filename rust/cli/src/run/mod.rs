@@ -27,7 +27,7 @@ use lab::provenance::Setting;
 use crate::failure::Prerequisite;
 use crate::files::Files;
 use crate::out::say;
-use crate::vm::{self, Timing};
+use crate::vm::{self, Old, Timing};
 use execution::{Execution, HISTOGRAMS};
 use record::Recording;
 use report::{fio, timeline, DriveProperty, Report};
@@ -60,6 +60,7 @@ Examples:
   cargo conzone run --check-repeat 3
   cargo conzone run --percentiles-every 100
   cargo conzone run --record run.trace.gz
+  cargo conzone run --preset tlc-block --age fill=90,overwrite=2 -- --rw=randwrite --bs=4k --io_size=16m
   cargo conzone run --fs f2fs --job db.fio
   cargo conzone run --fs f2fs --mkfs '-o 8' --mount fsync_mode=strict
   cargo conzone run --file words:/root/words --fetch /proc/interrupts:interrupts
@@ -185,8 +186,13 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
             context.progress.note(warning);
         }
     }
-    let vm = &sampled(&args.vm);
+    if args.vm.aged.age.is_some() && (args.from_snapshot || args.record.is_some()) {
+        let why = "--age: its drive lives in an image and has a clock that has gone on: leave out --from-snapshot and --record";
+        return Err(Prerequisite(why.into()).into());
+    }
+    let vm = sampled(&args.vm);
     vm.check(Timing::Virtual)?;
+    let (vm, old) = &vm.aged()?;
     if args.from_snapshot {
         vm.check_snapshot(Timing::Virtual)?;
     }
@@ -212,7 +218,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     }
     let report = Report {
         title: title(args)?,
-        settings: settings(args, &machine, &execution, &fio)?,
+        settings: settings(args, &machine, &execution, (&fio, old.as_ref()))?,
         fio,
         stats: execution.statistics()?,
         timed: execution.timed,
@@ -246,7 +252,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         bail!("the job failed (status {status}): {said}");
     }
     if let Some(runs) = args.check_repeat {
-        check_repeat(context, args, &machine, &execution, runs)?;
+        check_repeat(context, args, (&machine, old.as_ref()), &execution, runs)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -290,11 +296,12 @@ fn execute(
 fn check_repeat(
     context: &Context,
     args: &Args,
-    machine: &guest::Machine,
+    (machine, old): (&guest::Machine, Option<&Old>),
     first: &Execution,
     runs: u32,
 ) -> Result<()> {
     for run in 2..=runs {
+        old.map_or(Ok(()), Old::renew)?;
         // Not recorded: that nothing changes by it is compared, too.
         let (again, _) = execute(context, args, machine, None)?;
         if let Some(difference) = repeat::first_difference(first, &again) {
@@ -373,6 +380,10 @@ fn title(args: &Args) -> Result<String> {
         Timing::Real => "real time",
         Timing::Off => "no drive latency",
     };
+    let drive = match args.vm.aged.age {
+        Some(age) => format!("{drive} aged {age}"),
+        None => drive,
+    };
     Ok(match args.fs {
         Some(fs) => format!("{} on {drive}, {time}", fs.name()),
         None => format!("{drive}, {time}"),
@@ -383,7 +394,7 @@ fn settings(
     args: &Args,
     machine: &guest::Machine,
     execution: &Execution,
-    fio: &fio::Output,
+    (fio, old): (&fio::Output, Option<&Old>),
 ) -> Result<Vec<Setting>> {
     let image = machine.image.digest(machine.kernel);
     let timing = match machine.timing {
@@ -392,7 +403,7 @@ fn settings(
     };
     let mut settings = vec![
         Setting::new("command", crate::typed()),
-        Setting::new("device", machine.devices.join("\n")),
+        Setting::new("device", device(machine, old)),
         Setting::new("timing", timing),
         Setting::new(
             "guest",
@@ -412,6 +423,15 @@ fn settings(
         settings.insert(2, Setting::new("namespace", execution.fact("namespace")));
     }
     Ok(settings)
+}
+
+/// What QEMU was told; where the image of an aged drive lay is nobody's to know.
+fn device(machine: &guest::Machine, old: Option<&Old>) -> String {
+    let text = machine.devices.join("\n");
+    match old {
+        Some(old) => text.replace(&old.path().display().to_string(), "aged.cz"),
+        None => text,
+    }
 }
 
 /// Every property that the drive has, with its value in effect, and whether the user asked for it.

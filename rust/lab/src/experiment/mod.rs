@@ -30,7 +30,7 @@ use self::case::{Case, Row};
 use self::catalogue::{by_name, Engine, Experiment, ALL};
 use self::output::Outcome;
 use self::requests::Source;
-use crate::drive::Base;
+use crate::drive::{Aged, Base};
 use crate::failure::Prerequisite;
 use crate::out::say;
 use crate::progress::Progress;
@@ -97,6 +97,8 @@ pub struct Args {
     /// A property of every drive in it
     #[arg(short, long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    #[command(flatten)]
+    aged: Aged,
     /// A block device's trace, for the experiments that run one (docs/traces.md lists the formats)
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
@@ -162,7 +164,10 @@ pub fn run(
         store::directory("--out", &out)?;
         let guest = guest.filter(|_| uses_guest(experiment, args));
         let engine = if guest.is_some() { "guest" } else { "model" };
-        let cases = experiment.cases(&args.base, &args.set, source.as_ref());
+        let mut cases = experiment.cases(&args.base, &args.set, source.as_ref());
+        for case in &mut cases {
+            case.drive.age = args.aged.age;
+        }
         holds &= one(
             Site {
                 progress,
@@ -176,7 +181,10 @@ pub fn run(
         )
         .with_context(|| format!("{} ({engine})", experiment.name))?;
     }
-    let changed = args.base.is_given() || !args.set.is_empty() || args.trace.is_some();
+    let changed = args.base.is_given()
+        || args.aged.age.is_some()
+        || !args.set.is_empty()
+        || args.trace.is_some();
     Ok(if holds || changed {
         ExitCode::SUCCESS
     } else {
@@ -498,6 +506,7 @@ mod tests {
             name: None,
             list: false,
             base: Base::default(),
+            aged: Aged::default(),
             set: Vec::new(),
             trace: trace.map(PathBuf::from),
             guest,

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 use anyhow::{bail, ensure, Context, Result};
 use sim::{Latency, Simulation, Space};
 use trace::{Command, Line, Op};
-use units::{Instant, Nanos, SECTOR_BYTES};
+use units::{Instant, Nanos, ZoneId, SECTOR_BYTES};
 
 use super::case::{Access, Case, Phase, Row, Workload, ENERGY, LOG_PAGES, REQUESTED_PAGES};
 use super::requests::Requests;
@@ -54,7 +54,7 @@ pub fn run_seeded(case: &Case, seed: u16) -> Result<Vec<Row>> {
 /// Runs the requests of a trace.
 fn replay(case: &Case, requests: &Requests) -> Result<Row> {
     let config = case.drive.config()?;
-    let mut simulation = Simulation::new(&config)?;
+    let mut simulation = case.drive.simulation(&config)?;
     let mut input = requests.open(&simulation, &config)?;
     let mut measured = Measured::default();
     let mut first = None;
@@ -164,13 +164,25 @@ struct Host {
 impl Host {
     fn new(drive: &Drive, seed: u16) -> Result<Self> {
         let config = drive.config()?;
-        let simulation = Simulation::new(&config)?;
+        let simulation = drive.simulation(&config)?;
         let space = Space::of(&simulation, &config).map_err(anyhow::Error::msg)?;
+        // What is written already is reset before it is written again.
+        let is_full = |zone: u64| match u32::try_from(zone).map(ZoneId::new) {
+            _ if !space.zoned => drive
+                .age
+                .is_some_and(|age| zone < space.zones * u64::from(age.fill) / 100),
+            Ok(id) => simulation
+                .model()
+                .zone(id)
+                .is_some_and(|zone| !zone.state.has_write_pointer()),
+            Err(_) => false,
+        };
+        let written = (0..space.zones).map(|zone| if is_full(zone) { space.capacity } else { 0 });
         Ok(Self {
-            written: vec![0; usize::try_from(space.zones)?],
+            written: written.collect(),
             space,
+            now: simulation.begin(),
             simulation,
-            now: Instant::ZERO,
             phases: 0,
             seed: seed.into(),
         })
@@ -375,6 +387,36 @@ mod tests {
             assert_eq!(rows[0].bytes, 2 * EXTENT);
             let resets = rows[0].count(Counter::ZoneResets);
             assert_eq!(resets, if preset == "tlc-zoned" { 2 } else { 0 });
+        }
+    }
+
+    /// Zones that ageing has filled are reset, and what a phase counts is its own.
+    #[test]
+    fn an_aged_drive_is_written_again_and_counts_from_there() {
+        for (preset, set) in [
+            ("tlc-zoned", "zones=8"),
+            ("tlc-block", "block-data-size=768M"),
+        ] {
+            let random = Phase {
+                access: Access::RandomWrite,
+                block: 4096,
+                bytes: 64 << 20,
+                range: 6 * EXTENT,
+                ..Phase::fill(0)
+            };
+            let phase = match preset {
+                "tlc-block" => random,
+                _ => Phase::write(3, 48 << 10, 3 * EXTENT),
+            };
+            let mut old = case(preset, &[set], vec![phase.at(1.0)]);
+            let new = run(&old).unwrap();
+            old.drive.age = Some("fill=90".parse().unwrap());
+            let old = run(&old).unwrap();
+            let zoned = preset == "tlc-zoned";
+            assert_eq!(old[0].errors, 0, "{preset}");
+            assert_eq!(old[0].count(Counter::ZoneResets), if zoned { 3 } else { 0 });
+            assert_eq!(old[0].bytes, new[0].bytes);
+            assert!(old[0].duration_ns > new[0].duration_ns, "{preset}");
         }
     }
 

@@ -14,6 +14,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use serde_json::{json, Value as Json};
+use sim::Age;
 use ssd::Config;
 use toml::Value;
 
@@ -249,7 +250,11 @@ impl Point<'_> {
             .drive
             .config()
             .map_or_else(|_| json!(self.drive), |config| store::properties(&config));
-        json!({"drive": drive, "work": self.work.key()})
+        let mut key = json!({"drive": drive, "work": self.work.key()});
+        if let Some(age) = self.drive.age {
+            key["age"] = age.to_string().into();
+        }
+        key
     }
 }
 
@@ -258,6 +263,11 @@ fn drives(plan: &mut Section, dir: &Path) -> Result<Vec<(String, Drive)>> {
     let presets = plan.texts("presets")?;
     let files = plan.texts("drives")?;
     let set = settings(plan.pairs("set")?)?;
+    let age = plan.text("age")?.map(|text| {
+        let age = text.parse::<Age>();
+        age.map_err(|why| plan.bad("age", format!("\"{text}\""), why))
+    });
+    let age = age.transpose()?;
     let mut drives = Vec::new();
     for preset in &presets {
         let known = Config::preset(preset);
@@ -273,8 +283,11 @@ fn drives(plan: &mut Section, dir: &Path) -> Result<Vec<(String, Drive)>> {
         };
         base.config()?;
         let name = base.name().to_owned();
-        let set = Vec::new();
-        drives.push((name, Drive { base, set }));
+        let drive = Drive {
+            base,
+            ..Drive::default()
+        };
+        drives.push((name, drive));
     }
     if drives.is_empty() {
         drives.push(("tlc-zoned".into(), Drive::new("tlc-zoned", &[])));
@@ -288,6 +301,7 @@ fn drives(plan: &mut Section, dir: &Path) -> Result<Vec<(String, Drive)>> {
         ));
     }
     for (_, drive) in &mut drives {
+        drive.age = age;
         drive
             .set
             .extend(set.iter().map(|(key, value)| format!("{key}={value}")));
@@ -454,6 +468,8 @@ mod tests {
             "presets = \"ufs4-tlc\"",
             "seeds = 3",
             "[set]\nzones = 9",
+            "age = \"fill=50\"",
+            "age = \"fill=50,seed=2\"",
             "[set]\nblock-size = \"1M\"",
         ];
         let first = |text: &str| plan(text).point(1).unwrap().key().to_string();
@@ -479,6 +495,7 @@ mod tests {
             (with("presets = [\"tlc-zoned\", \"tlc-zoned\"]"), "plan.toml: presets = \"tlc-zoned\": two drives have this name"),
             (with("drives = \"no.drive\""), "plan.toml: drives: "),
             (with("drives = \"odd.drive\""), "plan.toml: drives: "),
+            (with("age = \"fill=101\""), "plan.toml: age = \"fill=101\": fill '101' is not a whole number from 0 to 100"),
             (with("seeds = [1, 65536]"), "plan.toml: seeds = 65536: a whole number from 0 to 65535 is needed"),
             (with("[grid]\nchannels = [1, 0]"), "plan.toml: grid.channels = 0: property 'channels': '0' is not a whole number from 1 to 64"),
             (with("[grid]\nzones = []"), "plan.toml: grid.zones = []: at least one value is needed"),
@@ -552,6 +569,7 @@ mod tests {
             "presets",
             "drives",
             "seeds",
+            "age",
             "[set]",
             "[grid]",
             "[[list]]",

@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use anyhow::{anyhow, Context as _, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Number, Value};
-use sim::{InputError, Simulation};
+use sim::InputError;
 
 use super::plan::Point;
 use super::work::Kind;
+use crate::drive::Drive;
 use crate::experiment::case::{Case, Metric, Row, Workload};
 use crate::experiment::{model, Guest};
 use crate::failure::Prerequisite;
@@ -40,7 +41,7 @@ pub fn run(point: &Point<'_>, guest: Option<&dyn Guest>) -> Result<Outcome> {
     };
     match &point.work.kind {
         Kind::Trace { args, file, at, .. } => {
-            trace(&config, args, file).map_err(|error| anyhow!("{at}: {error:#}"))
+            trace(&point.drive, &config, args, file).map_err(|error| anyhow!("{at}: {error:#}"))
         }
         Kind::Phases { phases, seed, .. } => {
             workload(point, Workload::Raw(phases.clone()), *seed, guest)
@@ -106,8 +107,8 @@ fn figures_of(row: &Row) -> Figures {
     figures
 }
 
-fn trace(config: &ssd::Config, args: &TraceArgs, file: &str) -> Result<Outcome> {
-    let mut simulation = match Simulation::new(config) {
+fn trace(drive: &Drive, config: &ssd::Config, args: &TraceArgs, file: &str) -> Result<Outcome> {
+    let mut simulation = match drive.simulation(config) {
         Ok(simulation) => simulation,
         Err(error) => return Ok(Outcome::Refused(error.to_string())),
     };
@@ -244,6 +245,20 @@ mod tests {
         );
         assert_ne!(all[0], all[1], "another seed");
         assert_eq!(all[0], all[2], "the same seed");
+    }
+
+    /// A trace's arrivals are from the end of ageing on, and only what it asked for is counted.
+    #[test]
+    fn a_trace_finds_an_aged_drive_at_rest() {
+        let all = outcomes("age = \"fill=50\"\nset.zones = 8\n[[trace]]\nfile = \"t\"");
+        let [Outcome::Measured(rows)] = all.as_slice() else {
+            panic!("{all:?}")
+        };
+        let figure = |name: &str| rows[0][name].as_u64().unwrap();
+        // Zone 0 is full: what the trace writes there is refused, what it reads is there.
+        assert_eq!((figure("errors"), figure("host_reads")), (1, 1));
+        assert_eq!((figure("zone_resets"), figure("unmapped_reads")), (0, 0));
+        assert!(figure("elapsed_ns") < 1_000_000 && figure("end_ns") > 1_000_000_000);
     }
 
     #[test]

@@ -51,6 +51,12 @@ class Drive:
         ValueError: file, line, property, value, and the rule that it breaks, or that the file cannot be read.
         """
 
+    def aged(self, fill: int = 90, overwrite: int = 2, seed: int = 1) -> Drive:
+        """The same drive, new, as after months of use (docs/ageing.md): fill per cent are filled and written again so many times.
+
+        It counts from there, and arrivals are from there on.
+        """
+
     @overload
     def run(
         self,

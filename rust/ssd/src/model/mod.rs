@@ -287,6 +287,16 @@ impl Model {
         }
     }
 
+    /// Counts from here on; wear stays.
+    pub fn forget_counts(&mut self) {
+        match self {
+            Self::Zms(zms) => zms.forget_counts(),
+            Self::Zns(zns) => zns.forget_counts(),
+            Self::Conv(conv) => conv.forget_counts(),
+            Self::Simple(simple) => simple.forget_counts(),
+        }
+    }
+
     /// The counters of both namespaces together, in the order of [`ftl::Counter`]; without allocating.
     pub(crate) fn totals(&self) -> Totals {
         match self {
