@@ -68,8 +68,8 @@ class Crash(GuestTest):
         self.assert_all_kept(*self.crash("zonefs", "--fs", "zonefs", "--cuts", "2", "--steps", "300")[:2], 2)
 
     def test_sqlite_on_ext4_keeps_its_transactions(self):
-        """On a drive without zones, cut before something is made durable."""
-        options = ("--preset", "tlc-block", "--set", "block-data-size=512M", "--fs", "ext4")
+        """On a drive without zones that has been used before, cut before something is made durable."""
+        options = ("--preset", "tlc-block", "--set", "block-data-size=512M", "--age", "fill=60,overwrite=1", "--fs", "ext4")
         options += ("--workload", "sqlite", "--steps", "40", "--cuts", "3", "--at", "flush")
         folder = os.path.join(self.workdir, "sqlite")
         command = [conzone(), "crash", *options, "--out", folder, "--json"]

@@ -142,6 +142,12 @@ fn a_drive_file_is_taken_wherever_a_preset_is() {
 }
 
 #[test]
+fn only_drives_that_were_measured_are_compared_with() {
+    let why = "no drive was measured that preset tlc-zoned stands for (zns-zn540)";
+    refused(&["validate", "--hardware", "--preset", "tlc-zoned"], why);
+}
+
+#[test]
 fn a_reader_that_goes_away_is_no_failure() {
     for words in [
         &["properties"][..],

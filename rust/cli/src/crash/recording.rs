@@ -31,7 +31,7 @@ pub fn record(
     let mut machine = machine.clone();
     let text = vm::in_argument("--out ", path, "")?;
     if let Some(drive) = machine.devices.first_mut() {
-        *drive += &format!(",vendor-commands=on,history={text}");
+        *drive += &format!(",history={text}");
         if let Some(rule) = fault {
             *drive += &format!(",fault={}", vm::comma(rule));
         }

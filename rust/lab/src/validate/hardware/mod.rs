@@ -19,6 +19,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 
 use crate::drive::Base;
+use crate::failure::Prerequisite;
 use crate::out::say;
 use crate::progress::Progress;
 use crate::threads;
@@ -62,6 +63,16 @@ pub fn run(progress: Progress, dir: &Path, options: &Options) -> anyhow::Result<
 }
 
 fn report(progress: Progress, options: &Options, dir: &Path) -> anyhow::Result<Report> {
+    let asked = options
+        .base
+        .is_given()
+        .then(|| options.base.preset_in_effect());
+    if let Some(other) = asked.filter(|asked| DRIVES.iter().all(|(_, preset)| preset != asked)) {
+        let known = DRIVES.map(|(_, preset)| preset).join(", ");
+        let why =
+            format!("--hardware: no drive was measured that preset {other} stands for ({known})");
+        return Err(Prerequisite(why).into());
+    }
     let mut measured = points::by_drive(points::read(dir)?);
     let mut compared = Vec::new();
     for (drive, preset) in DRIVES {
