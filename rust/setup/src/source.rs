@@ -128,7 +128,7 @@ impl Origin {
 /// # Errors
 /// What cannot be read.
 pub fn key(paths: &Paths, origin: &Origin) -> anyhow::Result<Key> {
-    let inputs = Inputs::default().text("source 1").text(&origin.to_text());
+    let inputs = Inputs::default().text("source 2").text(&origin.to_text());
     Ok(inputs.tree(&paths.root().join("patches"))?.key())
 }
 
