@@ -142,6 +142,28 @@ fn a_drive_file_is_taken_wherever_a_preset_is() {
 }
 
 #[test]
+fn experiments_are_compared_with_their_drives_in_words() {
+    let dir = tempfile::tempdir().unwrap();
+    let [before, after, file] = ["before", "after", "odd.drive"].map(|name| dir.path().join(name));
+    std::fs::write(&file, "preset = ufs4-tlc\nzones = 24\n").unwrap();
+    let [before, after, file] = [&before, &after, &file].map(|path| path.to_str().unwrap());
+    let run = |out: &str, more: &[&str]| {
+        let words = [&["experiment", "zone-conflicts", "--out", out], more].concat();
+        conzone(&words).assert().success();
+    };
+    run(before, &[]);
+    run(after, &["--drive", file, "--age", "fill=20"]);
+    let out = dir.path().join("compare.html");
+    let words = ["compare", before, after, "--out", out.to_str().unwrap()];
+    let said = "2 buffers: tlc-zoned max-open=8 max-active=8 -> ufs4-tlc zones=24 max-open=8 \
+        max-active=8 --age fill=20,overwrite=2,seed=1";
+    conzone(&words)
+        .assert()
+        .success()
+        .stdout(predicates::str::contains(said));
+}
+
+#[test]
 fn only_drives_that_were_measured_are_compared_with() {
     let why = "no drive was measured that preset tlc-zoned stands for (zns-zn540)";
     refused(&["validate", "--hardware", "--preset", "tlc-zoned"], why);

@@ -3,6 +3,7 @@
 
 use clap::builder::PossibleValuesParser;
 use clap::ValueHint;
+use serde::ser::SerializeMap as _;
 use serde::Serialize;
 use sim::{Age, Simulation};
 use ssd::{Config, ConfigError};
@@ -18,7 +19,7 @@ pub const SAMPLE_NS: &str = "100000";
 const DEFAULT: &str = "tlc-zoned";
 
 /// What a drive starts from.
-#[derive(Clone, Debug, Default, Serialize, clap::Args)]
+#[derive(Clone, Debug, Default, clap::Args)]
 pub struct Base {
     /// Set of defaults [default: tlc-zoned, or the drive file's]
     #[arg(short, long, value_name = "NAME", value_parser = presets())]
@@ -32,6 +33,7 @@ pub struct Base {
 #[derive(Clone, Debug, Default, Serialize, clap::Args)]
 pub struct Drive {
     #[command(flatten)]
+    #[serde(flatten)]
     #[allow(missing_docs, reason = "a doc comment would be help")]
     pub base: Base,
     /// A property of the drive; may be given many times (docs/properties.md lists them)
@@ -49,6 +51,18 @@ pub struct Aged {
     /// A drive as after months of use: fill=PERCENT,overwrite=TIMES,seed=N (of 90, 2, 1 what is left out); docs/ageing.md
     #[arg(long, value_name = "HOW")]
     pub age: Option<Age>,
+}
+
+/// The preset in effect, and what a file says beside.
+impl Serialize for Base {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut map = to.serialize_map(None)?;
+        map.serialize_entry("preset", self.preset_in_effect())?;
+        if let Some(file) = &self.file {
+            map.serialize_entry("file", file)?;
+        }
+        map.end()
+    }
 }
 
 fn as_typed<S: serde::Serializer>(age: &Option<Age>, to: S) -> Result<S::Ok, S::Error> {

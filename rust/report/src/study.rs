@@ -45,7 +45,36 @@ struct Case {
 #[derive(Deserialize)]
 struct Drive {
     preset: String,
+    file: Option<File>,
     set: Vec<String>,
+    age: Option<String>,
+}
+
+/// What a drive file says.
+#[derive(Deserialize)]
+struct File {
+    settings: Vec<Setting>,
+}
+
+#[derive(Deserialize)]
+struct Setting {
+    key: String,
+    value: String,
+}
+
+impl Drive {
+    fn in_words(self) -> String {
+        let of_file = self.file.into_iter().flat_map(|file| file.settings);
+        let of_file = of_file.map(|Setting { key, value }| format!("{key}={value}"));
+        let age = self.age.map(|age| format!("--age {age}"));
+        let words: Vec<_> = [self.preset]
+            .into_iter()
+            .chain(of_file)
+            .chain(self.set)
+            .chain(age)
+            .collect();
+        words.join(" ")
+    }
 }
 
 impl Study {
@@ -70,8 +99,7 @@ impl Study {
         let mut drives: Vec<(String, String)> = Vec::new();
         for case in record.cases {
             if drives.iter().all(|(series, _)| *series != case.series) {
-                let words = [vec![case.drive.preset], case.drive.set].concat();
-                drives.push((case.series, words.join(" ")));
+                drives.push((case.series, case.drive.in_words()));
             }
         }
         let settings = record.settings.into_iter();
