@@ -4,8 +4,9 @@
 use std::os::raw::c_int;
 use std::ptr::{self, NonNull};
 
-use crate::error::Error;
 use qemu::bindings::{qemu_anon_ram_alloc, qemu_anon_ram_free, qemu_madvise};
+
+use crate::error::Error;
 
 /// Linux's advice (asm-generic/mman-common.h); QEMU has no name for the first.
 const MADV_FREE: c_int = 8;

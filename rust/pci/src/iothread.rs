@@ -34,8 +34,6 @@ use std::ptr::{addr_of_mut, NonNull};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::error::Error;
-use crate::timer::VirtualTimer;
 use qemu::bindings::{
     aio_bh_new_full, aio_bh_schedule_oneshot_full, bql_lock_impl, bql_unlock, iothread_by_id,
     iothread_get_aio_context, object_ref, object_unref, qemu_bh_delete, qemu_bh_schedule,
@@ -43,6 +41,9 @@ use qemu::bindings::{
     QEMUTimer, QEMUBH, QEMU_CLOCK_VIRTUAL, SCALE_NS,
 };
 use qemu::{bql_locked, FnCall, ObjectType};
+
+use crate::error::Error;
+use crate::timer::VirtualTimer;
 
 /// Nothing to wait for.
 const NEVER: u64 = u64::MAX;

@@ -3,8 +3,9 @@
 
 use std::fmt;
 
-use crate::text::c_text;
 use qemu::bindings::{qemu_log, qemu_loglevel, LOG_GUEST_ERROR};
+
+use crate::text::c_text;
 
 /// Logs one line if the user asked for `-d guest_errors`; formats nothing otherwise.
 pub fn guest_error(message: fmt::Arguments<'_>) {
