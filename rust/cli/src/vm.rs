@@ -134,8 +134,15 @@ impl Options {
                 "--icount-shift needs --timing virtual: otherwise no instructions are counted";
             return Err(Prerequisite(why.into()).into());
         }
-        let made = self.config()?.validate();
-        made.map_err(|error| self.base.located(&self.set, &error).into())
+        self.valid_config().map(drop)
+    }
+
+    /// [`Options::config`], if it makes a drive.
+    fn valid_config(&self) -> Result<ssd::Config> {
+        let config = self.config()?;
+        let valid = config.validate();
+        valid.map_err(|error| self.base.located(&self.set, &error))?;
+        Ok(config)
     }
 
     /// The same options with the drive in an image of its own, aged, where it is to be that.
@@ -150,9 +157,7 @@ impl Options {
             let why = "--age makes a drive of its own: leave out --image (image create has --age, too) and --device";
             return Err(Prerequisite(why.into()).into());
         }
-        let config = self.config()?;
-        let valid = config.validate();
-        valid.map_err(|error| self.base.located(&self.set, &error))?;
+        let config = self.valid_config()?;
         let dir = tempfile::tempdir().context("making a temporary directory")?;
         let old = Old(dir);
         crate::image::make(&old.kept(), &config, Some(age))?;
